@@ -1,0 +1,5 @@
+"""Reads radiographs: decode, preprocess, one forward pass, verdict, heatmap.
+
+Nothing in this package except ``tasks.py`` knows Django, a database or a queue, so that the
+same pipeline runs from a notebook and from ``python -m inference_worker``.
+"""

@@ -1,0 +1,125 @@
+"""The records that travel through the pipeline, in the order in which they are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Verdict = Literal["normal", "abnormal", "uncertain", "unsupported"]
+
+
+@dataclass(frozen=True, slots=True)
+class Radiograph:
+    """A decoded picture as a reader would see it.
+
+    ``pixels`` is ``uint8`` of shape ``(height, width)``: VOI/window applied, MONOCHROME1
+    inverted (bone is bright), EXIF orientation applied. ``chroma`` is the mean difference
+    between the largest and smallest colour channel (0 for grey pictures, 0 to 255): a colour
+    photograph betrays itself here. ``spacing`` is mm per pixel (row, column), if the file says.
+    """
+
+    pixels: NDArray[np.uint8]
+    chroma: float = 0.0
+    spacing: tuple[float, float] | None = None
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Where the picture lies inside the square network input, in input pixels.
+
+    ``left``, ``top`` is the corner of the picture, ``inner_width`` by ``inner_height`` its size
+    after scaling; ``width`` by ``height`` the displayed picture's own size.
+    """
+
+    size: int
+    width: int
+    height: int
+    left: int
+    top: int
+    inner_width: int
+    inner_height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What one forward pass gives for N pictures, the same for every runtime.
+
+    ``part`` ``(N, P)`` float32, probabilities of the manifest's parts, rows sum to 1.
+    ``logit`` ``(N,)`` float32, uncalibrated logit of abnormality.
+    ``map`` ``(N, h, w)`` float32, signed evidence map whose pooling (plus bias) is ``logit``:
+    Grad-CAM at the last features is ``relu(map) / (h * w)`` exactly.
+    ``embedding`` ``(N, D)`` float32, pooled features for the scope gate.
+    """
+
+    part: NDArray[np.float32]
+    logit: NDArray[np.float32]
+    map: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+
+
+class Runtime(Protocol):
+    """A compiled network. ``name`` is ``openvino`` or ``tensorflow``, ``precision`` e.g. ``f32``."""
+
+    name: str
+    version: str
+    precision: str
+
+    def infer(self, batch: NDArray[np.float32]) -> Outputs:
+        """One pass over ``batch`` of shape ``(N, size, size, 1)``, grey levels 0 to 255."""
+        ...
+
+
+class UnreadableError(Exception):
+    """A file that cannot become a radiograph. ``str(error)`` is one sentence for people.
+
+    ``kind`` is a short code for statistics (``empty``, ``not_a_picture``, ``truncated``, …).
+    The sentence says what is wrong and what to do; it does not name the file, the caller does.
+    """
+
+    def __init__(self, kind: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds by stage, for one picture."""
+
+    decode: float = 0.0
+    preprocess: float = 0.0
+    infer: float = 0.0
+    render: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result for one picture.
+
+    For ``unsupported`` the fields ``probability``, ``peak``, ``trust`` and ``map`` are ``None``.
+    ``parts`` are all part probabilities by label. ``probability`` is calibrated, 0 to 1.
+    ``peak`` is ``(x, y)`` in displayed pixels. ``map`` is ``float32 (h, w)``, cropped to the
+    picture (no padding), signed, in logit units. ``trust`` is 0 to 1. ``scope_distance`` is the
+    gate's distance divided by its limit: above 1 is out of scope.
+    """
+
+    verdict: Verdict
+    parts: dict[str, float]
+    probability: float | None
+    peak: tuple[int, int] | None
+    trust: float | None
+    map: NDArray[np.float32] | None
+    scope_distance: float
+    width: int
+    height: int
+    timings: Timings
