@@ -1,0 +1,1 @@
+"""X-Ray Portal: the Django project."""

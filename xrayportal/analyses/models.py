@@ -1,0 +1,212 @@
+"""What the portal asks of the workers and what comes back: Bundle, Analysis, Finding, Worker."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from xrayportal.studies.models import Queue
+
+
+class Bundle(models.Model):
+    """A released set of networks that this portal knows; its manifest is the source of words and limits."""
+
+    name = models.CharField(max_length=120, unique=True, help_text=_("name@version"))
+    folder = models.CharField(max_length=120, help_text=_("Folder under BUNDLES_DIR"))
+    manifest = models.JSONField()
+    manifest_sha256 = models.CharField(max_length=64)
+    is_active = models.BooleanField(default=False)
+    registered_at = models.DateTimeField(auto_now_add=True)
+    activated_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["is_active"], name="bundle_one_active", condition=Q(is_active=True))
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def thresholds(self) -> dict[str, Any]:
+        """``low``, ``high`` and their ``limits``, on the calibrated probability."""
+        return dict(self.manifest["thresholds"])
+
+    @property
+    def parts(self) -> list[str]:
+        """The body parts that this bundle knows."""
+        return list(self.manifest["parts"])
+
+
+class Verdict(models.TextChoices):
+    """Codes; the words that people see come from the bundle's target."""
+
+    NORMAL = "normal"
+    ABNORMAL = "abnormal"
+    UNCERTAIN = "uncertain"
+    UNSUPPORTED = "unsupported"
+
+
+class Analysis(models.Model):
+    """One request to analyse one sealed study with one bundle: the job and, once done, the result."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", _("Waiting")
+        RUNNING = "running", _("Being read")
+        SUCCEEDED = "succeeded", _("Done")
+        FAILED = "failed", _("Failed")
+        CANCELLED = "cancelled", _("Cancelled")
+
+    class Purpose(models.TextChoices):
+        PRIMARY = "primary", _("Primary")
+        SHADOW = "shadow", _("Shadow")
+
+    UNFINISHED = (State.QUEUED, State.RUNNING)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    clinic = models.ForeignKey("clinics.Clinic", on_delete=models.PROTECT, related_name="analyses")
+    study = models.ForeignKey("studies.Study", on_delete=models.CASCADE, related_name="analyses")
+    bundle = models.ForeignKey(Bundle, on_delete=models.PROTECT, related_name="analyses")
+    purpose = models.CharField(max_length=16, choices=Purpose.choices, default=Purpose.PRIMARY)
+    forced_part = models.CharField(max_length=32, blank=True)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    requested_at = models.DateTimeField(auto_now_add=True)
+    #: Snapshot: later changes of the clinic's or the bundle's thresholds never touch this result.
+    threshold_low = models.FloatField()
+    threshold_high = models.FloatField()
+    thresholds_by_clinic = models.BooleanField(default=False)
+
+    # the job
+    state = models.CharField(max_length=16, choices=State.choices, default=State.QUEUED)
+    queue = models.CharField(max_length=16, choices=Queue.choices, default=Queue.INTERACTIVE)
+    priority = models.SmallIntegerField(default=0)
+    not_before = models.DateTimeField()
+    announced_at = models.DateTimeField(null=True, blank=True)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    claimed_alone = models.BooleanField(default=False)
+    deaths_alone = models.PositiveSmallIntegerField(default=0)
+    started_at = models.DateTimeField(null=True, blank=True, help_text=_("Start of the present attempt"))
+    leased_until = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=120, blank=True)
+    cancel_requested = models.BooleanField(default=False)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    error_kind = models.CharField(max_length=40, blank=True)
+    error_sentence = models.TextField(blank=True)
+
+    # the result
+    verdict = models.CharField(max_length=16, choices=Verdict.choices, blank=True)
+    body_part = models.CharField(max_length=32, blank=True)
+    parts = models.JSONField(default=dict, help_text=_("Mean part probabilities over supported views"))
+    probability = models.FloatField(null=True, blank=True)
+    #: Views that could not be read: a list of {image, kind, sentence}.
+    unreadable = models.JSONField(default=list)
+    views = models.PositiveSmallIntegerField(default=0)
+    runtime = models.CharField(max_length=40, blank=True)
+    precision = models.CharField(max_length=16, blank=True)
+    software = models.CharField(max_length=40, blank=True)
+    milliseconds = models.JSONField(default=dict, help_text=_("By stage, summed over views"))
+
+    class Meta:
+        verbose_name_plural = "analyses"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["study", "bundle", "purpose", "forced_part"],
+                name="analysis_one_unfinished",
+                condition=Q(state__in=["queued", "running"]),
+            ),
+            models.CheckConstraint(
+                name="analysis_thresholds_ordered",
+                condition=Q(threshold_low__gte=0, threshold_low__lte=models.F("threshold_high"))
+                & Q(threshold_high__lte=1),
+            ),
+            models.CheckConstraint(
+                name="analysis_running_is_leased",
+                condition=~Q(state="running") | Q(leased_until__isnull=False, started_at__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="analysis_finished_has_time",
+                condition=Q(state__in=["queued", "running"]) | Q(finished_at__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="analysis_succeeded_has_verdict", condition=~Q(state="succeeded") | ~Q(verdict="")
+            ),
+            models.CheckConstraint(
+                name="analysis_failed_says_why", condition=~Q(state="failed") | ~Q(error_sentence="")
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["queue", "clinic", "-priority", "requested_at"],
+                name="analysis_waiting",
+                condition=Q(state="queued"),
+            ),
+            models.Index(fields=["leased_until"], name="analysis_leases", condition=Q(state="running")),
+            models.Index(fields=["study", "-requested_at"], name="analysis_by_study"),
+            models.Index(fields=["finished_at"], name="analysis_by_finish", condition=Q(state="succeeded")),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def is_finished(self) -> bool:
+        """Nothing will change any more."""
+        return self.state not in self.UNFINISHED
+
+
+class Finding(models.Model):
+    """The result for one image of one analysis. Files are names in the file storage."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    analysis = models.ForeignKey(Analysis, on_delete=models.CASCADE, related_name="findings")
+    image = models.ForeignKey("studies.Image", on_delete=models.CASCADE, related_name="findings")
+    verdict = models.CharField(max_length=16, choices=Verdict.choices)
+    parts = models.JSONField(default=dict)
+    probability = models.FloatField(null=True, blank=True)
+    peak_x = models.PositiveIntegerField(null=True, blank=True, help_text=_("Displayed pixels"))
+    peak_y = models.PositiveIntegerField(null=True, blank=True, help_text=_("Displayed pixels"))
+    trust = models.FloatField(null=True, blank=True)
+    scope_distance = models.FloatField()
+    width = models.PositiveIntegerField(help_text=_("Displayed pixels"))
+    height = models.PositiveIntegerField(help_text=_("Displayed pixels"))
+    spacing = models.JSONField(null=True, blank=True, help_text=_("Millimetres per pixel: row, column"))
+    display_file = models.CharField(max_length=200)
+    thumbnail_file = models.CharField(max_length=200)
+    overlay_file = models.CharField(max_length=200, blank=True)
+    map_file = models.CharField(max_length=200, blank=True)
+    milliseconds = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["analysis", "image"], name="finding_once"),
+            models.CheckConstraint(
+                name="finding_unsupported_says_nothing",
+                condition=Q(verdict="unsupported", probability__isnull=True, trust__isnull=True, map_file="")
+                | (~Q(verdict="unsupported") & Q(probability__gte=0, probability__lte=1)),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Worker(models.Model):
+    """A live worker child: what it runs and when it was last seen."""
+
+    name = models.CharField(max_length=120, unique=True)
+    bundle = models.CharField(max_length=120, blank=True)
+    runtime = models.CharField(max_length=40, blank=True)
+    precision = models.CharField(max_length=16, blank=True)
+    software = models.CharField(max_length=40, blank=True)
+    started_at = models.DateTimeField(auto_now_add=True)
+    last_seen = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,94 @@
+"""Who did or saw what, when, from where: append-only, one hash chain per clinic and one for the platform."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Action(models.TextChoices):
+    """Every kind of event that the chain knows."""
+
+    SIGNED_IN = "signed-in", _("signed in")
+    SIGNED_OUT = "signed-out", _("signed out")
+    SIGN_IN_FAILED = "sign-in-failed", _("failed to sign in")
+    SUBMISSION_CREATED = "submission-created", _("started a submission")
+    SUBMISSION_FINISHED = "submission-finished", _("finished a submission")
+    SUBMISSION_CANCELLED = "submission-cancelled", _("cancelled a submission")
+    IMAGE_STORED = "image-stored", _("stored an image")
+    UPLOAD_REJECTED = "upload-rejected", _("had a file rejected")
+    STUDY_SEALED = "study-sealed", _("sealed a study")
+    STUDY_VIEWED = "study-viewed", _("looked at a study")
+    STUDY_DELETED = "study-deleted", _("deleted a study")
+    IMAGE_VIEWED = "image-viewed", _("opened an image file")
+    ANALYSIS_REQUESTED = "analysis-requested", _("asked for an analysis")
+    ANALYSIS_SUCCEEDED = "analysis-succeeded", _("analysed a study")
+    ANALYSIS_FAILED = "analysis-failed", _("failed to analyse a study")
+    ANALYSIS_CANCELLED = "analysis-cancelled", _("cancelled an analysis")
+    ANALYSIS_REQUEUED = "analysis-requeued", _("put an analysis back in the queue")
+    REVIEW_SAVED = "review-saved", _("saved a review")
+    REVIEW_SIGNED = "review-signed", _("signed a review")
+    EXPORTED = "exported", _("exported data")
+    MEMBER_ADDED = "member-added", _("added a member")
+    MEMBER_REMOVED = "member-removed", _("removed a member")
+    CLINIC_CREATED = "clinic-created", _("created a clinic")
+    CLINIC_CHANGED = "clinic-changed", _("changed the clinic's settings")
+    BUNDLE_ACTIVATED = "bundle-activated", _("activated a bundle")
+    CONTENT_ACCESS_GRANTED = "content-access-granted", _("opened patient content as superuser")
+
+
+class AuditEvent(models.Model):
+    """One link of a chain. Written by ``audit.services.record`` only; the database refuses changes.
+
+    ``hash`` is sha256 over the previous link's hash and the canonical JSON of this one. Ids and
+    kinds only, no patient content. The actor stays by ``actor_label`` when the user goes.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    clinic = models.ForeignKey(
+        "clinics.Clinic", null=True, on_delete=models.PROTECT, related_name="audit_events", db_index=False
+    )
+    number = models.PositiveBigIntegerField()
+    at = models.DateTimeField()
+    actor_id_text = models.CharField(max_length=40, blank=True)
+    actor_label = models.CharField(max_length=254, blank=True)
+    action = models.CharField(max_length=40, choices=Action.choices)
+    target_kind = models.CharField(max_length=40, blank=True)
+    target_id = models.CharField(max_length=64, blank=True)
+    #: The study that a timeline shows this event on, if any.
+    study_id = models.UUIDField(null=True, blank=True)
+    detail = models.JSONField(default=dict)
+    address = models.GenericIPAddressField(null=True)
+    previous = models.CharField(max_length=64)
+    hash = models.CharField(max_length=64)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["clinic", "number"], name="audit_chain", nulls_distinct=False)
+        ]
+        indexes = [
+            models.Index(fields=["study_id", "id"], name="audit_by_study"),
+            models.Index(fields=["clinic", "action", "id"], name="audit_by_action"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.action}"
+
+
+class AuditHead(models.Model):
+    """The end of a chain: the last lock any transaction takes."""
+
+    clinic = models.OneToOneField("clinics.Clinic", null=True, on_delete=models.PROTECT)
+    number = models.PositiveBigIntegerField(default=0)
+    hash = models.CharField(max_length=64, default="0" * 64)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["clinic"], name="audit_head_once", nulls_distinct=False)
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.clinic_id or 'platform'}: {self.number}"
+
+

@@ -1,0 +1,115 @@
+"""People and tenants: User, Clinic, Membership."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+import zoneinfo
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import AbstractUser, BaseUserManager
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+def new_key() -> bytes:
+    """32 random bytes: a clinic's own key for pseudonyms."""
+    return secrets.token_bytes(32)
+
+
+def validate_time_zone(name: str) -> None:
+    """Refuse a name that the IANA data base does not know."""
+    if name not in zoneinfo.available_timezones():
+        raise ValidationError(_("“%(name)s” is not a known time zone."), params={"name": name})
+
+
+class UserManager(BaseUserManager["User"]):
+    """Makes users by e-mail address."""
+
+    use_in_migrations = True
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        """An ordinary person; without a password they can only be invited."""
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        """A platform superuser: clinics, bundles and operations, no patient content."""
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(AbstractUser):
+    """A person, who signs in with an e-mail address."""
+
+    username = None  # type: ignore[assignment]  # the address is the name
+    email = models.EmailField(_("e-mail address"), unique=True)
+    objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    def __str__(self) -> str:
+        return self.get_full_name() or self.email
+
+
+class Clinic(models.Model):
+    """A tenant. Every row with patient content belongs to exactly one."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    slug = models.SlugField(_("short name in addresses"), unique=True)
+    name = models.CharField(_("name"), max_length=120)
+    time_zone = models.CharField(_("time zone"), max_length=64, default="UTC", validators=[validate_time_zone])
+    blind_first = models.BooleanField(
+        _("blind first"), default=False, help_text=_("Readers give their opinion before they see the prediction.")
+    )
+    #: A clinic's own thresholds, within the active bundle's limits; empty means the bundle's.
+    threshold_low = models.FloatField(_("lower threshold"), null=True, blank=True)
+    threshold_high = models.FloatField(_("upper threshold"), null=True, blank=True)
+    retention_days = models.PositiveIntegerField(_("keep studies for (days)"), null=True, blank=True)
+    pseudonym_key = models.BinaryField(default=new_key, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                name="clinic_thresholds_ordered",
+                condition=models.Q(threshold_low__isnull=True, threshold_high__isnull=True)
+                | models.Q(
+                    threshold_low__gte=0,
+                    threshold_low__lte=models.F("threshold_high"),
+                    threshold_high__lte=1,
+                ),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Role(models.TextChoices):
+    """What a member may do; the table of actions is in ``access.py``."""
+
+    UPLOADER = "uploader", _("Uploader")
+    READER = "reader", _("Reader")
+    ADMIN = "admin", _("Admin")
+
+
+class Membership(models.Model):
+    """One role of one user in one clinic; a person may hold several."""
+
+    clinic = models.ForeignKey(Clinic, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=16, choices=Role.choices)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["clinic", "user", "role"], name="membership_once"),
+            models.CheckConstraint(name="membership_role_known", condition=models.Q(role__in=Role.values)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} · {self.clinic} · {self.role}"

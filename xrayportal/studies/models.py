@@ -1,0 +1,154 @@
+"""What people send: Submission, Upload, Study, Image."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Queue(models.TextChoices):
+    """Interactive work goes first, with a share kept for bulk."""
+
+    INTERACTIVE = "interactive", _("Interactive")
+    BULK = "bulk", _("Bulk")
+
+
+class Submission(models.Model):
+    """What a person, an API client or a PACS sends in one go."""
+
+    class State(models.TextChoices):
+        OPEN = "open", _("Receiving files")
+        FINISHED = "finished", _("All files received")
+        CANCELLED = "cancelled", _("Cancelled")
+
+    class Source(models.TextChoices):
+        BROWSER = "browser", _("Browser")
+        COMMAND = "command", _("Command line")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    clinic = models.ForeignKey("clinics.Clinic", on_delete=models.PROTECT, related_name="submissions")
+    submitter = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="submissions"
+    )
+    source = models.CharField(max_length=16, choices=Source.choices, default=Source.BROWSER)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.OPEN)
+    queue = models.CharField(max_length=16, choices=Queue.choices, default=Queue.INTERACTIVE)
+    #: How many files the sender announced; the page shows progress against it.
+    expected_files = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_upload_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["clinic", "-created_at"], name="submission_newest"),
+            models.Index(
+                fields=["last_upload_at"], name="submission_open", condition=models.Q(state="open")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Study(models.Model):
+    """One examination: one or more views of one patient reference."""
+
+    class State(models.TextChoices):
+        OPEN = "open", _("Open")
+        SEALED = "sealed", _("Sealed")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    clinic = models.ForeignKey("clinics.Clinic", on_delete=models.PROTECT, related_name="studies")
+    submission = models.ForeignKey(Submission, on_delete=models.PROTECT, related_name="studies")
+    #: What views are grouped by: the pseudonym of the DICOM study UID, or one key a file.
+    grouping_key = models.CharField(max_length=64)
+    #: A reference that names nobody by itself: given by the sender, or a pseudonym of the DICOM id.
+    patient_reference = models.CharField(_("patient reference"), max_length=64, blank=True)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.OPEN)
+    priority = models.SmallIntegerField(default=0)
+    #: A part stated by the sender; empty lets the bundle find it.
+    stated_part = models.CharField(max_length=32, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_view_at = models.DateTimeField(auto_now_add=True)
+    sealed_at = models.DateTimeField(null=True, blank=True)
+    #: The newest succeeded primary analysis, set in the transaction that completes it.
+    current = models.ForeignKey(
+        "analyses.Analysis", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    class Meta:
+        verbose_name_plural = "studies"
+        constraints = [
+            models.UniqueConstraint(fields=["clinic", "grouping_key"], name="study_grouping_once"),
+        ]
+        indexes = [
+            models.Index(fields=["clinic", "-created_at"], name="study_newest"),
+            models.Index(fields=["clinic", "patient_reference"], name="study_by_patient"),
+            models.Index(fields=["last_view_at"], name="study_open", condition=models.Q(state="open")),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Image(models.Model):
+    """One radiograph (view), unique by content within its clinic.
+
+    ``sha256`` is of the stored, de-identified bytes; ``file`` is a name in the file storage.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    clinic = models.ForeignKey("clinics.Clinic", on_delete=models.PROTECT, related_name="images")
+    study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="images")
+    sha256 = models.CharField(max_length=64)
+    file = models.CharField(max_length=200)
+    media_type = models.CharField(max_length=40)
+    size = models.PositiveBigIntegerField(help_text=_("Bytes"))
+    view_position = models.CharField(max_length=16, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        constraints = [models.UniqueConstraint(fields=["clinic", "sha256"], name="image_once_per_clinic")]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Upload(models.Model):
+    """One file of a submission and what became of it."""
+
+    class Outcome(models.TextChoices):
+        ACCEPTED = "accepted", _("Accepted")
+        DUPLICATE = "duplicate", _("Already here")
+        REJECTED = "rejected", _("Rejected")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    submission = models.ForeignKey(Submission, on_delete=models.CASCADE, related_name="uploads")
+    #: Made by the sender: the same key sent again is the same upload.
+    key = models.CharField(max_length=64)
+    #: As shown to people: path parts, control characters and direction marks removed.
+    filename = models.CharField(max_length=255)
+    size = models.PositiveBigIntegerField(default=0, help_text=_("Bytes"))
+    outcome = models.CharField(max_length=16, choices=Outcome.choices)
+    sentence = models.TextField(blank=True)
+    kind = models.CharField(max_length=40, blank=True)
+    image = models.ForeignKey(Image, null=True, blank=True, on_delete=models.SET_NULL, related_name="uploads")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["submission", "key"], name="upload_once"),
+            models.CheckConstraint(
+                name="upload_rejected_says_why",
+                condition=~models.Q(outcome="rejected") | ~models.Q(sentence=""),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
