@@ -1,0 +1,134 @@
+"""What readers say about a study: Review, and Reading, where a study's reviews stand."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from xrayportal.analyses.models import Verdict
+
+
+class Review(models.Model):
+    """One stored opinion of one reader on one study.
+
+    Rows are only ever added: a change of mind is a new row that names the one it supersedes. The
+    database refuses every update but two, ``signed_at`` from empty to a time and ``is_current``
+    from true to false (migration 0002). Drafts come before the first signature only, so the
+    current row of a chain that was ever signed is itself signed.
+    """
+
+    class Kind(models.TextChoices):
+        FIRST = "first", _("First reading")
+        SECOND = "second", _("Second reading")
+        ADJUDICATION = "adjudication", _("Adjudication")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    clinic = models.ForeignKey("clinics.Clinic", on_delete=models.PROTECT, related_name="reviews")
+    study = models.ForeignKey("studies.Study", on_delete=models.CASCADE, related_name="reviews")
+    reader = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="reviews")
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    #: The result that the portal had shown to the reader; empty when the opinion is blind.
+    analysis = models.ForeignKey(
+        "analyses.Analysis", null=True, blank=True, on_delete=models.SET_NULL, related_name="reviews"
+    )
+    was_blind = models.BooleanField()
+    verdict = models.CharField(max_length=16, choices=Verdict.choices)
+    #: The part by the reader's account; empty when they let it stand.
+    body_part = models.CharField(max_length=32, blank=True)
+    #: Regions drawn: a list of {image, box: [x, y, width, height]} in displayed pixels of that image.
+    boxes = models.JSONField(default=list, blank=True)
+    comment = models.TextField(blank=True, max_length=4000)
+    created_at = models.DateTimeField(auto_now_add=True)
+    signed_at = models.DateTimeField(null=True, blank=True)
+    supersedes = models.OneToOneField(
+        "self", null=True, blank=True, on_delete=models.CASCADE, related_name="superseded_by"
+    )
+    is_current = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        constraints = [
+            # Two chains at most for one person: their own reading, and an adjudication.
+            models.UniqueConstraint(
+                fields=["study", "reader"],
+                name="review_one_current_reading",
+                condition=Q(is_current=True) & ~Q(kind="adjudication"),
+            ),
+            models.UniqueConstraint(
+                fields=["study", "reader"],
+                name="review_one_current_ruling",
+                condition=Q(is_current=True, kind="adjudication"),
+            ),
+            models.CheckConstraint(name="review_verdict_known", condition=Q(verdict__in=Verdict.values)),
+            models.CheckConstraint(
+                name="review_kind_known", condition=Q(kind__in=["first", "second", "adjudication"])
+            ),
+            models.CheckConstraint(
+                name="review_blind_saw_nothing", condition=Q(was_blind=False) | Q(analysis__isnull=True)
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["reader", "study"], name="review_by_reader"),
+            models.Index(fields=["clinic", "-signed_at"], name="review_signed", condition=Q(is_current=True)),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def is_signed(self) -> bool:
+        """Final: only a new review can supersede it."""
+        return self.signed_at is not None
+
+
+class Reading(models.Model):
+    """Where the reviews of one study stand: derived from them in the transaction that stores them.
+
+    Lists, counts and the scorecard ask this one row instead of every chain of reviews; the rule
+    is ``reviews.settlement.settle``. ``adjudicator`` alone is not derived: an admin names them.
+    """
+
+    class State(models.TextChoices):
+        OPEN = "open", _("No review signed")
+        SETTLED = "settled", _("Settled")
+        DISAGREED = "disagreed", _("Readers disagree")
+        ADJUDICATED = "adjudicated", _("Adjudicated")
+
+    study = models.OneToOneField(
+        "studies.Study", primary_key=True, on_delete=models.CASCADE, related_name="reading"
+    )
+    clinic = models.ForeignKey("clinics.Clinic", on_delete=models.PROTECT, related_name="readings")
+    state = models.CharField(max_length=16, choices=State.choices, default=State.OPEN)
+    #: The settled verdict; empty while no review is signed or the readers disagree.
+    verdict = models.CharField(max_length=16, choices=Verdict.choices, blank=True)
+    #: The same rule over the opinions stored before the prediction was revealed.
+    blind_verdict = models.CharField(max_length=16, choices=Verdict.choices, blank=True)
+    body_part = models.CharField(max_length=32, blank=True)
+    #: How many readers who signed (adjudicators not counted).
+    readers = models.PositiveSmallIntegerField(default=0)
+    #: How many of those signed another verdict than the one they had stored blind.
+    changes = models.PositiveSmallIntegerField(default=0)
+    adjudicator = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="reading_settled_has_verdict",
+                condition=Q(state__in=["open", "disagreed"], verdict="")
+                | (Q(state__in=["settled", "adjudicated"]) & ~Q(verdict="")),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["clinic", "state", "-changed_at"], name="reading_by_state"),
+            models.Index(fields=["clinic", "verdict"], name="reading_by_verdict"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.study_id} {self.state}"

@@ -1,0 +1,94 @@
+"""From the reviews of a study to its verdict: one pure function, no database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+ADJUDICATION = "adjudication"
+
+
+class Opinion(Protocol):
+    """What the rule needs of a review, in the order in which reviews were stored."""
+
+    @property
+    def reader_id(self) -> int: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def verdict(self) -> str: ...
+    @property
+    def body_part(self) -> str: ...
+    @property
+    def was_blind(self) -> bool: ...
+    @property
+    def is_signed(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """Where a study stands. ``state`` is a code of ``Reading.State``; empty verdicts are open ones."""
+
+    state: str = "open"
+    verdict: str = ""
+    blind_verdict: str = ""
+    body_part: str = ""
+    readers: int = 0
+    changes: int = 0
+
+
+def settle(opinions: Iterable[Opinion]) -> Settlement:
+    """The standing of a study from all its reviews, oldest first, superseded ones included.
+
+    A signed adjudication decides. Otherwise signed readers who agree do, one reader being enough;
+    signed readers who differ leave the study open. Drafts never count.
+
+    The blind verdict follows the same rule over what each reader who signed had last stored before
+    the prediction was revealed to them, so that nobody's change of mind enters it. It is empty where
+    no such opinion exists or the blind opinions differ without a blind adjudication.
+    """
+    chains: dict[tuple[int, bool], list[Opinion]] = {}
+    for opinion in opinions:
+        chains.setdefault((opinion.reader_id, opinion.kind == ADJUDICATION), []).append(opinion)
+    signed = {key: chain for key, chain in chains.items() if chain[-1].is_signed}
+    readings = [chain for (_, ruling), chain in signed.items() if not ruling]
+    rulings = [chain for (_, ruling), chain in signed.items() if ruling]
+
+    final = [chain[-1] for chain in readings]
+    final_ruling = rulings[-1][-1] if rulings else None
+    blind = [last for chain in readings if (last := _last_blind(chain))]
+    blind_ruling = _last_blind(rulings[-1]) if rulings else None
+
+    verdict = _decide(final, final_ruling)
+    if final_ruling:
+        state = "adjudicated"
+    elif not final:
+        state = "open"
+    else:
+        state = "settled" if verdict else "disagreed"
+    deciding = [final_ruling] if final_ruling else final
+    parts = {opinion.body_part for opinion in deciding if opinion.body_part}
+    return Settlement(
+        state=state,
+        verdict=verdict,
+        blind_verdict=_decide(blind, blind_ruling),
+        body_part=parts.pop() if len(parts) == 1 else "",
+        readers=len(readings),
+        changes=sum(
+            1
+            for chain in readings
+            if (before := _last_blind(chain)) is not None and before.verdict != chain[-1].verdict
+        ),
+    )
+
+
+def _last_blind(chain: Sequence[Opinion]) -> Opinion | None:
+    return next((opinion for opinion in reversed(chain) if opinion.was_blind), None)
+
+
+def _decide(opinions: Sequence[Opinion], ruling: Opinion | None) -> str:
+    verdicts = {opinion.verdict for opinion in opinions}
+    if len(verdicts) == 1 and ruling is None:
+        return verdicts.pop()
+    return ruling.verdict if ruling else ""
