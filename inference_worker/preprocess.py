@@ -46,7 +46,7 @@ def letterbox(pixels: NDArray[np.uint8], size: int) -> tuple[NDArray[np.uint8], 
     square[
         geometry.top : geometry.top + geometry.inner_height,
         geometry.left : geometry.left + geometry.inner_width,
-    ] = _stretch(inner)
+    ] = _stretch(np.asarray(inner, np.uint8))
     return square, geometry
 
 

@@ -55,6 +55,8 @@ class Geometry:
 class Outputs:
     """What one forward pass gives for N pictures, the same for every runtime.
 
+    A network that is not ``unified`` has only its role's outputs; the others have a width of 0.
+
     ``part`` ``(N, P)`` float32, probabilities of the manifest's parts, rows sum to 1.
     ``logit`` ``(N,)`` float32, uncalibrated logit of abnormality.
     ``map`` ``(N, h, w)`` float32, signed evidence map whose pooling (plus bias) is ``logit``:

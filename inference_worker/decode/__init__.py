@@ -1,0 +1,63 @@
+"""Bytes or a file to a `Radiograph`, or one sentence that says why not.
+
+The type is told from the bytes (`inference_worker.sniff`), limits are checked on headers before a
+pixel is allocated, and nothing is lenient: a picture that ends early is refused, not completed with grey.
+"""
+
+from __future__ import annotations
+
+import stat
+import warnings
+from pathlib import Path
+
+from inference_worker.decode.dicom import decode_dicom
+from inference_worker.decode.jpeg import decode as decode_jpeg
+from inference_worker.decode.limits import Limits
+from inference_worker.decode.pictures import decode_png, decode_tiff
+from inference_worker.sniff import HEAD_BYTES, describe, is_encrypted, sniff
+from inference_worker.types import Radiograph, UnreadableError
+
+__all__ = ["Limits", "decode", "read_file"]
+
+_DECODERS = {"png": decode_png, "jpeg": decode_jpeg, "tiff": decode_tiff, "dicom": decode_dicom}
+
+
+def decode(data: bytes, limits: Limits | None = None) -> Radiograph:
+    """A whole file's bytes to a radiograph.
+
+    Raises `UnreadableError` with one of the kinds ``empty``, ``too_large``, ``too_many_pixels``,
+    ``not_a_picture``, ``encrypted``, ``truncated``, ``corrupt``, ``unsupported_encoding``,
+    ``multi_frame``, ``not_a_projection``, ``no_pixels``.
+    """
+    limits = limits or Limits()
+    limits.check_bytes(len(data))
+    head = data[:HEAD_BYTES]
+    name = sniff(head)
+    if name is None:
+        if is_encrypted(head):
+            raise UnreadableError("encrypted", "The file is encrypted; send the picture without encryption.")
+        raise UnreadableError(
+            "not_a_picture",
+            f"The file is {describe(head)}, not a radiograph; send a PNG, JPEG, TIFF or DICOM file.",
+        )
+    # Decoders warn of oddities that do not change the picture; what does becomes an exception.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _DECODERS[name](data, limits)
+
+
+def read_file(path: Path, limits: Limits | None = None) -> bytes:
+    """A file's bytes, its size checked first. Raises `UnreadableError` (also ``cannot_open``)."""
+    limits = limits or Limits()
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableError("cannot_open", "This is no ordinary file; name a picture or a folder.")
+        limits.check_bytes(status.st_size)
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise UnreadableError("cannot_open", "There is no such file; check the path.") from error
+    except PermissionError as error:
+        raise UnreadableError("cannot_open", "The file may not be opened; check its permissions.") from error
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+        raise UnreadableError("cannot_open", "The file cannot be read from its disk; copy it.") from error

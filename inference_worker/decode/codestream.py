@@ -1,0 +1,66 @@
+"""The compressed frame inside a DICOM file: what its own header says, before a decoder believes it."""
+
+from __future__ import annotations
+
+from inference_worker.decode import jpeg
+from inference_worker.types import UnreadableError
+
+_JPEG_2000 = b"\xff\x4f\xff\x51"
+_JPEG = b"\xff\xd8"
+_END = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
+_JPEG_LOSSLESS = 3
+_JPEG_LS = 7
+
+
+def check(frame: bytes, width: int, height: int) -> None:
+    """Refuse a frame that is not ``width`` by ``height``, is cut short or has 12-bit lossy JPEG inside.
+
+    A decoder allocates what the frame's header says, not what the DICOM header says. Raises
+    `UnreadableError` (``truncated``, ``corrupt``, ``unsupported_encoding``). RLE has no header of
+    this kind and its decoder knows the size.
+    """
+    start = frame.find(_JPEG_2000, 0, 256)
+    if start >= 0:
+        _check_size(_jpeg_2000_size(frame[start:]), width, height)
+        _check_end(frame)
+    elif frame.startswith(_JPEG):
+        header = jpeg.read_frame(frame)
+        _check_size((header.width, header.height), width, height)
+        if header.process in (_JPEG_LOSSLESS, _JPEG_LS):
+            _check_end(frame)
+        elif header.precision == 8:
+            jpeg.strict(frame, "GRAY" if header.components == 1 else "RGB")
+        else:
+            raise UnreadableError(
+                "unsupported_encoding",
+                f"The DICOM file holds {header.precision}-bit lossy JPEG (JPEG Extended), which cannot be "
+                "decoded here; export it uncompressed or as JPEG 2000.",
+            )
+
+
+def _jpeg_2000_size(stream: bytes) -> tuple[int, int]:
+    """Width and height from the SIZ segment (ITU-T T.800, A.5.1)."""
+    if len(stream) < 24:
+        raise _truncated()
+    right, bottom, left, top = (int.from_bytes(stream[at : at + 4], "big") for at in (8, 12, 16, 20))
+    return right - left, bottom - top
+
+
+def _check_size(found: tuple[int, int], width: int, height: int) -> None:
+    if found != (width, height):
+        raise UnreadableError(
+            "corrupt",
+            "The DICOM header and the compressed picture inside disagree on its size; export the file again.",
+        )
+
+
+def _check_end(frame: bytes) -> None:
+    # A frame is padded to an even length, with zeros or (seen) with ones.
+    if not frame.rstrip(b"\x00\xff").endswith(_END):
+        raise _truncated()
+
+
+def _truncated() -> UnreadableError:
+    return UnreadableError(
+        "truncated", "The picture inside the DICOM file ends too early; send the file again from its source."
+    )

@@ -1,0 +1,273 @@
+"""The bundle's manifest (docs/bundle.md) as typed records. Reads and checks; needs no NumPy.
+
+Every problem is a `BundleError` whose sentence says where in the file it is and what was expected.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from inference_worker.document import DocumentError, Node
+
+if TYPE_CHECKING:
+    from inference_worker.types import Verdict
+
+FILE_NAME = "manifest.json"
+SCHEMA = 1
+
+Role = Literal["unified", "part", "abnormality"]
+Aggregate = Literal["mean", "max"]
+
+#: In a network's ``parts``: it answers for every part that no other network names.
+ANY_PART = "*"
+
+
+class BundleError(Exception):
+    """A bundle that cannot be used. ``str(error)`` says which file, where and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the bundle looks for, and the words people see for each verdict."""
+
+    code: str
+    normal: str
+    abnormal: str
+    uncertain: str
+    unsupported: str
+
+    def words(self, verdict: Verdict) -> str:
+        return cast(str, getattr(self, verdict))
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Side of the square input in pixels; the percentiles that the grey levels were stretched between."""
+
+    size: int
+    contrast_percentiles: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One graph: its role, the parts it answers for, its file by runtime."""
+
+    id: str
+    role: Role
+    parts: tuple[str, ...]
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceMap:
+    """Grid of the signed map, and the absolute value (logit units) drawn at full colour."""
+
+    height: int
+    width: int
+    scale: float
+    pooling: str
+    temperature: float | None
+    features: str
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Platt scaling with an offset by part: ``sigmoid(slope * logit + intercept + offset)``."""
+
+    slope: float
+    intercept: float
+    offsets: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """``p < low`` normal, ``p >= high`` abnormal, between uncertain; the limits bound a clinic's own."""
+
+    low: float
+    high: float
+    low_limits: tuple[float, float]
+    high_limits: tuple[float, float]
+
+    def at(self, low: float, high: float) -> Thresholds:
+        """The same with a clinic's own values. Raises `ValueError` outside the limits or if low > high."""
+        for name, value, (least, most) in (("low", low, self.low_limits), ("high", high, self.high_limits)):
+            if not least <= value <= most:
+                raise ValueError(
+                    f"the {name} threshold must lie between {least:g} and {most:g}, not {value:g}"
+                )
+        if low > high:
+            raise ValueError(f"the low threshold ({low:g}) must not be above the high one ({high:g})")
+        return Thresholds(low, high, self.low_limits, self.high_limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The scope gate's parameter file and limits, see `inference_worker.scope`."""
+
+    file: str
+    limit: float
+    chroma_limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything that the rest of the system may know of a bundle's labels, sizes and thresholds."""
+
+    name: str
+    version: str
+    released: str
+    target: Target
+    input: Input
+    parts: tuple[str, ...]
+    networks: tuple[Network, ...]
+    map: EvidenceMap
+    calibration: Calibration
+    thresholds: Thresholds
+    prevalence: float
+    aggregate: Aggregate
+    scope: Scope
+    trust: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    data: Mapping[str, Any]
+    software: Mapping[str, Any]
+    files: Mapping[str, str]
+
+    @property
+    def label(self) -> str:
+        """``name@version``, as it stands on every result."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def weak_below(self) -> float:
+        """The trust score under which people are told to treat the map with care."""
+        return float(self.trust.get("weak_below", 0.0))
+
+    @property
+    def part_network(self) -> Network:
+        """The network that tells the body part and whether a picture is in scope."""
+        return next(network for network in self.networks if network.role in ("unified", "part"))
+
+    def abnormality_network(self, part: str) -> Network:
+        """The network that answers for ``part``: its own expert, else the general one, else the unified."""
+        ranked = sorted(
+            (network for network in self.networks if network.role != "part"),
+            key=lambda network: (part not in network.parts, network.role == "unified"),
+        )
+        return next(network for network in ranked if part in network.parts or ANY_PART in network.parts)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check ``folder/manifest.json``; the other files are checked by `Bundle.load`."""
+    path = folder / FILE_NAME
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise BundleError(f"{folder} is no bundle: it has no {FILE_NAME}") from error
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} cannot be read as JSON: {error}") from error
+    try:
+        manifest = _manifest(Node(document, str(path)))
+    except DocumentError as error:
+        raise BundleError(str(error)) from error
+    _check_networks(manifest, path)
+    return manifest
+
+
+def _manifest(root: Node) -> Manifest:
+    schema = root["schema"].whole(0, 10_000)
+    if schema != SCHEMA:
+        raise root["schema"].error(f"is {schema}, but this software reads schema {SCHEMA}")
+    parts = root["parts"].texts()
+    return Manifest(
+        name=root["name"].text(),
+        version=root["version"].text(),
+        released=root["released"].text(),
+        target=Target(**{key: root["target"][key].text() for key in Target.__dataclass_fields__}),
+        input=Input(
+            size=root["input"]["size"].whole(16, 4096),
+            contrast_percentiles=root["input"]["contrast_percentiles"].pair(0.0, 100.0),
+        ),
+        parts=parts,
+        networks=tuple(_network(node, parts) for node in root["networks"].items()),
+        map=_map(root["map"]),
+        calibration=_calibration(root["calibration"], parts),
+        thresholds=_thresholds(root["thresholds"]),
+        prevalence=root["prevalence"].number(0.0, 1.0),
+        aggregate=cast(Aggregate, root["aggregate"].one_of("mean", "max")),
+        scope=Scope(
+            file=root["scope"]["file"].file_name(),
+            limit=root["scope"]["limit"].number(0.0),
+            chroma_limit=root["scope"]["chroma_limit"].number(0.0),
+        ),
+        trust=root["trust"].mapping(),
+        metrics=root["metrics"].mapping(),
+        data=root["data"].mapping(),
+        software=root["software"].mapping(),
+        files={Node(name, "files").file_name(): node.text() for name, node in root["files"].pairs()},
+    )
+
+
+def _network(node: Node, parts: tuple[str, ...]) -> Network:
+    answers = node["parts"].texts()
+    for part in answers:
+        if part != ANY_PART and part not in parts:
+            raise node["parts"].error(f"names the part {part!r}, which is not among the bundle's")
+    return Network(
+        id=node["id"].text(),
+        role=cast(Role, node["role"].one_of("unified", "part", "abnormality")),
+        parts=answers,
+        files={runtime: file.file_name() for runtime, file in node["files"].pairs()},
+    )
+
+
+def _map(node: Node) -> EvidenceMap:
+    temperature = node.optional("temperature")
+    return EvidenceMap(
+        height=node["height"].whole(1, 4096),
+        width=node["width"].whole(1, 4096),
+        scale=node["scale"].number(1e-9),
+        pooling=node["pooling"].text(),
+        temperature=None if temperature is None else temperature.number(),
+        features=node["features"].text(),
+    )
+
+
+def _calibration(node: Node, parts: tuple[str, ...]) -> Calibration:
+    node["kind"].one_of("platt")
+    offsets = {part: offset.number() for part, offset in node["offsets"].pairs()}
+    unknown = sorted(set(offsets) - set(parts))
+    if unknown:
+        raise node["offsets"].error(f"names {', '.join(unknown)}, which are not among the bundle's parts")
+    return Calibration(slope=node["slope"].number(), intercept=node["intercept"].number(), offsets=offsets)
+
+
+def _thresholds(node: Node) -> Thresholds:
+    limits = node["limits"]
+    bounds = Thresholds(
+        low=node["low"].number(0.0, 1.0),
+        high=node["high"].number(0.0, 1.0),
+        low_limits=limits["low"].pair(0.0, 1.0),
+        high_limits=limits["high"].pair(0.0, 1.0),
+    )
+    try:
+        return bounds.at(bounds.low, bounds.high)
+    except ValueError as error:
+        raise node.error(f"contradicts itself: {error}") from error
+
+
+def _check_networks(manifest: Manifest, path: Path) -> None:
+    identifiers = [network.id for network in manifest.networks]
+    if len(set(identifiers)) != len(identifiers):
+        raise BundleError(f"{path}: two networks share an id")
+    tellers = sum(network.role in ("unified", "part") for network in manifest.networks)
+    if tellers != 1:
+        raise BundleError(f"{path}: exactly one network must tell the part (unified or part), not {tellers}")
+    for part in manifest.parts:
+        try:
+            manifest.abnormality_network(part)
+        except StopIteration:
+            raise BundleError(f"{path}: no network answers for the part {part!r}") from None

@@ -1,0 +1,115 @@
+"""From a logit to a verdict, and from a study's views to the study's result. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from inference_worker.manifest import Aggregate, Calibration
+    from inference_worker.types import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one readable picture says: probabilities by part, and of abnormality (0 to 1).
+
+    ``probability`` is ``None`` for an unsupported picture.
+    """
+
+    parts: Mapping[str, float]
+    probability: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """The result of a study of ``views`` pictures.
+
+    ``part``, ``part_probability`` and ``probability`` are ``None`` and ``parts`` is empty if no view
+    is supported. With a forced part, ``part`` is that one and ``part_probability`` still the
+    networks' own. ``unreadable`` counts views in error, ``unsupported`` those out of scope.
+    """
+
+    verdict: Verdict
+    part: str | None
+    part_probability: float | None
+    parts: Mapping[str, float]
+    probability: float | None
+    views: int
+    unreadable: int
+    unsupported: int
+
+    @property
+    def is_incomplete(self) -> bool:
+        return self.unreadable > 0
+
+
+def calibrated(logit: float, part: str, calibration: Calibration) -> float:
+    """Probability of abnormality, 0 to 1: ``sigmoid(slope * logit + intercept + offset of part)``."""
+    z = calibration.slope * logit + calibration.intercept + calibration.offsets.get(part, 0.0)
+    # The same function twice, in the form that cannot overflow.
+    return 1.0 / (1.0 + math.exp(-z)) if z >= 0 else math.exp(z) / (1.0 + math.exp(z))
+
+
+def judge(probability: float, low: float, high: float) -> Verdict:
+    """``p < low`` normal, ``p >= high`` abnormal, between uncertain. Raises `ValueError` if low > high."""
+    if low > high:
+        raise ValueError(f"the low threshold ({low:g}) is above the high one ({high:g})")
+    if probability >= high:
+        return "abnormal"
+    return "normal" if probability < low else "uncertain"
+
+
+def judge_study(
+    views: Sequence[View | None],
+    *,
+    low: float,
+    high: float,
+    aggregate: Aggregate = "mean",
+    forced_part: str | None = None,
+) -> StudyResult:
+    """The study's result from its views; ``None`` stands for a view that could not be read.
+
+    Part: mean of the part probabilities over supported views. Score: ``aggregate`` of their
+    probabilities. A study with an unreadable view is never normal: what was not seen may be abnormal.
+    Raises `ValueError` if no view could be read or the forced part is not among the labels.
+    """
+    readable = [view for view in views if view is not None]
+    if not readable:
+        raise ValueError("none of the study's views could be read")
+    if forced_part is not None and any(forced_part not in view.parts for view in readable):
+        raise ValueError(f"{forced_part!r} is not among the bundle's parts")
+    supported = [(view.parts, view.probability) for view in readable if view.probability is not None]
+    unreadable = len(views) - len(readable)
+    if not supported:
+        return StudyResult(
+            verdict="unsupported",
+            part=None,
+            part_probability=None,
+            parts={},
+            probability=None,
+            views=len(views),
+            unreadable=unreadable,
+            unsupported=len(readable),
+        )
+    labels = supported[0][0]
+    parts = {label: fmean(view_parts[label] for view_parts, _ in supported) for label in labels}
+    part = forced_part or max(parts, key=lambda label: parts[label])
+    scores = [score for _, score in supported]
+    probability = fmean(scores) if aggregate == "mean" else max(scores)
+    verdict = judge(probability, low, high)
+    if verdict == "normal" and unreadable:
+        verdict = "uncertain"
+    return StudyResult(
+        verdict=verdict,
+        part=part,
+        part_probability=parts[part],
+        parts=parts,
+        probability=probability,
+        views=len(views),
+        unreadable=unreadable,
+        unsupported=len(readable) - len(supported),
+    )
