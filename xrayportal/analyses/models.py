@@ -1,4 +1,4 @@
-"""What the portal asks of the workers and what comes back: Bundle, Analysis, Finding, Worker."""
+"""What the portal asks of the workers and what comes back: Bundle, Analysis, Finding, Worker, Pulse."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from xrayportal.studies.models import Queue
@@ -77,7 +78,8 @@ class Analysis(models.Model):
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
-    requested_at = models.DateTimeField(auto_now_add=True)
+    #: The database's clock, as everything that orders or times the queue.
+    requested_at = models.DateTimeField(db_default=Now(), editable=False)
     #: Snapshot: later changes of the clinic's or the bundle's thresholds never touch this result.
     threshold_low = models.FloatField()
     threshold_high = models.FloatField()
@@ -87,11 +89,12 @@ class Analysis(models.Model):
     state = models.CharField(max_length=16, choices=State.choices, default=State.QUEUED)
     queue = models.CharField(max_length=16, choices=Queue.choices, default=Queue.INTERACTIVE)
     priority = models.SmallIntegerField(default=0)
-    not_before = models.DateTimeField()
-    announced_at = models.DateTimeField(null=True, blank=True)
+    not_before = models.DateTimeField(db_default=Now(), help_text=_("Waits at least until then"))
+    #: Counts claims, and fences them: only the present attempt may write the result.
     attempt = models.PositiveSmallIntegerField(default=0)
-    claimed_alone = models.BooleanField(default=False)
-    deaths_alone = models.PositiveSmallIntegerField(default=0)
+    claimed_alone = models.BooleanField(default=False, help_text=_("The present attempt had no neighbours"))
+    #: Attempts that ended unforeseen (a dead process, an unknown error) with nothing else to blame.
+    crashes_alone = models.PositiveSmallIntegerField(default=0)
     started_at = models.DateTimeField(null=True, blank=True, help_text=_("Start of the present attempt"))
     leased_until = models.DateTimeField(null=True, blank=True)
     worker = models.CharField(max_length=120, blank=True)
@@ -148,6 +151,15 @@ class Analysis(models.Model):
                 condition=Q(state="queued"),
             ),
             models.Index(fields=["leased_until"], name="analysis_leases", condition=Q(state="running")),
+            # Whose turn it is follows from the starts: overall for the share of bulk, by clinic for the rest.
+            models.Index(
+                fields=["-started_at"], name="analysis_starts", condition=Q(started_at__isnull=False)
+            ),
+            models.Index(
+                fields=["queue", "clinic", "-started_at"],
+                name="analysis_turns",
+                condition=Q(started_at__isnull=False),
+            ),
             models.Index(fields=["study", "-requested_at"], name="analysis_by_study"),
             models.Index(fields=["finished_at"], name="analysis_by_finish", condition=Q(state="succeeded")),
         ]
@@ -205,8 +217,20 @@ class Worker(models.Model):
     runtime = models.CharField(max_length=40, blank=True)
     precision = models.CharField(max_length=16, blank=True)
     software = models.CharField(max_length=40, blank=True)
-    started_at = models.DateTimeField(auto_now_add=True)
-    last_seen = models.DateTimeField()
+    started_at = models.DateTimeField(db_default=Now(), editable=False)
+    last_seen = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Pulse(models.Model):
+    """When a part that has no row of its own last did its round: one row a part."""
+
+    RECONCILER = "reconciler"
+
+    name = models.CharField(max_length=40, primary_key=True)
+    last_seen = models.DateTimeField(db_default=Now())
 
     def __str__(self) -> str:
         return self.name
