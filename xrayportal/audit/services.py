@@ -1,0 +1,160 @@
+"""The only writer of the audit chain, and the reader that proves it whole."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from django.db import models, transaction
+from django.utils import timezone
+
+from xrayportal.audit.models import Action, AuditEvent, AuditHead
+
+if TYPE_CHECKING:
+    from xrayportal.clinics.models import Clinic, User
+
+#: What the first link of every chain follows.
+START = "0" * 64
+
+
+@dataclass(frozen=True)
+class ChainState:
+    """What ``verify`` found: ``length`` good links, and the first bad one if any."""
+
+    clinic: Clinic | None
+    length: int
+    broken_at: int | None = None
+    reason: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        """Every link follows from the one before it, up to the recorded head."""
+        return self.broken_at is None
+
+
+def record(
+    *,
+    clinic: Clinic | None,
+    action: Action,
+    actor: User | None = None,
+    actor_label: str = "",
+    target: models.Model | None = None,
+    study: models.Model | uuid.UUID | None = None,
+    detail: dict[str, Any] | None = None,
+    address: str | None = None,
+) -> AuditEvent:
+    """Append one event to the clinic's chain, or to the platform's for ``clinic=None``.
+
+    Call it last in the transaction of the change: the chain's head stays locked until that
+    transaction ends, and every writer of the clinic waits for it. A transaction that writes to two
+    chains takes the clinic's first, then the platform's. ``detail`` holds ids, kinds and figures,
+    never patient content.
+    """
+    with transaction.atomic():
+        head = _locked_head(clinic)
+        event = AuditEvent(
+            clinic=clinic,
+            number=head.number + 1,
+            at=timezone.now(),
+            actor_id_text=str(actor.pk) if actor else "",
+            actor_label=actor_label or (actor.email if actor else ""),
+            action=Action(action).value,
+            target_kind=target._meta.model_name or "" if target is not None else "",
+            target_id=str(target.pk) if target is not None else "",
+            study_id=study.pk if isinstance(study, models.Model) else study,
+            detail=detail or {},
+            address=_plain_address(address),
+            previous=head.hash,
+        )
+        event.hash = link(event)
+        event.save(force_insert=True)
+        head.number, head.hash = event.number, event.hash
+        head.save(update_fields=["number", "hash"])
+    return event
+
+
+def verify(*, clinic: Clinic | None) -> ChainState:
+    """Recompute a whole chain and compare it with its head; safe while others write.
+
+    It finds changed, removed, inserted and cut-off events. Somebody who rewrites the events and the
+    head alike can only be found by a head that was kept elsewhere (``verify_audit`` prints it).
+    """
+    length, previous = 0, START
+    recorded = AuditHead.objects.filter(clinic=clinic).first()
+    events = AuditEvent.objects.filter(clinic=clinic).order_by("number").iterator(chunk_size=2000)
+    for event in events:
+        if event.number != length + 1:
+            return ChainState(clinic, length, length + 1, f"event {length + 1} is missing")
+        if event.previous != previous:
+            return ChainState(clinic, length, event.number, "it does not follow the event before it")
+        if event.hash != link(event):
+            return ChainState(clinic, length, event.number, "its content does not match its hash")
+        if recorded is not None and event.number == recorded.number and event.hash != recorded.hash:
+            return ChainState(clinic, length, event.number, "it is not the event that the head names")
+        length, previous = event.number, event.hash
+    # The head moves while we read, but only forwards: events past it were written by nobody we know.
+    if length < (recorded.number if recorded else 0):
+        return ChainState(clinic, length, length + 1, "the end of the chain is missing")
+    latest = AuditHead.objects.filter(clinic=clinic).first()
+    if length > (latest.number if latest else 0):
+        return ChainState(clinic, length, length, "it lies past the recorded head")
+    return ChainState(clinic, length)
+
+
+def link(event: AuditEvent) -> str:
+    """The hash of an event: sha256 over the previous hash and the canonical JSON of the content."""
+    return hashlib.sha256(f"{event.previous}{canonical(event)}".encode()).hexdigest()
+
+
+def canonical(event: AuditEvent) -> str:
+    """The event as JSON that is the same before and after the database: sorted, no spaces, UTC."""
+    content = {
+        "clinic": str(event.clinic_id) if event.clinic_id else None,
+        "number": event.number,
+        "at": _utc(event.at),
+        "actor": event.actor_id_text,
+        "actor_label": event.actor_label,
+        "action": event.action,
+        "target_kind": event.target_kind,
+        "target": event.target_id,
+        "study": str(event.study_id) if event.study_id else None,
+        "detail": _plain(event.detail),
+        "address": _plain_address(event.address),
+    }
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _locked_head(clinic: Clinic | None) -> AuditHead:
+    head = AuditHead.objects.select_for_update().filter(clinic=clinic).first()
+    if head is None:
+        # Two first writers: the second insert waits for the first, does nothing, and finds its row.
+        AuditHead.objects.bulk_create([AuditHead(clinic=clinic)], ignore_conflicts=True)
+        head = AuditHead.objects.select_for_update().get(clinic=clinic)
+    return head
+
+
+def _utc(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _plain_address(address: str | None) -> str | None:
+    if not address:
+        return None
+    parsed = ipaddress.ip_address(address)
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+
+
+def _plain(value: Any) -> Any:
+    """A whole float becomes an integer: PostgreSQL's numbers do not keep the difference."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value

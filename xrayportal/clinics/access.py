@@ -1,0 +1,148 @@
+"""The one place that decides who may do and see what. Strangers get the same 404 as a missing row."""
+
+from __future__ import annotations
+
+import enum
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.clinics.models import Clinic, Membership, Role, User
+from xrayportal.studies.models import Image, Study, Submission, Upload
+
+
+class Permit(enum.Enum):
+    """One kind of thing that somebody may be allowed to do in a clinic."""
+
+    SUBMIT = "submit"
+    SEE_OWN = "see own submissions and their results"
+    SEE_ALL = "see all studies of the clinic"
+    REVIEW = "review and sign"
+    MANAGE = "history, scorecard, exports, people, settings, delete"
+
+
+#: A superuser who gave a reason, for ``GRANT_LASTS``; not a role that a member can have.
+GRANTED = "granted"
+GRANT_LASTS = timedelta(minutes=30)
+_GRANTS = "content_grants"
+
+#: Who may do what. A person with several roles has the permits of all of them.
+TABLE: dict[str, frozenset[Permit]] = {
+    Role.UPLOADER: frozenset({Permit.SUBMIT, Permit.SEE_OWN}),
+    Role.READER: frozenset({Permit.SUBMIT, Permit.SEE_OWN, Permit.SEE_ALL, Permit.REVIEW}),
+    Role.ADMIN: frozenset({Permit.SUBMIT, Permit.SEE_OWN, Permit.SEE_ALL, Permit.MANAGE}),
+    GRANTED: frozenset({Permit.SEE_OWN, Permit.SEE_ALL}),
+}
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A person's place in one clinic: every row they reach, they reach through here."""
+
+    user: User
+    clinic: Clinic
+    roles: frozenset[str]
+    #: When a superuser's look at the content ends; None for members.
+    granted_until: datetime | None = None
+
+    @functools.cached_property
+    def permits(self) -> frozenset[Permit]:
+        """All that the roles allow together."""
+        return frozenset[Permit]().union(*(TABLE[role] for role in self.roles))
+
+    def may(self, permit: Permit) -> bool:
+        """Whether this person may do that here."""
+        return permit in self.permits
+
+    def submissions(self) -> QuerySet[Submission]:
+        """The clinic's, or their own."""
+        submissions = Submission.objects.filter(clinic=self.clinic)
+        if self.may(Permit.SEE_ALL):
+            return submissions
+        return submissions.filter(submitter=self.user) if self.may(Permit.SEE_OWN) else submissions.none()
+
+    def studies(self) -> QuerySet[Study]:
+        """The clinic's, or those that they sent a file of (also one that was there already)."""
+        studies = Study.objects.filter(clinic=self.clinic)
+        if self.may(Permit.SEE_ALL):
+            return studies
+        if not self.may(Permit.SEE_OWN):
+            return studies.none()
+        sent = Upload.objects.filter(submission__submitter=self.user, image__clinic=self.clinic)
+        return studies.filter(Q(submission__submitter=self.user) | Q(pk__in=sent.values("image__study")))
+
+    def images(self) -> QuerySet[Image]:
+        """The images of their studies."""
+        images = Image.objects.filter(clinic=self.clinic)
+        return images if self.may(Permit.SEE_ALL) else images.filter(study__in=self.studies())
+
+    def analyses(self) -> QuerySet[Analysis]:
+        """The analyses of their studies."""
+        analyses = Analysis.objects.filter(clinic=self.clinic)
+        return analyses if self.may(Permit.SEE_ALL) else analyses.filter(study__in=self.studies())
+
+    def findings(self) -> QuerySet[Finding]:
+        """The findings of their analyses."""
+        findings = Finding.objects.filter(analysis__clinic=self.clinic)
+        return findings if self.may(Permit.SEE_ALL) else findings.filter(analysis__in=self.analyses())
+
+
+def seat_or_404(request: HttpRequest, slug: str, permit: Permit) -> Seat:
+    """The signed-in person's seat in the clinic, if it allows that; otherwise Http404.
+
+    Also leaves it as ``request.seat`` for the page's frame.
+    """
+    seat = _seat(request, slug)
+    if seat is None or not seat.may(permit):
+        raise Http404("Not found.")
+    request.seat = seat  # type: ignore[attr-defined]  # read by clinics.context.frame
+    return seat
+
+
+def clinic_view(permit: Permit) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
+    """Decorator for ``view(request, seat, **kwargs)`` at an address with ``<slug:clinic>``."""
+
+    def decorate(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+        @functools.wraps(view)
+        def wrapper(request: HttpRequest, clinic: str, **kwargs: Any) -> HttpResponseBase:
+            return view(request, seat_or_404(request, clinic, permit), **kwargs)
+
+        return wrapper
+
+    return decorate
+
+
+def grant_content(request: HttpRequest, clinic: Clinic) -> datetime:
+    """Let this superuser's session see one clinic's content for ``GRANT_LASTS``; the caller audits it."""
+    until = timezone.now() + GRANT_LASTS
+    request.session[_GRANTS] = {**request.session.get(_GRANTS, {}), str(clinic.pk): until.isoformat()}
+    return until
+
+
+def _seat(request: HttpRequest, slug: str) -> Seat | None:
+    user = request.user
+    if not isinstance(user, User):
+        return None
+    memberships = list(Membership.objects.filter(user=user, clinic__slug=slug).select_related("clinic"))
+    if memberships:
+        return seat_of(user, memberships)
+    if user.is_superuser and request.session.get(_GRANTS):
+        clinic = Clinic.objects.filter(slug=slug).first()
+        until = parse_datetime(request.session[_GRANTS].get(str(clinic.pk), "")) if clinic else None
+        if clinic and until and until > timezone.now():
+            return Seat(user, clinic, frozenset({GRANTED}), granted_until=until)
+    return None
+
+
+def seat_of(user: User, memberships: Iterable[Membership]) -> Seat:
+    """The seat that these memberships (of one user in one clinic, at least one) make."""
+    rows = list(memberships)
+    return Seat(user, rows[0].clinic, frozenset(row.role for row in rows))

@@ -1,0 +1,162 @@
+"""Submissions and studies from open to sealed.
+
+Locks are taken in one order everywhere: submission, study, analyses, audit head.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from xrayportal.analyses import services as analyses
+from xrayportal.analyses.models import Analysis
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.clinics.models import Clinic, User
+from xrayportal.studies.models import Study, Submission
+
+logger = logging.getLogger(__name__)
+
+
+def create_submission(
+    *,
+    clinic: Clinic,
+    submitter: User | None,
+    source: str = Submission.Source.BROWSER,
+    queue: str,
+    expected_files: int,
+    address: str | None,
+) -> Submission:
+    """Open a submission that files can be sent to."""
+    with transaction.atomic():
+        submission = Submission.objects.create(
+            clinic=clinic, submitter=submitter, source=source, queue=queue, expected_files=expected_files
+        )
+        record(
+            clinic=clinic,
+            action=Action.SUBMISSION_CREATED,
+            actor=submitter,
+            target=submission,
+            detail={"expected_files": expected_files, "source": str(source)},
+            address=address,
+        )
+    return submission
+
+
+def finish_submission(*, submission: Submission, actor: User | None, address: str | None) -> None:
+    """No more files come: seal the studies, each in its own transaction. Again is harmless.
+
+    A study that could not be sealed now (an earlier analysis is running, no bundle is active) stays
+    open, and the reconciler comes back to it (``studies_due``).
+    """
+    with transaction.atomic():
+        locked = Submission.objects.select_for_update(no_key=True).get(pk=submission.pk)
+        if locked.state == Submission.State.CANCELLED:
+            return
+        if locked.state == Submission.State.OPEN:
+            locked.state = Submission.State.FINISHED
+            locked.finished_at = timezone.now()
+            locked.save(update_fields=["state", "finished_at"])
+            record(
+                clinic=locked.clinic,
+                action=Action.SUBMISSION_FINISHED,
+                actor=actor,
+                target=locked,
+                detail={"uploads": locked.uploads.count()},
+                address=address,
+            )
+    submission.state, submission.finished_at = locked.state, locked.finished_at
+    fed = Q(submission=submission) | Q(images__uploads__submission=submission)
+    for study in Study.objects.filter(fed, state=Study.State.OPEN).distinct().order_by("created_at"):
+        try_to_seal(study=study, actor=actor)
+
+
+def cancel_submission(*, submission: Submission, actor: User | None, address: str | None) -> None:
+    """Take no more files and stop what has not been analysed. Results that exist stay."""
+    with transaction.atomic():
+        locked = Submission.objects.select_for_update(no_key=True).get(pk=submission.pk)
+        if locked.state != Submission.State.CANCELLED:
+            locked.state = Submission.State.CANCELLED
+            locked.finished_at = timezone.now()
+            locked.save(update_fields=["state", "finished_at"])
+            record(
+                clinic=locked.clinic,
+                action=Action.SUBMISSION_CANCELLED,
+                actor=actor,
+                target=locked,
+                address=address,
+            )
+    submission.state, submission.finished_at = locked.state, locked.finished_at
+    unfinished = Analysis.objects.filter(study__submission=submission, state__in=Analysis.UNFINISHED)
+    for analysis in unfinished.order_by("requested_at"):
+        analyses.cancel_analysis(analysis=analysis, actor=actor, address=address)
+
+
+def seal_study(*, study: Study, actor: User | None) -> None:
+    """Close the study to further views and ask for its analysis; a sealed study is left alone.
+
+    While an earlier analysis of the study runs it stays open: that analysis may have begun without the
+    newest view. A waiting one is kept, because it reads all views when it starts.
+    """
+    with transaction.atomic():
+        submission = Submission.objects.select_for_update(no_key=True).get(studies=study)
+        locked = Study.objects.select_for_update(no_key=True).get(pk=study.pk)
+        if (
+            locked.state == Study.State.SEALED
+            or locked.submission_id != submission.pk
+            or submission.state == Submission.State.CANCELLED
+            or not locked.images.exists()
+            or not _only_waiting_analyses(locked)
+        ):
+            return
+        locked.state = Study.State.SEALED
+        locked.sealed_at = timezone.now()
+        locked.save(update_fields=["state", "sealed_at"])
+        # Before our own event: the request may wait for a row, and nobody may wait holding the head.
+        analyses.request_analysis(study=locked, actor=actor, queue=submission.queue)
+        record(
+            clinic=locked.clinic,
+            action=Action.STUDY_SEALED,
+            actor=actor,
+            actor_label="" if actor else "portal",
+            target=locked,
+            study=locked,
+            detail={"images": locked.images.count()},
+        )
+    study.state, study.sealed_at = locked.state, locked.sealed_at
+
+
+def try_to_seal(*, study: Study, actor: User | None) -> None:
+    """Seal, or leave the study open where no bundle is active yet; the reconciler comes back to it."""
+    try:
+        seal_study(study=study, actor=actor)
+    except LookupError:
+        logger.warning("Study %s stays open: no bundle is active.", study.pk)
+
+
+def studies_due() -> QuerySet[Study]:
+    """Open studies to seal now: their submission has ended, or no view came for a while."""
+    quiet_since = timezone.now() - timedelta(seconds=settings.SEAL_AFTER_SECONDS)
+    return (
+        Study.objects.filter(state=Study.State.OPEN)
+        .filter(Q(last_view_at__lt=quiet_since) | Q(submission__state=Submission.State.FINISHED))
+        .exclude(submission__state=Submission.State.CANCELLED)
+        .order_by("last_view_at")
+    )
+
+
+def _only_waiting_analyses(study: Study) -> bool:
+    """Hold the study's waiting analyses so that no worker claims them; False if one is on its way.
+
+    A completing analysis locks its row before its study's; skipping locked rows keeps that from
+    becoming a deadlock with us, who hold the study.
+    """
+    primary = study.analyses.filter(purpose=Analysis.Purpose.PRIMARY)
+    waiting = primary.filter(state=Analysis.State.QUEUED)
+    held = set(waiting.select_for_update(skip_locked=True).values_list("pk", flat=True))
+    return held.issuperset(primary.filter(state__in=Analysis.UNFINISHED).values_list("pk", flat=True))

@@ -1,0 +1,77 @@
+"""Files that are whole and on the disk before any row names them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import IO, Any
+
+from django.core.files.base import ContentFile, File
+from django.core.files.storage import FileSystemStorage, Storage, default_storage
+from django.utils.deconstruct import deconstructible
+
+
+@deconstructible(path="xrayportal.studies.storage.DurableFileStorage")
+class DurableFileStorage(FileSystemStorage):
+    """A folder whose files appear whole or not at all and survive a power cut once saved.
+
+    Names here are made of content hashes and row ids, so a name that exists is written again, never
+    varied: readers see the old or the new file, and its modification time is fresh either way.
+    """
+
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        """The name itself: the same name means the same file."""
+        if max_length is not None and len(name) > max_length:
+            raise ValueError(f"The storage name is {len(name)} characters long, {max_length} fit.")
+        return name
+
+    def _save(self, name: str, content: File[Any]) -> str:
+        path = Path(self.path(name))
+        self._make_folder(path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as out:
+                for chunk in content.chunks():
+                    out.write(chunk)
+                out.flush()
+                os.fsync(out.fileno())
+            if self.file_permissions_mode is not None:
+                Path(temporary).chmod(self.file_permissions_mode)
+            Path(temporary).rename(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        _fsync_folder(path.parent)
+        return name.replace("\\", "/")
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make the folder and its missing parents, private, each durable in its own parent."""
+        if folder.is_dir():
+            return
+        self._make_folder(folder.parent)
+        mode = self.directory_permissions_mode
+        folder.mkdir(mode=0o700 if mode is None else mode, exist_ok=True)
+        _fsync_folder(folder.parent)
+
+
+def write_durably(name: str, content: bytes | IO[bytes], storage: Storage | None = None) -> None:
+    """Write one file under exactly this name; it is flushed when this returns.
+
+    Works with any storage: a folder (``DurableFileStorage``), or one put to an object store, which is
+    atomic by itself. Raises OSError (or the store's own error) if it could not be written.
+    """
+    storage = storage or default_storage
+    file: File[bytes] = ContentFile(content) if isinstance(content, bytes) else File(content)
+    saved = storage.save(name, file)
+    if saved != name:
+        storage.delete(saved)
+        raise OSError(f"The file storage wrote under another name than asked ({type(storage).__name__}).")
+
+
+def _fsync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
