@@ -23,7 +23,7 @@ CHROMIUM_FLAGS = [
 
 
 def pytest_configure() -> None:
-    """Playwright runs a loop in the test's thread; static files come from their sources; passwords are cheap."""
+    """Playwright runs a loop in the test's thread; static files need no build; passwords are cheap."""
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     from django.conf import settings
 

@@ -15,55 +15,12 @@ from pathlib import Path
 import pytest
 
 from xrayportal.embedded.account import Account
-from xrayportal.embedded.errors import StartProblem
-from xrayportal.embedded.ports import choose_port
 from xrayportal.embedded.postgres import Postgres
 from xrayportal.embedded.redis import Redis
+from xrayportal.embedded.servers import start_on_free_port
 
 #: Speed instead of safety: the data is thrown away.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-ATTEMPTS = 3
-
-
-def start_postgres(account: Account, var: Path) -> Postgres:
-    """A server on a port of its own; another run may take the port first, then the next one is tried."""
-    for attempt in range(ATTEMPTS):
-        server = Postgres(
-            account=account,
-            home=account.home(var, "postgres"),
-            port=choose_port(),
-            password=secrets.token_urlsafe(12),
-            options=FAST,
-            create_databases=True,
-        )
-        try:
-            server.start()
-        except StartProblem:
-            if attempt == ATTEMPTS - 1:
-                raise
-        else:
-            break
-    return server
-
-
-def start_redis(account: Account, var: Path) -> Redis:
-    """As above."""
-    for attempt in range(ATTEMPTS):
-        server = Redis(
-            account=account,
-            home=account.home(var, "redis"),
-            port=choose_port(),
-            password=secrets.token_urlsafe(12),
-            durable=False,
-        )
-        try:
-            server.start()
-        except StartProblem:
-            if attempt == ATTEMPTS - 1:
-                raise
-        else:
-            break
-    return server
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -84,11 +41,28 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     }
     account = Account.choose()
     if not environment["DATABASE_URL"]:
-        postgres = start_postgres(account, var)
+        postgres = start_on_free_port(
+            lambda port: Postgres(
+                account=account,
+                home=account.home(var, "postgres"),
+                port=port,
+                password=secrets.token_urlsafe(12),
+                options=FAST,
+                create_databases=True,
+            )
+        )
         early_config.add_cleanup(postgres.stop)
         environment["DATABASE_URL"] = postgres.url
     if not environment["REDIS_URL"]:
-        redis = start_redis(account, var)
+        redis = start_on_free_port(
+            lambda port: Redis(
+                account=account,
+                home=account.home(var, "redis"),
+                port=port,
+                password=secrets.token_urlsafe(12),
+                durable=False,
+            )
+        )
         early_config.add_cleanup(redis.stop)
         environment["REDIS_URL"] = redis.url
     os.environ.update(environment)

@@ -1,8 +1,9 @@
 """Whom the database servers run as, and where that account can reach its programs and data.
 
-PostgreSQL refuses to run as root. Started by root, both servers run as an ordinary account that owns nothing else.
-A clone in a folder that such an account cannot enter (``/root``) keeps its data, and copies of the programs, under
-``/var/lib/xray-portal``; ``VAR_DIR`` then holds a link to it. Folders outside ``VAR_DIR`` are never opened up.
+PostgreSQL refuses to run as root. Started by root, both servers run as an ordinary account that owns
+nothing else. A clone in a folder that such an account cannot enter (``/root``) keeps its data, and copies
+of the programs, under ``/var/lib/xray-portal``; ``VAR_DIR`` then holds a link to it. Folders outside
+``VAR_DIR`` are never opened up.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Account:
         return {"user": self.uid, "group": self.gid, "extra_groups": []} if self.dropped else {}
 
     def can_enter(self, folder: Path) -> bool:
-        """Whether the account reaches this folder: asked of the kernel, since modes do not tell everything."""
+        """Whether the account reaches this folder. The kernel is asked: modes do not tell everything."""
         if not self.dropped:
             return os.access(folder, os.X_OK)
         answer = subprocess.run(

