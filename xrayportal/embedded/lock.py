@@ -31,3 +31,8 @@ class Lock:
         self._file.truncate(0)
         self._file.write(f"process {os.getpid()}, {address}")
         self._file.flush()
+
+    def release(self) -> None:
+        """Let another portal use the folder."""
+        self._file.truncate(0)
+        self._file.close()

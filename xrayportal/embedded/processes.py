@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 
 _PR_SET_PDEATHSIG = 1
+#: Ended after everything that uses them.
+SERVERS = ("postgres", "redis")
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
@@ -62,46 +64,45 @@ class Record:
 
 
 class Records:
-    """The processes of the present run, in a file, for the next start to look at."""
+    """The processes of the present run, a file for each, for the next start to look at."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._records: list[Record] = []
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
     def add(self, name: str, pid: int) -> None:
         """Note a process that has just been started."""
         try:
-            self._records.append(Record.of(name, pid))
+            record = Record.of(name, pid)
         except psutil.NoSuchProcess:
             return  # it has ended already: nothing can be left of it
-        self._write()
-
-    def clear(self) -> None:
-        """Everything has ended."""
-        self._records = []
-        self.path.unlink(missing_ok=True)
+        self.folder.mkdir(exist_ok=True)
+        temporary = self.folder / f"{name}.tmp"
+        temporary.write_text(json.dumps(asdict(record)))
+        temporary.replace(self.folder / f"{name}.json")
 
     def end_leftovers(self) -> list[str]:
-        """End what a killed run left behind and return the names; call it only while holding the lock."""
-        try:
-            left = [Record(**item) for item in json.loads(self.path.read_text())]
-        except FileNotFoundError:
-            return []
-        except (
-            ValueError,
-            TypeError,
-        ):  # the file was cut short when the machine went down: so are the processes
-            left = []
-        running = [record for record in left if record.process() is not None]
-        for record in reversed(running):
+        """End what is still there of a run, clients before servers, and return the names.
+
+        Call it only while holding the lock.
+        """
+        found = [record for path in self.folder.glob("*.json") if (record := _read(path)) is not None]
+        running = [record for record in found if record.process() is not None]
+        for record in sorted(running, key=lambda record: record.name in SERVERS):
             end(record, signal.SIGINT if record.name == "postgres" else signal.SIGTERM)
         self.clear()
         return [record.name for record in running]
 
-    def _write(self) -> None:
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text(json.dumps([asdict(record) for record in self._records]))
-        temporary.replace(self.path)
+    def clear(self) -> None:
+        """Everything has ended."""
+        for path in self.folder.glob("*.json"):
+            path.unlink()
+
+
+def _read(path: Path) -> Record | None:
+    try:
+        return Record(**json.loads(path.read_text()))
+    except (ValueError, TypeError):
+        return None  # cut short when the machine went down, and the process with it
 
 
 def end(record: Record, number: signal.Signals, *, patience: float = 10.0) -> None:

@@ -1,0 +1,176 @@
+"""One portal on one machine: servers, migrations, the Procfile's processes, and an orderly end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from xrayportal.embedded.account import Account
+from xrayportal.embedded.environment import PortalFile, given
+from xrayportal.embedded.errors import StartProblem
+from xrayportal.embedded.lock import Lock
+from xrayportal.embedded.ports import is_free
+from xrayportal.embedded.postgres import Postgres
+from xrayportal.embedded.processes import Records, end_with_parent, ending_with_us
+from xrayportal.embedded.redis import Redis
+from xrayportal.embedded.servers import start_on_free_port
+from xrayportal.embedded.tree import Tree
+
+BASE = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the person asked for.
+
+    Attributes:
+        var: folder of all data.
+        port: of the web server, on 127.0.0.1.
+        demo: make demo clinics, users and samples.
+        samples: a folder of pictures to submit as well.
+        sample_limit: at most so many of them, spread over the folder; 0 for all.
+    """
+
+    var: Path
+    port: int
+    demo: bool
+    samples: Path | None
+    sample_limit: int
+
+    @property
+    def address(self) -> str:
+        """Where the browser goes."""
+        return f"http://127.0.0.1:{self.port}/"
+
+
+def run(request: Request) -> int:
+    """Start everything and stay until asked to stop; the exit status."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+    if "MAKELEVEL" in os.environ:  # `make` was killed: nobody could stop us any more
+        end_with_parent(os.getppid(), signal.SIGTERM)
+    with ExitStack() as stack:
+        environment = _prepare(request, stack)
+        return _serve(request, environment)
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _prepare(request: Request, stack: ExitStack) -> dict[str, str]:
+    """Everything before the Procfile; what must be ended is left in ``stack``."""
+    _make_folder(request.var)
+    lock = Lock(request.var, address=request.address)
+    stack.callback(lock.release)
+    records = Records(request.var / "run")
+    left = records.end_leftovers()
+    if left:
+        _say(f"Ended what an earlier run left behind: {', '.join(left)}.")
+    if not is_free(request.port):
+        raise StartProblem(
+            f"Port {request.port} of this machine is taken by another program: stop that one, or choose "
+            f"another port, for example `make {'demo' if request.demo else 'up'} PORT={request.port + 1}`."
+        )
+    file = PortalFile(request.var)
+    file.make_secrets()
+    stack.callback(records.clear)
+    _start_servers(request.var, file, records, stack)
+    environment = {
+        **file.environment(os.environ),
+        "VAR_DIR": str(request.var),
+        "PORT": str(request.port),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PYTHONUNBUFFERED": "1",
+    }
+    options = ["--static"]
+    if request.demo:
+        options.append("--demo")
+    if request.samples is not None:
+        options += [f"--samples={request.samples}", f"--sample-limit={request.sample_limit}"]
+    _say("Preparing the database …")
+    _manage(environment, "prepare", *options)
+    return environment
+
+
+def _make_folder(var: Path) -> None:
+    try:
+        var.mkdir(parents=True, exist_ok=True)
+        if not (var / "portal.env").exists():
+            var.chmod(0o700)
+    except OSError as error:
+        raise StartProblem(f"The folder {var} cannot be used for the data: {error.strerror}.") from None
+
+
+def _start_servers(var: Path, file: PortalFile, records: Records, stack: ExitStack) -> None:
+    """PostgreSQL and Redis, unless the person named others."""
+    wanted = [name for name in ("DATABASE_URL", "REDIS_URL") if given(name) is None]
+    if not wanted:
+        return
+    account = Account.choose()
+    if "DATABASE_URL" in wanted:
+        _say("Starting PostgreSQL …")
+        home, password = account.home(var, "postgres"), file.password("DATABASE_URL")
+        postgres = start_on_free_port(
+            lambda port: Postgres(account=account, home=home, port=port, password=password),
+            remembered=file.port("DATABASE_URL"),
+        )
+        stack.callback(postgres.stop)
+        records.add("postgres", postgres.pid)
+        file.put(DATABASE_URL=postgres.url)
+    if "REDIS_URL" in wanted:
+        _say("Starting Redis …")
+        redis_home, redis_password = account.home(var, "redis"), file.password("REDIS_URL")
+        redis = start_on_free_port(
+            lambda port: Redis(account=account, home=redis_home, port=port, password=redis_password),
+            remembered=file.port("REDIS_URL"),
+        )
+        stack.callback(redis.stop)
+        records.add("redis", redis.pid)
+        file.put(REDIS_URL=redis.url)
+
+
+def _manage(environment: Mapping[str, str], *arguments: str) -> None:
+    """Run ``manage.py``; its own messages are the explanation when it fails."""
+    command = [sys.executable, str(BASE / "manage.py"), *arguments]
+    done = subprocess.run(
+        command,
+        env=dict(environment),
+        cwd=BASE,
+        start_new_session=True,  # Ctrl-C is for us: we end it
+        preexec_fn=ending_with_us(signal.SIGTERM),
+        check=False,
+    )
+    if done.returncode:
+        raise StartProblem(f"`manage.py {arguments[0]}` failed; its messages are above.")
+
+
+def _serve(request: Request, environment: Mapping[str, str]) -> int:
+    """The Procfile's processes, until one ends or somebody asks."""
+    tree = Tree(BASE / "Procfile", records=Records(request.var / "run"), env=environment, cwd=BASE)
+    command = [sys.executable, "-m", "xrayportal.embedded.announce", request.address]
+    command += ["demo" if request.demo else "up", str(request.var)]
+    with subprocess.Popen(
+        command, cwd=BASE, start_new_session=True, preexec_fn=ending_with_us(signal.SIGTERM)
+    ) as announcement:
+        tree.loop()
+        announcement.terminate()
+    if tree.asked_to_stop:
+        _say("Stopped.")
+        return 0
+    return 1
+
+
+def _say(sentence: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may have closed
+        sys.stdout.write(f"{sentence}\n")
+        sys.stdout.flush()

@@ -1,0 +1,101 @@
+"""The Procfile's processes under honcho, bound to us: when we end, however we end, they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, TextIO
+
+from honcho.environ import parse_procfile
+from honcho.manager import SIGNALS, SYSTEM_PRINTER_NAME, Manager
+from honcho.printer import Printer
+from honcho.process import Popen, Process
+
+from xrayportal.embedded.processes import Records, end_with_parent, ending_with_us
+
+
+class BoundProcess(Process):
+    """A line of the Procfile. honcho forks a reader for each, which starts the command through a shell.
+
+    The kernel ends the reader when we end, and the command when its reader ends.
+    """
+
+    def __init__(self, *arguments: Any, records: Records, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._records = records
+        self._starter = os.getpid()
+
+    def run(self, *arguments: Any, **options: Any) -> None:
+        """In the reader. A closing terminal must not end it before the command's last lines are read."""
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        end_with_parent(self._starter, signal.SIGKILL)
+        self._child_ctor = partial(Popen, preexec_fn=ending_with_us(signal.SIGTERM))
+        super().run(*arguments, **options)
+
+    def _send_message(self, data: Any, type: str = "line") -> None:
+        if type == "start":
+            self._records.add(self.name, data["pid"])
+        super()._send_message(data, type)
+
+
+class Output:
+    """Standard output that survives the terminal: after it has closed, lines are dropped."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._closed = False
+
+    def write(self, text: str) -> int:
+        """As of a text stream."""
+        if not self._closed:
+            try:
+                return self._stream.write(text)
+            except OSError:
+                self._closed = True
+        return len(text)
+
+    def flush(self) -> None:
+        """As of a text stream."""
+        if not self._closed:
+            try:
+                self._stream.flush()
+            except OSError:
+                self._closed = True
+
+    def isatty(self) -> bool:
+        """Colours are for terminals."""
+        return self._stream.isatty()
+
+
+class QuietPrinter(Printer):
+    """honcho's printer without its lines about what it is about to do."""
+
+    def write(self, message: Any) -> None:
+        """Print a line of one of the processes, or that one has ended."""
+        if message.name != SYSTEM_PRINTER_NAME or "stopped" in message.data:
+            super().write(message)
+
+
+class Tree(Manager):
+    """The Procfile's processes; ``loop`` returns when all have ended, with the reason in ``returncode``."""
+
+    def __init__(self, procfile: Path, *, records: Records, env: Mapping[str, str], cwd: Path) -> None:
+        super().__init__(QuietPrinter(Output(sys.stdout)))
+        self._process_ctor = partial(BoundProcess, records=records)
+        for name, command in parse_procfile(procfile.read_text()).processes.items():
+            # The command replaces its shell, so that a signal reaches it.
+            self.add_process(name, f"exec {command}", env=dict(env), cwd=str(cwd))
+
+    def loop(self) -> None:
+        """Run until a process ends by itself or somebody asks us to stop: Ctrl-C, TERM, a closed terminal."""
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        super().loop()
+
+    @property
+    def asked_to_stop(self) -> bool:
+        """After ``loop``: somebody asked, no process ended by itself."""
+        return self.returncode in {entry["rc"] for entry in SIGNALS.values()}
