@@ -70,6 +70,12 @@ class AuditEvent(models.Model):
         indexes = [
             models.Index(fields=["study_id", "id"], name="audit_by_study"),
             models.Index(fields=["clinic", "action", "id"], name="audit_by_action"),
+            # What the limit on sign-in attempts asks at every attempt.
+            models.Index(
+                fields=["address", "at"],
+                name="audit_sign_ins",
+                condition=models.Q(action__in=["sign-in-failed", "signed-in"]),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -90,5 +96,3 @@ class AuditHead(models.Model):
 
     def __str__(self) -> str:
         return f"{self.clinic_id or 'platform'}: {self.number}"
-
-

@@ -107,7 +107,9 @@ def seat_or_404(request: HttpRequest, slug: str, permit: Permit) -> Seat:
     return seat
 
 
-def clinic_view(permit: Permit) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
+def clinic_view(
+    permit: Permit,
+) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
     """Decorator for ``view(request, seat, **kwargs)`` at an address with ``<slug:clinic>``."""
 
     def decorate(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:

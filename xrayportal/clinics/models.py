@@ -60,9 +60,13 @@ class Clinic(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     slug = models.SlugField(_("short name in addresses"), unique=True)
     name = models.CharField(_("name"), max_length=120)
-    time_zone = models.CharField(_("time zone"), max_length=64, default="UTC", validators=[validate_time_zone])
+    time_zone = models.CharField(
+        _("time zone"), max_length=64, default="UTC", validators=[validate_time_zone]
+    )
     blind_first = models.BooleanField(
-        _("blind first"), default=False, help_text=_("Readers give their opinion before they see the prediction.")
+        _("blind first"),
+        default=False,
+        help_text=_("Readers give their opinion before they see the prediction."),
     )
     #: A clinic's own thresholds, within the active bundle's limits; empty means the bundle's.
     threshold_low = models.FloatField(_("lower threshold"), null=True, blank=True)

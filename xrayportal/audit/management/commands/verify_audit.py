@@ -35,8 +35,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"{name}: {state.length} events, whole, head {head.hash if head else '-'}")
             else:
                 broken += 1
-                self.stdout.write(
-                    f"{name}: broken at event {state.broken_at}, {state.reason}; {state.length} good before it"
-                )
+                place = f"broken at event {state.broken_at}, {state.reason}"
+                self.stdout.write(f"{name}: {place}; {state.length} good before it")
         if broken:
             raise CommandError(f"{broken} of {len(chains)} audit chains broken.")

@@ -1,0 +1,48 @@
+"""``manage.py create_clinic``: a clinic and, if wanted, its first admin."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.validators import validate_email
+from django.db import transaction
+
+from xrayportal.clinics import services
+from xrayportal.clinics.models import Clinic, Role, User
+
+LABEL = "command line"
+
+
+class Command(BaseCommand):
+    help = "Create a clinic and, with --admin, a person who is admin and reader there."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--name", required=True, help="as people read it")
+        parser.add_argument("--slug", required=True, help="as it stands in addresses")
+        parser.add_argument("--time-zone", default="UTC", help="an IANA name, e.g. Europe/Berlin")
+        parser.add_argument("--admin", metavar="E-MAIL", help="the first admin; made if unknown")
+
+    @transaction.atomic
+    def handle(self, *args: Any, name: str, slug: str, time_zone: str, admin: str | None, **options: Any) -> None:
+        try:
+            if admin is not None:
+                validate_email(admin)
+            clinic = services.create_clinic(name=name, slug=slug, time_zone=time_zone, actor_label=LABEL)
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
+        self.stdout.write(f"Clinic {clinic.name} is at /c/{clinic.slug}/.")
+        if admin is not None:
+            self._add_admin(clinic, admin.lower())
+
+    def _add_admin(self, clinic: Clinic, email: str) -> None:
+        user = User.objects.filter(email=email).first()
+        if user is None:
+            password = secrets.token_urlsafe(12)
+            user = User.objects.create_user(email, password)
+            self.stdout.write(f"{email} signs in with {password} (shown once; change it with changepassword).")
+        for role in (Role.ADMIN, Role.READER):
+            services.add_member(clinic=clinic, user=user, role=role, actor_label=LABEL)
+        self.stdout.write(f"{email} is admin and reader of {clinic.name}.")

@@ -1,0 +1,116 @@
+"""Signing in and out: throttled by what the platform's audit chain remembers, and written there."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.contrib.auth.views import LoginView
+from django.core.exceptions import ValidationError
+from django.db import connection, transaction
+from django.dispatch import receiver
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext_lazy as _
+
+from xrayportal.audit.models import Action, AuditEvent
+from xrayportal.audit.services import record
+from xrayportal.clinics.models import User
+from xrayportal.security import client_address
+
+WINDOW = timedelta(minutes=15)
+#: Failures within the window, from one address: on one account since its last success, and on all accounts.
+ACCOUNT_LIMIT = 5
+ADDRESS_LIMIT = 50
+
+
+class SignInForm(AuthenticationForm):
+    """E-mail address and password; the same sentence whether or not the account exists."""
+
+    error_messages = {
+        "invalid_login": _("This e-mail address and password do not belong together."),
+        "inactive": _("This e-mail address and password do not belong together."),
+        "throttled": _("Too many failed attempts. Wait 15 minutes, then try again."),
+    }
+
+    def clean_username(self) -> str:
+        """Addresses are stored in lower case."""
+        return str(self.cleaned_data["username"]).lower()
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse before the password is looked at, so that a throttled guess teaches nothing."""
+        assert self.request is not None  # noqa: S101  # LoginView always gives it
+        username = self.cleaned_data.get("username")
+        if username and is_throttled(username, client_address(self.request)):
+            raise ValidationError(self.error_messages["throttled"], code="throttled")
+        cleaned: dict[str, Any] = super().clean()
+        return cleaned
+
+
+class SignInView(LoginView):
+    """One attempt at a time for one account from one address: parallel guesses cannot outrun the limit."""
+
+    template_name = "registration/sign_in.html"
+    authentication_form = SignInForm
+    redirect_authenticated_user = True
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Check and record the attempt in one transaction."""
+        account = _account(request.POST.get("username", ""))
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                lock = f"sign-in {account} {client_address(request)}"
+                cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
+            return super().post(request, *args, **kwargs)
+
+
+def is_throttled(email: str, address: str | None) -> bool:
+    """Whether this address has failed too often lately, on this account or on many."""
+    since = timezone.now() - WINDOW
+    events = AuditEvent.objects.filter(clinic=None, at__gte=since, address=address)
+    failures = events.filter(action=Action.SIGN_IN_FAILED)
+    if failures.count() >= ADDRESS_LIMIT:
+        return True
+    account = _account(email)
+    succeeded = events.filter(action=Action.SIGNED_IN, detail__account=account).order_by("-id").first()
+    on_account = failures.filter(detail__account=account, id__gt=succeeded.pk if succeeded else 0)
+    return on_account.count() >= ACCOUNT_LIMIT
+
+
+@receiver(user_logged_in)
+def _record_sign_in(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
+    record(
+        clinic=None,
+        action=Action.SIGNED_IN,
+        actor=user,
+        detail={"account": _account(user.email)},
+        address=client_address(request),
+    )
+
+
+@receiver(user_logged_out)
+def _record_sign_out(sender: Any, request: HttpRequest, user: User | None, **kwargs: Any) -> None:
+    if user is not None:
+        record(clinic=None, action=Action.SIGNED_OUT, actor=user, address=client_address(request))
+
+
+@receiver(user_login_failed)
+def _record_failure(
+    sender: Any, credentials: dict[str, Any], request: HttpRequest | None = None, **kwargs: Any
+) -> None:
+    email = str(credentials.get("username", ""))
+    record(
+        clinic=None,
+        action=Action.SIGN_IN_FAILED,
+        target=User.objects.filter(email=email).first(),
+        detail={"account": _account(email)},
+        address=client_address(request) if request else None,
+    )
+
+
+def _account(email: str) -> str:
+    """A keyed fingerprint: what somebody typed into the field is not for the chain."""
+    return salted_hmac("xrayportal.sign-in", email.strip().lower()).hexdigest()[:16]

@@ -1,0 +1,64 @@
+"""The way in: home, and a superuser's audited look at patient content."""
+
+from __future__ import annotations
+
+from django import forms
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from xrayportal.clinics.access import GRANT_LASTS
+from xrayportal.clinics.context import seats_of
+from xrayportal.clinics.models import Clinic, User
+from xrayportal.clinics.services import grant_content
+
+
+class ReasonForm(forms.Form):
+    """Why a superuser needs to see a clinic's patient content."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        min_length=10,
+        max_length=300,
+        help_text=_("At least 10 characters. The clinic can read it; name no patient."),
+    )
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """To the person's clinic, or a page to pick one; superusers pick among all, for a reason."""
+    clinics = [seat.clinic for seat in seats_of(request)]
+    if len(clinics) == 1:
+        return redirect("worklist", clinic=clinics[0].slug)
+    user = request.user
+    others = Clinic.objects.exclude(pk__in=[clinic.pk for clinic in clinics])
+    context = {"own_clinics": clinics, "other_clinics": others if user.is_superuser else others.none()}
+    return render(request, "clinics/home.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def content_access(request: HttpRequest, clinic: str) -> HttpResponse:
+    """A superuser gives a reason and sees one clinic's content for half an hour."""
+    user = request.user
+    if not isinstance(user, User) or not user.is_superuser:
+        raise Http404("Not found.")
+    found = get_object_or_404(Clinic, slug=clinic)
+    form = ReasonForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        grant_content(request=request, clinic=found, user=user, reason=form.cleaned_data["reason"])
+        return redirect("worklist", clinic=found.slug)
+    minutes = int(GRANT_LASTS.total_seconds() // 60)
+    status = 422 if form.is_bound else 200
+    context = {"clinic": found, "form": form, "minutes": minutes}
+    return render(request, "clinics/content_access.html", context, status=status)
+
+
+@login_not_required
+def admin_sign_in(request: HttpRequest) -> HttpResponse:
+    """The admin has no door of its own: sign-in is throttled and audited in one place."""
+    if request.user.is_authenticated:
+        raise Http404("Not found.")  # signed in, but not staff
+    return redirect_to_login(request.GET.get("next", "/"))
