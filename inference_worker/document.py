@@ -12,7 +12,7 @@ class DocumentError(ValueError):
 
 
 class Node:
-    """A JSON value that knows where it stands. Every method raises `DocumentError` if it is something else."""
+    """A JSON value that knows where it stands; what it is not, its methods raise as `DocumentError`."""
 
     def __init__(self, value: Any, where: str) -> None:
         self._value = value

@@ -1,0 +1,83 @@
+"""The libraries that run a bundle's networks, behind the `Runtime` protocol of `inference_worker.types`.
+
+Nothing here imports one before it is asked for: a CPU worker never pays for TensorFlow.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Literal, get_args
+
+import numpy as np
+
+from inference_worker.bundle import Bundle
+from inference_worker.manifest import BundleError, Manifest, Network
+from inference_worker.types import Runtime
+
+RuntimeName = Literal["openvino", "tensorflow"]
+RUNTIMES: tuple[str, ...] = get_args(RuntimeName)
+
+
+def load_runtimes(
+    bundle: Bundle, name: str = "openvino", *, precision: str = "f32", threads: int | None = None
+) -> Mapping[str, Runtime]:
+    """Every network of ``bundle`` by id, compiled and warm.
+
+    ``precision`` is ``f32`` or (OpenVINO only) ``bf16``, ``f16``; ``threads`` bounds the CPU threads,
+    ``None`` leaves the choice to the library. Raises `BundleError` if the bundle lacks a file for
+    this runtime or a graph's outputs are not the manifest's, and `ValueError` for an unknown runtime
+    or precision.
+    """
+    manifest = bundle.manifest
+    open_graph = _opener(name)
+    runtimes: dict[str, Runtime] = {}
+    for network in manifest.networks:
+        path = bundle.file(network, name)
+        runtimes[network.id] = open_graph(path, manifest.input.size, precision=precision, threads=threads)
+        _check(runtimes[network.id], network, manifest)
+    return runtimes
+
+
+def refuse_telemetry() -> None:
+    """Keep OpenVINO from reporting its import (and conversions) to its makers over the network.
+
+    It does so whenever `openvino_telemetry` can be imported, and has a stub for when it cannot.
+    """
+    if "openvino_telemetry" not in sys.modules:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # None: the import fails
+
+
+def _opener(name: str) -> Callable[..., Runtime]:
+    if name == "openvino":
+        refuse_telemetry()
+        from inference_worker.runtimes.openvino import OpenVinoRuntime
+
+        return OpenVinoRuntime
+    if name == "tensorflow":
+        from inference_worker.runtimes.tensorflow import TensorFlowRuntime
+
+        return TensorFlowRuntime
+    raise ValueError(f"there is no runtime {name!r}; choose one of {', '.join(RUNTIMES)}")
+
+
+def _check(runtime: Runtime, network: Network, manifest: Manifest) -> None:
+    """One pass over black, which also warms the graph up; its shapes must be what the manifest says."""
+    size = manifest.input.size
+    found = runtime.infer(np.zeros((1, size, size, 1), np.float32))
+    wrong = []
+    if network.role in ("unified", "part"):
+        if found.part.shape != (1, len(manifest.parts)):
+            wrong.append(f"part {found.part.shape}")
+        if found.embedding.shape[1] == 0:
+            wrong.append("no embedding")
+    if network.role in ("unified", "abnormality"):
+        if found.logit.shape != (1,):
+            wrong.append("no logit")
+        if found.map.shape != (1, manifest.map.height, manifest.map.width):
+            wrong.append(f"map {found.map.shape}")
+    if wrong:
+        raise BundleError(
+            f"{manifest.label}: the network {network.id!r} does not give what its manifest says "
+            f"({', '.join(wrong)})"
+        )
