@@ -1,4 +1,8 @@
-"""The Celery application and every number that bounds a task, in one place."""
+"""The Celery application and every number that bounds a task, in one place.
+
+A message is only a wake-up: the work, its attempts and its leases are rows in PostgreSQL
+(docs/queue.md). So a lost message costs seconds, a doubled one an empty query.
+"""
 
 from __future__ import annotations
 
@@ -8,4 +12,60 @@ from celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "xrayportal.settings")
 
+from django.conf import settings  # the line above must come first
+
+#: Holds wake-ups only; the lanes (interactive, bulk) are in PostgreSQL.
+QUEUE = "analyses"
+#: The task that a wake-up names. Web processes send it by name: they never import the worker.
+WAKE_UP = "inference_worker.tasks.analyse_waiting"
+
+#: Seconds after which the parent kills the child. No batch is legitimately that long, so it is hung.
+HARD_SECONDS: int = settings.TASK_HARD_SECONDS
+#: A little earlier Python code is interrupted, and can hand its batch back in good order.
+SOFT_SECONDS = 0.9 * HARD_SECONDS
+#: An unacknowledged message comes back after this. Below the hard limit, a running task would run twice.
+VISIBILITY_SECONDS = 1.1 * HARD_SECONDS
+
 app = Celery("xrayportal")
+app.conf.update(
+    # JSON without content, no results: PostgreSQL has both.
+    broker_url=settings.REDIS_URL,
+    result_backend=None,
+    task_ignore_result=True,
+    task_serializer="json",
+    accept_content=["json"],
+    task_default_queue=QUEUE,
+    imports=["inference_worker.tasks"],
+    # One child, one batch at a time: a network uses all the cores that it is given.
+    worker_pool="prefork",
+    worker_concurrency=1,
+    worker_prefetch_multiplier=1,
+    # The wake-up of a worker that died wakes another one.
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    task_time_limit=HARD_SECONDS,
+    task_soft_time_limit=SOFT_SECONDS,
+    # The child loads and warms its network before it takes tasks; Celery would give it four seconds.
+    worker_proc_alive_timeout=120,
+    # Redis may be away at any time; the worker waits for it, and goes on with what it has claimed.
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    broker_transport_options={
+        # Everything of this portal has this prefix: two portals can share one Redis.
+        "global_keyprefix": settings.REDIS_KEY_PREFIX,
+        "visibility_timeout": VISIBILITY_SECONDS,
+        "unacked_restore_interval": 1,
+        "unacked_restore_throttle": 1,
+        # A web request waits this long at most for a Redis that does not answer.
+        "socket_connect_timeout": 1,
+        "socket_timeout": 2,
+        "retry_on_timeout": False,
+        "max_retries": 0,
+    },
+    # Logging is Django's (settings.LOGGING).
+    worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
+    # Nobody steers workers through Redis, so nobody can.
+    worker_enable_remote_control=False,
+)

@@ -27,7 +27,9 @@ class Bundle(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["is_active"], name="bundle_one_active", condition=Q(is_active=True))
+            models.UniqueConstraint(
+                fields=["is_active"], name="bundle_one_active", condition=Q(is_active=True)
+            )
         ]
 
     def __str__(self) -> str:

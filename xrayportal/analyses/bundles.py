@@ -1,0 +1,94 @@
+"""Bundles that this portal knows: registered from the folder, one of them active."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+
+from inference_worker.manifest import FILE_NAME, BundleError, read_manifest
+from xrayportal.analyses.models import Bundle
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.clinics.models import User
+
+
+class NoActiveBundleError(LookupError):
+    """No bundle is active; ``str(error)`` is a sentence that says what to do."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No bundle is active: register one with “manage.py bundle register FOLDER --activate”."
+        )
+
+
+def active_bundle() -> Bundle:
+    """The bundle that new analyses use. Raises `NoActiveBundleError`."""
+    bundle = Bundle.objects.filter(is_active=True).first()
+    if bundle is None:
+        raise NoActiveBundleError
+    return bundle
+
+
+def register_bundle(*, folder: str, activate: bool, actor: User | None) -> Bundle:
+    """Read and verify ``BUNDLES_DIR/folder`` and make it known; again is harmless.
+
+    Raises `BundleError` if it is not whole, or if a bundle of this name and version is known that says
+    something else: results name it, so what it says must not change.
+    """
+    path: Path = settings.BUNDLES_DIR / folder
+    if path.parent != settings.BUNDLES_DIR:
+        raise BundleError(f"“{folder}” is not the name of a folder in {settings.BUNDLES_DIR}")
+    manifest = read_manifest(path)
+    for name, expected in manifest.files.items():
+        _verify(path / name, expected)
+    document = (path / FILE_NAME).read_bytes()
+    sha256 = hashlib.sha256(document).hexdigest()
+    bundle, _ = Bundle.objects.get_or_create(
+        name=manifest.label,
+        defaults={"folder": folder, "manifest": json.loads(document), "manifest_sha256": sha256},
+    )
+    if bundle.manifest_sha256 != sha256:
+        raise BundleError(
+            f"another {manifest.label} is registered already; a changed bundle needs a new version"
+        )
+    if bundle.folder != folder:
+        bundle.folder = folder
+        bundle.save(update_fields=["folder"])
+    if activate:
+        activate_bundle(bundle=bundle, actor=actor)
+    return bundle
+
+
+def activate_bundle(*, bundle: Bundle, actor: User | None) -> None:
+    """New analyses use this bundle from now on; those that wait keep theirs. Audited for the platform."""
+    with transaction.atomic():
+        # Every row, in one order: two activations at once follow each other.
+        known = {row.pk: row for row in Bundle.objects.select_for_update().order_by("pk")}
+        if known[bundle.pk].is_active:
+            return
+        Bundle.objects.filter(is_active=True).update(is_active=False)
+        Bundle.objects.filter(pk=bundle.pk).update(is_active=True, activated_at=Now())
+        record(
+            clinic=None,
+            action=Action.BUNDLE_ACTIVATED,
+            actor=actor,
+            actor_label="" if actor else "command line",
+            target=bundle,
+            detail={"bundle": bundle.name, "manifest_sha256": bundle.manifest_sha256},
+        )
+    bundle.refresh_from_db()
+
+
+def _verify(path: Path, expected: str) -> None:
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BundleError(f"{path} is missing or cannot be read") from error
+    if found != expected.lower():
+        raise BundleError(f"{path} is not the file that was released: its sha256 differs from the manifest's")

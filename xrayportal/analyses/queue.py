@@ -1,0 +1,269 @@
+"""The queue's steps after the claim: extend, complete, fail, give back, expire. See docs/queue.md.
+
+Every step names the attempt that it is about. An answer for an attempt that is over, because its
+lease ran out and the analysis was requeued, changes nothing. The database's clock is the only one.
+Locks are taken in the order of the whole portal: submission, study, analysis, audit head.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterable
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models.functions import Now
+
+from xrayportal.analyses.claims import anything_waits, claim
+from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.analyses.results import AnalysisResult, ViewResult
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.studies.models import Study
+
+__all__ = ["anything_waits", "claim", "complete", "crash", "extend", "fail", "release", "requeue_expired"]
+
+logger = logging.getLogger(__name__)
+
+#: So many unforeseen ends with nothing else to blame, and the file is given up.
+CRASHES_ALONE = 3
+#: So many claims, and a trouble that comes and goes (storage, database) is given up: with the pauses
+#: below, after about half an hour.
+ATTEMPTS = 12
+#: Pause before the next attempt: doubled each time, from the first to the second.
+FIRST_PAUSE = timedelta(seconds=2)
+LONGEST_PAUSE = timedelta(minutes=5)
+
+DIED = "reader_died"
+DIED_SENTENCE = f"The reader process died {CRASHES_ALONE} times on this file."
+
+_EXTEND = """
+UPDATE analyses_analysis AS a
+SET leased_until = least(
+    statement_timestamp() + make_interval(secs => %(lease)s), a.started_at + make_interval(secs => %(hard)s)
+)
+FROM unnest(%(ids)s::uuid[], %(attempts)s::int[]) AS mine (id, attempt)
+WHERE a.id = mine.id AND a.attempt = mine.attempt AND a.state = 'running' AND a.worker = %(worker)s
+  AND a.started_at + make_interval(secs => %(hard)s) > statement_timestamp()
+RETURNING a.id
+"""
+
+
+def extend(*, claims: Iterable[Analysis], worker: str) -> set[uuid.UUID]:
+    """Renew the leases; returns those that are still ours.
+
+    What is missing was requeued, finished, or has run into the hard limit, beyond which no lease goes.
+    """
+    claims = list(claims)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _EXTEND,
+            {
+                "ids": [str(analysis.pk) for analysis in claims],
+                "attempts": [analysis.attempt for analysis in claims],
+                "worker": worker,
+                "lease": settings.LEASE_SECONDS,
+                "hard": settings.TASK_HARD_SECONDS,
+            },
+        )
+        return {row[0] for row in cursor.fetchall()}
+
+
+def complete(*, claim: Analysis, result: AnalysisResult) -> bool:
+    """Record the result. ``False``: the lease was lost, nothing changed; or it had been cancelled.
+
+    The files that ``result`` names lie in the storage already.
+    """
+    with transaction.atomic():
+        study = Study.objects.select_for_update(no_key=True).filter(pk=claim.study_id).first()
+        row = _locked(claim)
+        if study is None or row is None:
+            logger.warning("Late answer for analysis %s, attempt %d: ignored", claim.pk, claim.attempt)
+            return False
+        if row.cancel_requested:
+            _cancel(row)
+            return False
+        row.verdict, row.body_part, row.parts = result.verdict, result.body_part, result.parts
+        row.probability = result.probability
+        row.views = len(result.views) + len(result.unreadable)
+        row.unreadable = result.unreadable_as_json()
+        row.runtime, row.precision, row.software = result.runtime, result.precision, result.software
+        row.milliseconds = result.milliseconds
+        _finish(row, Analysis.State.SUCCEEDED)
+        Finding.objects.bulk_create([_finding(row, view) for view in result.views])
+        if row.purpose == Analysis.Purpose.PRIMARY and not _has_newer_result(study, row):
+            study.current = row
+            study.save(update_fields=["current"])
+        record(
+            clinic=row.clinic,
+            action=Action.ANALYSIS_SUCCEEDED,
+            actor_label=row.worker,
+            target=row,
+            study=study,
+            detail={"attempt": row.attempt, "bundle": row.bundle.name, "unreadable": len(result.unreadable)},
+        )
+    return True
+
+
+def fail(*, claim: Analysis, kind: str, sentence: str, permanent: bool) -> bool:
+    """End the attempt. ``False``: the lease was lost, nothing changed.
+
+    ``permanent``: trying again would give the same; the analysis is ``failed``, and ``sentence`` tells
+    people why. Otherwise it waits and is tried again, up to ``ATTEMPTS`` claims.
+    """
+    with transaction.atomic():
+        row = _locked(claim)
+        if row is None:
+            logger.warning("Late failure of analysis %s, attempt %d: ignored", claim.pk, claim.attempt)
+            return False
+        if row.cancel_requested:
+            _cancel(row)
+        elif permanent or row.attempt >= ATTEMPTS:
+            _give_up(row, kind, sentence)
+        else:
+            _requeue(row, kind, pause=_pause(row.attempt))
+    return True
+
+
+def crash(*, claim: Analysis, kind: str, sentence: str) -> bool:
+    """End the attempt for a reason nobody foresaw. ``False``: the lease was lost, nothing changed.
+
+    It is tried again, alone; after ``CRASHES_ALONE`` such ends without neighbours it is ``failed``.
+    """
+    with transaction.atomic():
+        row = _locked(claim)
+        if row is None:
+            logger.warning("Late crash of analysis %s, attempt %d: ignored", claim.pk, claim.attempt)
+            return False
+        _after_crash(row, kind, sentence)
+    return True
+
+
+def release(*, claims: Iterable[Analysis]) -> None:
+    """Give back what was claimed but not begun; it is nobody's fault and waits no longer than others."""
+    for claimed in claims:
+        with transaction.atomic():
+            row = _locked(claimed)
+            if row is None:
+                continue
+            if row.cancel_requested:
+                _cancel(row)
+            else:
+                _requeue(row, "released")
+
+
+def requeue_expired(*, limit: int = 500) -> int:
+    """Take back what silent workers hold, one short transaction each; returns how many.
+
+    A worker that died while it had several blames none of them; each is then claimed alone.
+    """
+    for count in range(limit):
+        if not _requeue_one_expired():
+            return count
+    return limit
+
+
+def _requeue_one_expired() -> bool:
+    with transaction.atomic():
+        row = (
+            Analysis.objects.select_for_update(skip_locked=True)
+            .filter(state=Analysis.State.RUNNING, leased_until__lt=Now())
+            .order_by("leased_until")
+            .first()
+        )
+        if row is None:
+            return False
+        logger.warning("Worker %s lost analysis %s, attempt %d", row.worker, row.pk, row.attempt)
+        _after_crash(row, DIED, DIED_SENTENCE)
+    return True
+
+
+def _after_crash(row: Analysis, kind: str, sentence: str) -> None:
+    if row.claimed_alone:
+        row.crashes_alone += 1
+    if row.cancel_requested:
+        _cancel(row)
+    elif row.crashes_alone >= CRASHES_ALONE:
+        _give_up(row, kind, sentence)
+    else:
+        _requeue(row, kind)
+
+
+def _locked(claim: Analysis) -> Analysis | None:
+    """The row, if this attempt still runs."""
+    return (
+        Analysis.objects.select_for_update(no_key=True)
+        .filter(pk=claim.pk, state=Analysis.State.RUNNING, attempt=claim.attempt)
+        .first()
+    )
+
+
+def _finish(row: Analysis, state: Analysis.State) -> None:
+    row.state = state
+    row.leased_until = None
+    row.finished_at = Now()
+    row.save()
+
+
+def _give_up(row: Analysis, kind: str, sentence: str) -> None:
+    row.error_kind, row.error_sentence = kind, sentence
+    _finish(row, Analysis.State.FAILED)
+    _record(row, Action.ANALYSIS_FAILED, kind)
+
+
+def _cancel(row: Analysis) -> None:
+    _finish(row, Analysis.State.CANCELLED)
+    _record(row, Action.ANALYSIS_CANCELLED, "ended_while_running")
+
+
+def _requeue(row: Analysis, kind: str, pause: timedelta = timedelta()) -> None:
+    row.state = Analysis.State.QUEUED
+    row.leased_until = None
+    row.not_before = Now() + pause
+    row.save()
+    _record(row, Action.ANALYSIS_REQUEUED, kind)
+
+
+def _record(row: Analysis, action: Action, kind: str) -> None:
+    record(
+        clinic=row.clinic,
+        action=action,
+        actor_label=row.worker,
+        target=row,
+        study=row.study_id,
+        detail={"attempt": row.attempt, "kind": kind},
+    )
+
+
+def _pause(attempt: int) -> timedelta:
+    doublings = min(attempt - 1, 16)
+    return min(FIRST_PAUSE * (1 << doublings), LONGEST_PAUSE)
+
+
+def _has_newer_result(study: Study, row: Analysis) -> bool:
+    return study.current is not None and study.current.requested_at > row.requested_at
+
+
+def _finding(row: Analysis, view: ViewResult) -> Finding:
+    peak_x, peak_y = view.peak or (None, None)
+    return Finding(
+        analysis=row,
+        image_id=view.image_id,
+        verdict=view.verdict,
+        parts=view.parts,
+        probability=view.probability,
+        peak_x=peak_x,
+        peak_y=peak_y,
+        trust=view.trust,
+        scope_distance=view.scope_distance,
+        width=view.width,
+        height=view.height,
+        spacing=view.spacing,
+        display_file=view.display_file,
+        thumbnail_file=view.thumbnail_file,
+        overlay_file=view.overlay_file,
+        map_file=view.map_file,
+        milliseconds=view.milliseconds,
+    )

@@ -1,0 +1,155 @@
+"""Asking for analyses and calling them off. What workers do with them is in ``queue``."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from inference_worker.manifest import BundleError
+from xrayportal.analyses.announce import wake_workers_on_commit
+from xrayportal.analyses.bundles import (
+    NoActiveBundleError,
+    activate_bundle,
+    active_bundle,
+    register_bundle,
+)
+from xrayportal.analyses.models import Analysis, Bundle
+from xrayportal.analyses.waiting import Waiting, waiting_position
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.clinics.models import Clinic, User
+from xrayportal.studies.models import Study
+
+__all__ = [
+    "BundleError",
+    "NoActiveBundleError",
+    "UnknownPartError",
+    "Waiting",
+    "activate_bundle",
+    "active_bundle",
+    "cancel_analysis",
+    "register_bundle",
+    "request_analysis",
+    "waiting_position",
+]
+
+
+class UnknownPartError(ValueError):
+    """A forced part that the bundle does not know; ``str(error)`` is a sentence for people."""
+
+
+def request_analysis(
+    *,
+    study: Study,
+    actor: User | None = None,
+    purpose: str = Analysis.Purpose.PRIMARY,
+    bundle: Bundle | None = None,
+    forced_part: str = "",
+    queue: str | None = None,
+    address: str | None = None,
+) -> Analysis:
+    """Queue an analysis of the study, or return the unfinished one that asks for the same.
+
+    Also the retry: what has ended stays as it ended, and a new analysis begins. Without ``forced_part``
+    the part that the sender stated counts, if the bundle knows it. Raises `NoActiveBundleError`, and
+    `UnknownPartError` for a forced part that the bundle does not know.
+    """
+    bundle = bundle or active_bundle()
+    if forced_part and forced_part not in bundle.parts:
+        raise UnknownPartError(f"“{forced_part}” is not a body part that {bundle.name} knows.")
+    stated = study.stated_part if study.stated_part in bundle.parts else ""
+    low, high, by_clinic = thresholds_for(study.clinic, bundle)
+    wanted = Analysis(
+        clinic=study.clinic,
+        study=study,
+        bundle=bundle,
+        purpose=purpose,
+        forced_part=forced_part or stated,
+        requested_by=actor,
+        threshold_low=low,
+        threshold_high=high,
+        thresholds_by_clinic=by_clinic,
+        queue=queue or study.submission.queue,
+        priority=study.priority,
+    )
+    with transaction.atomic():
+        # Whoever changes which analyses a study has holds the study first; so two of us follow each other.
+        Study.objects.select_for_update(no_key=True).get(pk=study.pk)
+        unfinished = _unfinished_like(wanted)
+        if unfinished is not None and not unfinished.cancel_requested:
+            return unfinished
+        if unfinished is not None:
+            # It still runs, and somebody called it off: asking again takes that back.
+            wanted = unfinished
+            wanted.cancel_requested = False
+            wanted.save(update_fields=["cancel_requested"])
+        else:
+            wanted.save(force_insert=True)
+            wake_workers_on_commit()
+        record(
+            clinic=study.clinic,
+            action=Action.ANALYSIS_REQUESTED,
+            actor=actor,
+            actor_label="" if actor else "portal",
+            target=wanted,
+            study=study,
+            detail={"bundle": bundle.name, "purpose": str(purpose), "forced_part": wanted.forced_part},
+            address=address,
+        )
+    return wanted
+
+
+def cancel_analysis(*, analysis: Analysis, actor: User | None, address: str | None) -> Analysis:
+    """Call it off: a waiting one ends now, a running one when its worker or its lease next ends.
+
+    What has finished stays as it is. Returns the analysis as it is now.
+    """
+    with transaction.atomic():
+        row = Analysis.objects.select_for_update(no_key=True).get(pk=analysis.pk)
+        if row.is_finished or row.cancel_requested:
+            return row
+        if row.state == Analysis.State.QUEUED:
+            kind = "while_waiting"
+            row.state, row.finished_at = Analysis.State.CANCELLED, Now()
+        else:
+            kind = "asked_while_running"
+        row.cancel_requested = True
+        row.save(update_fields=["state", "finished_at", "cancel_requested"])
+        record(
+            clinic=row.clinic,
+            action=Action.ANALYSIS_CANCELLED,
+            actor=actor,
+            actor_label="" if actor else "portal",
+            target=row,
+            study=row.study_id,
+            detail={"kind": kind},
+            address=address,
+        )
+    row.refresh_from_db(fields=["finished_at"])
+    return row
+
+
+def thresholds_for(clinic: Clinic, bundle: Bundle) -> tuple[float, float, bool]:
+    """``low``, ``high`` and whether they are the clinic's own: set, and within the bundle's limits."""
+    thresholds = bundle.thresholds
+    low, high = clinic.threshold_low, clinic.threshold_high
+    if low is not None and high is not None:
+        (low_min, low_max), (high_min, high_max) = thresholds["limits"]["low"], thresholds["limits"]["high"]
+        if low_min <= low <= low_max and high_min <= high <= high_max:
+            return low, high, True
+    return thresholds["low"], thresholds["high"], False
+
+
+def _unfinished_like(wanted: Analysis) -> Analysis | None:
+    """The one that the partial unique index would collide with; held, so that it does not end meanwhile."""
+    return (
+        Analysis.objects.select_for_update(no_key=True)
+        .filter(
+            study=wanted.study,
+            bundle=wanted.bundle,
+            purpose=wanted.purpose,
+            forced_part=wanted.forced_part,
+            state__in=Analysis.UNFINISHED,
+        )
+        .first()
+    )

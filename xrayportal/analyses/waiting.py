@@ -1,0 +1,115 @@
+"""Where a waiting analysis stands, and how long that takes: from the same rows that the claim goes by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.core.cache import cache
+from django.db import connection
+
+from xrayportal.analyses.models import Analysis
+from xrayportal.studies.models import Queue
+
+#: How far the queue is counted; beyond, a position is "more than" and no time is told.
+FARTHEST = 10_000
+#: Every page that polls asks; the throughput changes slowly.
+_REMEMBERED_SECONDS = 5
+
+# Lanes as in claims.CLAIM. `turn` is our place in our own lane. Every other clinic comes before us with as
+# many as it has, up to our turn; half of those in our own turn are before us, on average: counted as all.
+_AHEAD = """
+WITH own AS (
+    SELECT count(*) + 1 AS turn FROM (
+        SELECT 1 FROM analyses_analysis AS a
+        WHERE a.state = 'queued' AND a.queue = %(queue)s AND a.clinic_id = %(clinic)s AND a.id <> %(id)s
+          AND (a.priority > %(priority)s OR (a.priority = %(priority)s AND a.requested_at < %(requested_at)s))
+        LIMIT %(farthest)s
+    ) AS before
+)
+SELECT (SELECT turn FROM own) - 1 + coalesce(sum(others.waiting), 0), (
+    SELECT count(*) FROM (
+        SELECT 1 FROM analyses_analysis WHERE state = 'queued' AND queue <> %(queue)s LIMIT %(farthest)s
+    ) AS waiting
+)
+FROM clinics_clinic AS clinic
+CROSS JOIN LATERAL (
+    SELECT count(*) AS waiting FROM (
+        SELECT 1 FROM analyses_analysis AS a
+        WHERE a.state = 'queued' AND a.queue = %(queue)s AND a.clinic_id = clinic.id
+        LIMIT least((SELECT turn FROM own), %(farthest)s)
+    ) AS head
+) AS others
+WHERE clinic.id <> %(clinic)s
+"""
+
+# A worker's seconds for one analysis: since it finished the one before, or since it claimed this one.
+_THROUGHPUT = """
+SELECT percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY seconds), (
+    SELECT count(*) FROM analyses_worker
+    WHERE last_seen > statement_timestamp() - make_interval(secs => %(lease)s)
+)
+FROM (
+    SELECT extract(epoch FROM finished_at - greatest(
+        started_at, lag(finished_at) OVER (PARTITION BY worker ORDER BY finished_at)
+    )) AS seconds
+    FROM (
+        SELECT worker, started_at, finished_at FROM analyses_analysis
+        WHERE state = 'succeeded' ORDER BY finished_at DESC LIMIT 200
+    ) AS recent
+) AS each
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """``position`` 1 is next. Seconds until the result: the median case, and one in ten is slower.
+
+    ``None`` where nothing honest can be said: no worker lives, none has finished anything yet, or the
+    queue is longer than is counted.
+    """
+
+    position: int
+    seconds: float | None
+    seconds_slow: float | None
+
+
+def waiting_position(analysis: Analysis) -> Waiting:
+    """Place of a ``queued`` analysis in the order of claims, and its expected time, at most two queries."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _AHEAD,
+            {
+                "id": analysis.pk,
+                "queue": analysis.queue,
+                "clinic": analysis.clinic_id,
+                "priority": analysis.priority,
+                "requested_at": analysis.requested_at,
+                "farthest": FARTHEST,
+            },
+        )
+        alike, other = (int(count) for count in cursor.fetchone())
+    # One start in `every` is bulk as long as there is bulk; what is interactive fills the rest.
+    every = settings.BULK_EVERY
+    if analysis.queue == Queue.INTERACTIVE:
+        ahead = alike + min(other, alike // max(every - 1, 1))
+    else:
+        ahead = alike + min(other, (alike + 1) * (every - 1))
+    median, slow, workers = _throughput()
+    if median is None or slow is None or not workers or ahead >= FARTHEST:
+        return Waiting(ahead + 1, None, None)
+    rounds = ahead // workers + 1
+    return Waiting(ahead + 1, rounds * median, rounds * slow)
+
+
+def _throughput() -> tuple[float | None, float | None, int]:
+    """Median and 90th percentile of one worker's seconds for one analysis, and how many workers live."""
+    known: tuple[float | None, float | None, int] | None = cache.get("analyses.throughput")
+    if known is None:
+        with connection.cursor() as cursor:
+            cursor.execute(_THROUGHPUT, {"lease": settings.LEASE_SECONDS})
+            percentiles, workers = cursor.fetchone()
+        median, slow = percentiles or (None, None)
+        known = (median, slow, workers)
+        cache.set("analyses.throughput", known, _REMEMBERED_SECONDS)
+    return known
