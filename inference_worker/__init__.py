@@ -3,3 +3,5 @@
 Nothing in this package except ``tasks.py`` knows Django, a database or a queue, so that the
 same pipeline runs from a notebook and from ``python -m inference_worker``.
 """
+
+RESEARCH_NOTICE = "Research use only: not for diagnosis."

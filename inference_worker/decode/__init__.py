@@ -51,6 +51,10 @@ def read_file(path: Path, limits: Limits | None = None) -> bytes:
     limits = limits or Limits()
     try:
         status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise UnreadableError(
+                "cannot_open", "The folder holds no picture or DICOM file that may be opened; name another."
+            )
         if not stat.S_ISREG(status.st_mode):
             raise UnreadableError("cannot_open", "This is no ordinary file; name a picture or a folder.")
         limits.check_bytes(status.st_size)

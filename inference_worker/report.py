@@ -1,0 +1,91 @@
+"""A result as the command line gives it: a record for machines, a line for people, a heatmap file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from inference_worker.manifest import Manifest
+from inference_worker.pipeline import Pipeline, Result
+from inference_worker.render import composite
+
+#: Body parts in ``body_part.top``.
+TOP = 3
+
+_LONGEST_STEM_BYTES = 120
+
+
+def record(path: Path, result: Result, heatmap: Path | None, pipeline: Pipeline) -> dict[str, Any]:
+    """The fields of one line of ``--json``; for an unsupported picture four of them are ``None``."""
+    finding, manifest = result.finding, pipeline.manifest
+    parts = sorted(finding.parts.items(), key=lambda part: -part[1])
+    top = [{"label": label, "probability": round(share, 6)} for label, share in parts[:TOP]]
+    abnormality = None
+    if finding.probability is not None:
+        abnormality = {
+            "probability": round(finding.probability, 6),
+            "threshold_low": manifest.thresholds.low,
+            "threshold_high": manifest.thresholds.high,
+        }
+    timings = finding.timings
+    return {
+        "path": str(path),
+        "sha256": result.sha256,
+        "width": finding.width,
+        "height": finding.height,
+        "verdict": finding.verdict,
+        "body_part": {**top[0], "top": top},
+        "abnormality": abnormality,
+        "peak": None if finding.peak is None else {"x": finding.peak[0], "y": finding.peak[1]},
+        "trust": None if finding.trust is None else round(finding.trust, 6),
+        "heatmap": None if heatmap is None else str(heatmap),
+        "bundle": manifest.label,
+        "runtime": pipeline.runtime.name,
+        "precision": pipeline.runtime.precision,
+        "milliseconds": {
+            "decode": round(timings.decode, 3),
+            "preprocess": round(timings.preprocess, 3),
+            "infer": round(timings.infer, 3),
+            "render": round(timings.render, 3),
+        },
+    }
+
+
+def write_heatmap(folder: Path, path: Path, result: Result, manifest: Manifest) -> Path | None:
+    """Write the picture with its heatmap on it; ``None`` for an unsupported picture.
+
+    The name keeps the picture's own for people and adds a digest of its whole path, so that files of
+    one name from several folders do not meet.
+    """
+    if result.finding.map is None:
+        return None
+    digest = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:12]
+    stem = re.sub(r"[^\w.-]+", "_", path.stem).encode("utf-8", "replace")[:_LONGEST_STEM_BYTES]
+    heatmap = folder / f"{stem.decode('utf-8', 'ignore')}-{digest}.png"
+    heatmap.write_bytes(composite(result.radiograph.pixels, result.finding.map, manifest.map.scale))
+    return heatmap
+
+
+def sentence(record: dict[str, Any], manifest: Manifest) -> str:
+    """One line for people from a record, or from an error's ``path`` and ``error``."""
+    path = shown(record["path"])
+    if "error" in record:
+        return f"{path}: {record['error']}"
+    words = manifest.target.words(record["verdict"])
+    if record["abnormality"] is None:
+        return f"{path}: {words}"
+    part, peak = record["body_part"], record["peak"]
+    line = (
+        f"{path}: {words} ({record['abnormality']['probability']:.0%}); "
+        f"{part['label']} ({part['probability']:.0%}); "
+        f"most evidence at x {peak['x']}, y {peak['y']}; trust {record['trust']:.2f}"
+    )
+    return f"{line}; {shown(record['heatmap'])}" if record["heatmap"] else line
+
+
+def shown(path: str) -> str:
+    """A path on one line of any terminal: control characters and undecodable bytes escaped."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in path)
