@@ -1,0 +1,140 @@
+/** The evidence map as a layer over the picture: ReLU, absolute scale, smooth upsampling, colours. */
+
+import { colours } from "./colours.js";
+import { hottestOutline } from "./contour.js";
+
+/** Longest side of the upsampled field. The network's grid is some 20 cells, so this is ample. */
+const FIELD_SIDE = 512;
+/** The outline runs at this share of the map's own maximum. */
+export const CONTOUR_SHARE = 0.5;
+
+/**
+ * The signed map as the server stores it, in logit units, covering the picture edge to edge.
+ * @typedef {{width: number, height: number, scale: number, values: number[]}} EvidenceMap
+ */
+
+/**
+ * @param {string} url
+ * @returns {Promise<EvidenceMap>}
+ * @throws {Error} when the answer is not a map
+ */
+export async function fetchMap(url) {
+  const response = await fetch(url, { credentials: "same-origin" });
+  if (!response.ok) throw new Error(`The map answered ${response.status}`);
+  const map = await response.json();
+  const whole = map.values?.length === map.width * map.height && map.values.length > 0;
+  if (!whole || !(map.scale > 0) || !map.values.every(Number.isFinite)) {
+    throw new Error("The map is not complete");
+  }
+  return map;
+}
+
+/**
+ * Positive evidence as a share of the full scale, 0..1, on a finer grid. Cells and samples are
+ * matched by their centres (half-pixel centres); beyond the outermost centres the edge continues.
+ * @param {EvidenceMap} map
+ * @returns {Float32Array} `width * height` values, row by row
+ */
+export function upsample(map, width, height) {
+  const cells = Float32Array.from(map.values, (value) => Math.max(0, value) / map.scale);
+  const columns = neighbours(map.width, width);
+  const rows = neighbours(map.height, height);
+  const field = new Float32Array(width * height);
+  for (let y = 0; y < height; y += 1) {
+    const upper = rows.first[y] * map.width;
+    const lower = rows.second[y] * map.width;
+    const down = rows.share[y];
+    for (let x = 0; x < width; x += 1) {
+      const left = columns.first[x];
+      const right = columns.second[x];
+      const across = columns.share[x];
+      const above = cells[upper + left] * (1 - across) + cells[upper + right] * across;
+      const below = cells[lower + left] * (1 - across) + cells[lower + right] * across;
+      field[y * width + x] = above * (1 - down) + below * down;
+    }
+  }
+  return field;
+}
+
+/** For every sample the two cells between whose centres it lies, and how far along. */
+function neighbours(cells, samples) {
+  const first = new Uint16Array(samples);
+  const second = new Uint16Array(samples);
+  const share = new Float32Array(samples);
+  for (let i = 0; i < samples; i += 1) {
+    const place = Math.min(cells - 1, Math.max(0, ((i + 0.5) * cells) / samples - 0.5));
+    first[i] = Math.floor(place);
+    second[i] = Math.min(cells - 1, first[i] + 1);
+    share[i] = place - first[i];
+  }
+  return { first, second, share };
+}
+
+/**
+ * How opaque evidence is before the layer's own opacity, 0..1: nothing below the threshold; weak
+ * evidence fades in, so that a picture without any is not washed in the map's first colour.
+ */
+export function visibility(value, threshold) {
+  if (value < threshold || value <= 0) return 0;
+  return Math.min(1, (value - threshold) / Math.max(0.02, 0.25 - threshold));
+}
+
+export class Heatmap {
+  #colouring = "";
+  #outline = null;
+
+  /**
+   * @param {EvidenceMap} map
+   * @param {{width: number, height: number}} picture displayed pixels
+   */
+  constructor(map, picture) {
+    const shrink = FIELD_SIDE / Math.max(picture.width, picture.height);
+    this.picture = picture;
+    this.width = Math.max(1, Math.round(picture.width * shrink));
+    this.height = Math.max(1, Math.round(picture.height * shrink));
+    this.field = upsample(map, this.width, this.height);
+    this.layer = document.createElement("canvas");
+    this.layer.width = this.width;
+    this.layer.height = this.height;
+  }
+
+  /**
+   * The coloured layer, to be drawn over the whole picture.
+   * @param {string} map a colour map's name
+   * @param {number} threshold share of the full scale, 0..1
+   * @returns {HTMLCanvasElement}
+   */
+  coloured(map, threshold) {
+    const wanted = `${map} ${threshold}`;
+    if (wanted === this.#colouring) return this.layer;
+    const table = colours(map);
+    const context = this.layer.getContext("2d");
+    const pixels = context.createImageData(this.width, this.height);
+    for (let i = 0; i < this.field.length; i += 1) {
+      const value = Math.min(1, this.field[i]);
+      const colour = Math.round(value * 255) * 3;
+      pixels.data[i * 4] = table[colour];
+      pixels.data[i * 4 + 1] = table[colour + 1];
+      pixels.data[i * 4 + 2] = table[colour + 2];
+      pixels.data[i * 4 + 3] = Math.round(255 * visibility(value, threshold));
+    }
+    context.putImageData(pixels, 0, 0);
+    this.#colouring = wanted;
+    return this.layer;
+  }
+
+  /** The outline of the hottest region, in picture coordinates. @returns {Path2D} */
+  outline() {
+    if (this.#outline) return this.#outline;
+    const pieces = hottestOutline(this.field, this.width, this.height, CONTOUR_SHARE);
+    const across = this.picture.width / this.width;
+    const down = this.picture.height / this.height;
+    const path = new Path2D();
+    for (let i = 0; i < pieces.length; i += 4) {
+      path.moveTo(pieces[i] * across, pieces[i + 1] * down);
+      path.lineTo(pieces[i + 2] * across, pieces[i + 3] * down);
+    }
+    this.#outline = path;
+    return path;
+  }
+}

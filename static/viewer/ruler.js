@@ -1,0 +1,115 @@
+/** Lengths measured on the picture, in millimetres where the file gives spacing, else in pixels. */
+
+import { haloed } from "./lines.js";
+
+/** How near to a line's end a pointer takes hold of it, screen pixels. */
+const GRIP = { mouse: 9, pen: 14, touch: 24 };
+
+/**
+ * @typedef {import("./view.js").Point} Point
+ * @typedef {{from: Point, to: Point}} Line in picture coordinates
+ * @typedef {{row: number, column: number} | null} Spacing millimetres per pixel
+ */
+
+/** @param {string | undefined} text `row column` @returns {Spacing} */
+export function readSpacing(text) {
+  const [row, column] = (text ?? "").split(" ").map(Number);
+  return row > 0 && column > 0 ? { row, column } : null;
+}
+
+export class Ruler {
+  /** @param {Spacing} spacing @param {string} language of the numbers, such as `en` */
+  constructor(spacing, language) {
+    this.spacing = spacing;
+    this.millimetres = new Intl.NumberFormat(language, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+    this.pixels = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
+    /** @type {Line[]} the newest is the last */
+    this.lines = [];
+  }
+
+  /** Such as `34.2 mm` or `231 px`. @param {Line} line */
+  length({ from, to }) {
+    const dx = to.x - from.x;
+    const dy = to.y - from.y;
+    if (!this.spacing) return `${this.pixels.format(Math.hypot(dx, dy))} px`;
+    return `${this.millimetres.format(Math.hypot(dx * this.spacing.column, dy * this.spacing.row))} mm`;
+  }
+
+  /**
+   * Take hold of a line's end near a screen point, or start a new line there.
+   * @returns {(point: Point) => Line} moves the end that is held
+   */
+  grab(screen, view, kind) {
+    for (const line of [...this.lines].reverse()) {
+      for (const end of ["to", "from"]) {
+        const at = view.toScreen(line[end].x, line[end].y);
+        if (Math.hypot(at.x - screen.x, at.y - screen.y) <= GRIP[kind]) {
+          return (point) => Object.assign(line, { [end]: point });
+        }
+      }
+    }
+    return this.start(view.toPicture(screen.x, screen.y));
+  }
+
+  /** @param {Point} point @returns {(point: Point) => Line} moves the other end */
+  start(point) {
+    const line = { from: point, to: point };
+    this.lines.push(line);
+    return (point) => Object.assign(line, { to: point });
+  }
+
+  /** A tap leaves a line without length behind. */
+  dropEmpty() {
+    this.lines = this.lines.filter(({ from, to }) => from.x !== to.x || from.y !== to.y);
+  }
+
+  clear() {
+    this.lines = [];
+  }
+
+  /** @param {CanvasRenderingContext2D} context in screen pixels */
+  draw(context, view) {
+    for (const line of this.lines) {
+      const from = view.toScreen(line.from.x, line.from.y);
+      const to = view.toScreen(line.to.x, line.to.y);
+      const tick = across(from, to, 6);
+      const path = new Path2D();
+      path.moveTo(from.x, from.y);
+      path.lineTo(to.x, to.y);
+      for (const end of [from, to]) {
+        path.moveTo(end.x - tick.x, end.y - tick.y);
+        path.lineTo(end.x + tick.x, end.y + tick.y);
+      }
+      haloed(context, path, 1.5);
+      label(context, this.length(line), from, to, view.stage);
+    }
+  }
+}
+
+/** A vector of the given length, square to the line. */
+function across(from, to, length) {
+  const whole = Math.hypot(to.x - from.x, to.y - from.y) || 1;
+  return { x: (-(to.y - from.y) / whole) * length, y: ((to.x - from.x) / whole) * length };
+}
+
+/** The figure beside the line's middle, on its right or else upper side, inside the stage. */
+function label(context, text, from, to, stage) {
+  context.save();
+  context.font = "600 13px Inter, system-ui, sans-serif";
+  context.textBaseline = "middle";
+  const width = context.measureText(text).width + 12;
+  const normal = across(from, to, 1);
+  const away = 8 + (Math.abs(normal.x) * width + Math.abs(normal.y) * 22) / 2;
+  const side = normal.x > 0 || (normal.x === 0 && normal.y < 0) ? away : -away;
+  const x = (from.x + to.x) / 2 + normal.x * side - width / 2;
+  const y = (from.y + to.y) / 2 + normal.y * side;
+  const left = Math.min(stage.width - width - 4, Math.max(4, x));
+  const middle = Math.min(stage.height - 15, Math.max(15, y));
+  context.fillStyle = "rgb(0 0 0 / 75%)";
+  context.beginPath();
+  context.roundRect(left, middle - 11, width, 22, 4);
+  context.fill();
+  context.fillStyle = "#fff";
+  context.fillText(text, left + 6, middle + 0.5);
+  context.restore();
+}

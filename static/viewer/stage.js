@@ -1,0 +1,116 @@
+/** The place where a viewer draws: the picture's surface, and over it a canvas for everything else. */
+
+import { createSurface, decode } from "./picture.js";
+import { cross, haloed, peakMark } from "./lines.js";
+
+export class Stage {
+  #frame = 0;
+  #watcher = new ResizeObserver(() => this.invalidate());
+
+  /**
+   * @param {HTMLElement} element
+   * @param {HTMLImageElement} image the radiograph as the page shows it without JavaScript
+   * @param {import("./lightbox.js").Lightbox} viewer whose state is drawn
+   */
+  constructor(element, image, viewer) {
+    this.element = element;
+    this.image = image;
+    this.viewer = viewer;
+    this.surface = null;
+    this.overlay = document.createElement("canvas");
+    this.overlay.className = "viewer-marks";
+    this.overlay.setAttribute("aria-hidden", "true");
+  }
+
+  /** @throws {DOMException} when the picture cannot be loaded or decoded */
+  async open() {
+    await this.#prepare(true);
+    this.element.append(this.overlay);
+    this.#watcher.observe(this.element);
+    this.draw();
+  }
+
+  close() {
+    this.#watcher.disconnect();
+    cancelAnimationFrame(this.#frame);
+    this.surface?.dispose();
+  }
+
+  /** Draw once before the next frame, however often it is asked for. */
+  invalidate() {
+    if (!this.#frame) this.#frame = requestAnimationFrame(() => this.draw());
+  }
+
+  draw() {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
+    const { view, greys } = this.viewer;
+    const ratio = this.#size();
+    if (!ratio) return;
+    const { a, b, c, d, e, f } = view.matrix;
+    const onCanvas = { a: a * ratio, b: b * ratio, c: c * ratio, d: d * ratio, e: e * ratio, f: f * ratio };
+    this.surface.draw(onCanvas, greys);
+    const context = this.overlay.getContext("2d");
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, this.overlay.width, this.overlay.height);
+    if (this.viewer.heatmap && this.viewer.heat.shown) this.#drawEvidence(context, onCanvas, ratio);
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    this.viewer.ruler.draw(context, view);
+    if (this.viewer.cross) {
+      const at = view.toScreen(this.viewer.cross.x, this.viewer.cross.y);
+      haloed(context, cross(at.x, at.y), 1.5);
+    }
+    this.viewer.drawn();
+  }
+
+  #drawEvidence(context, { a, b, c, d, e, f }, ratio) {
+    const { heatmap, heat, view, peak } = this.viewer;
+    const { width, height } = view.picture;
+    context.setTransform(a, b, c, d, e, f);
+    context.imageSmoothingQuality = "high";
+    context.globalAlpha = heat.opacity;
+    context.drawImage(heatmap.coloured(heat.colours, heat.threshold), 0, 0, width, height);
+    context.globalAlpha = 1;
+    if (heat.contour) haloed(context, heatmap.outline(), 1.5 / view.scale);
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    if (heat.peak && peak) {
+      const at = view.toScreen(peak.x, peak.y);
+      haloed(context, peakMark(at.x, at.y), 1.5);
+    }
+  }
+
+  async #prepare(accelerated) {
+    this.surface = createSurface(await decode(this.image), this.viewer.view.picture, accelerated);
+    const { canvas } = this.surface;
+    canvas.className = "viewer-radiograph";
+    canvas.setAttribute("aria-hidden", "true");
+    canvas.addEventListener("webglcontextlost", () => this.#replace(canvas), { once: true });
+    this.image.after(canvas);
+  }
+
+  /** The graphics card took its memory back: go on without it. */
+  async #replace(canvas) {
+    if (!this.element.isConnected || this.surface.canvas !== canvas) return;
+    await this.#prepare(false);
+    canvas.remove();
+    this.draw();
+  }
+
+  /** Fit the canvases to the stage and the screen. @returns {number} canvas pixels per CSS pixel, 0 while hidden */
+  #size() {
+    const { clientWidth, clientHeight } = this.element;
+    if (!clientWidth || !clientHeight) return 0;
+    const ratio = window.devicePixelRatio || 1;
+    const width = Math.round(clientWidth * ratio);
+    const height = Math.round(clientHeight * ratio);
+    for (const canvas of [this.surface.canvas, this.overlay]) {
+      if (canvas.width !== width) canvas.width = width;
+      if (canvas.height !== height) canvas.height = height;
+    }
+    const { stage } = this.viewer.view;
+    if (stage.width !== clientWidth || stage.height !== clientHeight) {
+      this.viewer.view.resize(clientWidth, clientHeight);
+    }
+    return ratio;
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * Entry of the radiograph viewer: brings every `figure.viewer` on the page to life, and leads keys
+ * and linked views to the right one. The markup is templates/viewer/_viewer.html; docs/viewer.md
+ * tells people what the tools do.
+ *
+ * A live figure carries its `Lightbox` as `figure.lightbox`. Figures with the same `data-link` share
+ * zoom and place; the attribute may be set or removed at any time.
+ */
+
+import { Lightbox } from "./lightbox.js";
+import { stageKey } from "./input.js";
+import { shortcut } from "./toolbar.js";
+
+/** @type {Set<Lightbox>} */
+const live = new Set();
+/** @type {Lightbox | null} */
+let lastUsed = null;
+
+/** Start what is new on the page, let go of what has left it. */
+function refresh() {
+  for (const lightbox of live) {
+    if (lightbox.figure.isConnected) continue;
+    lightbox.close();
+    live.delete(lightbox);
+  }
+  for (const figure of document.querySelectorAll("figure.viewer")) {
+    if (figure.lightbox) continue;
+    figure.lightbox = new Lightbox(figure);
+    live.add(figure.lightbox);
+    figure.lightbox.open();
+  }
+}
+
+/** The viewer that a key is meant for: the one with the focus, or, where nothing has it, the one used last. */
+function meantBy(target) {
+  const figure = target.closest(".viewer");
+  if (figure) return figure.lightbox;
+  if (target !== document.body || document.querySelector("dialog:modal")) return undefined;
+  return live.has(lastUsed) ? lastUsed : [...live][0];
+}
+
+/** Letters there are text or choose an option. */
+function isTextField(target) {
+  return target.isContentEditable || target.matches("textarea, select, input:not([type=range])");
+}
+
+document.addEventListener("keydown", (event) => {
+  const { target } = event;
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isTextField(target)) return;
+  const lightbox = meantBy(target);
+  if (!lightbox) return;
+  const onStage = target === lightbox.stage.element && stageKey(lightbox, event);
+  if (onStage || lightbox.toolbar.press(shortcut(event))) event.preventDefault();
+});
+
+for (const name of ["pointerdown", "focusin"]) {
+  document.addEventListener(name, ({ target }) => {
+    lastUsed = target.closest?.(".viewer")?.lightbox ?? lastUsed;
+  });
+}
+
+document.addEventListener("viewer:moved", ({ target }) => {
+  const { link } = target.dataset;
+  if (!link || !target.lightbox.linked) return;
+  const pose = target.lightbox.view.pose();
+  for (const lightbox of live) {
+    const other = lightbox.figure;
+    if (other !== target && other.dataset.link === link && lightbox.linked) lightbox.follow(pose);
+  }
+});
+
+document.addEventListener("htmx:load", refresh);
+refresh();
