@@ -104,6 +104,23 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.str("REDIS_URL")
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
+#: Everything in Redis has this prefix, so that two portals can share one server.
+REDIS_KEY_PREFIX = env.str("REDIS_KEY_PREFIX", default="xrayportal:")
+
+# --- the queue; docs/queue.md explains the numbers -------------------------------------------
+#: A batch that takes longer is hung: its process is killed. xrayportal/celery.py derives the rest.
+TASK_HARD_SECONDS = env.int("TASK_HARD_SECONDS", default=300)
+#: A worker that is silent for this long has lost its work. It extends its leases every third of it.
+LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
+#: Of so many analyses that start, one is kept for bulk work.
+BULK_EVERY = env.int("BULK_EVERY", default=5)
+#: Pause between two rounds of the reconciler.
+RECONCILE_SECONDS = env.float("RECONCILE_SECONDS", default=2.0)
+#: Files that no row names are removed when they are this old; longer than any upload or analysis takes.
+ORPHAN_GRACE_SECONDS = env.int("ORPHAN_GRACE_SECONDS", default=24 * 3600)
+#: Pause between two searches for such files.
+ORPHAN_SWEEP_SECONDS = env.int("ORPHAN_SWEEP_SECONDS", default=3600)
+
 # --- people -------------------------------------------------------------------------------
 AUTH_USER_MODEL = "clinics.User"
 LOGIN_URL = "sign-in"
@@ -138,10 +155,19 @@ FILE_UPLOAD_PERMISSIONS = 0o600
 FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700
 #: Largest file taken (bytes). A 16-bit 4,000 x 4,000 radiograph is 32 MB.
 UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", default=64 * 1024 * 1024)
+#: Largest picture taken (width x height by its header); the workers have a limit of their own.
+UPLOAD_MAX_PIXELS = env.int("UPLOAD_MAX_PIXELS", default=64_000_000)
+#: Files go to a temporary file as they come, and no further than the limit above.
+FILE_UPLOAD_HANDLERS = [
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "xrayportal.studies.receive.BoundedFileUploadHandler",
+]
 #: Files in one plain form post (without JavaScript); the page sends one request a file.
 DATA_UPLOAD_MAX_NUMBER_FILES = 100
 #: An open study is sealed when no new view came for this long.
 SEAL_AFTER_SECONDS = env.int("SEAL_AFTER_SECONDS", default=60)
+#: An open submission is finished when no file came for this long; its sender may only have paused it.
+FINISH_AFTER_SECONDS = env.int("FINISH_AFTER_SECONDS", default=15 * 60)
 
 # --- the networks -------------------------------------------------------------------------
 BUNDLES_DIR = Path(env.str("BUNDLES_DIR", default=str(BASE_DIR / "models")))
