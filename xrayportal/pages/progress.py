@@ -1,0 +1,147 @@
+"""How far a submission is: counts, time left, and the fate of every file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.core.paginator import Page, Paginator
+from django.db.models import Case, CharField, Count, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Cast, Coalesce, Concat
+
+from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.analyses.services import waiting_position
+from xrayportal.clinics.access import Seat
+from xrayportal.pages.words import span
+from xrayportal.reviews.blind import visible_predictions
+from xrayportal.studies.models import Study, Submission, Upload
+
+FILES_PER_PAGE = 100
+PRIMARY = Analysis.Purpose.PRIMARY
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Counts of one submission. ``left`` is about how long, in words; empty when unknown."""
+
+    submission: Submission
+    accepted: int
+    duplicate: int
+    rejected: int
+    studies: int
+    done: int
+    failed: int
+    cancelled: int
+    left: str = ""
+
+    @property
+    def received(self) -> int:
+        """Files that came."""
+        return self.accepted + self.duplicate + self.rejected
+
+    @property
+    def expected(self) -> int:
+        """Files that the sender announced, or more if more came."""
+        return max(self.submission.expected_files, self.received)
+
+    @property
+    def settled(self) -> int:
+        """Studies of which nothing more will come."""
+        return self.done + self.failed + self.cancelled
+
+    @property
+    def is_receiving(self) -> bool:
+        """Files may still come."""
+        return self.submission.state == Submission.State.OPEN
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing on the page will change by itself any more."""
+        return not self.is_receiving and self.settled >= self.studies
+
+
+def versions(seat: Seat) -> QuerySet[Submission]:
+    """Their submissions, each with ``version``: changes when anything on the progress page does."""
+    analyses = Analysis.objects.filter(study__submission=OuterRef("pk"), purpose=PRIMARY).order_by()
+    told = analyses.values("study__submission").annotate(
+        told=Concat(
+            Cast(Count("pk", filter=Q(state=Analysis.State.QUEUED)), CharField()),
+            Value("."),
+            Cast(Count("pk", filter=Q(state=Analysis.State.RUNNING)), CharField()),
+            Value("."),
+            Cast(Count("pk"), CharField()),
+        )
+    )
+    uploads = Upload.objects.filter(submission=OuterRef("pk")).order_by().values("submission")
+    received = Cast(Subquery(uploads.annotate(n=Count("pk")).values("n")), CharField())
+    return seat.submissions().annotate(
+        version=Concat(
+            F("state"),
+            Value("."),
+            Coalesce(received, Value("0")),
+            Value("."),
+            Coalesce(Subquery(told.values("told")), Value("")),
+            output_field=CharField(),
+        )
+    )
+
+
+def progress_of(submission: Submission) -> Progress:
+    """Counts and time left of one submission; four queries at most."""
+    files = submission.uploads.order_by().aggregate(
+        **{outcome: Count("pk", filter=Q(outcome=outcome)) for outcome in Upload.Outcome.values}
+    )
+    state = Analysis.objects.filter(study=OuterRef("pk"), purpose=PRIMARY).order_by("-requested_at").values("state")
+    studies = submission.studies.order_by().annotate(
+        newest=Coalesce(
+            Subquery(state[:1]),
+            Case(When(submission__state=Submission.State.CANCELLED, then=Value("cancelled")), default=Value("")),
+        )
+    )
+    told = studies.aggregate(
+        studies=Count("pk"),
+        done=Count("pk", filter=Q(newest="succeeded")),
+        failed=Count("pk", filter=Q(newest="failed")),
+        cancelled=Count("pk", filter=Q(newest="cancelled")),
+    )
+    return Progress(submission=submission, **files, **told, left=_time_left(submission))
+
+
+def files_page(seat: Seat, submission: Submission, number: str | None) -> Page[Upload]:
+    """One page of the files: rejected ones first, then as they came. Each has ``study`` facts for its row."""
+    uploads = submission.uploads.annotate(
+        is_fine=Case(When(outcome=Upload.Outcome.REJECTED, then=Value(0)), default=Value(1))
+    ).order_by("is_fine", "created_at", "pk")
+    newest = Analysis.objects.filter(study=OuterRef("image__study"), purpose=PRIMARY).order_by("-requested_at")
+    finding = Finding.objects.filter(analysis=OuterRef("image__study__current"), image=OuterRef("image"))
+    shown = visible_predictions(seat, seat.studies())
+    rows = uploads.select_related("image__study__current__bundle").annotate(
+        latest_state=Coalesce(
+            Subquery(newest.values("state")[:1]),
+            Case(
+                When(image__study__submission__state=Submission.State.CANCELLED, then=Value("cancelled")),
+                default=Value(""),
+            ),
+        ),
+        latest_sentence=Coalesce(Subquery(newest.values("error_sentence")[:1]), Value("")),
+        thumbnail=Subquery(finding.values("pk")[:1]),
+        revealed=Case(When(image__study__in=shown.values("pk"), then=Value(True)), default=Value(False)),
+    )
+    return Paginator(rows, FILES_PER_PAGE).get_page(number)
+
+
+def failed_studies(submission: Submission) -> QuerySet[Study]:
+    """Those whose newest analysis failed: what the retry button asks for again."""
+    state = Analysis.objects.filter(study=OuterRef("pk"), purpose=PRIMARY).order_by("-requested_at").values("state")
+    return submission.studies.annotate(newest=Subquery(state[:1])).filter(newest=Analysis.State.FAILED)
+
+
+def _time_left(submission: Submission) -> str:
+    last = (
+        Analysis.objects.filter(study__submission=submission, purpose=PRIMARY, state=Analysis.State.QUEUED)
+        .order_by("priority", "-requested_at")
+        .first()
+    )
+    if last is None:
+        return ""
+    waiting = waiting_position(last)
+    return span(waiting.seconds) if waiting.seconds is not None else ""

@@ -1,0 +1,225 @@
+"""The result of one study as its page shows it to one person."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from django.db.models import CharField, F, FilteredRelation, Q, QuerySet, Value
+from django.db.models.functions import Cast, Coalesce, Concat
+from django.utils import timezone
+from django.utils.functional import cached_property
+from django.utils.translation import gettext
+
+from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.analyses.services import waiting_position
+from xrayportal.audit.models import AuditEvent
+from xrayportal.clinics.access import Permit, Seat
+from xrayportal.pages.status import Status, status_of, waiting_status
+from xrayportal.pages.words import part_word, percent
+from xrayportal.reviews.blind import reveals
+from xrayportal.studies.models import Image, Study, Submission
+
+PRIMARY = Analysis.Purpose.PRIMARY
+#: While a study waits, its place in the line is told anew this often (seconds).
+TELL_PLACE_EVERY = 5
+EVENTS_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Part:
+    """A body part with its share of the probability, both in words."""
+
+    word: str
+    share: str
+
+
+@dataclass(frozen=True)
+class View:
+    """One image of the study; ``problem`` says why it has no picture."""
+
+    number: int
+    image: Image
+    finding: Finding | None
+    problem: str
+    is_shown: bool
+
+    @property
+    def word(self) -> str:
+        """``PA``, or its number."""
+        return self.image.view_position or gettext("View %d") % self.number
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What ``analyses/_result.html`` needs; made by ``result_of``."""
+
+    study: Study
+    revealed: bool
+    view_number: int
+    images: list[Image]
+    findings: dict[uuid.UUID, Finding]
+    latest: Analysis | None
+    version: str
+
+    @property
+    def current(self) -> Analysis | None:
+        """The newest succeeded primary analysis."""
+        return self.study.current
+
+    @property
+    def tells(self) -> bool:
+        """Whether the page shows a prediction."""
+        return self.revealed and self.current is not None
+
+    @property
+    def polls(self) -> bool:
+        """Whether something will change by itself."""
+        if self.latest is None:
+            return self.study.submission.state != Submission.State.CANCELLED
+        return self.latest.state in Analysis.UNFINISHED
+
+    @cached_property
+    def status(self) -> Status | None:
+        """What is going on, while something is."""
+        if not self.polls:
+            return None
+        if self.latest is None:
+            return status_of("")
+        if self.latest.state == Analysis.State.QUEUED:
+            return waiting_status(waiting_position(self.latest))
+        return status_of(self.latest.state)
+
+    @property
+    def problem(self) -> str:
+        """Why the newest analysis failed, if it did."""
+        return self.latest.error_sentence if self.latest and self.latest.state == "failed" else ""
+
+    @property
+    def is_cancelled(self) -> bool:
+        """The newest analysis was called off, or never came to be."""
+        if self.latest is None:
+            return not self.polls
+        return self.latest.state == Analysis.State.CANCELLED
+
+    @property
+    def is_earlier(self) -> bool:
+        """Something newer than the result that is shown was asked for."""
+        return self.current is not None and self.latest is not None and self.latest != self.current
+
+    @cached_property
+    def views(self) -> list[View]:
+        """The images in order, the one to show marked."""
+        told = {str(row["image"]): row["sentence"] for row in (self.current.unreadable if self.current else [])}
+        return [
+            View(number, image, self.findings.get(image.pk), told.get(str(image.pk), ""), number == self.view_number)
+            for number, image in enumerate(self.images, start=1)
+        ]
+
+    @property
+    def shown(self) -> View | None:
+        """The view in the middle of the page."""
+        return next((view for view in self.views if view.is_shown), None)
+
+    @property
+    def view_count(self) -> int:
+        """How many images the study has."""
+        return len(self.images)
+
+    @property
+    def parts(self) -> list[Part]:
+        """The likeliest body part and its runner-up; nothing for what the bundle does not know."""
+        if self.current is None or not self.current.body_part:
+            return []
+        ranked = sorted(self.current.parts.items(), key=lambda item: -item[1])
+        chosen = [item for item in ranked if item[0] == self.current.body_part]
+        others = [item for item in ranked if item[0] != self.current.body_part]
+        return [Part(part_word(label), percent(share)) for label, share in (chosen + others)[:2]]
+
+    @property
+    def trust_words(self) -> str:
+        """Whether the answer depends on the area that the map marks, for the view that is shown."""
+        finding = self.shown.finding if self.shown else None
+        if finding is None or finding.trust is None or self.current is None:
+            return ""
+        if finding.trust < self.current.bundle.manifest["trust"]["weak_below"]:
+            return gettext("Weak: treat the map with care.")
+        return gettext("The model's answer depends on the marked area.")
+
+    @property
+    def milliseconds(self) -> int:
+        """Time spent on the analysis, all stages and views together."""
+        return round(sum(self.current.milliseconds.values())) if self.current else 0
+
+
+@dataclass(frozen=True)
+class History:
+    """What ``analyses/_history.html`` needs."""
+
+    analyses: list[Analysis]
+    events: list[AuditEvent]
+    revealed: bool
+    shows_events: bool
+    has_more: bool
+
+
+def versions(studies: QuerySet[Study]) -> QuerySet[Study]:
+    """Each study with ``version``: changes when anything on its result does. One query for the poll."""
+    newest = FilteredRelation("analyses", condition=Q(analyses__purpose=PRIMARY))
+    parts = [
+        F("state"),
+        F("submission__state"),
+        Coalesce(Cast(F("newest__pk"), CharField()), Value("")),
+        Coalesce(F("newest__state"), Value("")),
+        Coalesce(Cast(F("newest__cancel_requested"), CharField()), Value("")),
+    ]
+    dotted = [piece for part in parts for piece in (part, Value("."))][:-1]
+    return (
+        studies.annotate(newest=newest)
+        .annotate(version=Concat(*dotted, output_field=CharField()), newest_state=F("newest__state"))
+        .order_by("pk", F("newest__requested_at").desc(nulls_last=True))
+        .distinct("pk")
+    )
+
+
+def version_of(study: Study) -> str:
+    """The version for the address of the next poll; while the study waits it also goes with the clock.
+
+    ``study`` comes from ``versions``.
+    """
+    version: str = study.version  # type: ignore[attr-defined]  # annotated by versions
+    if study.newest_state == Analysis.State.QUEUED:  # type: ignore[attr-defined]  # annotated by versions
+        return f"{version}.{int(timezone.now().timestamp()) // TELL_PLACE_EVERY}"
+    return version
+
+
+def result_of(seat: Seat, study: Study, view: str | None) -> StudyResult:
+    """Gather the result of a study (from ``versions``, with its bundle); seven queries at most."""
+    images = list(study.images.all())
+    latest = study.analyses.filter(purpose=PRIMARY).order_by("-requested_at").first()
+    findings = {found.image_id: found for found in study.current.findings.all()} if study.current else {}
+    number = int(view) if view and view.isascii() and view.isdigit() and len(view) < 6 else 1
+    return StudyResult(
+        study=study,
+        revealed=reveals(seat, study),
+        view_number=min(max(number, 1), max(len(images), 1)),
+        images=images,
+        findings=findings,
+        latest=latest,
+        version=version_of(study),
+    )
+
+
+def history_of(seat: Seat, study: Study, *, revealed: bool) -> History:
+    """The study's analyses, newest first, and for readers and admins who did what; two queries."""
+    shows_events = seat.may(Permit.SEE_ALL)
+    events = AuditEvent.objects.filter(study_id=study.pk, clinic=seat.clinic).order_by("-id")
+    found = list(events[: EVENTS_SHOWN + 1]) if shows_events else []
+    analyses = study.analyses.filter(purpose=PRIMARY).select_related("bundle", "requested_by")
+    return History(
+        analyses=list(analyses.order_by("-requested_at")),
+        events=found[:EVENTS_SHOWN],
+        revealed=revealed,
+        shows_events=shows_events,
+        has_more=len(found) > EVENTS_SHOWN,
+    )

@@ -1,0 +1,35 @@
+"""The words of the uploader: ``uploader.js`` has none of its own, so that they are translated here."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext
+
+
+def upload_words() -> dict[str, str]:
+    """Sentences by key; ``{name}`` and the like are filled in by the script."""
+    return {
+        "waiting": gettext("Waiting"),
+        "sending": gettext("Sending, {percent} %"),
+        "storing": gettext("Storing"),
+        "accepted": gettext("Accepted"),
+        "duplicate": gettext("Already here"),
+        "again": gettext("No answer. Trying again in {seconds} s"),
+        "unsent": gettext("Not sent: the portal did not answer."),
+        "too_large": gettext("{name} is larger than {limit} MB. Export it in a smaller format."),
+        "refused": gettext("{name} was refused by the portal (code {code})."),
+        "unreadable": gettext("The browser could not read {name}. It may have been moved or changed."),
+        "progress": gettext("{done} of {total} files sent, {sent} of {size}"),
+        "left": gettext("About {span} left"),
+        "finishing": gettext("All files are sent. Opening the submission."),
+        "paused": gettext("Paused. {done} of {total} files are sent."),
+        "some_unsent": gettext("{count} files could not be sent."),
+        "one_unsent": gettext("1 file could not be sent."),
+        "signed_out": gettext("Your session has ended. Sign in again in another tab, then go on here."),
+        "no_start": gettext("The portal did not answer, so nothing was sent. Try again."),
+        "nothing": gettext("There are no pictures in what you dropped."),
+        "pause": gettext("Pause"),
+        "resume": gettext("Go on"),
+        "seconds": gettext("{n} s"),
+        "minutes": gettext("{n} min"),
+        "leave": gettext("Files are still being sent."),
+    }

@@ -1,0 +1,163 @@
+"""The rows of the worklist: filters from the address, one page of studies, a constant number of queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.core.paginator import Page, Paginator
+from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce
+from django.http import QueryDict
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
+
+from xrayportal.analyses.models import Analysis, Bundle, Finding, Verdict
+from xrayportal.clinics.access import Seat
+from xrayportal.pages.status import WORDS
+from xrayportal.pages.words import part_word, verdict_word
+from xrayportal.reviews.blind import visible_predictions, with_revealed
+from xrayportal.studies.models import Image, Study, Submission, Upload
+
+PER_PAGE = 50
+#: Nobody pages further, and counting further costs time on every view.
+COUNTED = 10_000
+STATES = {
+    "open": _("Receiving views"),
+    Analysis.State.QUEUED.value: WORDS[Analysis.State.QUEUED],
+    Analysis.State.RUNNING.value: WORDS[Analysis.State.RUNNING],
+    "done": WORDS[Analysis.State.SUCCEEDED],
+    Analysis.State.FAILED.value: WORDS[Analysis.State.FAILED],
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One option of a filter."""
+
+    value: str
+    word: str
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What the address asks for; an unknown value is no filter."""
+
+    verdict: str = ""
+    part: str = ""
+    state: str = ""
+    text: str = ""
+
+    @classmethod
+    def read(cls, query: QueryDict) -> Filters:
+        """From ``?verdict=&part=&state=&q=``."""
+        return cls(
+            verdict=query.get("verdict", "") if query.get("verdict") in Verdict.values else "",
+            part=query.get("part", "")[:32].replace("\0", ""),
+            state=query.get("state", "") if query.get("state") in STATES else "",
+            text=query.get("q", "").strip()[:64].replace("\0", ""),
+        )
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is filtered out."""
+        return any((self.verdict, self.part, self.state, self.text))
+
+
+class CappedPaginator(Paginator[Study]):
+    """Counts to ``COUNTED`` at most, so that a page costs the same over any number of studies."""
+
+    @cached_property
+    def count(self) -> int:  # type: ignore[override]  # Django's is a cached_property too, typed as a property
+        """Studies found, at most ``COUNTED``."""
+        return int(self.object_list.order_by()[:COUNTED].count())  # type: ignore[union-attr]  # a queryset
+
+    @property
+    def is_capped(self) -> bool:
+        """There may be more than ``count`` says."""
+        return self.count >= COUNTED
+
+
+def worklist_page(seat: Seat, filters: Filters, number: str | None) -> Page[Study]:
+    """One page of the studies that this person may see, newest first; three queries."""
+    studies = _filtered(seat, filters)
+    page = CappedPaginator(studies, PER_PAGE).get_page(number)
+    shown = with_revealed(seat, with_status(Study.objects.filter(pk__in=[study.pk for study in page])))
+    page.object_list = list(shown.select_related("current__bundle").order_by("-created_at", "pk"))
+    return page
+
+
+def with_status(studies: QuerySet[Study]) -> QuerySet[Study]:
+    """Adds what a row needs: ``latest_state``, ``latest_id``, ``thumbnail``, ``views`` and ``name``."""
+    latest = Analysis.objects.filter(study=OuterRef("pk"), purpose=Analysis.Purpose.PRIMARY).order_by(
+        "-requested_at"
+    )
+    first = Image.objects.filter(study=OuterRef("pk")).order_by("created_at", "pk")
+    return studies.annotate(
+        latest_state=Coalesce(
+            Subquery(latest.values("state")[:1]),
+            Case(When(submission__state=Submission.State.CANCELLED, then=Value("cancelled")), default=Value("")),
+        ),
+        latest_id=Subquery(latest.values("pk")[:1]),
+        thumbnail=Subquery(
+            Finding.objects.filter(analysis=OuterRef("current"))
+            .order_by("image__created_at", "image")
+            .values("pk")[:1]
+        ),
+        views=Subquery(first.order_by().values("study").annotate(n=Count("pk")).values("n")),
+        name=Coalesce(
+            Subquery(
+                Upload.objects.filter(image__study=OuterRef("pk")).order_by("created_at").values("filename")[:1]
+            ),
+            "",
+        ),
+    )
+
+
+def verdict_choices(bundle: Bundle | None) -> list[Choice]:
+    """The four verdicts in the active bundle's words."""
+    if bundle is None:
+        return []
+    return [Choice(code, verdict_word(bundle.manifest, code)) for code in Verdict.values]
+
+
+def part_choices(bundle: Bundle | None) -> list[Choice]:
+    """The body parts of the active bundle."""
+    return [Choice(part, part_word(part)) for part in bundle.parts] if bundle else []
+
+
+def state_choices() -> list[Choice]:
+    """Where a study can stand."""
+    return [Choice(value, str(word)) for value, word in STATES.items()]
+
+
+def _filtered(seat: Seat, filters: Filters) -> QuerySet[Study]:
+    studies = seat.studies()
+    if filters.verdict or filters.part:
+        # Which studies a filter by prediction finds would tell the prediction.
+        studies = visible_predictions(seat, studies)
+    if filters.verdict:
+        studies = studies.filter(current__verdict=filters.verdict)
+    if filters.part:
+        studies = studies.filter(current__body_part=filters.part)
+    if filters.state:
+        studies = studies.filter(_in_state(seat, filters.state))
+    if filters.text:
+        named = Upload.objects.filter(image__clinic=seat.clinic, filename__icontains=filters.text)
+        studies = studies.filter(
+            Q(patient_reference__icontains=filters.text) | Q(pk__in=named.values("image__study"))
+        )
+    return studies.order_by("-created_at", "pk")
+
+
+def _in_state(seat: Seat, state: str) -> Q:
+    if state == "open":
+        return Q(state=Study.State.OPEN)
+    if state == "done":
+        return Q(current__isnull=False)
+    analyses = Analysis.objects.filter(clinic=seat.clinic, purpose=Analysis.Purpose.PRIMARY, state=state)
+    if state == Analysis.State.FAILED:
+        newer = Analysis.objects.filter(
+            study=OuterRef("study"), purpose=Analysis.Purpose.PRIMARY, requested_at__gt=OuterRef("requested_at")
+        )
+        analyses = analyses.filter(~Exists(newer))
+    return Q(pk__in=analyses.values("study"))

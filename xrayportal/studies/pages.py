@@ -1,0 +1,135 @@
+"""The pages of the studies room: worklist, upload, submissions, study. Reads only, but for the audit of a look."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.core.paginator import Paginator
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_safe
+from django.views.decorators.vary import vary_on_headers
+
+from xrayportal.analyses.models import Analysis, Bundle
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.clinics.access import Permit, Seat, clinic_view
+from xrayportal.pages import progress, result, worklist
+from xrayportal.security import client_address
+from xrayportal.studies.models import Study, Submission, Upload
+
+SUBMISSIONS_PER_PAGE = 50
+
+
+@require_safe
+@vary_on_headers("HX-Request")
+@clinic_view(Permit.SEE_OWN)
+def worklist_page(request: HttpRequest, seat: Seat) -> HttpResponse:
+    """The studies that this person may see, filtered by the address; only the list for a change of filter."""
+    bundle = Bundle.objects.filter(is_active=True).first()
+    filters = worklist.Filters.read(request.GET)
+    context = {
+        "filters": filters,
+        "page": worklist.worklist_page(seat, filters, request.GET.get("page")),
+        "verdicts": worklist.verdict_choices(bundle),
+        "parts": worklist.part_choices(bundle),
+        "states": worklist.state_choices(),
+    }
+    fragment = request.htmx and not request.htmx.history_restore_request
+    return render(request, "studies/_studies.html" if fragment else "studies/worklist.html", context)
+
+
+@require_safe
+@clinic_view(Permit.SUBMIT)
+def upload_page(request: HttpRequest, seat: Seat) -> HttpResponse:
+    """The drop zone; a plain form where scripts do not run."""
+    return render(request, "studies/upload.html")
+
+
+@require_safe
+@clinic_view(Permit.SEE_OWN)
+def submissions_page(request: HttpRequest, seat: Seat) -> HttpResponse:
+    """The submissions that this person may see, newest first."""
+    rows = _with_counts(seat.submissions()).select_related("submitter").order_by("-created_at", "pk")
+    page = Paginator(rows, SUBMISSIONS_PER_PAGE).get_page(request.GET.get("page"))
+    return render(request, "studies/submissions.html", {"page": page})
+
+
+@require_safe
+@clinic_view(Permit.SEE_OWN)
+def submission_page(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> HttpResponse:
+    """How far a submission is, and the fate of every file."""
+    return _render_progress(request, seat, submission, "studies/submission.html")
+
+
+@require_safe
+@clinic_view(Permit.SEE_OWN)
+def submission_progress(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> HttpResponse:
+    """The part of the submission page that polls; 204 while nothing changed."""
+    return _render_progress(request, seat, submission, "studies/_progress.html", seen=request.GET.get("seen"))
+
+
+@require_safe
+@clinic_view(Permit.SEE_OWN)
+def study_page(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+    """The radiograph, its result and its history. The look is audited, and whether it told the prediction."""
+    found = study_or_404(seat, study)
+    shown = result.result_of(seat, found, request.GET.get("view"))
+    history = result.history_of(seat, found, revealed=shown.revealed)
+    record(
+        clinic=seat.clinic,
+        action=Action.STUDY_VIEWED,
+        actor=seat.user,
+        target=found,
+        study=found,
+        detail={"revealed": shown.tells},
+        address=client_address(request),
+    )
+    context = {"study": found, "result": shown, "history": history}
+    return render(request, "studies/study.html", context)
+
+
+def study_or_404(seat: Seat, pk: uuid.UUID) -> Study:
+    """One of this person's studies with what its result needs, or Http404."""
+    studies = result.versions(seat.studies().filter(pk=pk)).select_related("current__bundle", "submission")
+    found: Study | None = studies.first()
+    if found is None:
+        raise Http404("Not found.")
+    return found
+
+
+def _render_progress(
+    request: HttpRequest, seat: Seat, pk: uuid.UUID, template: str, seen: str | None = None
+) -> HttpResponse:
+    submission: Submission = get_object_or_404(progress.versions(seat), pk=pk)
+    version: str = submission.version  # type: ignore[attr-defined]  # annotated by versions
+    if seen == version:
+        return HttpResponse(status=204)
+    context = {
+        "submission": submission,
+        "version": version,
+        "progress": progress.progress_of(submission),
+        "page": progress.files_page(seat, submission, request.GET.get("page")),
+    }
+    return render(request, template, context)
+
+
+def _with_counts(submissions: QuerySet[Submission]) -> QuerySet[Submission]:
+    uploads = Upload.objects.filter(submission=OuterRef("pk")).order_by().values("submission")
+    studies = Study.objects.filter(submission=OuterRef("pk")).order_by().values("submission")
+    unfinished = Analysis.objects.filter(
+        study__submission=OuterRef("pk"), purpose=Analysis.Purpose.PRIMARY, state__in=Analysis.UNFINISHED
+    )
+    return submissions.annotate(
+        files=Coalesce(Subquery(uploads.annotate(n=Count("pk")).values("n")), 0),
+        rejected=Coalesce(
+            Subquery(uploads.annotate(n=Count("pk", filter=Q(outcome="rejected"))).values("n")), 0
+        ),
+        study_count=Coalesce(Subquery(studies.annotate(n=Count("pk")).values("n")), 0),
+        done=Coalesce(
+            Subquery(studies.annotate(n=Count("pk", filter=Q(current__isnull=False))).values("n")), 0
+        ),
+        unfinished=Subquery(unfinished.order_by().values("pk")[:1]),
+    )
