@@ -1,0 +1,121 @@
+"""The process tree ends whole, whatever happens to its root: real processes, signals and terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from xrayportal.embedded.processes import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+#: A process with a child of its own, like a web server with its workers; it ends its child on TERM.
+PROGRAM = """
+import os, signal, subprocess, sys, time
+child = subprocess.Popen(["sleep", "300"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def leave(number, frame):
+    child.terminate()
+    sys.exit(0)
+signal.signal(signal.SIGTERM, leave)
+open(sys.argv[1] + ".tmp", "w").write(f"{os.getpid()} {child.pid}")
+os.rename(sys.argv[1] + ".tmp", sys.argv[1])
+while True:
+    print("working", flush=True)
+    time.sleep(0.05)
+"""
+DRIVER = """
+import os, sys
+from pathlib import Path
+from xrayportal.embedded.processes import Records
+from xrayportal.embedded.tree import Tree
+folder = Path(sys.argv[1])
+tree = Tree(folder / "Procfile", records=Records(folder / "run"), env=os.environ, cwd=folder)
+tree.loop()
+sys.exit(0 if tree.asked_to_stop else 1)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two processes to run."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    lines = [f"{name}: {sys.executable} program.py {name}.pids" for name in ("first", "second")]
+    (tmp_path / "Procfile").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def command(folder: Path) -> list[str]:
+    """Runs the tree in ``folder``."""
+    return [sys.executable, "-c", DRIVER, str(folder)]
+
+
+def family(folder: Path, root: int) -> list[psutil.Process]:
+    """Everything that runs, once it runs."""
+    pids = [folder / "first.pids", folder / "second.pids"]
+    assert wait_until(lambda: all(path.exists() for path in pids), seconds=20)
+    members = [psutil.Process(int(pid)) for path in pids for pid in path.read_text().split()]
+    return [*members, *psutil.Process(root).children(recursive=True)]
+
+
+def left(members: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that do not end."""
+    _, alive = psutil.wait_procs(members, timeout=10)
+    return [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.fixture
+def root(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The running tree."""
+    with subprocess.Popen(
+        command(folder),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_everything(
+    folder: Path, root: subprocess.Popen[bytes], number: signal.Signals
+) -> None:
+    members = family(folder, root.pid)
+    os.killpg(root.pid, number)  # a terminal signals its whole foreground group
+    assert root.wait(timeout=10) == 0
+    assert left(members) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children that their parent was killed")
+def test_a_killed_root_leaves_nothing(folder: Path, root: subprocess.Popen[bytes]) -> None:
+    members = family(folder, root.pid)
+    root.kill()
+    assert left(members) == []
+
+
+def test_a_process_that_ends_by_itself_ends_the_others(folder: Path, root: subprocess.Popen[bytes]) -> None:
+    members = family(folder, root.pid)
+    members[0].kill()
+    assert root.wait(timeout=10) == 1
+    # The killed one's own child is its own affair; everything that we started has ended.
+    assert left([process for process in members if process != members[1]]) == []
+    members[1].kill()
+
+
+def test_a_closed_terminal_ends_everything(folder: Path) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.execv(sys.executable, command(folder))
+    members = family(folder, pid)
+    os.close(terminal)
+    os.waitpid(pid, 0)
+    assert left(members) == []

@@ -1,0 +1,157 @@
+"""Two demo clinics, a user for each role, and sample radiographs. Doing it again changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.db import transaction
+
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.clinics.models import Clinic, Membership, Role, User
+from xrayportal.studies.ingest import ingest_file
+from xrayportal.studies.models import Queue, Submission
+from xrayportal.studies.services import create_submission, finish_submission
+
+CLINICS = {"north": "North Clinic", "south": "South Clinic"}
+SUPERUSER = "superuser@portal.example"
+LOGINS = "demo-logins.txt"
+#: What pydicom-data (MIT) installs, and two of its files: a bone lesion of the distal tibia, and a chest,
+#: which is out of scope.
+PACKAGE = "data_store"
+PACKAGED = ("RG3_UNCR.dcm", "RG1_UNCR.dcm")
+PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom"}
+
+
+@dataclass(frozen=True)
+class Login:
+    """A demo user. ``role`` is empty for the platform's superuser."""
+
+    email: str
+    clinic: str
+    role: str
+
+
+def logins() -> list[Login]:
+    """Everybody whom the demo knows."""
+    people = [
+        Login(email=f"{role}@{slug}.example", clinic=slug, role=role)
+        for slug in CLINICS
+        for role in Role.values
+    ]
+    return [*people, Login(email=SUPERUSER, clinic="", role="")]
+
+
+def create_people(var: Path) -> None:
+    """Clinics and users. Passwords are made once and kept in ``VAR_DIR/demo-logins.txt`` (0600)."""
+    passwords = _remembered(var / LOGINS)
+    for slug, name in CLINICS.items():
+        with transaction.atomic():
+            clinic, made = Clinic.objects.get_or_create(slug=slug, defaults={"name": name})
+            if made:
+                record(clinic=clinic, action=Action.CLINIC_CREATED, actor_label="demo", target=clinic)
+    for login in logins():
+        passwords.setdefault(login.email, secrets.token_urlsafe(9))
+    _remember(var / LOGINS, passwords)
+    for login in logins():
+        _create(login, passwords[login.email])
+
+
+def submit_samples(folder: Path | None, *, limit: int) -> None:
+    """Send the packaged samples, and pictures of ``folder``, as the north clinic's uploader.
+
+    At most ``limit`` pictures of the folder are sent, spread evenly over it; 0 sends all. What an
+    earlier start has sent already is left alone.
+    """
+    files = [*_packaged(), *_spread(_pictures(folder), limit)]
+    clinic = Clinic.objects.get(slug="north")
+    uploader = User.objects.get(email="uploader@north.example")
+    mine = Submission.objects.filter(submitter=uploader, source=Submission.Source.COMMAND)
+    sent = set(mine.values_list("uploads__key", flat=True))
+    new = [(key, path) for path in files if (key := _key(path)) not in sent]
+    if not new:
+        return
+    submission = create_submission(
+        clinic=clinic,
+        submitter=uploader,
+        source=Submission.Source.COMMAND,
+        queue=Queue.INTERACTIVE,
+        expected_files=len(new),
+        address=None,
+    )
+    for key, path in new:
+        with path.open("rb") as file:
+            ingest_file(
+                submission=submission, key=key, filename=path.name, file=file, actor=uploader, address=None
+            )
+    finish_submission(submission=submission, actor=uploader, address=None)
+
+
+def _create(login: Login, password: str) -> None:
+    with transaction.atomic():
+        user = User.objects.filter(email=login.email).first()
+        if user is None:
+            make = User.objects.create_user if login.role else User.objects.create_superuser
+            user = make(login.email, password)
+        if not login.role:
+            return
+        clinic = Clinic.objects.get(slug=login.clinic)
+        membership, made = Membership.objects.get_or_create(clinic=clinic, user=user, role=login.role)
+        if made:
+            detail = {"role": login.role}
+            record(
+                clinic=clinic,
+                action=Action.MEMBER_ADDED,
+                actor_label="demo",
+                target=membership,
+                detail=detail,
+            )
+
+
+def _remembered(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    lines = [line.split() for line in path.read_text().splitlines()]
+    return {words[0]: words[1] for words in lines if len(words) >= 2 and "@" in words[0]}
+
+
+def _remember(path: Path, passwords: dict[str, str]) -> None:
+    lines = ["Demo logins:"]
+    for login in logins():
+        what = f"{login.role}, {CLINICS[login.clinic]}" if login.role else "superuser, /admin/"
+        lines.append(f"  {login.email:<26} {passwords[login.email]:<14} {what}")
+    path.touch(mode=0o600)
+    path.write_text("\n".join(lines) + "\n")
+
+
+def _packaged() -> list[Path]:
+    """The samples that the package brings along; none where only the portal itself is installed."""
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        return []
+    found = {path.name: path for path in Path(spec.origin).parent.rglob("RG*.dcm")}
+    return [found[name] for name in PACKAGED]
+
+
+def _pictures(folder: Path | None) -> list[Path]:
+    if folder is None:
+        return []
+    walked = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
+    return sorted(path for path in walked if path.suffix.lower() in PICTURES and path.is_file())
+
+
+def _spread(paths: list[Path], limit: int) -> Iterable[Path]:
+    if not limit or len(paths) <= limit:
+        return paths
+    return [paths[index * len(paths) // limit] for index in range(limit)]
+
+
+def _key(path: Path) -> str:
+    """The same file has the same key at the next start."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,127 @@
+"""What works and what does not, part by part, without patient content."""
+
+from __future__ import annotations
+
+import functools
+from datetime import timedelta
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Count, Q
+from django.db.models.functions import Now
+
+from xrayportal.analyses.models import Analysis, Bundle, Pulse, Worker
+from xrayportal.studies.models import Queue
+
+#: Rounds that the reconciler may miss; one with much to repair takes longer than its pause.
+ROUNDS_MISSED = 10
+#: Redis answers at once or not at all.
+BROKER_SECONDS = 1.0
+
+Part = dict[str, Any]
+
+
+@functools.cache
+def _known_migrations() -> frozenset[tuple[str, str]]:
+    """Those in the code: they change with a release only, that is, with a new process."""
+    loader = MigrationLoader(None, ignore_no_migrations=True)
+    return frozenset((app, name) for app, name in loader.disk_migrations if app in loader.migrated_apps)
+
+
+def database() -> Part:
+    """One trivial query."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError as error:
+        return {"ok": False, "reason": type(error).__name__}
+    return {"ok": True}
+
+
+def migrations() -> Part:
+    """Whether the database has the tables that this code expects."""
+    try:
+        applied = MigrationRecorder(connection).applied_migrations().keys()
+    except DatabaseError as error:
+        return {"ok": False, "reason": type(error).__name__}
+    missing = len(_known_migrations() - set(applied))
+    return {"ok": missing == 0, "missing": missing}
+
+
+def broker() -> Part:
+    """A ping of Redis with a short patience and no second try."""
+    client = redis.Redis.from_url(
+        settings.REDIS_URL,
+        socket_timeout=BROKER_SECONDS,
+        socket_connect_timeout=BROKER_SECONDS,
+        retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),
+    )
+    try:
+        client.ping()
+    except redis.exceptions.RedisError as error:
+        return {"ok": False, "reason": type(error).__name__}
+    finally:
+        client.close()
+    return {"ok": True}
+
+
+def workers() -> Part:
+    """Live workers; ok when one of them has the active bundle loaded."""
+    active = Bundle.objects.filter(is_active=True).values_list("name", flat=True).first()
+    live = Worker.objects.filter(last_seen__gte=Now() - timedelta(seconds=settings.LEASE_SECONDS)).order_by(
+        "started_at"
+    )
+    rows = list(live.values("bundle", "runtime", "precision", "last_seen"))
+    return {
+        "ok": active is not None and any(row["bundle"] == active for row in rows),
+        "active_bundle": active,
+        "live": rows,
+    }
+
+
+def queues() -> dict[str, dict[str, int]]:
+    """Analyses waiting and running, by queue."""
+    counted = Analysis.objects.filter(state__in=Analysis.UNFINISHED).values("queue")
+    rows = counted.annotate(
+        waiting=Count("pk", filter=Q(state=Analysis.State.QUEUED)),
+        running=Count("pk", filter=Q(state=Analysis.State.RUNNING)),
+    )
+    found = {row["queue"]: {"waiting": row["waiting"], "running": row["running"]} for row in rows}
+    return {queue: found.get(queue, {"waiting": 0, "running": 0}) for queue in Queue.values}
+
+
+def reconciler() -> Part:
+    """Whether interrupted work would be noticed: the last round of any reconciler."""
+    patience = timedelta(seconds=ROUNDS_MISSED * max(settings.RECONCILE_SECONDS, 1))
+    pulse = (
+        Pulse.objects.filter(name=Pulse.RECONCILER).annotate(fresh=Q(last_seen__gte=Now() - patience)).first()
+    )
+    return {"ok": pulse is not None and pulse.fresh, "last_seen": pulse and pulse.last_seen}
+
+
+def readiness() -> dict[str, Part]:
+    """What this web process needs to serve pages."""
+    parts = {"database": database()}
+    if parts["database"]["ok"]:
+        parts["migrations"] = migrations()
+    return parts
+
+
+def status() -> dict[str, Part]:
+    """What a study sent now needs to be analysed. Parts that could not be asked are left out."""
+    ready = readiness()
+    parts = {**ready, "broker": broker()}
+    if not missing(ready):
+        parts["workers"] = workers()
+        parts["reconciler"] = reconciler()
+        parts["queues"] = {"ok": True, **queues()}
+    return parts
+
+
+def missing(parts: dict[str, Part]) -> list[str]:
+    """Names of the parts that do not work."""
+    return [name for name, part in parts.items() if not part["ok"]]
