@@ -7,6 +7,7 @@ file whose scan ends early. ``simplejpeg`` (libjpeg-turbo) reports them, and giv
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -25,7 +26,12 @@ _MOST_SCANS = 100
 _EXIF_ORIENTATION = 0x0112
 
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
+#: Bytes of filler before the end of the image that are believed to be filler: more of them mean
+#: that the decoder lost its place in the scan.
 _MOST_PADDING = 4
+
+_SCAN, _END = 0xDA, 0xD9
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,30 +48,20 @@ class Frame:
 def read_frame(data: bytes) -> Frame:
     """The first frame header of a JPEG (ITU-T T.81, B.2.2) or JPEG-LS (marker F7) stream.
 
-    Raises `UnreadableError` (``truncated``, ``corrupt``).
+    Raises `UnreadableError` (``truncated``).
     """
-    at = 2
-    while at + 4 <= len(data):
-        if data[at] != 0xFF:
-            raise UnreadableError("corrupt", "The JPEG's header is damaged; send it again from its source.")
-        marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:
-            if at + 10 > len(data):
+    for marker, start, end in _segments(data):
+        if marker in _FRAMES:
+            body = data[start + 4 : end]
+            if len(body) < 6:
                 break
             return Frame(
                 process=marker & 0x0F,
-                precision=data[at + 4],
-                height=int.from_bytes(data[at + 5 : at + 7], "big"),
-                width=int.from_bytes(data[at + 7 : at + 9], "big"),
-                components=data[at + 9],
+                precision=body[0],
+                height=int.from_bytes(body[1:3], "big"),
+                width=int.from_bytes(body[3:5], "big"),
+                components=body[5],
             )
-        if marker == 0xD9:
-            break
-        standalone = marker == 0x01 or 0xD0 <= marker <= 0xD8
-        at += 2 if standalone else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     raise _truncated()
 
 
@@ -108,8 +104,14 @@ def strict(data: bytes, colorspace: str) -> NDArray[np.uint8]:
         return np.asarray(simplejpeg.decode_jpeg(data, colorspace=colorspace), np.uint8)
     except ValueError as error:
         reason = str(error)
-        if _is_padding(reason):
-            return np.asarray(simplejpeg.decode_jpeg(data, colorspace=colorspace, strict=False), np.uint8)
+        filler = _EXTRANEOUS.search(reason)
+        if filler is not None:
+            marker, count = int(filler[2], 16), int(filler[1])
+            if marker == _END and count <= _MOST_PADDING:
+                return np.asarray(simplejpeg.decode_jpeg(data, colorspace=colorspace, strict=False), np.uint8)
+            compact = _compact(data)
+            if len(compact) < len(data):
+                return strict(compact, colorspace)
         if "remature end" in reason:
             raise _truncated() from error
         raise UnreadableError(
@@ -117,17 +119,30 @@ def strict(data: bytes, colorspace: str) -> NDArray[np.uint8]:
         ) from error
 
 
-def _is_padding(reason: str) -> bool:
-    """Whether libjpeg only complains of filler between segments, which some scanners write.
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, start and end of each segment before the first scan's data; filler between them is skipped."""
+    at = data.find(b"\xff", 2)
+    while 0 <= at <= len(data) - 4:
+        marker = data[at + 1]
+        if marker == _END:
+            return
+        if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD8:  # filler, or a marker without a body
+            at = data.find(b"\xff", at + 1)
+            continue
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        yield marker, at, end
+        if marker == _SCAN:
+            return
+        at = data.find(b"\xff", end)
 
-    Inside a scan the same message means that the decoder lost its place, so there (before a restart
-    marker or the end of the image) no more than a word of filler is believed.
-    """
-    found = _EXTRANEOUS.search(reason)
-    if found is None:
-        return False
-    count, marker = int(found[1]), int(found[2], 16)
-    return not 0xD0 <= marker <= 0xD9 or (marker == 0xD9 and count <= _MOST_PADDING)
+
+def _compact(data: bytes) -> bytes:
+    """The same JPEG without the filler that some scanners write between segments."""
+    segments = list(_segments(data))
+    if not segments or segments[-1][0] != _SCAN:
+        return data
+    kept = b"".join(data[start:end] for _, start, end in segments)
+    return data[:2] + kept + data[segments[-1][2] :]
 
 
 def _orientation(data: bytes) -> int:
