@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 import warnings
 import zlib
 from io import BytesIO
@@ -108,7 +109,8 @@ def _read(data: bytes, limits: Limits) -> tuple[Dataset, bool]:
             dataset = pydicom.dcmread(BytesIO(_inflated(data, limits)), force=not has_preamble(data))
         except (UnreadableError, MemoryError):
             raise
-        except EOFError as error:
+        # From bytes in memory, these come only where an element is begun and the bytes run out.
+        except (EOFError, OSError, struct.error) as error:
             raise _truncated() from error
         # As above: pydicom's reader raises what a damaged file made Python raise.
         except Exception as error:
