@@ -153,22 +153,20 @@ class Postgres:
             )
 
     def _end_leftover(self) -> None:
-        """End a server that still runs on our data; drop a lock file that names somebody else's process."""
+        """End a server that still runs on our data; drop a lock file that names any other process.
+
+        PostgreSQL itself takes every process with that number for a server, a zombie too.
+        """
         lock = self._data / "postmaster.pid"
         try:
             pid = int(lock.read_text().split("\n", 1)[0])
-        except (FileNotFoundError, ValueError):
-            return
-        try:
             process = psutil.Process(pid)
-            ours = str(self._data) in process.cmdline()
-            record = Record(name="postgres", pid=pid, started=process.create_time())
-        except psutil.NoSuchProcess:
-            return  # PostgreSQL removes a lock file of a dead process itself
-        if ours:
-            end(record, signal.SIGINT)
-        else:
-            lock.unlink(missing_ok=True)
+            if str(self._data) in process.cmdline():
+                end(Record(name="postgres", pid=pid, started=process.create_time()), signal.SIGINT)
+                return
+        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+            pass  # no lock file, a torn one, or a process that has ended
+        lock.unlink(missing_ok=True)
 
     def _forget_long_log(self) -> None:
         if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:

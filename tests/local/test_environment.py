@@ -1,0 +1,70 @@
+"""Secrets and ports are made once; one portal for each folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xrayportal.embedded.environment import PortalFile
+from xrayportal.embedded.lock import Lock
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_secrets_are_made_once_and_are_private(tmp_path: Path) -> None:
+    first = PortalFile(tmp_path)
+    first.make_secrets()
+    first.put(DATABASE_URL="postgres://portal:s3cret@127.0.0.1:20123/portal")
+    again = PortalFile(tmp_path)
+    again.make_secrets()
+    assert again.values == first.values
+    assert (again.port("DATABASE_URL"), again.password("DATABASE_URL")) == (20123, "s3cret")
+    assert again.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_two_portals_share_no_cookie(tmp_path: Path) -> None:
+    files = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        files.append(PortalFile(tmp_path / name))
+        files[-1].make_secrets()
+    names = {file.values[cookie] for file in files for cookie in ("SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME")}
+    assert len(names) == 4
+
+
+def test_what_the_person_sets_wins(tmp_path: Path) -> None:
+    file = PortalFile(tmp_path)
+    file.put(REDIS_URL="redis://remembered")
+    assert file.environment({"REDIS_URL": "redis://chosen"})["REDIS_URL"] == "redis://chosen"
+
+
+def test_one_portal_for_each_folder(tmp_path: Path) -> None:
+    held = Lock(tmp_path, address="http://127.0.0.1:8123/")
+    code = (
+        "import sys; from pathlib import Path; from xrayportal.embedded.lock import Lock;"
+        "Lock(Path(sys.argv[1]), address='x')"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "http://127.0.0.1:8123/" in refused.stderr
+    assert "set VAR_DIR to another folder" in refused.stderr
+    held.release()
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"PORT": "eighty"}, "PORT must be a number from 1 to 65535, not “eighty”."),
+        ({"VAR_DIR": "/proc/nowhere"}, "The folder /proc/nowhere cannot be used for the data"),
+    ],
+)
+def test_wrong_settings_are_one_sentence(variables: dict[str, str], sentence: str) -> None:
+    command = [sys.executable, "-m", "xrayportal.embedded", "up"]
+    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr

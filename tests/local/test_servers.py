@@ -1,0 +1,156 @@
+"""The embedded servers by themselves: restarts, leftovers, lock files of dead runs, sentences for people."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import psycopg2
+import pytest
+import redis
+
+from tests.services import FAST
+from xrayportal.embedded import account as accounts
+from xrayportal.embedded.account import Account
+from xrayportal.embedded.errors import StartProblem
+from xrayportal.embedded.ports import choose_port
+from xrayportal.embedded.postgres import Postgres
+from xrayportal.embedded.redis import Redis
+from xrayportal.embedded.servers import start_on_free_port
+
+Make = Callable[..., Postgres]
+
+
+@pytest.fixture(scope="module")
+def var() -> Iterator[Path]:
+    """A folder that an ordinary account can enter, unlike pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="xray-servers-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def postgres(var: Path) -> Iterator[Make]:
+    """Makes servers on the same data; those that still run afterwards are stopped."""
+    made: list[Postgres] = []
+
+    def make(**options: str) -> Postgres:
+        account = Account.choose()
+        server = Postgres(
+            account=account,
+            home=account.home(var, "postgres"),
+            port=choose_port(),
+            password="p",
+            options={**FAST, "synchronous_commit": "on", **options},
+        )
+        made.append(server)
+        return server
+
+    yield make
+    for server in made:
+        server.stop()
+
+
+def query(server: Postgres, statement: str) -> list[tuple[object, ...]]:
+    """Run a statement as the portal's role."""
+    connection = psycopg2.connect(server.url)
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
+
+
+def test_data_outlives_a_kill(postgres: Make) -> None:
+    first = postgres()
+    first.start()
+    query(first, "CREATE TABLE IF NOT EXISTS kept AS SELECT 7 AS number")
+    os.kill(first.pid, signal.SIGKILL)
+    second = postgres()
+    second.start()
+    assert query(second, "SELECT number FROM kept") == [(7,)]
+    assert query(second, "SELECT rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user") == [
+        (False, False)
+    ]
+
+
+def test_a_leftover_on_the_same_data_is_ended(postgres: Make) -> None:
+    left = postgres()
+    left.start()
+    process = psutil.Process(left.pid)
+    postgres().start()
+    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_lock_file_with_a_reused_number_is_no_obstacle(postgres: Make, var: Path) -> None:
+    server = postgres()
+    server.start()
+    server.stop()
+    lock = server.home / "data" / "postmaster.pid"
+    lock.write_text(f"{os.getpid()}\n{server.home / 'data'}\n0\n{server.port}\n\n127.0.0.1\n\n")
+    server.account.own(lock)
+    server.start()
+
+
+def test_what_keeps_postgres_from_starting_is_shown(postgres: Make) -> None:
+    with pytest.raises(StartProblem, match=r"did not start(.|\n)*max_connections"):
+        postgres(max_connections="none").start()
+
+
+def test_a_wrong_password_is_refused(postgres: Make) -> None:
+    server = postgres()
+    server.start()
+    with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+        psycopg2.connect(server.url.replace("portal:p@", "portal:wrong@"))
+
+
+def test_redis_keeps_its_data_and_moves_when_its_port_is_taken(var: Path) -> None:
+    account = Account.choose()
+
+    def make(port: int) -> Redis:
+        return Redis(account=account, home=account.home(var, "redis"), port=port, password="secret")
+
+    first = start_on_free_port(make)
+    with redis.Redis.from_url(first.url) as client:
+        client.set("kept", 7)
+    first.stop()
+    taken = start_on_free_port(
+        lambda port: Redis(account=account, home=account.home(var, "other"), port=port, password="x"),
+        remembered=first.port,
+    )
+    second = start_on_free_port(make, remembered=first.port)
+    try:
+        assert taken.port == first.port != second.port
+        with redis.Redis.from_url(second.url) as client:
+            assert client.get("kept") == b"7"
+    finally:
+        taken.stop()
+        second.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the servers as another account")
+def test_a_clone_that_the_account_cannot_enter(
+    var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "ELSEWHERE", var / "elsewhere")
+    var.chmod(0o711)
+    private = tmp_path / "root-only"
+    (private / "site" / "programs").mkdir(parents=True)
+    shutil.copy("/bin/true", private / "site" / "programs")
+    private.chmod(0o700)
+    before = {folder: folder.stat().st_mode for folder in (private, *private.parents)}
+    account = Account.choose()
+    home = account.home(private / "site", "postgres")
+    root = account.reachable(private / "site", ["programs"])
+    assert account.can_enter(home)
+    assert (private / "site" / "postgres").resolve() == home.resolve()
+    assert home.stat().st_uid == account.uid
+    assert (root / "programs" / "true").stat().st_size
+    assert account.can_enter(root / "programs")
+    assert account.reachable(private / "site", ["programs"]) == root
+    assert before == {folder: folder.stat().st_mode for folder in before}, "no folder was opened up"
