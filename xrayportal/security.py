@@ -55,7 +55,9 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
             return HttpResponse(status=204, headers={"HX-Redirect": _sign_in_address(request)})
         if wants_json(request):
             sentence = _("Your session has ended. Sign in again.")
-            return JsonResponse({"sentence": sentence, "sign_in": resolve_url(settings.LOGIN_URL)}, status=401)
+            return JsonResponse(
+                {"sentence": sentence, "sign_in": resolve_url(settings.LOGIN_URL)}, status=401
+            )
         answer: HttpResponseBase = super().handle_no_permission(request, view_func)
         return answer
 

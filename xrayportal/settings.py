@@ -171,6 +171,11 @@ FINISH_AFTER_SECONDS = env.int("FINISH_AFTER_SECONDS", default=15 * 60)
 
 # --- the networks -------------------------------------------------------------------------
 BUNDLES_DIR = Path(env.str("BUNDLES_DIR", default=str(BASE_DIR / "models")))
+#: What a worker runs the networks with: openvino on a CPU, tensorflow on a GPU; and in which precision.
+XRAY_RUNTIME = env.str("XRAY_RUNTIME", default="openvino")
+XRAY_PRECISION = env.str("XRAY_PRECISION", default="f32")
+#: How many analyses a worker claims at once.
+XRAY_BATCH = env.int("XRAY_BATCH", default=4)
 
 # --- language and time --------------------------------------------------------------------
 LANGUAGE_CODE = "en"

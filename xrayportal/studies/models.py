@@ -45,9 +45,7 @@ class Submission(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["clinic", "-created_at"], name="submission_newest"),
-            models.Index(
-                fields=["last_upload_at"], name="submission_open", condition=models.Q(state="open")
-            ),
+            models.Index(fields=["last_upload_at"], name="submission_open", condition=models.Q(state="open")),
         ]
 
     def __str__(self) -> str:

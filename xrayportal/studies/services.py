@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from xrayportal.analyses import services as analyses
@@ -135,16 +135,18 @@ def try_to_seal(*, study: Study, actor: User | None) -> None:
     """Seal, or leave the study open where no bundle is active yet; the reconciler comes back to it."""
     try:
         seal_study(study=study, actor=actor)
-    except LookupError:
+    except analyses.NoActiveBundleError:
         logger.warning("Study %s stays open: no bundle is active.", study.pk)
 
 
 def studies_due() -> QuerySet[Study]:
     """Open studies to seal now: their submission has ended, or no view came for a while."""
     quiet_since = timezone.now() - timedelta(seconds=settings.SEAL_AFTER_SECONDS)
+    # A later submission may add views to the study of an earlier one: that one's end says nothing then.
+    ended = Q(submission__state=Submission.State.FINISHED, last_view_at__lte=F("submission__finished_at"))
     return (
         Study.objects.filter(state=Study.State.OPEN)
-        .filter(Q(last_view_at__lt=quiet_since) | Q(submission__state=Submission.State.FINISHED))
+        .filter(Q(last_view_at__lt=quiet_since) | ended)
         .exclude(submission__state=Submission.State.CANCELLED)
         .order_by("last_view_at")
     )

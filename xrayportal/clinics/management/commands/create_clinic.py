@@ -26,7 +26,9 @@ class Command(BaseCommand):
         parser.add_argument("--admin", metavar="E-MAIL", help="the first admin; made if unknown")
 
     @transaction.atomic
-    def handle(self, *args: Any, name: str, slug: str, time_zone: str, admin: str | None, **options: Any) -> None:
+    def handle(self, *args: Any, **options: Any) -> None:
+        name, slug, time_zone = options["name"], options["slug"], options["time_zone"]
+        admin: str | None = options["admin"]
         try:
             if admin is not None:
                 validate_email(admin)
@@ -42,7 +44,7 @@ class Command(BaseCommand):
         if user is None:
             password = secrets.token_urlsafe(12)
             user = User.objects.create_user(email, password)
-            self.stdout.write(f"{email} signs in with {password} (shown once; change it with changepassword).")
+            self.stdout.write(f"{email} signs in with {password} (shown this once).")
         for role in (Role.ADMIN, Role.READER):
             services.add_member(clinic=clinic, user=user, role=role, actor_label=LABEL)
         self.stdout.write(f"{email} is admin and reader of {clinic.name}.")

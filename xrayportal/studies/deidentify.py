@@ -1,0 +1,300 @@
+"""DICOM without the person: a whitelist of attributes is copied into a new file, pixels untouched.
+
+Whatever is not listed here is not stored: names, dates, institutions, descriptions, private tags, overlays,
+curves, icons. UIDs become keyed pseudonyms, so that a clinic's views still group and nobody can trace them
+back. What is burned into the pixels stays; docs/privacy.md says so.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import logging
+import re
+import threading
+import warnings
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+from django.utils.translation import gettext as _
+from pydicom import Dataset, config, dcmread
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import FileMetaDataset
+from pydicom.filereader import read_dataset, read_preamble
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from inference_worker.sniff import has_preamble
+from xrayportal.studies import projections
+from xrayportal.studies.rejection import RejectedError, check_dimensions, corrupt, truncated
+
+# pydicom quotes header values in what it logs and warns of; those are patients' data.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+config.settings.reading_validation_mode = config.IGNORE
+config.settings.writing_validation_mode = config.IGNORE
+#: ``warnings.catch_warnings`` is not for several threads at once.
+_one_reader = threading.Lock()
+
+#: Numbers and UIDs of public meaning, copied as they are.
+_NUMBERS = (
+    *("SamplesPerPixel", "PlanarConfiguration", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
+    *("PixelRepresentation", "SmallestImagePixelValue", "LargestImagePixelValue", "PixelAspectRatio"),
+    *("PixelPaddingValue", "PixelPaddingRangeLimit", "PixelIntensityRelationshipSign"),
+    *("WindowCenter", "WindowWidth", "RescaleIntercept", "RescaleSlope"),
+    *("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"),
+    *("EstimatedRadiographicMagnificationFactor", "LossyImageCompressionRatio"),
+    *("RedPaletteColorLookupTableDescriptor", "RedPaletteColorLookupTableData"),
+    *("GreenPaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableData"),
+    *("BluePaletteColorLookupTableDescriptor", "BluePaletteColorLookupTableData"),
+)
+#: Words of code lists: kept only where they look like one (capitals, digits, at most 16 characters).
+_CODES = (
+    *("Modality", "PhotometricInterpretation", "BodyPartExamined", "ViewPosition", "Laterality"),
+    *("ImageLaterality", "PatientOrientation", "VOILUTFunction", "PresentationLUTShape"),
+    *("PixelIntensityRelationship", "LossyImageCompression", "LossyImageCompressionMethod"),
+    *("BurnedInAnnotation", "RescaleType"),
+)
+_TABLES = ("ModalityLUTSequence", "VOILUTSequence")
+_TABLE_PARTS = ("LUTDescriptor", "LUTData", "ModalityLUTType")
+#: Read and replaced by pseudonyms, or looked at only.
+_IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID")
+_PIXELS = "PixelData"
+_LOOKED_AT = ("NumberOfFrames", "FloatPixelData", "DoubleFloatPixelData", "DirectoryRecordSequence")
+_READ = [
+    tag
+    for keyword in (*_NUMBERS, *_CODES, *_TABLES, *_IDENTIFIERS, *_LOOKED_AT, _PIXELS)
+    if (tag := tag_for_keyword(keyword)) is not None
+]
+_CODE = re.compile(r"[A-Z0-9_ ]{1,16}", re.ASCII)
+#: The encodings that the workers decode.
+_ENCAPSULATED = frozenset(
+    {
+        "1.2.840.10008.1.2.5",  # RLE
+        *(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70, 80, 81, 90, 91)),
+    }
+)
+#: Ours: the same file must give the same bytes whichever version of a library writes it.
+_IMPLEMENTATION = "2.25.221877410935146217392466913870112375301"
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A file without the person: what is stored, and what it may still say about itself."""
+
+    content: bytes
+    #: Equal for views of one study of one patient, and for them only; empty if the file names no study.
+    study_key: str
+    #: A pseudonym of the patient's id, e.g. ``P-K3JQ7Z2MXA``; empty without one.
+    patient_reference: str
+    view_position: str
+
+
+class _Watched(BytesIO):
+    """Remembers whether somebody wanted more than there was: the file then ends inside an element."""
+
+    ends_early = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        found = super().read(size)
+        if size and size > 0 and 0 < len(found) < size:
+            self.ends_early = True
+        return found
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        place = super().seek(offset, whence)
+        if place > self.getbuffer().nbytes:
+            self.ends_early = True
+        return place
+
+
+def deidentify(data: bytes, key: bytes) -> Cleaned:
+    """The file with the whitelist only; ``key`` is the clinic's. The same input gives the same bytes.
+
+    Raises ``RejectedError`` for what is not one projection radiograph with all its pixels.
+    """
+    source = _read(data)
+    _refuse_unsuitable(source)
+    cleaned = Dataset()
+    for keyword in (*_NUMBERS, *_CODES):
+        _copy(source, cleaned, keyword)
+    for keyword in _TABLES:
+        tables = [_table(item) for item in source.get(keyword) or []]
+        if tables:
+            setattr(cleaned, keyword, tables)
+    patient = str(source.get("PatientID") or "").strip()
+    reference = _patient_reference(key, patient) if patient else ""
+    study = str(source.get("StudyInstanceUID") or "").strip()
+    cleaned.PatientName = cleaned.PatientBirthDate = cleaned.PatientSex = ""
+    cleaned.PatientID = reference
+    cleaned.PatientIdentityRemoved = "YES"
+    cleaned.DeidentificationMethod = "Whitelist of attributes, keyed pseudonyms"
+    cleaned.SOPClassUID = str(source.get("SOPClassUID") or projections.COMPUTED_RADIOGRAPHY)
+    content_digest = hashlib.sha256(source[_PIXELS].value).hexdigest()
+    cleaned.SOPInstanceUID = _uid(key, source.get("SOPInstanceUID") or f"pixels {content_digest}")
+    cleaned.StudyInstanceUID = _uid(key, study or f"study of pixels {content_digest}")
+    cleaned.SeriesInstanceUID = _uid(
+        key, source.get("SeriesInstanceUID") or f"series of pixels {content_digest}"
+    )
+    cleaned.add(source[_PIXELS])
+    return Cleaned(
+        content=_written(cleaned, _encoding(source)),
+        study_key=_keyed(key, f"study\x00{study}\x00{patient}").hex() if study else "",
+        patient_reference=reference,
+        view_position=str(cleaned.get("ViewPosition") or ""),
+    )
+
+
+def _read(data: bytes) -> Dataset:
+    stream = _Watched(data)
+    with _one_reader, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            _refuse_deflated(data)
+            source = dcmread(stream, force=not has_preamble(data), specific_tags=_READ)
+            for element in source.iterall():  # converts every value now, while errors are expected
+                del element
+        except (RejectedError, MemoryError):
+            raise
+        # The reader has no exception of its own for damaged files: it raises what they made Python raise.
+        except Exception as error:
+            raise (truncated() if stream.ends_early else corrupt()) from error
+    if _PIXELS not in source and stream.ends_early:
+        raise truncated()
+    return source
+
+
+def _refuse_deflated(data: bytes) -> None:
+    """Before the reader unpacks it: it has no limit for what a few bytes may unpack to."""
+    if not has_preamble(data):
+        return
+    stream = BytesIO(data)
+    read_preamble(stream, force=False)
+    meta = read_dataset(stream, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        raise RejectedError(
+            "unsupported-encoding",
+            _("its header is compressed (“deflated”), which is not taken here"),
+            _("Export it again in another transfer syntax."),
+        )
+
+
+def _refuse_unsuitable(source: Dataset) -> None:
+    try:
+        other = projections.describe_other(
+            sop_class=str(source.get("SOPClassUID") or ""),
+            modality=str(source.get("Modality") or ""),
+            is_index="DirectoryRecordSequence" in source,
+        )
+        if other:
+            raise RejectedError(
+                "not-a-projection",
+                _("it is %(what)s, not a projection radiograph") % {"what": other},
+                _("Send plain X-rays (CR, DX or similar)."),
+            )
+        if not source.get(_PIXELS):
+            raise RejectedError(
+                "no-pixels", _("the DICOM file holds no picture"), _("Send the study's image files.")
+            )
+        frames = int(source.get("NumberOfFrames") or 1)
+        if frames > 1:
+            raise RejectedError(
+                "multi-frame",
+                _("it holds %(frames)d frames") % {"frames": frames},
+                _("Send each radiograph as a file of its own."),
+            )
+        rows, columns = int(source.Rows), int(source.Columns)
+        check_dimensions(columns, rows)
+        _refuse_missing_pixels(source, rows, columns)
+    except (AttributeError, TypeError, ValueError) as error:  # an element is missing or of a wrong kind
+        raise corrupt() from error
+
+
+def _refuse_missing_pixels(source: Dataset, rows: int, columns: int) -> None:
+    pixels: bytes = source[_PIXELS].value
+    syntax = _encoding(source)
+    if source[_PIXELS].is_undefined_length:
+        if syntax not in _ENCAPSULATED:
+            raise RejectedError(
+                "unsupported-encoding",
+                _("its pixels are compressed in a way that cannot be decoded here"),
+                _("Export it again, uncompressed if possible."),
+            )
+        return
+    if syntax in _ENCAPSULATED:
+        raise corrupt()
+    bits = rows * columns * int(source.get("SamplesPerPixel") or 1) * int(source.BitsAllocated)
+    if source.get("PhotometricInterpretation") == "YBR_FULL_422":
+        bits = bits * 2 // 3
+    if len(pixels) < bits // 8:
+        raise truncated()
+
+
+def _copy(source: Dataset, cleaned: Dataset, keyword: str) -> None:
+    element = source.get(tag_for_keyword(keyword))
+    if element is None or element.is_empty:
+        return
+    if keyword in _CODES:
+        values = [element.value] if isinstance(element.value, str) else list(element.value)
+        if not all(isinstance(value, str) and _CODE.fullmatch(value) for value in values):
+            return
+    cleaned.add(element)
+
+
+def _table(item: Dataset) -> Dataset:
+    table = Dataset()
+    for keyword in _TABLE_PARTS:
+        element = item.get(tag_for_keyword(keyword))
+        if element is not None and (keyword != "ModalityLUTType" or _CODE.fullmatch(str(element.value))):
+            table.add(element)
+    return table
+
+
+def _encoding(source: Dataset) -> str:
+    """The transfer syntax: stated, or found by the reader in a file without a meta group."""
+    stated: Any = source.file_meta.get("TransferSyntaxUID") if hasattr(source, "file_meta") else None
+    if stated:
+        return str(stated)
+    is_implicit, is_little = source.original_encoding
+    if is_implicit:
+        return str(ImplicitVRLittleEndian)
+    return str(ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian)
+
+
+def _written(cleaned: Dataset, syntax: str) -> bytes:
+    meta = FileMetaDataset()
+    meta.FileMetaInformationVersion = b"\x00\x01"
+    meta.MediaStorageSOPClassUID = cleaned.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = cleaned.SOPInstanceUID
+    meta.TransferSyntaxUID = syntax
+    meta.ImplementationClassUID = _IMPLEMENTATION
+    meta.ImplementationVersionName = "XRAYPORTAL"
+    cleaned.file_meta = meta
+    out = BytesIO()
+    with _one_reader, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            cleaned.save_as(out, enforce_file_format=True)
+        except MemoryError:
+            raise
+        except Exception as error:  # a value that was read but cannot be written, in a damaged file
+            raise corrupt() from error
+    return out.getvalue()
+
+
+def _keyed(key: bytes, text: str) -> bytes:
+    return hmac.digest(bytes(key), text.encode("utf-8", "surrogateescape"), "sha256")
+
+
+def _uid(key: bytes, original: object) -> str:
+    """A pseudonym in the UUID-derived root (PS3.5, B.2), at most 44 characters."""
+    return f"2.25.{int.from_bytes(_keyed(key, f'uid{chr(0)}{original}')[:16], 'big')}"
+
+
+def _patient_reference(key: bytes, patient: str) -> str:
+    return "P-" + base64.b32encode(_keyed(key, f"patient\x00{patient}"))[:10].decode()

@@ -1,0 +1,242 @@
+"""One file of a submission: prepared, written, then stored in one transaction; or rejected by name."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from typing import IO, Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from xrayportal.analyses.models import Analysis
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.clinics.models import Clinic, User
+from xrayportal.studies.filenames import clean_filename
+from xrayportal.studies.locks import name_lock
+from xrayportal.studies.models import Image, Study, Submission, Upload
+from xrayportal.studies.prepare import Prepared, prepare
+from xrayportal.studies.rejection import RejectedError
+from xrayportal.studies.services import try_to_seal
+from xrayportal.studies.storage import write_durably
+
+logger = logging.getLogger(__name__)
+
+
+class SubmissionClosedError(Exception):
+    """The submission takes no more files; ``str(error)`` is a sentence for people."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What the sender said about one file, and who it was."""
+
+    submission: Submission
+    key: str
+    filename: str
+    size: int
+    patient_reference: str
+    grouping_key: str
+    stated_part: str
+    priority: int
+    actor: User | None
+    address: str | None
+
+    @property
+    def clinic(self) -> Clinic:
+        """The submission's."""
+        return self.submission.clinic
+
+
+def ingest_file(
+    *,
+    submission: Submission,
+    key: str,
+    filename: str,
+    file: IO[bytes],
+    patient_reference: str = "",
+    grouping_key: str = "",
+    stated_part: str = "",
+    priority: int = 0,
+    actor: User | None,
+    address: str | None,
+) -> Upload:
+    """Take one file, and say what became of it; bad files are outcomes, not exceptions.
+
+    The same ``key`` again returns the same Upload. DICOM files are grouped by their study, others by
+    ``grouping_key`` (unique within the clinic), else each is a study of its own, sealed at once. Raises
+    `SubmissionClosedError`, and OSError (or the object store's error) where the file could not be written;
+    then nothing is stored and the same key may be sent again.
+    """
+    earlier = Upload.objects.filter(submission=submission, key=key).first()
+    if earlier is not None:
+        return earlier
+    _refuse_closed(Submission.objects.get(pk=submission.pk))
+    sent = Sent(
+        submission=submission,
+        key=key,
+        filename=clean_filename(filename),
+        size=_size(file),
+        patient_reference=patient_reference,
+        grouping_key=grouping_key,
+        stated_part=stated_part,
+        priority=priority,
+        actor=actor,
+        address=address,
+    )
+    try:
+        prepared = prepare(file, sent.size, sent.clinic)
+    except RejectedError as error:
+        return _reject(sent, error)
+    name = prepared.name(sent.clinic)
+    with name_lock(name):
+        write_durably(name, prepared.content)
+        upload = _store(sent, prepared, name)
+    # Views of a group wait for the submission's end; a study of one file has all it will ever have.
+    study = upload.image.study if upload.image else None
+    if study is not None and study.state == Study.State.OPEN and not (prepared.study_key or grouping_key):
+        try_to_seal(study=study, actor=actor)
+    return upload
+
+
+def _refuse_closed(submission: Submission) -> None:
+    if submission.state == Submission.State.CANCELLED:
+        raise SubmissionClosedError(_("This submission was cancelled. Start a new one."))
+    if submission.state == Submission.State.FINISHED:
+        raise SubmissionClosedError(_("This submission is finished. Start a new one for further files."))
+
+
+def _size(file: Any) -> int:
+    """The size as sent: an upload that was too large is cut on the disk but knows its true size."""
+    known = getattr(file, "size", None)
+    return int(known) if known is not None else int(file.seek(0, os.SEEK_END))
+
+
+def _store(sent: Sent, prepared: Prepared, name: str) -> Upload:
+    """Upload, Image, Study and audit in one transaction, repeated if somebody was a moment faster."""
+    try:
+        return _store_once(sent, prepared, name)
+    except IntegrityError:
+        return _store_once(sent, prepared, name)
+
+
+@transaction.atomic
+def _store_once(sent: Sent, prepared: Prepared, name: str) -> Upload:
+    submission, earlier = _enter(sent)
+    if earlier is not None:
+        return earlier
+    image = Image.objects.filter(clinic=sent.clinic, sha256=prepared.sha256).first()
+    if image is not None:
+        study = Study.objects.select_for_update(no_key=True).get(pk=image.study_id)
+        _adopt(study, submission)
+        outcome, sentence = (
+            Upload.Outcome.DUPLICATE,
+            _("This picture is already here; it is not stored twice."),
+        )
+    else:
+        study = _study(sent, prepared, submission)
+        image = Image.objects.create(
+            clinic=sent.clinic,
+            study=study,
+            sha256=prepared.sha256,
+            file=name,
+            media_type=prepared.media_type,
+            size=len(prepared.content),
+            view_position=prepared.view_position,
+        )
+        outcome, sentence = Upload.Outcome.ACCEPTED, ""
+    image.study = study
+    upload = _upload(sent, outcome=outcome, sentence=sentence, image=image)
+    is_new = outcome == Upload.Outcome.ACCEPTED
+    record(
+        clinic=sent.clinic,
+        action=Action.IMAGE_STORED if is_new else Action.UPLOAD_DUPLICATE,
+        actor=sent.actor,
+        target=image,
+        study=study,
+        detail={"upload": str(upload.pk), "media_type": image.media_type, "sha256": image.sha256},
+        address=sent.address,
+    )
+    return upload
+
+
+def _reject(sent: Sent, error: RejectedError) -> Upload:
+    with transaction.atomic():
+        _submission, earlier = _enter(sent)
+        if earlier is not None:
+            return earlier
+        upload = _upload(
+            sent,
+            outcome=Upload.Outcome.REJECTED,
+            sentence=error.sentence(sent.filename),
+            kind=error.kind,
+        )
+        record(
+            clinic=sent.clinic,
+            action=Action.UPLOAD_REJECTED,
+            actor=sent.actor,
+            target=upload,
+            detail={"kind": error.kind, "size": sent.size},
+            address=sent.address,
+        )
+    logger.info("Upload %s rejected: %s", upload.pk, error.kind)
+    return upload
+
+
+def _enter(sent: Sent) -> tuple[Submission, Upload | None]:
+    """Lock the submission, the first lock of all; the Upload if the same key came in meanwhile."""
+    submission = Submission.objects.select_for_update(no_key=True).get(pk=sent.submission.pk)
+    earlier = (
+        Upload.objects.filter(submission=submission, key=sent.key).select_related("image__study").first()
+    )
+    if earlier is None:
+        _refuse_closed(submission)
+        submission.last_upload_at = timezone.now()
+        submission.save(update_fields=["last_upload_at"])
+    return submission, earlier
+
+
+def _upload(sent: Sent, **fields: Any) -> Upload:
+    return Upload.objects.create(
+        submission=sent.submission, key=sent.key, filename=sent.filename, size=sent.size, **fields
+    )
+
+
+def _study(sent: Sent, prepared: Prepared, submission: Submission) -> Study:
+    """The study that the new view belongs to, locked; open (again) for it."""
+    key = prepared.study_key or sent.grouping_key or prepared.sha256
+    study, is_new = Study.objects.get_or_create(
+        clinic=sent.clinic,
+        grouping_key=key,
+        defaults={
+            "submission": submission,
+            "patient_reference": sent.patient_reference or prepared.patient_reference,
+            "stated_part": sent.stated_part,
+            "priority": sent.priority,
+        },
+    )
+    if is_new:
+        return study
+    study = Study.objects.select_for_update(no_key=True).get(pk=study.pk)
+    # A view that comes later means a new analysis: open, it will be sealed again.
+    study.state, study.sealed_at, study.last_view_at = Study.State.OPEN, None, timezone.now()
+    if study.submission_id != submission.pk and study.submission.state == Submission.State.CANCELLED:
+        study.submission = submission
+    study.patient_reference = study.patient_reference or sent.patient_reference
+    study.stated_part = study.stated_part or sent.stated_part
+    study.save()
+    return study
+
+
+def _adopt(study: Study, submission: Submission) -> None:
+    """A picture of a cancelled submission is sent again: its study, if never analysed, is ours to analyse."""
+    if study.submission.state != Submission.State.CANCELLED:
+        return
+    if study.analyses.filter(state__in=[*Analysis.UNFINISHED, Analysis.State.SUCCEEDED]).exists():
+        return
+    study.submission, study.state, study.sealed_at = submission, Study.State.OPEN, None
+    study.last_view_at = timezone.now()
+    study.save()

@@ -1,0 +1,25 @@
+"""Locks on names in the file storage, held in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection
+
+
+@contextmanager
+def name_lock(name: str) -> Iterator[None]:
+    """Hold one stored name from before its file is written until its row is there.
+
+    The sweep of files without rows takes the same lock and looks again before it deletes, so it never
+    takes away a file that somebody is about to name. Not a row lock: no transaction is open while a
+    file is written, so it belongs to the session and ends with it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [name])
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
