@@ -1,34 +1,28 @@
 /**
  * Colour maps for evidence from 0 (none) to 1 (the bundle's full scale): 256 colours each.
  *
- * `uniform` and `safe` run through our own control points in OKLCH and are then spaced at equal
- * distances in OKLab, so that equal steps of evidence look equally large. `safe` varies along the
- * blue to yellow axis only, which all common kinds of colour blindness keep. `jet` is the classic
- * rainbow, for readers who are used to it.
+ * `uniform` and `safe` run through control points in CIELAB and are then spaced at equal distances
+ * (CIE 1976), so that equal steps of evidence look equally large. `uniform` is the ramp of
+ * inference_worker/colours.py, so the viewer and the stored pictures agree; a test compares them.
+ * `safe` keeps to the blue to yellow axis, which all common kinds of colour blindness see. `jet` is
+ * the rainbow, for readers who are used to it.
  */
 
-/** Lightness 0..1, chroma, hue in degrees. */
+/** Lightness 0..100, chroma, hue in degrees. */
 const CONTROL_POINTS = {
-  uniform: [
-    [0.3, 0.13, 290],
-    [0.42, 0.19, 330],
-    [0.54, 0.21, 375],
-    [0.66, 0.19, 402],
-    [0.79, 0.16, 432],
-    [0.93, 0.14, 463],
-  ],
-  safe: [
-    [0.3, 0.14, 262],
-    [0.45, 0.1, 262],
-    [0.58, 0.02, 262],
-    [0.6, 0.02, 98],
-    [0.75, 0.11, 98],
-    [0.92, 0.17, 100],
-  ],
+  uniform: [[22, 42, 305], [40, 62, 350], [57, 72, 392], [75, 68, 430], [94, 45, 462]],
+  safe: [[24, 48, 285], [48, 32, 275], [58, 4, 275], [60, 4, 95], [76, 44, 95], [93, 66, 97]],
 };
+/** CIE XYZ of D65, and XYZ to linear sRGB. */
+const WHITE = [0.95047, 1, 1.08883];
+const FROM_XYZ = [
+  [3.2404542, -1.5371385, -0.4985314],
+  [-0.969266, 1.8760108, 0.041556],
+  [0.0556434, -0.2040259, 1.0572252],
+];
 
 const SIZE = 256;
-const FINE = 2048;
+const FINE = 4096;
 /** @type {Map<string, Uint8Array>} */
 const made = new Map();
 
@@ -62,20 +56,18 @@ function jet() {
 }
 
 function evenlySpaced(points) {
-  const path = Array.from({ length: FINE }, (_, i) => intoGamut(along(points, i / (FINE - 1))));
-  const distance = [0];
+  const path = Array.from({ length: FINE }, (_, i) => toLab(along(points, i / (FINE - 1))));
+  const travelled = [0];
   for (let i = 1; i < FINE; i += 1) {
-    const step = Math.hypot(...path[i].map((value, axis) => value - path[i - 1][axis]));
-    distance.push(distance[i - 1] + step);
+    const step = path[i].map((value, axis) => value - path[i - 1][axis]);
+    travelled.push(travelled[i - 1] + Math.hypot(...step));
   }
   const table = new Uint8Array(SIZE * 3);
   let at = 0;
   for (let i = 0; i < SIZE; i += 1) {
-    const wanted = (distance[FINE - 1] * i) / (SIZE - 1);
-    while (at < FINE - 1 && distance[at] < wanted) at += 1;
-    linearRgb(path[at]).forEach((value, channel) => {
-      table[i * 3 + channel] = Math.round(255 * gamma(value));
-    });
+    const wanted = (travelled[FINE - 1] * i) / (SIZE - 1);
+    while (at < FINE - 1 && travelled[at] < wanted) at += 1;
+    table.set(toRgb(path[at]), i * 3);
   }
   return table;
 }
@@ -87,36 +79,20 @@ function along(points, share) {
   return points[left].map((value, axis) => value + (points[left + 1][axis] - value) * (place - left));
 }
 
-/** OKLCH to OKLab with the largest chroma, up to the one asked for, that a screen can show. */
-function intoGamut([lightness, chroma, hue]) {
+function toLab([lightness, chroma, hue]) {
   const angle = (hue * Math.PI) / 180;
-  const lab = (c) => [lightness, c * Math.cos(angle), c * Math.sin(angle)];
-  const shown = (c) => linearRgb(lab(c)).every((value) => value >= -1e-4 && value <= 1 + 1e-4);
-  if (shown(chroma)) return lab(chroma);
-  let low = 0;
-  let high = chroma;
-  for (let i = 0; i < 20; i += 1) {
-    const middle = (low + high) / 2;
-    if (shown(middle)) low = middle;
-    else high = middle;
-  }
-  return lab(low);
+  return [lightness, chroma * Math.cos(angle), chroma * Math.sin(angle)];
 }
 
-/** OKLab (Ottosson 2020) to linear sRGB. */
-function linearRgb([lightness, a, b]) {
-  const l = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3;
-  const m = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3;
-  const s = (lightness - 0.0894841775 * a - 1.291485548 * b) ** 3;
-  return [
-    4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s,
-    -1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s,
-    -0.0041960863 * l - 0.7034186147 * m + 1.707614701 * s,
-  ];
-}
-
-/** Linear light to sRGB, 0..1. */
-function gamma(linear) {
-  const value = Math.min(1, Math.max(0, linear));
-  return value <= 0.0031308 ? 12.92 * value : 1.055 * value ** (1 / 2.4) - 0.055;
+/** CIELAB to sRGB, 0..255; what a screen cannot show is clipped. */
+function toRgb([lightness, a, b]) {
+  const middle = (lightness + 16) / 116;
+  const xyz = [middle + a / 500, middle, middle - b / 200].map(
+    (f, axis) => (f > 6 / 29 ? f ** 3 : 3 * (6 / 29) ** 2 * (f - 4 / 29)) * WHITE[axis],
+  );
+  return FROM_XYZ.map((row) => {
+    const sum = row[0] * xyz[0] + row[1] * xyz[1] + row[2] * xyz[2];
+    const linear = Math.min(1, Math.max(0, sum));
+    return Math.round(255 * (linear <= 0.0031308 ? 12.92 * linear : 1.055 * linear ** (1 / 2.4) - 0.055));
+  });
 }

@@ -6,7 +6,7 @@ import { hottestOutline } from "./contour.js";
 /** Longest side of the upsampled field. The network's grid is some 20 cells, so this is ample. */
 const FIELD_SIDE = 512;
 /** The outline runs at this share of the map's own maximum. */
-export const CONTOUR_SHARE = 0.5;
+const CONTOUR_SHARE = 0.5;
 
 /**
  * The signed map as the server stores it, in logit units, covering the picture edge to edge.
@@ -30,13 +30,13 @@ export async function fetchMap(url) {
 }
 
 /**
- * Positive evidence as a share of the full scale, 0..1, on a finer grid. Cells and samples are
- * matched by their centres (half-pixel centres); beyond the outermost centres the edge continues.
- * @param {EvidenceMap} map
+ * Cells sampled linearly on a finer grid. Cells and samples are matched by their centres (half-pixel
+ * centres, as the stored overlay is made); beyond the outermost centres the edge continues.
+ * @param {{width: number, height: number}} map size of the grid
+ * @param {Float32Array} cells row by row
  * @returns {Float32Array} `width * height` values, row by row
  */
-export function upsample(map, width, height) {
-  const cells = Float32Array.from(map.values, (value) => Math.max(0, value) / map.scale);
+export function upsample(map, cells, width, height) {
   const columns = neighbours(map.width, width);
   const rows = neighbours(map.height, height);
   const field = new Float32Array(width * height);
@@ -71,12 +71,11 @@ function neighbours(cells, samples) {
 }
 
 /**
- * How opaque evidence is before the layer's own opacity, 0..1: nothing below the threshold; weak
- * evidence fades in, so that a picture without any is not washed in the map's first colour.
+ * How opaque evidence (0..1) is before the layer's own opacity: as much as it is strong, so that a
+ * picture without any keeps its greys; nothing below the threshold.
  */
 export function visibility(value, threshold) {
-  if (value < threshold || value <= 0) return 0;
-  return Math.min(1, (value - threshold) / Math.max(0.02, 0.25 - threshold));
+  return value < threshold ? 0 : value;
 }
 
 export class Heatmap {
@@ -89,10 +88,13 @@ export class Heatmap {
    */
   constructor(map, picture) {
     const shrink = FIELD_SIDE / Math.max(picture.width, picture.height);
+    this.map = map;
     this.picture = picture;
     this.width = Math.max(1, Math.round(picture.width * shrink));
     this.height = Math.max(1, Math.round(picture.height * shrink));
-    this.field = upsample(map, this.width, this.height);
+    const shares = Float32Array.from(map.values, (value) => Math.min(1, Math.max(0, value / map.scale)));
+    /** Positive evidence as a share of the full scale, 0..1. */
+    this.evidence = upsample(map, shares, this.width, this.height);
     this.layer = document.createElement("canvas");
     this.layer.width = this.width;
     this.layer.height = this.height;
@@ -110,8 +112,8 @@ export class Heatmap {
     const table = colours(map);
     const context = this.layer.getContext("2d");
     const pixels = context.createImageData(this.width, this.height);
-    for (let i = 0; i < this.field.length; i += 1) {
-      const value = Math.min(1, this.field[i]);
+    for (let i = 0; i < this.evidence.length; i += 1) {
+      const value = this.evidence[i];
       const colour = Math.round(value * 255) * 3;
       pixels.data[i * 4] = table[colour];
       pixels.data[i * 4 + 1] = table[colour + 1];
@@ -126,7 +128,9 @@ export class Heatmap {
   /** The outline of the hottest region, in picture coordinates. @returns {Path2D} */
   outline() {
     if (this.#outline) return this.#outline;
-    const pieces = hottestOutline(this.field, this.width, this.height, CONTOUR_SHARE);
+    // Evidence beyond the full scale still has a maximum: the outline follows the map, not its colours.
+    const field = upsample(this.map, Float32Array.from(this.map.values), this.width, this.height);
+    const pieces = hottestOutline(field, this.width, this.height, CONTOUR_SHARE);
     const across = this.picture.width / this.width;
     const down = this.picture.height / this.height;
     const path = new Path2D();

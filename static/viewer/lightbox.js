@@ -90,6 +90,7 @@ export class Lightbox {
     if (name === "inverted") return this.greys.inverted;
     if (name === "fullscreen") return this.#isFull();
     if (name === "linked") return this.linked;
+    if (name === "options") return "options" in this.figure.dataset;
     return this.heat[name];
   }
 
@@ -101,6 +102,8 @@ export class Lightbox {
       this.#toggleFull();
     } else if (name === "linked") {
       this.linked = !this.linked;
+    } else if (name === "options") {
+      this.figure.toggleAttribute("data-options");
     } else {
       this.set(name, !this.heat[name]);
     }

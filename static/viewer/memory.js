@@ -1,7 +1,7 @@
 /** How a person likes the heatmap, remembered on this device. Whether it is shown is not: it starts shown. */
 
 const NAME = "viewer-heatmap";
-const LIKED = { opacity: 0.5, threshold: 0.1, colours: "uniform", contour: false, peak: false };
+const LIKED = { opacity: 0.6, threshold: 0, colours: "uniform", contour: false, peak: false };
 
 /** @returns {typeof LIKED} */
 export function recall() {

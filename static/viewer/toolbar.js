@@ -89,7 +89,8 @@ function readShortcuts(controls) {
 }
 
 function press(control, pressed) {
-  control.setAttribute("aria-pressed", String(pressed));
+  const word = control.hasAttribute("aria-expanded") ? "aria-expanded" : "aria-pressed";
+  control.setAttribute(word, String(pressed));
 }
 
 function show(control, value) {
