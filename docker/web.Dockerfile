@@ -10,7 +10,6 @@ RUN pip install --no-cache-dir --require-hashes -r requirements/web.txt
 COPY manage.py Procfile ./
 COPY docker/process docker/process
 COPY inference_worker inference_worker
-COPY locale locale
 COPY models models
 COPY static static
 COPY templates templates

@@ -14,7 +14,8 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Count, Q
 from django.db.models.functions import Now
 
-from xrayportal.analyses.models import Analysis, Bundle, Pulse, Worker
+from xrayportal.analyses.models import Analysis, Bundle, Pulse
+from xrayportal.analyses.workers import live_workers
 from xrayportal.studies.models import Queue
 
 #: Rounds that the reconciler may miss; one with much to repair takes longer than its pause.
@@ -72,10 +73,7 @@ def broker() -> Part:
 def workers() -> Part:
     """Live workers; ok when one of them has the active bundle loaded."""
     active = Bundle.objects.filter(is_active=True).values_list("name", flat=True).first()
-    live = Worker.objects.filter(last_seen__gte=Now() - timedelta(seconds=settings.LEASE_SECONDS)).order_by(
-        "started_at"
-    )
-    rows = list(live.values("bundle", "runtime", "precision", "last_seen"))
+    rows = list(live_workers().order_by("started_at").values("bundle", "runtime", "precision", "last_seen"))
     return {
         "ok": active is not None and any(row["bundle"] == active for row in rows),
         "active_bundle": active,
