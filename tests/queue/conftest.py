@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -84,7 +84,7 @@ def expire() -> Callable[[Analysis], None]:
 
 
 @pytest.fixture
-def explain() -> Iterator[Callable[[str, Any], str]]:
+def explain() -> Callable[[str, Any], str]:
     """The plan that PostgreSQL ran a statement by."""
 
     def plan(statement: str, parameters: Any) -> str:
@@ -92,4 +92,4 @@ def explain() -> Iterator[Callable[[str, Any], str]]:
             cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS) {statement}", parameters)
             return "\n".join(row[0] for row in cursor.fetchall())
 
-    yield plan
+    return plan

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from inference_worker.manifest import FILE_NAME, BundleError, read_manifest
+from xrayportal.analyses.announce import wake_workers_on_commit
 from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
@@ -81,6 +82,8 @@ def activate_bundle(*, bundle: Bundle, actor: User | None) -> None:
             target=bundle,
             detail={"bundle": bundle.name, "manifest_sha256": bundle.manifest_sha256},
         )
+        # A worker that is woken for nothing loads the active bundle; the reconciler sees to the others.
+        wake_workers_on_commit()
     bundle.refresh_from_db()
 
 

@@ -96,8 +96,8 @@ SELECT * FROM taken ORDER BY place
 def claim(*, worker: str, limit: int) -> list[Analysis]:
     """Take up to ``limit`` waiting analyses for ``worker``, in the order in which to work on them.
 
-    They are ``running`` with a lease of ``LEASE_SECONDS`` when this returns; bundle, study and images
-    are loaded. An empty list means that nothing that is due waits, or that rivals were faster.
+    They are ``running`` with a lease of ``LEASE_SECONDS`` when this returns; bundle, study, images and
+    their uploads are loaded. An empty list: nothing that is due waits, or rivals were faster.
     """
     parameters = {
         "worker": worker,
@@ -106,7 +106,7 @@ def claim(*, worker: str, limit: int) -> list[Analysis]:
         "lease": settings.LEASE_SECONDS,
     }
     claims = list(Analysis.objects.raw(CLAIM, parameters))
-    prefetch_related_objects(claims, "bundle", "study__images")
+    prefetch_related_objects(claims, "bundle", "study__images__uploads")
     return claims
 
 

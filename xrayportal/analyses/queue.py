@@ -23,7 +23,17 @@ from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.studies.models import Study
 
-__all__ = ["anything_waits", "claim", "complete", "crash", "extend", "fail", "release", "requeue_expired"]
+__all__ = [
+    "anything_waits",
+    "claim",
+    "complete",
+    "crash",
+    "extend",
+    "fail",
+    "release",
+    "requeue_expired",
+    "still_wanted",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +79,16 @@ def extend(*, claims: Iterable[Analysis], worker: str) -> set[uuid.UUID]:
             },
         )
         return {row[0] for row in cursor.fetchall()}
+
+
+def still_wanted(*, claim: Analysis) -> bool:
+    """Ask right before the work: ``False`` if the lease was lost, or it was called off and has now ended."""
+    with transaction.atomic():
+        row = _locked(claim)
+        if row is not None and row.cancel_requested:
+            _cancel(row)
+            return False
+    return row is not None
 
 
 def complete(*, claim: Analysis, result: AnalysisResult) -> bool:

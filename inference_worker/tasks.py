@@ -1,0 +1,285 @@
+"""The Celery worker: the only file here that knows Django.
+
+A wake-up carries nothing. The worker claims up to ``XRAY_BATCH`` analyses from PostgreSQL and works on one
+after the other: files from the storage, the pipeline, files into the storage, and last the rows. No
+transaction is open meanwhile. What can go wrong with one ends that one only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import socket
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from billiard.exceptions import SoftTimeLimitExceeded
+from celery.signals import worker_process_init, worker_process_shutdown
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.db import DatabaseError, connection
+
+from inference_worker.bundle import Bundle, BundleError
+from inference_worker.pipeline import BATCH, Pipeline, Result
+from inference_worker.runtimes import load_runtimes
+from inference_worker.types import UnreadableError
+from inference_worker.verdict import View, judge_study
+from xrayportal.analyses import queue
+from xrayportal.analyses.announce import wake_workers
+from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle
+from xrayportal.analyses.models import Analysis, Worker
+from xrayportal.analyses.models import Bundle as BundleRow
+from xrayportal.analyses.results import AnalysisResult, UnreadableView, ViewResult
+from xrayportal.analyses.workers import Attendance
+from xrayportal.celery import WAKE_UP, app
+from xrayportal.studies.models import Image
+from xrayportal.studies.storage import write_durably
+
+logger = logging.getLogger(__name__)
+
+#: The one in use and the one before it: a portal that changes bundles, or compares two, needs no more.
+_KEPT_PIPELINES = 2
+
+
+class StorageTroubleError(Exception):
+    """The file storage did not answer as it should; later it may."""
+
+
+class Reader:
+    """One worker child: its row, its networks, its claims."""
+
+    def __init__(self) -> None:
+        self.row = Worker(
+            name=f"{socket.gethostname()}:{os.getpid()}",
+            runtime=settings.XRAY_RUNTIME,
+            precision=settings.XRAY_PRECISION,
+            software=settings.VERSION,
+        )
+        self.attendance = Attendance(self.row)
+        self._pipelines: dict[str, Pipeline] = {}
+
+    def start(self) -> None:
+        """Load the active bundle, if there is one, and report ready."""
+        self._prepare()
+        self.attendance.start()
+
+    def _prepare(self) -> None:
+        """Have the active bundle warm before an analysis names it, and say so."""
+        try:
+            self.pipeline(active_bundle())
+        except NoActiveBundleError as error:
+            logger.warning("Worker %s has no network yet. %s", self.row.name, error)
+        except (BundleError, DatabaseError) as error:
+            logger.error("Worker %s cannot load the active bundle: %s", self.row.name, error)
+        self.attendance.beat()
+
+    def pipeline(self, bundle: BundleRow) -> Pipeline:
+        """The bundle's networks, warm. Raises `BundleError` if this machine cannot run it."""
+        if bundle.name not in self._pipelines:
+            folder = settings.BUNDLES_DIR / bundle.folder
+            files = Bundle.load(folder)
+            # A result names the bundle that was registered, so it must be that one.
+            if hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest() != bundle.manifest_sha256:
+                raise BundleError(f"{folder} is not {bundle.name} as it was registered")
+            networks = load_runtimes(files, settings.XRAY_RUNTIME, precision=settings.XRAY_PRECISION)
+            while len(self._pipelines) >= _KEPT_PIPELINES:
+                del self._pipelines[next(iter(self._pipelines))]
+            self._pipelines[bundle.name] = Pipeline(files, networks)
+        self.row.bundle = bundle.name
+        return self._pipelines[bundle.name]
+
+    def work(self) -> None:
+        """Claim a batch and end each of its analyses one way or another."""
+        claims = queue.claim(worker=self.row.name, limit=settings.XRAY_BATCH)
+        if not claims:
+            self._prepare()
+        elif queue.anything_waits():
+            wake_workers()
+        self.attendance.holds(claims)
+        try:
+            for number, claim in enumerate(claims):
+                try:
+                    self._end(claim)
+                except SoftTimeLimitExceeded:
+                    queue.crash(claim=claim, kind="too_slow", sentence="Reading this study took too long.")
+                    queue.release(claims=claims[number + 1 :])
+                    break
+        finally:
+            self.attendance.holds([])
+
+    def _end(self, claim: Analysis) -> None:
+        """Whatever happens, the analysis ends or waits again; only time's end goes further."""
+        try:
+            if self.attendance.has_lost(claim) or not queue.still_wanted(claim=claim):
+                return
+            try:
+                queue.complete(claim=claim, result=self._read(claim))
+            except UnreadableError as error:
+                queue.fail(claim=claim, kind=error.kind, sentence=str(error), permanent=True)
+            except StorageTroubleError as error:
+                logger.warning("Analysis %s waits for the file storage: %s", claim.pk, error)
+                sentence = "The file storage could not be reached for a long time."
+                queue.fail(claim=claim, kind="storage", sentence=sentence, permanent=False)
+            except BundleError as error:
+                logger.error("Analysis %s waits for its bundle: %s", claim.pk, error)
+                sentence = f"The bundle {claim.bundle.name} could not be loaded by the worker."
+                queue.fail(claim=claim, kind="bundle", sentence=sentence, permanent=False)
+            except (DatabaseError, SoftTimeLimitExceeded):
+                raise
+            except Exception as error:  # noqa: BLE001  # the border: whatever it is, it must not spoil the neighbours
+                logger.error("Analysis %s failed, attempt %d: %s", claim.pk, claim.attempt, _where(error))
+                sentence = f"Reading this study failed {queue.CRASHES_ALONE} times for an unknown reason."
+                queue.crash(claim=claim, kind="unexpected", sentence=sentence)
+        except DatabaseError as error:
+            # Nothing can be written; its lease will run out.
+            logger.error("Analysis %s is left to its lease: %s", claim.pk, type(error).__name__)
+            connection.close()
+
+    def _read(self, claim: Analysis) -> AnalysisResult:
+        """Raises `UnreadableError` if no view can be read, `StorageTroubleError`, `BundleError`."""
+        pipeline = self.pipeline(claim.bundle)
+        thresholds = (claim.threshold_low, claim.threshold_high)
+        judged: list[View | None] = []
+        views: list[ViewResult] = []
+        unreadable: list[UnreadableView] = []
+        for images in _chunks(list(claim.study.images.all())):
+            files = [_stored(image) for image in images]
+            answers = pipeline.read_many(files, claim.forced_part or None, thresholds)
+            for image, answer in zip(images, answers, strict=True):
+                if isinstance(answer, UnreadableError):
+                    judged.append(None)
+                    sentence = f"Could not read {_filename(image)}. {answer}"
+                    unreadable.append(UnreadableView(image.pk, answer.kind, sentence))
+                else:
+                    judged.append(answer.view)
+                    views.append(_write(claim, image, answer, pipeline.manifest.map.scale))
+        if not views:
+            raise UnreadableError(unreadable[0].kind, " ".join(view.sentence for view in unreadable))
+        study = judge_study(
+            judged,
+            low=claim.threshold_low,
+            high=claim.threshold_high,
+            aggregate=pipeline.manifest.aggregate,
+            forced_part=claim.forced_part or None,
+        )
+        return AnalysisResult(
+            verdict=study.verdict,
+            body_part=study.part or "",
+            parts=dict(study.parts),
+            probability=study.probability,
+            views=views,
+            unreadable=unreadable,
+            runtime=f"{pipeline.runtime.name} {pipeline.runtime.version}",
+            precision=pipeline.runtime.precision,
+            software=settings.VERSION,
+            milliseconds=_total(views),
+        )
+
+
+def _chunks(images: Sequence[Image]) -> Iterator[Sequence[Image]]:
+    """As many views as fit one pass: a study of many large views must fit the memory."""
+    for start in range(0, len(images), BATCH):
+        yield images[start : start + BATCH]
+
+
+def _stored(image: Image) -> bytes:
+    try:
+        with default_storage.open(image.file, "rb") as file:
+            content: bytes = file.read()
+    except Exception as error:  # each storage has its own
+        raise StorageTroubleError(f"image {image.pk}: {type(error).__name__}") from error
+    return content
+
+
+def _write(claim: Analysis, image: Image, result: Result, scale: float) -> ViewResult:
+    """The view's files, each whole and flushed, then their names.
+
+    The attempt is part of the name: a worker that lost its lease and does not know it yet can never
+    touch the files of the one that took over.
+    """
+    finding, rendered = result.finding, result.rendered
+    stem = f"clinics/{claim.clinic_id}/findings/{claim.pk}/{claim.attempt}-{image.pk}"
+    files: dict[str, bytes | None] = {
+        "display.jpg": rendered.display,
+        "thumbnail.jpg": rendered.thumbnail,
+        "overlay.png": rendered.overlay,
+        "map.json": None if finding.map is None else _map(finding.map, scale),
+    }
+    names = {suffix: f"{stem}-{suffix}" if content is not None else "" for suffix, content in files.items()}
+    for suffix, content in files.items():
+        if content is not None:
+            try:
+                write_durably(names[suffix], content)
+            except Exception as error:  # each storage has its own
+                raise StorageTroubleError(f"{suffix} of {image.pk}: {type(error).__name__}") from error
+    timings = finding.timings
+    return ViewResult(
+        image_id=image.pk,
+        verdict=finding.verdict,
+        parts=finding.parts,
+        probability=finding.probability,
+        peak=finding.peak,
+        trust=finding.trust,
+        scope_distance=finding.scope_distance,
+        width=finding.width,
+        height=finding.height,
+        spacing=result.radiograph.spacing,
+        display_file=names["display.jpg"],
+        thumbnail_file=names["thumbnail.jpg"],
+        overlay_file=names["overlay.png"],
+        map_file=names["map.json"],
+        milliseconds={
+            stage: round(getattr(timings, stage), 2) for stage in ("decode", "preprocess", "infer", "render")
+        },
+    )
+
+
+def _map(evidence: Any, scale: float) -> bytes:
+    """``float (h, w)``, signed, in logit units, as docs/architecture.md says."""
+    height, width = evidence.shape
+    values = [round(float(value), 4) for value in evidence.ravel()]
+    return json.dumps({"height": height, "width": width, "scale": scale, "values": values}).encode()
+
+
+def _filename(image: Image) -> str:
+    """As its sender called it."""
+    upload = next(iter(image.uploads.all()), None)
+    return f"“{upload.filename}”" if upload else "a file"
+
+
+def _total(views: Sequence[ViewResult]) -> dict[str, float]:
+    stages = views[0].milliseconds if views else {}
+    return {stage: round(sum(view.milliseconds[stage] for view in views), 2) for stage in stages}
+
+
+def _where(error: Exception) -> str:
+    """Kind and place, not the message: it could quote the file."""
+    return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"
+
+
+#: Made in the child: neither threads nor networks survive a fork.
+_reader: Reader | None = None
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]  # Celery has no types
+def _begin(**_: Any) -> None:
+    global _reader
+    _reader = Reader()
+    _reader.start()
+
+
+@worker_process_shutdown.connect  # type: ignore[untyped-decorator]  # Celery has no types
+def _finish(**_: Any) -> None:
+    if _reader is not None:
+        _reader.attendance.end()
+
+
+@app.task(name=WAKE_UP)  # type: ignore[untyped-decorator]  # Celery has no types
+def analyse_waiting() -> None:
+    """Work on what waits in PostgreSQL; whoever finds more than a batch wakes the next worker."""
+    if _reader is None:
+        raise RuntimeError("the worker must run with the prefork pool, one child")
+    _reader.work()

@@ -1,0 +1,80 @@
+"""Files that no row names: what a crash between a file and its row leaves behind."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.utils import timezone
+
+from xrayportal.analyses.models import Finding
+from xrayportal.studies.locks import name_lock
+from xrayportal.studies.models import Image
+
+logger = logging.getLogger(__name__)
+
+ROOT = "clinics"
+_FINDING_FILES = ("display_file", "thumbnail_file", "overlay_file", "map_file")
+
+
+def sweep() -> Iterator[int]:
+    """Walk all stored files and remove orphans; yields after each folder how many it removed there.
+
+    A caller with other work to do stops between two folders and goes on later. A file is an orphan
+    when it is older than ``ORPHAN_GRACE_SECONDS`` and no row names it.
+    """
+    for clinic in _folders(ROOT):
+        for letter in _folders(f"{clinic}/originals"):
+            yield _sweep_folder(letter)
+        for analysis in _folders(f"{clinic}/findings"):
+            yield _sweep_folder(analysis)
+
+
+def _sweep_folder(folder: str) -> int:
+    names = [f"{folder}/{name}" for name in default_storage.listdir(folder)[1]]
+    unnamed = set(names) - _named(folder, names)
+    return sum(_remove_if_orphan(folder, name) for name in sorted(unnamed) if _is_old(name))
+
+
+def _remove_if_orphan(folder: str, name: str) -> bool:
+    """Look again under the lock that an upload holds from before it writes the file until it has its row."""
+    with name_lock(name):
+        if _named(folder, [name]) or not _is_old(name):
+            return False
+        default_storage.delete(name)
+    logger.info("Removed %s: no row names it", name)
+    return True
+
+
+def _named(folder: str, names: list[str]) -> set[str]:
+    """Those of ``names`` in ``folder`` that a row names."""
+    *_, kind, key = folder.split("/")
+    if kind == "originals":
+        hashes = [name.rsplit("/", 1)[1] for name in names]
+        return set(Image.objects.filter(sha256__in=hashes, file__in=names).values_list("file", flat=True))
+    try:
+        analysis = uuid.UUID(key)
+    except ValueError:
+        return set()
+    rows = Finding.objects.filter(analysis_id=analysis).values_list(*_FINDING_FILES)
+    return {name for row in rows for name in row if name}
+
+
+def _is_old(name: str) -> bool:
+    """Older than the grace period; a file that has gone meanwhile is not."""
+    try:
+        modified = default_storage.get_modified_time(name)
+    except FileNotFoundError:
+        return False
+    return timezone.now() - modified > timedelta(seconds=settings.ORPHAN_GRACE_SECONDS)
+
+
+def _folders(parent: str) -> list[str]:
+    try:
+        return [f"{parent}/{name}" for name in sorted(default_storage.listdir(parent)[0])]
+    except FileNotFoundError:
+        return []

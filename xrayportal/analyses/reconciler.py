@@ -1,0 +1,135 @@
+"""Puts right what was interrupted: a process of its own that needs PostgreSQL and nothing else.
+
+Any number may run, one at a time leads: it holds an advisory lock of its database session, which
+ends with the session however the process ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from xrayportal.analyses.announce import wake_workers
+from xrayportal.analyses.models import Bundle, Pulse
+from xrayportal.analyses.orphans import sweep
+from xrayportal.analyses.queue import anything_waits, requeue_expired
+from xrayportal.analyses.workers import live_workers, remove_dead_workers
+from xrayportal.studies.models import Submission
+from xrayportal.studies.services import finish_submission, studies_due, try_to_seal
+
+logger = logging.getLogger(__name__)
+
+#: Any number that nothing else in this database takes as an advisory lock.
+_LEADER = 0x7872_6179_0001
+#: A round does so much of one kind at most; the rest comes two seconds later.
+_PER_ROUND = 200
+#: Of each round the search for orphans takes no more than this.
+_SWEEP_SECONDS = 0.5
+
+
+class Reconciler:
+    """Does rounds until told to stop."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._leads = False
+        self._sweep: Iterator[int] | None = None
+        self._next_sweep = time.monotonic()
+
+    def stop(self) -> None:
+        """End after the step at hand."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Round after round; a database that is away is waited for."""
+        while not self._stop.is_set():
+            self.round()
+            self._stop.wait(settings.RECONCILE_SECONDS)
+        connection.close()
+
+    def round(self) -> bool:
+        """One round of every step; ``False`` if another process leads or the database is away."""
+        try:
+            if not self._take_lead():
+                return False
+            Pulse.objects.update_or_create(name=Pulse.RECONCILER, defaults={"last_seen": Now()})
+        except DatabaseError as error:
+            self._lose_database(error)
+            return False
+        for step in (
+            requeue_expired,
+            self._seal_studies,
+            self._finish_submissions,
+            self._wake,
+            remove_dead_workers,
+            self._remove_orphans,
+        ):
+            if self._stop.is_set():
+                break
+            self._do(step)
+        return True
+
+    def _do(self, step: Callable[[], object]) -> None:
+        """One step; what is wrong with it must not keep the others from being done."""
+        try:
+            step()
+        except DatabaseError as error:
+            self._lose_database(error)
+        except Exception:
+            logger.exception("The reconciler's step %s failed", step.__name__)
+
+    def _take_lead(self) -> bool:
+        if not self._leads or connection.connection is None:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LEADER])
+                self._leads = bool(cursor.fetchone()[0])
+            if self._leads:
+                logger.info("This reconciler leads")
+        return self._leads
+
+    def _lose_database(self, error: DatabaseError) -> None:
+        logger.warning("The reconciler lost the database: %s", type(error).__name__)
+        self._leads = False
+        connection.close()
+
+    def _seal_studies(self) -> None:
+        for study in studies_due()[:_PER_ROUND]:
+            try_to_seal(study=study, actor=None)
+
+    def _finish_submissions(self) -> None:
+        """Those whose sender went away."""
+        quiet = Now() - timedelta(seconds=settings.FINISH_AFTER_SECONDS)
+        left = Submission.objects.filter(state=Submission.State.OPEN, last_upload_at__lt=quiet)
+        for submission in left.order_by("last_upload_at")[:_PER_ROUND]:
+            finish_submission(submission=submission, actor=None, address=None)
+
+    def _wake(self) -> None:
+        """For work whose wake-up was lost, or was not due then, and for workers with an old bundle.
+
+        One wake-up is enough: it lies unread while all are busy, and who takes it wakes the next one.
+        """
+        active = Bundle.objects.filter(is_active=True).values("name")
+        if anything_waits() or live_workers().filter(Q(bundle="") | ~Q(bundle__in=active)).exists():
+            wake_workers()
+
+    def _remove_orphans(self) -> None:
+        """Go on with the walk for a moment, or begin the next one when it is time."""
+        if self._sweep is None:
+            if time.monotonic() < self._next_sweep:
+                return
+            self._sweep = sweep()
+            self._next_sweep = time.monotonic() + settings.ORPHAN_SWEEP_SECONDS
+        end = time.monotonic() + _SWEEP_SECONDS
+        walk, self._sweep = self._sweep, None  # a walk that fails is over
+        for _removed in walk:
+            if time.monotonic() > end or self._stop.is_set():
+                self._sweep = walk
+                return

@@ -1,0 +1,97 @@
+"""Live workers: each has a row, and a thread that says every few seconds that it lives."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Iterable
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from xrayportal.analyses.models import Analysis, Worker
+from xrayportal.analyses.queue import extend
+
+logger = logging.getLogger(__name__)
+
+#: Rows of workers that were silent for so many leases are removed.
+DEAD_AFTER_LEASES = 3
+
+
+def live_workers() -> QuerySet[Worker]:
+    """Those seen within the time of a lease; ``bundle`` is empty while one has no network loaded."""
+    return Worker.objects.filter(last_seen__gt=Now() - timedelta(seconds=settings.LEASE_SECONDS))
+
+
+def remove_dead_workers() -> int:
+    """Forget workers that ended without saying so; returns how many."""
+    silence = timedelta(seconds=DEAD_AFTER_LEASES * settings.LEASE_SECONDS)
+    return Worker.objects.filter(last_seen__lt=Now() - silence).delete()[0]
+
+
+class Attendance(threading.Thread):
+    """Keeps a worker's row fresh and extends the leases of what it works on, three times a lease.
+
+    It runs beside the work, on a database connection of its own: a long forward pass keeps its lease,
+    and a process that is frozen or dead does not.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        super().__init__(name="attendance", daemon=True)
+        self._worker = worker
+        self._lock = threading.Lock()
+        self._claims: list[Analysis] = []
+        self._lost: set[uuid.UUID] = set()
+        self._end = threading.Event()
+
+    def holds(self, claims: Iterable[Analysis]) -> None:
+        """What the worker works on from now on; empty when it is done."""
+        with self._lock:
+            self._claims, self._lost = list(claims), set()
+
+    def has_lost(self, claim: Analysis) -> bool:
+        """Whether the lease could not be extended: the work would be for nothing."""
+        with self._lock:
+            return claim.pk in self._lost
+
+    def end(self) -> None:
+        """Stop, and take the row away."""
+        self._end.set()
+        self.join()
+        try:
+            Worker.objects.filter(name=self._worker.name).delete()
+        except DatabaseError:
+            logger.warning("Worker %s could not sign off", self._worker.name)
+
+    def run(self) -> None:
+        while not self._end.wait(settings.LEASE_SECONDS / 3):
+            self.beat()
+        connection.close()
+
+    def beat(self) -> None:
+        """Say once that the worker lives. A database that is away is tried again at the next beat."""
+        worker = self._worker
+        try:
+            Worker.objects.update_or_create(
+                name=worker.name,
+                defaults={
+                    "bundle": worker.bundle,
+                    "runtime": worker.runtime,
+                    "precision": worker.precision,
+                    "software": worker.software,
+                    "last_seen": Now(),
+                },
+            )
+            with self._lock:
+                claims = list(self._claims)
+            if claims:
+                ours = extend(claims=claims, worker=worker.name)
+                with self._lock:
+                    self._lost |= {claim.pk for claim in claims} - ours
+        except DatabaseError as error:
+            logger.warning("Worker %s cannot reach the database: %s", worker.name, type(error).__name__)
+            connection.close()
