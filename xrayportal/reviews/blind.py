@@ -42,10 +42,13 @@ def with_revealed(seat: Seat, studies: QuerySet[Study]) -> QuerySet[Study]:
 def is_blind(seat: Seat, study: Study, analysis: Analysis | None) -> bool:
     """Whether an opinion that this person stores now is blind; at most three queries.
 
-    It is not once they stored one before, once a page showed them the result (their own event
-    ``study-viewed`` with ``revealed`` in its detail), or when the result was there before the
-    clinic turned blind reading on, because lists showed it then.
+    It is while there is no result at all. It is not once they stored one before, once a page showed
+    them the result (their own event ``study-viewed`` with ``revealed`` in its detail), or when the
+    result was there before the clinic turned blind reading on, because lists showed it then.
+    ``analysis`` is the study's current result.
     """
+    if analysis is None:
+        return True
     if not reads_blind(seat) or reveals(seat, study):
         return False
     seen = AuditEvent.objects.filter(
@@ -56,13 +59,11 @@ def is_blind(seat: Seat, study: Study, analysis: Analysis | None) -> bool:
     )
     if seen.exists():
         return False
-    if analysis is None or analysis.finished_at is None:
-        return True
     return not AuditEvent.objects.filter(
         clinic=seat.clinic,
         action=Action.CLINIC_CHANGED,
         detail__blind_first=True,
-        at__gt=analysis.finished_at,
+        at__gt=analysis.finished_at or analysis.requested_at,
     ).exists()
 
 

@@ -1,0 +1,46 @@
+"""Seats and reviews for the tests of this room."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from tests.factories import make_user
+from xrayportal.clinics.access import Seat, seat_of
+from xrayportal.clinics.models import Clinic, Membership, Role
+from xrayportal.reviews import services
+from xrayportal.reviews.entries import Entry
+from xrayportal.reviews.models import Review
+from xrayportal.studies.models import Study
+
+
+def take_seat(clinic: Clinic, *roles: str, **fields: Any) -> Seat:
+    """A new person with these roles (a reader unless told otherwise)."""
+    user = make_user(clinic, *(roles or (Role.READER,)), **fields)
+    return seat_of(user, Membership.objects.filter(user=user).select_related("clinic"))
+
+
+def say(
+    seat: Seat,
+    study: Study,
+    verdict: str = "normal",
+    *,
+    sign: bool = True,
+    ruling: bool = False,
+    supersedes: uuid.UUID | None = None,
+    **fields: Any,
+) -> Review:
+    """The person's opinion, stored as the page would; it supersedes their current one."""
+    own = (
+        Review.objects.filter(study=study, reader=seat.user, is_current=True)
+        .filter(kind__in=[Review.Kind.ADJUDICATION] if ruling else [Review.Kind.FIRST, Review.Kind.SECOND])
+        .first()
+    )
+    return services.store_review(
+        seat=seat,
+        study_id=study.pk,
+        entry=Entry(verdict, **fields),
+        supersedes=supersedes or (own.pk if own else None),
+        sign=sign,
+        ruling=ruling,
+    ).review

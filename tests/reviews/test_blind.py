@@ -1,0 +1,123 @@
+"""Blind first: who may know a prediction, and which opinions are blind."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from tests.factories import make_analysis, make_clinic, make_study
+from tests.reviews.people import say, take_seat
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.clinics.models import Role
+from xrayportal.reviews import blind
+from xrayportal.reviews.models import Reading
+from xrayportal.studies.models import Study
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("blind_first", "roles", "shown"),
+    [
+        (False, [Role.READER], True),
+        (True, [Role.READER], False),
+        (True, [Role.READER, Role.ADMIN], False),
+        (True, [Role.READER, Role.UPLOADER], False),
+        (True, [Role.ADMIN], True),
+        (True, [Role.UPLOADER], True),
+    ],
+)
+def test_predictions_are_kept_from_readers_only(blind_first: bool, roles: list[str], shown: bool) -> None:
+    clinic = make_clinic(blind_first=blind_first)
+    study = make_study(clinic)
+    make_analysis(study)
+    seat = take_seat(clinic, *roles)
+    studies = Study.objects.filter(clinic=clinic)
+
+    assert blind.reveals(seat, study) is shown
+    assert blind.visible_predictions(seat, studies).exists() is shown
+    assert blind.with_revealed(seat, studies).get().revealed is shown
+
+
+def test_the_own_stored_opinion_reveals_that_study_and_no_other() -> None:
+    clinic = make_clinic(blind_first=True)
+    mine, other = make_study(clinic), make_study(clinic)
+    for study in (mine, other):
+        make_analysis(study)
+    seat, colleague = take_seat(clinic), take_seat(clinic)
+    say(colleague, other)
+    review = say(seat, mine, "normal", sign=False)
+
+    assert review.was_blind
+    assert review.analysis is None
+    assert blind.reveals(seat, mine)
+    assert not blind.reveals(seat, other)
+    revealed = dict(blind.with_revealed(seat, Study.objects.all()).values_list("pk", "revealed"))
+    assert revealed == {mine.pk: True, other.pk: False}
+
+
+def test_both_opinions_and_the_change_of_mind_are_kept() -> None:
+    clinic = make_clinic(blind_first=True)
+    study = make_study(clinic)
+    analysis = make_analysis(study, verdict="abnormal")
+    seat = take_seat(clinic)
+
+    before = say(seat, study, "normal", sign=False)
+    after = say(seat, study, "abnormal")
+
+    assert (before.was_blind, before.verdict) == (True, "normal")
+    assert (after.was_blind, after.analysis, after.supersedes) == (False, analysis, before)
+    reading = Reading.objects.get(study=study)
+    assert (reading.verdict, reading.blind_verdict, reading.changes) == ("abnormal", "normal", 1)
+
+
+def test_a_blind_opinion_signed_unchanged_stays_blind() -> None:
+    clinic = make_clinic(blind_first=True)
+    study = make_study(clinic)
+    make_analysis(study)
+    seat = take_seat(clinic)
+
+    say(seat, study, "normal", sign=False)
+
+    assert say(seat, study, "normal").was_blind
+    assert Reading.objects.get(study=study).changes == 0
+
+
+def test_in_an_open_clinic_an_opinion_is_blind_only_before_there_is_a_result() -> None:
+    clinic = make_clinic()
+    early, late = make_study(clinic), make_study(clinic)
+    analysis = make_analysis(late)
+    seat = take_seat(clinic)
+
+    assert say(seat, early).was_blind
+    review = say(seat, late)
+    assert (review.was_blind, review.analysis) == (False, analysis)
+
+
+def test_who_saw_the_result_before_is_not_blind() -> None:
+    clinic = make_clinic(blind_first=True)
+    study = make_study(clinic)
+    make_analysis(study)
+    seat, other = take_seat(clinic), take_seat(clinic)
+    record(clinic=clinic, action=Action.STUDY_VIEWED, actor=seat.user, study=study, detail={"revealed": True})
+    record(
+        clinic=clinic, action=Action.STUDY_VIEWED, actor=other.user, study=study, detail={"revealed": False}
+    )
+
+    assert not say(seat, study).was_blind
+    assert say(other, study).was_blind
+
+
+def test_results_from_before_blind_reading_began_are_not_blind() -> None:
+    clinic = make_clinic(blind_first=True)
+    old, new = make_study(clinic), make_study(clinic)
+    make_analysis(old, finished_at=timezone.now() - timedelta(days=1))
+    record(clinic=clinic, action=Action.CLINIC_CHANGED, target=clinic, detail={"blind_first": True})
+    make_analysis(new)
+    seat = take_seat(clinic)
+
+    assert not say(seat, old).was_blind
+    assert say(seat, new).was_blind

@@ -1,0 +1,106 @@
+"""From reviews to the study's verdict: the pure rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from xrayportal.reviews.settlement import Settlement, settle
+
+
+@dataclass(frozen=True)
+class Said:
+    reader_id: int
+    verdict: str
+    kind: str = "first"
+    is_signed: bool = True
+    was_blind: bool = False
+    body_part: str = ""
+
+
+def draft(reader: int, verdict: str, **fields: object) -> Said:
+    return Said(reader, verdict, is_signed=False, **fields)  # type: ignore[arg-type]
+
+
+RULING = {"kind": "adjudication"}
+
+
+@pytest.mark.parametrize(
+    ("opinions", "state", "verdict", "readers"),
+    [
+        ([], "open", "", 0),
+        ([draft(1, "normal")], "open", "", 0),
+        ([Said(1, "normal")], "settled", "normal", 1),
+        ([Said(1, "normal"), draft(2, "abnormal")], "settled", "normal", 1),
+        ([Said(1, "normal"), Said(2, "normal")], "settled", "normal", 2),
+        ([Said(1, "normal"), Said(2, "abnormal")], "disagreed", "", 2),
+        ([Said(1, "normal"), Said(2, "uncertain")], "disagreed", "", 2),
+        ([Said(1, "normal"), Said(2, "abnormal"), draft(3, "normal", **RULING)], "disagreed", "", 2),
+        (
+            [Said(1, "normal"), Said(2, "abnormal"), Said(3, "uncertain", **RULING)],
+            "adjudicated",
+            "uncertain",
+            2,
+        ),
+        # Superseded: only the newest of each chain counts.
+        ([Said(1, "normal"), Said(2, "abnormal"), Said(1, "abnormal")], "settled", "abnormal", 2),
+        (
+            [
+                Said(1, "normal"),
+                Said(2, "abnormal"),
+                Said(3, "normal", **RULING),
+                Said(3, "abnormal", **RULING),
+            ],
+            "adjudicated",
+            "abnormal",
+            2,
+        ),
+        # A reader named to settle keeps both: the reading and the ruling.
+        (
+            [Said(1, "normal"), Said(2, "abnormal"), Said(1, "abnormal", **RULING)],
+            "adjudicated",
+            "abnormal",
+            2,
+        ),
+    ],
+)
+def test_the_studys_standing(opinions: list[Said], state: str, verdict: str, readers: int) -> None:
+    standing = settle(opinions)
+
+    assert (standing.state, standing.verdict, standing.readers) == (state, verdict, readers)
+
+
+def test_a_change_of_mind_is_counted_and_stays_out_of_the_blind_verdict() -> None:
+    standing = settle([draft(1, "normal", was_blind=True), Said(1, "abnormal")])
+
+    assert standing == Settlement("settled", "abnormal", "normal", readers=1, changes=1)
+
+
+def test_a_blind_draft_counts_only_once_its_reader_signs() -> None:
+    assert settle([draft(1, "normal", was_blind=True)]).blind_verdict == ""
+    assert settle([draft(1, "normal", was_blind=True), Said(1, "normal")]).blind_verdict == "normal"
+
+
+def test_an_opinion_after_the_prediction_is_no_blind_one() -> None:
+    assert settle([Said(1, "abnormal")]).blind_verdict == ""
+    # One blind, one not: the blind one stands alone.
+    assert settle([Said(1, "abnormal", was_blind=True), Said(2, "abnormal")]).blind_verdict == "abnormal"
+
+
+def test_blind_opinions_that_differ_need_a_blind_ruling() -> None:
+    readings = [Said(1, "normal", was_blind=True), Said(2, "abnormal", was_blind=True)]
+
+    assert settle(readings).blind_verdict == ""
+    assert settle([*readings, Said(3, "normal", **RULING)]).blind_verdict == ""
+    assert settle([*readings, Said(3, "normal", was_blind=True, **RULING)]).blind_verdict == "normal"
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [(["", ""], ""), (["wrist", ""], "wrist"), (["wrist", "wrist"], "wrist"), (["wrist", "hand"], "")],
+)
+def test_the_corrected_part_is_the_one_that_readers_agree_on(parts: list[str], expected: str) -> None:
+    opinions = [Said(reader, "normal", body_part=part) for reader, part in enumerate(parts)]
+
+    assert settle(opinions).body_part == expected

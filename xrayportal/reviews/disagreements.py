@@ -1,0 +1,66 @@
+"""The list of studies whose signed readers differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import QuerySet
+
+from xrayportal.clinics.access import Permit, Seat
+from xrayportal.pages.worklist import with_status
+from xrayportal.reviews import blind, services
+from xrayportal.reviews.models import Reading, Review
+from xrayportal.studies.models import Study
+
+
+@dataclass(frozen=True)
+class Row:
+    """One study of the list. The model's prediction is no part of it."""
+
+    reading: Reading
+    study: Study
+    #: Signed reviews; empty where this person must not know them yet.
+    reviews: list[Review]
+    #: This person may settle it.
+    mine: bool
+
+
+def disagreements_of(seat: Seat) -> QuerySet[Reading]:
+    """The clinic's open disagreements, longest waiting first."""
+    return (
+        Reading.objects.filter(clinic=seat.clinic, state=Reading.State.DISAGREED)
+        .select_related("adjudicator")
+        .order_by("changed_at", "pk")
+    )
+
+
+def rows_of(seat: Seat, readings: Sequence[Reading]) -> list[Row]:
+    """The rows of one page, in two queries.
+
+    Other people's verdicts are shown to who may settle, and after the own opinion; where the clinic
+    reads blind first they would otherwise lean a reader who has not spoken yet.
+    """
+    ids = [reading.pk for reading in readings]
+    studies = {
+        study.pk: study
+        for study in with_status(Study.objects.filter(pk__in=ids)).select_related("current__bundle")
+    }
+    reviews: dict[object, list[Review]] = {pk: [] for pk in ids}
+    found = Review.objects.filter(study__in=ids, is_current=True).select_related("reader")
+    for review in found.order_by("created_at", "pk"):
+        reviews[review.study_id].append(review)
+    rows = []
+    for reading in readings:
+        current = reviews[reading.pk]
+        mine = services.may_rule(seat, reading, current)
+        spoken = any(review.reader_id == seat.user.pk for review in current)
+        shown = mine or spoken or not blind.reads_blind(seat)
+        signed = [review for review in current if review.is_signed] if shown else []
+        rows.append(Row(reading, studies[reading.pk], signed, mine))
+    return rows
+
+
+def may_see_list(seat: Seat) -> bool:
+    """Readers and admins; a superuser's look at the content is no reading."""
+    return seat.may(Permit.REVIEW) or seat.may(Permit.MANAGE)

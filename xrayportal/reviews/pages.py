@@ -1,0 +1,186 @@
+"""The review panel, the disagreements and the printed report."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.contrib import messages
+from django.core.files.storage import default_storage
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+from django_htmx.http import trigger_client_event
+
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.clinics.access import Permit, Seat, clinic_view
+from xrayportal.reviews import blind, services
+from xrayportal.reviews.disagreements import disagreements_of, may_see_list, rows_of
+from xrayportal.reviews.entries import BadEntry, parse_entry
+from xrayportal.reviews.panel import Panel, clinic_readers
+from xrayportal.reviews.report import facts_of, render_report
+from xrayportal.security import client_address
+from xrayportal.studies.models import Study
+
+PER_PAGE = 50
+#: Refusals that the panel shows in its place; the script swaps them in although they are errors.
+BAD, STALE, GONE = 422, 409, 404
+
+
+@require_GET
+@clinic_view(Permit.REVIEW)
+def review(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+    """The panel alone, to load it anew."""
+    return render(request, "reviews/_panel.html", {"seat": seat, "panel": Panel(seat, _study(seat, study))})
+
+
+@require_POST
+@clinic_view(Permit.REVIEW)
+def review_save(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+    """Keep the reader's opinion as a draft; blind first, this is what reveals the prediction."""
+    return _store(request, seat, study, sign=False)
+
+
+@require_POST
+@clinic_view(Permit.REVIEW)
+def review_sign(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+    """Make the reader's opinion final, or supersede the one that is."""
+    return _store(request, seat, study, sign=True)
+
+
+def _store(request: HttpRequest, seat: Seat, study_id: uuid.UUID, *, sign: bool) -> HttpResponse:
+    study = seat.studies().select_related("current__bundle").filter(pk=study_id).first()
+    if study is None:
+        return _gone(request, seat)
+    panel = Panel(seat, study)
+    ruling = request.POST.get("ruling") == "1"
+    try:
+        entry = parse_entry(
+            request.POST.dict(), parts=[part for part, _word in panel.parts], images=panel.images
+        )
+        stored = services.store_review(
+            seat=seat,
+            study_id=study_id,
+            entry=entry,
+            supersedes=_uuid_or_none(request.POST.get("supersedes", "")),
+            sign=sign,
+            ruling=ruling,
+            address=client_address(request),
+        )
+    except services.StudyGone:
+        return _gone(request, seat)
+    except (BadEntry, services.ReviewRefused) as refusal:
+        status = STALE if isinstance(refusal, services.StaleReview) else BAD
+        anew = Panel(seat, study, sent=request.POST.dict(), problem=refusal.sentence)
+        return _answer(request, seat, anew, status=status)
+    said = _("Signed.") if sign else _("Saved.")
+    if stored.analysis is not None:
+        said = f"{said} {_('The study is analysed again with the body part you chose.')}"
+    if not request.htmx:  # type: ignore[attr-defined]  # set by django_htmx
+        messages.success(request, said)
+        if stored.problem:
+            messages.warning(request, str(stored.problem))
+        return redirect("study", seat.clinic.slug, study_id)
+    study.refresh_from_db()
+    response = render(
+        request,
+        "reviews/_panel.html",
+        {"seat": seat, "panel": Panel(seat, study), "said": said, "warning": stored.problem},
+    )
+    # The page's result, history and neighbours may show more now.
+    return trigger_client_event(response, "review-stored", {"study": str(study_id), "signed": sign})
+
+
+def _answer(request: HttpRequest, seat: Seat, panel: Panel, *, status: int) -> HttpResponse:
+    whole = not request.htmx  # type: ignore[attr-defined]  # set by django_htmx
+    template = "reviews/panel_page.html" if whole else "reviews/_panel.html"
+    return render(request, template, {"seat": seat, "panel": panel, "study": panel.study}, status=status)
+
+
+def _gone(request: HttpRequest, seat: Seat) -> HttpResponse:
+    if not request.htmx:  # type: ignore[attr-defined]  # set by django_htmx
+        raise Http404("Not found.")
+    return render(request, "reviews/_gone.html", {"seat": seat}, status=GONE)
+
+
+@require_POST
+@clinic_view(Permit.MANAGE)
+def adjudicator(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+    """The admin names who settles a disagreement; an empty ``reader`` leaves it to any third reader."""
+    _study(seat, study)
+    chosen = request.POST.get("reader", "")
+    reader = None
+    if chosen:
+        reader = clinic_readers(seat).filter(pk=chosen).first() if chosen.isdigit() else None
+        if reader is None:
+            raise Http404("Not found.")
+    try:
+        services.name_adjudicator(seat=seat, study_id=study, reader=reader, address=client_address(request))
+    except services.ReviewRefused as refusal:
+        messages.error(request, str(refusal.sentence))
+    else:
+        messages.success(
+            request,
+            _("%(reader)s settles this study.") % {"reader": reader}
+            if reader
+            else _("Any third reader settles it."),
+        )
+    return redirect("disagreements", seat.clinic.slug)
+
+
+@require_GET
+@clinic_view(Permit.SEE_ALL)
+def disagreements(request: HttpRequest, seat: Seat) -> HttpResponse:
+    """Studies whose signed readers differ, longest waiting first."""
+    if not may_see_list(seat):
+        raise Http404("Not found.")
+    page = Paginator(disagreements_of(seat), PER_PAGE).get_page(request.GET.get("page"))
+    rows = rows_of(seat, list(page.object_list))
+    context: dict[str, Any] = {"seat": seat, "page": page, "rows": rows}
+    if seat.may(Permit.MANAGE):
+        context["readers"] = list(clinic_readers(seat))
+    return render(request, "reviews/disagreements.html", context)
+
+
+@require_GET
+@clinic_view(Permit.SEE_OWN)
+def report(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+    """One printable page about the study's current result, once the reader may know it."""
+    found = _study(seat, study)
+    if found.current is None:
+        messages.error(request, _("There is no result to print yet."))
+        return redirect("study", seat.clinic.slug, study)
+    if not blind.reveals(seat, found):
+        messages.error(request, _("Give your own opinion first: the report shows the prediction."))
+        return redirect("study", seat.clinic.slug, study)
+    content = render_report(facts_of(found, clinic=seat.clinic), storage=default_storage)
+    record(
+        clinic=seat.clinic,
+        action=Action.EXPORTED,
+        actor=seat.user,
+        target=found.current,
+        study=found,
+        detail={"kind": "report"},
+        address=client_address(request),
+    )
+    response = HttpResponse(content, content_type="application/pdf")
+    response.headers["Content-Disposition"] = f'inline; filename="report-{str(found.pk)[:8]}.pdf"'
+    response.headers["Cache-Control"] = "private, no-store"
+    return response
+
+
+def _study(seat: Seat, study: uuid.UUID) -> Study:
+    return get_object_or_404(seat.studies().select_related("current__bundle"), pk=study)
+
+
+def _uuid_or_none(text: str) -> uuid.UUID | None:
+    """A form's ``supersedes``; nonsense is no review of anybody's, so it counts as stale."""
+    if not text:
+        return None
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return uuid.UUID(int=0)

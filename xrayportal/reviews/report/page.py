@@ -1,0 +1,292 @@
+"""The report's page: A4, drawn from top to bottom, always exactly one."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+from django.core.files.storage import Storage
+from django.utils.html import escape
+from django.utils.translation import gettext as _
+from reportlab.lib.colors import Color, HexColor
+from reportlab.lib.pagesizes import A4
+from reportlab.lib.styles import ParagraphStyle
+from reportlab.lib.utils import simpleSplit
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.ttfonts import TTFont
+from reportlab.pdfgen.canvas import Canvas
+from reportlab.platypus import Paragraph
+
+from xrayportal.pages import words
+from xrayportal.reviews.report import pictures
+from xrayportal.reviews.report.facts import Facts, ReviewFact
+
+_FONTS = Path(__file__).parent / "fonts"
+_BODY, _BOLD = "DejaVuSans", "DejaVuSans-Bold"
+_WIDTH, _HEIGHT = A4
+_MARGIN: Final = 42.0
+_INNER: Final = _WIDTH - 2 * _MARGIN
+_GAP: Final = 12.0
+_PICTURE_HEIGHT: Final = 290.0
+#: Where the foot begins; nothing above may reach below.
+_FOOT: Final = _MARGIN + 62.0
+_OPACITY: Final = 0.6
+_INK, _QUIET, _LINE, _PAPER = (
+    HexColor("#14171a"),
+    HexColor("#454d55"),
+    HexColor("#8a939c"),
+    HexColor("#eceef1"),
+)
+_TONES = {
+    "abnormal": HexColor("#b0330c"),
+    "uncertain": HexColor("#865700"),
+    "normal": HexColor("#0a6b66"),
+    "unsupported": HexColor("#525a62"),
+}
+
+
+def render_report(facts: Facts, *, storage: Storage) -> bytes:
+    """The report as PDF. Files that are missing or of another kind are named instead of drawn."""
+    _register_fonts()
+    out = BytesIO()
+    canvas = Canvas(out, pagesize=A4, pageCompression=1)
+    canvas.setTitle(f"{_('Radiograph report')} {facts.study[:8]}")
+    canvas.setAuthor(facts.clinic)
+    canvas.setSubject(_("Research use only. Not a diagnosis."))
+    page = _Page(canvas)
+    page.head(facts)
+    page.result(facts)
+    page.radiograph(facts, storage)
+    page.views(facts)
+    page.readers(facts)
+    page.foot(facts)
+    canvas.showPage()
+    canvas.save()
+    return out.getvalue()
+
+
+def _register_fonts() -> None:
+    """Once per process; reportlab puts only the letters in use into the file."""
+    known = pdfmetrics.getRegisteredFontNames()
+    for name in (_BODY, _BOLD):
+        if name not in known:
+            pdfmetrics.registerFont(TTFont(name, str(_FONTS / f"{name}.ttf")))
+
+
+class _Page:
+    """A pen that goes down the page: ``y`` is where the next thing begins."""
+
+    def __init__(self, canvas: Canvas) -> None:
+        self.canvas = canvas
+        self.y = _HEIGHT - _MARGIN
+
+    def text(
+        self,
+        text: str,
+        *,
+        size: float = 9,
+        bold: bool = False,
+        colour: Color = _INK,
+        x: float = _MARGIN,
+        width: float = _INNER,
+        y: float | None = None,
+    ) -> float:
+        """Wrapped plain text; returns its height. Without ``y`` it moves the pen."""
+        style = ParagraphStyle(
+            "plain", fontName=_BOLD if bold else _BODY, fontSize=size, leading=size * 1.4, textColor=colour
+        )
+        paragraph = Paragraph(escape(text).replace("\n", "<br/>"), style)
+        _used, height = paragraph.wrap(width, _HEIGHT)
+        top = self.y if y is None else y
+        paragraph.drawOn(self.canvas, x, top - height)
+        if y is None:
+            self.y -= height
+        return float(height)
+
+    def head(self, facts: Facts) -> None:
+        """Title, clinic, and what study this is."""
+        self.canvas.setFont(_BODY, 8)
+        self.canvas.setFillColor(_QUIET)
+        self.canvas.drawRightString(
+            _WIDTH - _MARGIN, self.y - 10, _("Printed %(at)s") % {"at": facts.printed}
+        )
+        self.text(_("Radiograph report"), size=15, bold=True, width=_INNER * 0.6)
+        self.text(facts.clinic, colour=_QUIET)
+        self.y -= 6
+        self.rule()
+        rows = [
+            [(_("Patient reference"), facts.reference), (_("Sent in"), facts.sent)],
+            [(_("Body part"), facts.part), (_("Study"), facts.study)],
+        ]
+        column = _INNER / 2
+        for row in rows:
+            heights = []
+            for index, (label, value) in enumerate(row):
+                x = _MARGIN + index * column
+                heights.append(
+                    max(
+                        self.text(label, size=8, colour=_QUIET, x=x, width=92, y=self.y),
+                        self.text(value, size=8, x=x + 96, width=column - 104, y=self.y),
+                    )
+                )
+            self.y -= max(heights) + 2
+        self.y -= 4
+        self.rule()
+
+    def rule(self) -> None:
+        """A thin line across."""
+        self.canvas.setStrokeColor(_LINE)
+        self.canvas.setLineWidth(0.5)
+        self.canvas.line(_MARGIN, self.y, _WIDTH - _MARGIN, self.y)
+        self.y -= 8
+
+    def result(self, facts: Facts) -> None:
+        """The verdict as shape, word and figure; the probability between its thresholds."""
+        tone = _TONES[facts.verdict_code]
+        self.glyph(facts.verdict_code, _MARGIN + 7, self.y - 9, tone)
+        left = self.text(facts.verdict, size=14, bold=True, colour=tone, x=_MARGIN + 20, width=230, y=self.y)
+        right = self.probability(facts, _MARGIN + 268) if facts.probability is not None else 0.0
+        self.y -= max(left, right) + 4
+        if facts.incomplete:
+            self.text(facts.incomplete, bold=True)
+        self.y -= 4
+
+    def glyph(self, code: str, x: float, y: float, tone: Color) -> None:
+        """The verdict's own shape, so that a grey print still tells them apart."""
+        canvas = self.canvas
+        canvas.saveState()
+        canvas.setFillColor(tone)
+        canvas.setStrokeColor(tone)
+        canvas.setLineWidth(1.4)
+        if code == "abnormal":
+            path = canvas.beginPath()
+            path.moveTo(x - 6, y - 5)
+            path.lineTo(x + 6, y - 5)
+            path.lineTo(x, y + 6)
+            path.close()
+            canvas.drawPath(path, fill=1, stroke=0)
+        else:
+            canvas.circle(x, y, 5.4, fill=0)
+        if code == "uncertain":
+            canvas.wedge(x - 5.4, y - 5.4, x + 5.4, y + 5.4, 90, 180, fill=1, stroke=0)
+        if code == "unsupported":
+            canvas.line(x - 3.8, y - 3.8, x + 3.8, y + 3.8)
+        canvas.restoreState()
+
+    def probability(self, facts: Facts, x: float) -> float:
+        """The bar, its two thresholds and the words beneath; returns the height."""
+        width, top = _WIDTH - _MARGIN - 46 - x, self.y - 2
+        value = facts.probability or 0.0
+        canvas = self.canvas
+        canvas.setFillColor(_PAPER)
+        canvas.rect(x, top - 10, width, 8, fill=1, stroke=0)
+        canvas.setFillColor(_TONES[facts.verdict_code])
+        canvas.rect(x, top - 10, width * value, 8, fill=1, stroke=0)
+        canvas.setStrokeColor(_INK)
+        canvas.setLineWidth(1)
+        for threshold in (facts.low, facts.high):
+            canvas.line(x + width * threshold, top - 13, x + width * threshold, top + 1)
+        canvas.setFillColor(_INK)
+        canvas.setFont(_BOLD, 12)
+        canvas.drawRightString(_WIDTH - _MARGIN, top - 10, words.figure(value))
+        sentence = _("Probability; thresholds %(low)s and %(high)s") % {
+            "low": words.figure(facts.low),
+            "high": words.figure(facts.high),
+        }
+        if facts.by_clinic:
+            sentence = f"{sentence} ({_('clinic setting')})"
+        return 16 + self.text(sentence, size=7.5, colour=_QUIET, x=x, width=_WIDTH - _MARGIN - x, y=top - 14)
+
+    def radiograph(self, facts: Facts, storage: Storage) -> None:
+        """The printed view, plain and with the heatmap, side by side."""
+        picture = pictures.jpeg(_read(storage, facts.display_file))
+        overlay = pictures.overlay(_read(storage, facts.overlay_file))
+        if picture is None:
+            self.text(_("The radiograph could not be put on this page."), colour=_QUIET)
+            return
+        column = (_INNER - _GAP) / 2
+        scale = min(column / picture.width, _PICTURE_HEIGHT / picture.height)
+        width, height = picture.width * scale, picture.height * scale
+        bottom = self.y - height
+        places = [_MARGIN + (column - width) / 2, _MARGIN + column + _GAP + (column - width) / 2]
+        for x in places if overlay else places[:1]:
+            pictures.draw(self.canvas, "radiograph", picture, x, bottom, width, height)
+        if overlay:
+            self.canvas.saveState()
+            self.canvas.setFillAlpha(_OPACITY)
+            pictures.draw(self.canvas, "overlay", overlay, places[1], bottom, width, height)
+            self.canvas.restoreState()
+        self.y = bottom - 4
+        plain = _("View %(number)d of %(all)d") % {"number": facts.printed_view, "all": len(facts.views)}
+        marked = f"{_('Heatmap')}: {facts.trust}" if facts.trust else _("Heatmap")
+        if not overlay:
+            marked = _("No heatmap for this view.")
+        heights = [
+            self.text(words_, size=8, colour=_QUIET, x=x, width=column, y=self.y)
+            for words_, x in ((plain, _MARGIN), (marked, _MARGIN + column + _GAP))
+        ]
+        self.y -= max(heights) + 6
+
+    def views(self, facts: Facts) -> None:
+        """All views in one line of text, where there is more than one."""
+        if len(facts.views) < 2:
+            return
+        parts = [f"{view.number}: {view.verdict} {view.probability}".strip() for view in facts.views[:8]]
+        if len(facts.views) > 8:
+            parts.append("…")
+        self.text(f"{_('Views')}: {'; '.join(parts)}", size=8)
+        self.y -= 4
+
+    def readers(self, facts: Facts) -> None:
+        """The standing and as many reviews as the page holds; it says how many it leaves out."""
+        self.rule()
+        self.text(_("Readers"), size=10, bold=True)
+        self.text(facts.standing)
+        self.y -= 4
+        for done, review in enumerate(facts.reviews):
+            room = self.y - _FOOT - 14
+            if room < 40:
+                left = len(facts.reviews) - done
+                self.text(_("More reviews in the portal: %(n)d") % {"n": left}, size=8, colour=_QUIET)
+                return
+            self.review(review, room)
+
+    def review(self, review: ReviewFact, room: float) -> None:
+        """One reader's verdict; a comment that is too long for the page ends with an ellipsis."""
+        said = f"{review.verdict} · {review.part}" if review.part else review.verdict
+        self.text(f"{review.who}: {said}", size=9, bold=True)
+        self.text(f"{review.kind}, {_('signed')} {review.signed}", size=7.5, colour=_QUIET)
+        lines = max(0, int((room - 30) / 11.5))
+        comment = review.comment
+        if comment and lines:
+            kept = _first_lines(comment, lines, size=8)
+            self.text(kept, size=8)
+        self.y -= 5
+
+    def foot(self, facts: Facts) -> None:
+        """What made the result, and what it is not."""
+        self.y = _FOOT
+        self.rule()
+        self.text(_("Research use only. Not a diagnosis."), size=10, bold=True)
+        self.text(f"{_('Bundle')} {facts.bundle}. {facts.made}.", size=7.5, colour=_QUIET)
+
+
+def _first_lines(text: str, lines: int, *, size: float) -> str:
+    """As much of the text as fits in so many lines of the page's width."""
+    wrapped: list[str] = []
+    for paragraph in text.split("\n"):
+        wrapped += simpleSplit(paragraph, _BODY, size, _INNER - 16) or [""]
+    if len(wrapped) <= lines:
+        return text
+    return "\n".join([*wrapped[: lines - 1], f"{wrapped[lines - 1]} …"]) if lines else ""
+
+
+def _read(storage: Storage, name: str) -> bytes:
+    if not name:
+        return b""
+    try:
+        with storage.open(name) as file:
+            return bytes(file.read())
+    except FileNotFoundError:
+        return b""

@@ -1,0 +1,1 @@
+"""How the model does against signed reviews: pure statistics, queries, charts and the page."""

@@ -1,0 +1,272 @@
+"""Storing, signing and settling reviews. All writes of this room are here."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from xrayportal.analyses.models import Analysis
+from xrayportal.analyses.services import NoActiveBundleError, UnknownPartError, request_analysis
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.clinics.access import Permit, Seat
+from xrayportal.clinics.models import Membership, Role, User
+from xrayportal.reviews import blind
+from xrayportal.reviews.entries import Entry, Sentence
+from xrayportal.reviews.models import Reading, Review
+from xrayportal.reviews.settlement import settle
+from xrayportal.studies.models import Study
+
+Kind = Review.Kind
+State = Reading.State
+
+
+class ReviewRefused(Exception):
+    """Nothing was stored; ``sentence`` tells the reader why."""
+
+    def __init__(self, sentence: Sentence) -> None:
+        super().__init__(str(sentence))
+        self.sentence = sentence
+
+
+class StaleReview(ReviewRefused):
+    """The form was made before the reader's own newest review of the study."""
+
+
+class StudyGone(ReviewRefused):
+    """The study was deleted while it was open."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What came of an opinion: the review, and the new analysis if it corrected the body part."""
+
+    review: Review
+    analysis: Analysis | None = None
+    #: Why a corrected part could not be analysed again; the review is stored all the same.
+    problem: Sentence = ""
+
+
+def store_review(
+    *,
+    seat: Seat,
+    study_id: uuid.UUID,
+    entry: Entry,
+    supersedes: uuid.UUID | None,
+    sign: bool,
+    ruling: bool = False,
+    address: str | None = None,
+) -> Stored:
+    """Keep a reader's opinion; with ``sign`` it is final, with ``ruling`` it adjudicates.
+
+    ``supersedes`` is the reader's own review that the form showed, None for none: if theirs is
+    another one by now, StaleReview. Sending the same form twice stores it once. Raises
+    ReviewRefused with a sentence where the rules forbid it.
+    """
+    if not seat.may(Permit.REVIEW):
+        raise ReviewRefused(_("Only readers of this clinic review studies."))
+    with transaction.atomic():
+        study = _locked(seat, study_id)
+        current = list(Review.objects.filter(study=study, is_current=True).order_by("created_at", "id"))
+        own = own_review(seat, current, ruling=ruling)
+        if (own.pk if own else None) != supersedes:
+            if own and _repeats(own, entry, supersedes=supersedes, sign=sign):
+                return Stored(own)
+            raise StaleReview(
+                _(
+                    "You saved another review of this study in the meantime. What you entered is below: "
+                    "compare, then save again."
+                )
+            )
+        _check_rules(seat, study, current, own, sign=sign, ruling=ruling)
+        same = own is not None and _says(own, entry)
+        if own is not None and same and own.is_signed is sign:
+            return Stored(own)
+        if own is not None and same:
+            own.signed_at = timezone.now()
+            own.save(update_fields=["signed_at"])
+            review = own
+        else:
+            review = _add(seat, study, current, own, entry, sign=sign, ruling=ruling)
+        refresh_reading(study)
+        record(
+            clinic=seat.clinic,
+            action=Action.REVIEW_SIGNED if sign else Action.REVIEW_SAVED,
+            actor=seat.user,
+            target=review,
+            study=study,
+            detail={
+                "kind": review.kind,
+                "blind": review.was_blind,
+                "supersedes": str(review.supersedes_id) if review.supersedes_id else None,
+            },
+            address=address,
+        )
+    return _with_corrected_part(seat, study, review, own, address=address)
+
+
+def own_review(seat: Seat, current: list[Review], *, ruling: bool) -> Review | None:
+    """The person's own current review: their reading, or their adjudication."""
+    return next(
+        (r for r in current if r.reader_id == seat.user.pk and (r.kind == Kind.ADJUDICATION) is ruling), None
+    )
+
+
+def may_rule(seat: Seat, reading: Reading | None, current: list[Review]) -> bool:
+    """Whether this person may adjudicate: one named by the admin, else any reader who signed no reading.
+
+    Only where signed readers disagree, or to supersede their own adjudication.
+    """
+    if reading is None or not seat.may(Permit.REVIEW):
+        return False
+    if reading.adjudicator_id:
+        unsettled = reading.state in (State.DISAGREED, State.ADJUDICATED)
+        return unsettled and reading.adjudicator_id == seat.user.pk
+    if own_review(seat, current, ruling=True):
+        return True
+    own = own_review(seat, current, ruling=False)
+    return reading.state == State.DISAGREED and not (own and own.is_signed)
+
+
+def name_adjudicator(
+    *, seat: Seat, study_id: uuid.UUID, reader: User | None, address: str | None = None
+) -> None:
+    """The admin says who settles a disagreement; None leaves it to any third reader."""
+    if not seat.may(Permit.MANAGE):
+        raise ReviewRefused(_("Only an admin names who settles."))
+    with transaction.atomic():
+        study = _locked(seat, study_id)
+        reading = Reading.objects.filter(study=study, state=State.DISAGREED).first()
+        if reading is None:
+            raise ReviewRefused(_("The readers of this study do not disagree any more."))
+        if reader and not Membership.objects.filter(
+            clinic=seat.clinic, user=reader, user__is_active=True, role=Role.READER
+        ):
+            raise ReviewRefused(_("This person is not a reader of the clinic."))
+        reading.adjudicator = reader
+        reading.save(update_fields=["adjudicator", "changed_at"])
+        record(
+            clinic=seat.clinic,
+            action=Action.ADJUDICATOR_NAMED,
+            actor=seat.user,
+            target=reader,
+            study=study,
+            address=address,
+        )
+
+
+def refresh_reading(study: Study) -> Reading:
+    """Derive the study's standing from its reviews; the caller holds the study's lock."""
+    standing = settle(Review.objects.filter(study=study).order_by("created_at", "id"))
+    reading, _created = Reading.objects.update_or_create(
+        study=study,
+        defaults={
+            "clinic_id": study.clinic_id,
+            "state": standing.state,
+            "verdict": standing.verdict,
+            "blind_verdict": standing.blind_verdict,
+            "body_part": standing.body_part,
+            "readers": standing.readers,
+            "changes": standing.changes,
+        },
+    )
+    return reading
+
+
+def _locked(seat: Seat, study_id: uuid.UUID) -> Study:
+    """The study, locked: two people who review it at once take turns."""
+    study = (
+        seat.studies()
+        .select_for_update(no_key=True, of=("self",))
+        .select_related("current")
+        .filter(pk=study_id)
+    ).first()
+    if study is None:
+        raise StudyGone(_("This study was deleted while you had it open. Nothing was stored."))
+    return study
+
+
+def _check_rules(
+    seat: Seat, study: Study, current: list[Review], own: Review | None, *, sign: bool, ruling: bool
+) -> None:
+    if study.state != Study.State.SEALED:
+        raise ReviewRefused(_("This study still receives views. Review it when it is complete."))
+    if own is not None and own.is_signed and not sign:
+        raise ReviewRefused(_("Your review is signed. A change to it is signed again, not saved as a draft."))
+    if ruling and not may_rule(seat, Reading.objects.filter(study=study).first(), current):
+        raise ReviewRefused(
+            _("There is nothing for you to settle here: the readers agree, or somebody else was named.")
+        )
+
+
+def _says(review: Review, entry: Entry) -> bool:
+    return (review.verdict, review.body_part, review.boxes, review.comment) == (
+        entry.verdict,
+        entry.body_part,
+        entry.boxes,
+        entry.comment,
+    )
+
+
+def _repeats(own: Review, entry: Entry, *, supersedes: uuid.UUID | None, sign: bool) -> bool:
+    """A second click, or a request that the network sent twice."""
+    return own.supersedes_id == supersedes and own.is_signed is sign and _says(own, entry)
+
+
+def _add(
+    seat: Seat,
+    study: Study,
+    current: list[Review],
+    own: Review | None,
+    entry: Entry,
+    *,
+    sign: bool,
+    ruling: bool,
+) -> Review:
+    unseen = blind.is_blind(seat, study, study.current)
+    if ruling:
+        kind: str = Kind.ADJUDICATION
+    elif own is not None:
+        kind = own.kind
+    else:
+        kind = Kind.SECOND if any(r.kind != Kind.ADJUDICATION for r in current) else Kind.FIRST
+    if own is not None:
+        # Before the new row comes: the index allows one current review at any moment.
+        own.is_current = False
+        own.save(update_fields=["is_current"])
+    return Review.objects.create(
+        clinic=seat.clinic,
+        study=study,
+        reader=seat.user,
+        kind=kind,
+        analysis=None if unseen else study.current,
+        was_blind=unseen,
+        verdict=entry.verdict,
+        body_part=entry.body_part,
+        boxes=entry.boxes,
+        comment=entry.comment,
+        signed_at=timezone.now() if sign else None,
+        supersedes=own,
+    )
+
+
+def _with_corrected_part(
+    seat: Seat, study: Study, review: Review, own: Review | None, *, address: str | None
+) -> Stored:
+    """Analyse again with the part that the reader corrected, once per correction.
+
+    After the review's transaction: a bundle that is missing must not cost the reader their review.
+    """
+    part = review.body_part
+    known = study.current.body_part if study.current else ""
+    if not part or part == known or (own is not None and own.body_part == part):
+        return Stored(review)
+    try:
+        analysis = request_analysis(study=study, actor=seat.user, forced_part=part, address=address)
+    except (NoActiveBundleError, UnknownPartError) as error:
+        return Stored(review, problem=str(error))
+    return Stored(review, analysis)

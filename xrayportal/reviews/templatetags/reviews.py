@@ -1,0 +1,17 @@
+"""Template tags of this room."""
+
+from __future__ import annotations
+
+from django import template
+
+from xrayportal.clinics.access import Seat
+from xrayportal.reviews.panel import Panel
+from xrayportal.studies.models import Study
+
+register = template.Library()
+
+
+@register.simple_tag
+def review_panel(seat: Seat, study: Study) -> Panel:
+    """The state of the review panel, for ``reviews/_panel.html``."""
+    return Panel(seat, study)
