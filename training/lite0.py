@@ -14,6 +14,8 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
+from training.normalisation import FusedBatchNormalization
+
 #: kernel, stride, expansion, channels, repeats of each stage
 STAGES = (
     (3, 1, 1, 16, 1),
@@ -81,12 +83,12 @@ def _block(x: Any, name: str, kernel: int, stride: int, expansion: int, channels
     x = layers.DepthwiseConv2D(kernel, stride, "same", use_bias=False, name=f"{name}_dwconv")(x)
     x = _normalise(x, f"{name}_dw_bn")
     x = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_project_conv")(x)
-    x = layers.BatchNormalization(epsilon=EPSILON, name=f"{name}_project_bn")(x)
+    x = FusedBatchNormalization(epsilon=EPSILON, name=f"{name}_project_bn")(x)
     if stride == 1 and int(inward.shape[-1]) == channels:
         x = layers.Add(name=f"{name}_add")([x, inward])
     return x
 
 
 def _normalise(x: Any, name: str) -> Any:
-    x = layers.BatchNormalization(epsilon=EPSILON, name=name)(x)
+    x = FusedBatchNormalization(epsilon=EPSILON, name=name)(x)
     return layers.ReLU(max_value=6, name=f"{name}_relu")(x)

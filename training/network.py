@@ -8,15 +8,18 @@ import keras
 from keras import layers
 
 from training.lite0 import lite0
-from training.pooling import Pool
+from training.normalisation import FusedBatchNormalization
+from training.pooling import Pool, pool
 
 WIDTH = 128
+#: Pixels of the input for one position of the evidence map.
+STRIDE = 16
 
 
 def unified(
     size: int, parts: int, *, pooling: str = "logsumexp", temperature: float = 1.0, dropout: float = 0.2
 ) -> keras.Model:
-    """Lite0 with a 1/16 evidence map.
+    """Lite0 with an evidence map at a sixteenth of the input's side, for training.
 
     Input ``picture (N, size, size, 1)``, grey levels 0 to 255. Outputs by name: ``part
     (N, parts)`` softmax, ``logit (N,)``, ``map (N, size/16, size/16)`` signed, linear in the
@@ -27,22 +30,43 @@ def unified(
     pooled = layers.GlobalAveragePooling2D(name="top_mean")(features.top)
 
     part = layers.Dropout(dropout, name="part_dropout")(pooled)
-    part = layers.Dense(parts, name="part_logits", dtype="float32")(part)
-    part = layers.Softmax(name="part", dtype="float32")(part)
+    part = layers.Dense(parts, name="part_logits")(part)
+    part = layers.Softmax(name="part")(part)
 
-    evidence = evidence_map(features.stride16, features.top, dropout)
-    logit = Pool(pooling, temperature, name="logit", dtype="float32")(evidence)
+    evidence = _evidence(features.stride16, features.top, dropout)
+    logit = Pool(pooling, temperature, name="logit")(evidence)
 
-    # Photographs and noise differ in texture, other body regions in the top features: keep both.
+    # Photographs and noise differ in texture, other regions of the body in the top features.
     texture = layers.GlobalAveragePooling2D(name="stride8_mean")(features.stride8)
     shape = layers.GlobalAveragePooling2D(name="stride16_mean")(features.stride16)
-    embedding = layers.Concatenate(name="embedding", dtype="float32")([texture, shape, pooled])
-    return keras.Model(
-        picture, {"part": part, "logit": logit, "map": evidence, "embedding": embedding}, name="unified"
-    )
+    embedding = layers.Concatenate(name="embedding")([texture, shape, pooled])
+    outputs = {"part": part, "logit": logit, "map": evidence, "embedding": embedding}
+    return keras.Model(picture, outputs, name="unified")
 
 
-def evidence_map(fine: Any, coarse: Any, dropout: float) -> Any:
+def release(network: keras.Model) -> keras.Model:
+    """The same function built of Keras' own layers only, so that it loads without this package."""
+    head = network.get_layer("logit")
+
+    def own(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = layer.get_config()
+        if isinstance(layer, FusedBatchNormalization):
+            return layers.BatchNormalization.from_config(config)
+        if isinstance(layer, Pool):
+            return layers.Activation("linear", name="unpooled")
+        return layer.__class__.from_config(config)
+
+    clone = keras.models.clone_model(network, clone_function=own)
+    for layer in network.layers:
+        if layer is not head and layer.weights:
+            clone.get_layer(layer.name).set_weights(layer.get_weights())
+    evidence = clone.output["map"]
+    bias = float(keras.ops.convert_to_numpy(head.bias))
+    logit = pool(evidence, head.kind, head.temperature) + bias
+    return keras.Model(clone.input, {**clone.output, "logit": logit}, name=network.name)
+
+
+def _evidence(fine: Any, coarse: Any, dropout: float) -> Any:
     """Fuse ``coarse`` into ``fine`` (twice its side) and read evidence off each position, linearly.
 
     The last convolution has no bias: the map is exactly what the features say, and Grad-CAM
@@ -54,14 +78,14 @@ def evidence_map(fine: Any, coarse: Any, dropout: float) -> Any:
     x = layers.ReLU(name="fuse_relu")(x)
     x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name="evidence_dwconv")(x)
     x = layers.Conv2D(WIDTH, 1, use_bias=False, name="evidence_conv")(x)
-    x = layers.BatchNormalization(name="evidence_bn")(x)
+    x = FusedBatchNormalization(name="evidence_bn")(x)
     x = layers.ReLU(name="evidence_features")(x)
     x = layers.SpatialDropout2D(dropout, name="evidence_dropout")(x)
-    x = layers.Conv2D(1, 1, use_bias=False, name="evidence", dtype="float32")(x)
+    x = layers.Conv2D(1, 1, use_bias=False, name="evidence")(x)
     height, width = int(x.shape[1]), int(x.shape[2])
-    return layers.Reshape((height, width), name="map", dtype="float32")(x)
+    return layers.Reshape((height, width), name="map")(x)
 
 
 def _conv(x: Any, name: str) -> Any:
     x = layers.Conv2D(WIDTH, 1, use_bias=False, name=f"{name}_conv")(x)
-    return layers.BatchNormalization(name=f"{name}_bn")(x)
+    return FusedBatchNormalization(name=f"{name}_bn")(x)

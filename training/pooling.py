@@ -12,19 +12,21 @@ import keras
 from keras import ops
 
 POOLINGS = ("mean", "logsumexp", "topk", "max")
+#: How many positions ``topk`` averages.
+TOP = 8
 
 
-def pool(evidence: Any, kind: str, temperature: float = 1.0, k: int = 8) -> Any:
+def pool(evidence: Any, kind: str, temperature: float = 1.0) -> Any:
     """``(N, h, w)`` to ``(N,)``. ``logsumexp`` is over the mean, so that a flat map pools to its level."""
-    flat = ops.reshape(evidence, (ops.shape(evidence)[0], -1))
+    flat = ops.reshape(evidence, (-1, int(evidence.shape[1]) * int(evidence.shape[2])))
     if kind == "mean":
         return ops.mean(flat, axis=1)
     if kind == "logsumexp":
         peak = ops.max(flat, axis=1, keepdims=True)
         spread = ops.mean(ops.exp((flat - peak) / temperature), axis=1)
-        return peak[:, 0] + temperature * ops.log(spread)
+        return ops.max(flat, axis=1) + temperature * ops.log(spread)
     if kind == "topk":
-        return ops.mean(ops.top_k(flat, k)[0], axis=1)
+        return ops.mean(ops.top_k(flat, TOP)[0], axis=1)
     if kind == "max":
         return ops.max(flat, axis=1)
     raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, not {kind!r}")
@@ -34,19 +36,18 @@ def pool(evidence: Any, kind: str, temperature: float = 1.0, k: int = 8) -> Any:
 class Pool(keras.layers.Layer):
     """``pool`` as a layer with a learnt bias: ``(N, h, w)`` to the logit ``(N,)``."""
 
-    def __init__(self, kind: str, temperature: float = 1.0, k: int = 8, **kwargs: Any) -> None:
+    def __init__(self, kind: str, temperature: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.kind, self.temperature, self.k = kind, temperature, k
+        self.kind, self.temperature = kind, temperature
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.bias = self.add_weight(shape=(), initializer="zeros", name="bias")
 
     def call(self, evidence: Any) -> Any:
-        return pool(evidence, self.kind, self.temperature, self.k) + self.bias
+        return pool(evidence, self.kind, self.temperature) + self.bias
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None]:
         return (input_shape[0],)
 
     def get_config(self) -> dict[str, Any]:
-        own = {"kind": self.kind, "temperature": self.temperature, "k": self.k}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), "kind": self.kind, "temperature": self.temperature}

@@ -1,0 +1,71 @@
+"""One experiment is one TOML file; this is what may stand in it."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from training.augment import Augmentation
+from training.datasets import DatasetError
+from training.pooling import POOLINGS
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All that decides what a run of the unified network becomes, besides data and software.
+
+    ``size`` is the side of the input in pixels, a multiple of 32. ``start`` is ``imagenet`` or
+    the name of an earlier run whose averaged weights to go on from. ``warmup`` is in steps,
+    ``average`` the share of the old average kept at every step. ``part_weight`` and
+    ``map_weight`` weigh their losses against the verdict's. ``calibration`` is the share of
+    the training groups held out of training, drawn with ``fold_seed``.
+    """
+
+    name: str
+    size: int = 320
+    start: str = "imagenet"
+    epochs: int = 12
+    batch: int = 16
+    rate: float = 5e-4
+    warmup: int = 150
+    decay: float = 0.02
+    average: float = 0.995
+    abnormal_share: float = 0.35
+    pooling: str = "logsumexp"
+    temperature: float = 1.0
+    dropout: float = 0.2
+    part_weight: float = 0.5
+    map_weight: float = 10.0
+    map_positive: float = 5.0
+    seed: int = 1
+    calibration: float = 0.15
+    fold_seed: int = 1
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        if self.size % 32 or self.size < 64:
+            raise DatasetError(f"size must be a multiple of 32 and at least 64, not {self.size}.")
+        if self.pooling not in POOLINGS:
+            raise DatasetError(f"pooling must be one of {', '.join(POOLINGS)}, not {self.pooling}.")
+        if not 0 < self.abnormal_share < 1 or not 0 < self.calibration < 1:
+            raise DatasetError("abnormal_share and calibration must lie between 0 and 1.")
+
+
+def read_config(path: Path) -> Config:
+    """The configuration in ``path``. Raises ``DatasetError`` for what is missing, unknown or impossible."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise DatasetError(f"{path} cannot be read: {error}.") from error
+    moves = table.pop("augmentation", {})
+    _known(table, Config, path)
+    _known(moves, Augmentation, path)
+    return Config(**{"name": path.stem, **table}, augmentation=Augmentation(**moves))
+
+
+def _known(table: dict[str, Any], kind: type[Config] | type[Augmentation], path: Path) -> None:
+    unknown = set(table) - {item.name for item in fields(kind)}
+    if unknown:
+        raise DatasetError(f"{path} sets {', '.join(sorted(unknown))}, which nothing reads.")

@@ -1,0 +1,47 @@
+"""Folds by group that resemble the whole in parts and labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from training.datasets.record import Record
+
+
+def hold_out(
+    records: Sequence[Record], share: float, seed: int, tries: int = 2000
+) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
+    """Split ``records`` by group into the rest and a held-out ``share`` (0 to 1).
+
+    Of ``tries`` random draws of groups the one whose counts by part and label come nearest to
+    ``share`` of the whole is taken; the same seed gives the same fold.
+    """
+    groups = sorted({record.group for record in records})
+    kinds = sorted({_kind(record) for record in records})
+    counts = np.zeros((len(groups), len(kinds)))
+    at = {group: row for row, group in enumerate(groups)}
+    for (group, kind), count in Counter((record.group, _kind(record)) for record in records).items():
+        counts[at[group], kinds.index(kind)] = count
+    wanted = counts.sum(0) * share
+    generator = np.random.default_rng(seed)
+    best, chosen = np.inf, np.zeros(len(groups), bool)
+    for _ in range(tries):
+        order = generator.permutation(len(groups))
+        total = counts[order].sum(1).cumsum()
+        mask = np.zeros(len(groups), bool)
+        mask[order[: int(np.searchsorted(total, counts.sum() * share)) + 1]] = True
+        # Squared misses in units of their own spread: small parts weigh as much as large ones.
+        miss = float((((counts[mask].sum(0) - wanted) ** 2) / (wanted + 1)).sum())
+        if miss < best:
+            best, chosen = miss, mask
+    held = {group for group, taken in zip(groups, chosen, strict=True) if taken}
+    return (
+        tuple(record for record in records if record.group not in held),
+        tuple(record for record in records if record.group in held),
+    )
+
+
+def _kind(record: Record) -> tuple[str, bool]:
+    return (record.part or "", record.abnormal)

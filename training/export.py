@@ -1,0 +1,191 @@
+"""From a finished run to a bundle: graphs, calibration, thresholds, scope gate, manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from inference_worker.preprocess import CONTRAST_PERCENTILES
+from inference_worker.types import Outputs
+from training import calibrate, scope
+from training.configuration import Config
+from training.convert import run_openvino, to_openvino
+from training.datasets import Dataset, DatasetError, Record
+from training.heatmaps import cropped, hits
+from training.network import release
+from training.squares import load
+from training.train import AVERAGE, build, folds
+
+WORDS = {
+    "fracture": {
+        "normal": "no fracture seen",
+        "abnormal": "fracture suspected",
+        "uncertain": "uncertain",
+        "unsupported": "not a supported radiograph",
+    },
+    "abnormality": {
+        "normal": "no abnormality seen",
+        "abnormal": "abnormality suspected",
+        "uncertain": "uncertain",
+        "unsupported": "not a supported radiograph",
+    },
+}
+XML, BIN, KERAS, SCOPE, MANIFEST = "network.xml", "network.bin", "network.keras", "scope.npz", "manifest.json"
+SOFTWARE = ("keras", "tensorflow", "openvino", "numpy", "opencv-python-headless", "scikit-learn", "scipy")
+#: A map whose trust is under the value that this share of the hits stay above is called weak.
+WEAK = 0.1
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """How a bundle calls itself."""
+
+    name: str
+    version: str
+
+
+def export(config: Config, dataset: Dataset, runs: Path, folder: Path, release_as: Release) -> Path:
+    """Write the bundle of run ``runs/<config.name>`` to ``folder``, without metrics or card.
+
+    Calibration, thresholds, limits and trust come from the calibration fold, read with the
+    exported OpenVINO graph itself; the test split is not touched. Raises ``DatasetError`` if
+    the run has no finished epoch or the target has no words.
+    """
+    averaged = runs / config.name / AVERAGE
+    if not averaged.is_file():
+        raise DatasetError(f"{averaged} is missing: train {config.name} first.")
+    if dataset.target not in WORDS:
+        raise DatasetError(f"No words are known for the target {dataset.target}.")
+    folder.mkdir(parents=True, exist_ok=True)
+    network = build(config, dataset.parts)
+    network.load_weights(averaged)
+    released = release(network)
+    released.save(folder / KERAS)
+    to_openvino(released, folder / XML)
+    keras.backend.clear_session()
+
+    learn, held = folds(dataset, config)
+    logger.info("reading %d training and %d calibration pictures", len(learn), len(held))
+    seen = run_openvino(folder / XML, load(learn, config.size, runs / "cache").pixels)
+    unseen = run_openvino(folder / XML, load(held, config.size, runs / "cache").pixels)
+    gate = scope.fit(seen.embedding, part_index(learn, dataset.parts), unseen.embedding)
+    scope.save(gate, folder / SCOPE)
+    manifest = {
+        "schema": 1,
+        "name": release_as.name,
+        "version": release_as.version,
+        "released": datetime.now(UTC).date().isoformat(),
+        "target": {"code": dataset.target, **WORDS[dataset.target]},
+        "input": {"size": config.size, "contrast_percentiles": list(CONTRAST_PERCENTILES)},
+        "parts": list(dataset.parts),
+        "networks": [
+            {
+                "id": "unified",
+                "files": {"openvino": XML, "tensorflow": KERAS},
+                "role": "unified",
+                "parts": ["*"],
+            }
+        ],
+        **_calibrated(config, dataset, held, unseen),
+        "aggregate": "mean",
+        "scope": {"file": SCOPE, "limit": round(gate.limit, 5), "chroma_limit": gate.chroma_limit},
+        "metrics": {},
+        "data": {
+            "name": dataset.name,
+            "attribution": dataset.attribution,
+            "licence": dataset.licence,
+            "fingerprint": fingerprint(learn),
+            "trained_on": len(learn),
+            "calibrated_on": len(held),
+        },
+        "software": {name: installed(name) for name in SOFTWARE},
+        "files": {name: sha256(folder / name) for name in (XML, BIN, KERAS, SCOPE)},
+    }
+    write_manifest(folder, manifest)
+    return folder
+
+
+def _calibrated(config: Config, dataset: Dataset, held: tuple[Record, ...], out: Outputs) -> dict[str, Any]:
+    abnormal = np.array([record.abnormal for record in held])
+    named = [dataset.parts[index] for index in out.part.argmax(axis=1)]
+    platt = calibrate.fit_platt(out.logit, abnormal, named)
+    probability = platt.probability(out.logit, named)
+    thresholds = calibrate.fit_thresholds(probability, abnormal)
+    low, high = round(thresholds.low, 4), round(thresholds.high, 4)
+    height, width = out.map.shape[1:]
+    return {
+        "map": {
+            "height": height,
+            "width": width,
+            "scale": calibrate.map_scale(out.map, abnormal),
+            "pooling": config.pooling,
+            "temperature": config.temperature,
+            "features": "evidence_features",
+        },
+        "calibration": {
+            "kind": "platt",
+            "slope": platt.slope,
+            "intercept": platt.intercept,
+            "offsets": platt.offsets,
+        },
+        "thresholds": {
+            "low": low,
+            "high": high,
+            "crossed": thresholds.crossed,
+            "broken": thresholds.broken,
+            "limits": {
+                "low": [round(min(0.01, low), 4), round(max(0.4, low), 4)],
+                "high": [round(min(0.3, high), 4), round(max(0.95, high), 4)],
+            },
+        },
+        "prevalence": round(float(abnormal.mean()), 4),
+        "trust": _trust(config, held, out),
+    }
+
+
+def _trust(config: Config, held: tuple[Record, ...], out: Outputs) -> dict[str, Any]:
+    from inference_worker.trust import trust
+
+    rows = [index for index, record in enumerate(held) if record.boxes]
+    maps = [cropped(out.map[index], held[index], config.size) for index in rows]
+    hit = np.array([hits(out.map[index], held[index], config.size) for index in rows])
+    if not rows or hit.all() or not hit.any():
+        raise DatasetError(
+            "The calibration fold needs boxed pictures whose peak hits and others whose peak misses."
+        )
+    parameters = calibrate.fit_trust(maps, hit, config.temperature)
+    scores = np.array([trust(map_, parameters) for map_ in maps])
+    return {**parameters, "weak_below": round(float(np.quantile(scores[hit], WEAK)), 4)}
+
+
+def part_index(records: tuple[Record, ...], parts: tuple[str, ...]) -> NDArray[np.int32]:
+    """``(N,)`` index of every picture's part, -1 where it has none."""
+    return np.array([parts.index(record.part) if record.part else -1 for record in records], np.int32)
+
+
+def fingerprint(records: tuple[Record, ...]) -> str:
+    """sha256 over the sorted ids that the network was trained on."""
+    return hashlib.sha256("\n".join(sorted(record.id for record in records)).encode()).hexdigest()
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write ``manifest.json`` whole or not at all."""
+    partial = folder / f"{MANIFEST}.part"
+    partial.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(folder / MANIFEST)
