@@ -19,11 +19,13 @@ from io import BytesIO
 from typing import Any
 
 from django.utils.translation import gettext as _
-from pydicom import Dataset, config, dcmread
+from pydicom import DataElement, Dataset, config, dcmread
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import read_dataset, read_preamble
+from pydicom.tag import Tag
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -80,7 +82,7 @@ _ENCAPSULATED = frozenset(
     }
 )
 #: Ours: the same file must give the same bytes whichever version of a library writes it.
-_IMPLEMENTATION = "2.25.221877410935146217392466913870112375301"
+_IMPLEMENTATION = UID("2.25.221877410935146217392466913870112375301")
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,7 @@ def _refuse_missing_pixels(source: Dataset, rows: int, columns: int) -> None:
 
 
 def _copy(source: Dataset, cleaned: Dataset, keyword: str) -> None:
-    element = source.get(tag_for_keyword(keyword))
+    element = _element(source, keyword)
     if element is None or element.is_empty:
         return
     if keyword in _CODES:
@@ -249,24 +251,28 @@ def _copy(source: Dataset, cleaned: Dataset, keyword: str) -> None:
 def _table(item: Dataset) -> Dataset:
     table = Dataset()
     for keyword in _TABLE_PARTS:
-        element = item.get(tag_for_keyword(keyword))
+        element = _element(item, keyword)
         if element is not None and (keyword != "ModalityLUTType" or _CODE.fullmatch(str(element.value))):
             table.add(element)
     return table
 
 
-def _encoding(source: Dataset) -> str:
+def _element(dataset: Dataset, keyword: str) -> DataElement | None:
+    return dataset.get(Tag(keyword))
+
+
+def _encoding(source: Dataset) -> UID:
     """The transfer syntax: stated, or found by the reader in a file without a meta group."""
     stated: Any = source.file_meta.get("TransferSyntaxUID") if hasattr(source, "file_meta") else None
     if stated:
-        return str(stated)
+        return UID(stated)
     is_implicit, is_little = source.original_encoding
     if is_implicit:
-        return str(ImplicitVRLittleEndian)
-    return str(ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian)
+        return ImplicitVRLittleEndian
+    return ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
 
 
-def _written(cleaned: Dataset, syntax: str) -> bytes:
+def _written(cleaned: Dataset, syntax: UID) -> bytes:
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\x00\x01"
     meta.MediaStorageSOPClassUID = cleaned.SOPClassUID

@@ -112,7 +112,7 @@ def submission_uploads(request: HttpRequest, seat: Seat, submission: uuid.UUID) 
 @clinic_view(Permit.SUBMIT)
 def submission_finish(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> HttpResponse:
     """No more files come."""
-    found = _own_or_404(seat, submission)
+    found = _own_or_404(seat, submission, or_manage=True)
     finish_submission(submission=found, actor=seat.user, address=client_address(request))
     return _after(request, found)
 
@@ -121,7 +121,7 @@ def submission_finish(request: HttpRequest, seat: Seat, submission: uuid.UUID) -
 @clinic_view(Permit.SUBMIT)
 def submission_cancel(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> HttpResponse:
     """Take no more files, analyse no more of it."""
-    found = _own_or_404(seat, submission)
+    found = _own_or_404(seat, submission, or_manage=True)
     cancel_submission(submission=found, actor=seat.user, address=client_address(request))
     return _after(request, found)
 
@@ -171,22 +171,29 @@ def _create(request: HttpRequest, seat: Seat, expected: int) -> Submission:
 
 
 def _ingest(
-    request: HttpRequest, seat: Seat, submission: Submission, *, file: UploadedFile, **said: str
+    request: HttpRequest,
+    seat: Seat,
+    submission: Submission,
+    *,
+    file: UploadedFile[bytes],
+    key: str,
+    patient_reference: str = "",
 ) -> Upload:
     return ingest_file(
         submission=submission,
+        key=key,
         filename=file.name or "",
-        file=file,  # type: ignore[arg-type]  # an UploadedFile reads and seeks as any binary file
+        file=file,
+        patient_reference=patient_reference,
         actor=seat.user,
         address=client_address(request),
-        **said,  # type: ignore[arg-type]  # key, patient_reference
     )
 
 
-def _own_or_404(seat: Seat, pk: uuid.UUID) -> Submission:
-    """Only the sender adds to a submission or ends it; the clinic's admin may end it, too."""
+def _own_or_404(seat: Seat, pk: uuid.UUID, *, or_manage: bool = False) -> Submission:
+    """Only the sender adds to a submission; the clinic's admin may end it for them."""
     submissions = seat.submissions()
-    if not seat.may(Permit.MANAGE):
+    if not (or_manage and seat.may(Permit.MANAGE)):
         submissions = submissions.filter(submitter=seat.user)
     return get_object_or_404(submissions.select_related("clinic"), pk=pk)
 

@@ -1,0 +1,18 @@
+"""The platform's view of the chains: to look at only."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from xrayportal.audit.models import AuditEvent
+from xrayportal.clinics.admin import ReadOnlyAdmin
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ReadOnlyAdmin):
+    """Events by chain and action; the database refuses changes besides."""
+
+    shown = ["at", "clinic", "number", "action", "actor_label", "target_kind", "target_id"]
+    list_filter = ["action", "clinic"]
+    list_select_related = ["clinic"]
+    ordering = ["-id"]

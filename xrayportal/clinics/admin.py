@@ -1,0 +1,140 @@
+"""Support staff's view of people and clinics; changes go to the audit chains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.db import models, transaction
+from django.forms import ModelForm
+from django.http import HttpRequest
+
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.clinics.models import Clinic, Membership, User
+from xrayportal.security import client_address
+
+if TYPE_CHECKING:
+    RowAdmin = admin.ModelAdmin[Any]
+    PeopleAdmin = UserAdmin[User]
+else:  # generic for type checkers only
+    RowAdmin = admin.ModelAdmin
+    PeopleAdmin = UserAdmin
+
+
+class ReadOnlyAdmin(RowAdmin):
+    """Rows to look at: ids and states, nothing to change and no patient content."""
+
+    #: The fields of the list and of a row's own page.
+    shown: ClassVar[list[str]] = []
+    show_full_result_count = False
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """What a row of the list shows."""
+        return self.shown
+
+    def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> list[Any]:
+        """What the row's own page shows."""
+        return self.shown
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Never."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        """Never."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        """Never."""
+        return False
+
+
+@admin.register(User)
+class PersonAdmin(PeopleAdmin):
+    """People by e-mail address. They are deactivated, not deleted: what they did stays theirs."""
+
+    ordering = ["email"]
+    list_display = ["email", "first_name", "last_name", "is_active", "is_superuser", "last_login"]
+    search_fields = ["email", "first_name", "last_name"]
+    readonly_fields = ["last_login", "date_joined"]
+    fieldsets = [
+        (None, {"fields": ["email", "password", "first_name", "last_name"]}),
+        ("Standing", {"fields": ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]}),
+        ("Dates", {"fields": ["last_login", "date_joined"]}),
+    ]
+    add_fieldsets = [(None, {"fields": ["email", "usable_password", "password1", "password2"]})]
+
+    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        """Never."""
+        return False
+
+
+@admin.register(Clinic)
+class ClinicAdmin(RowAdmin):
+    """Clinics and their settings."""
+
+    list_display = ["name", "slug", "time_zone", "blind_first", "retention_days", "created_at"]
+    search_fields = ["name", "slug"]
+    readonly_fields = ["created_at"]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Clinic | None = None) -> bool:
+        """Never: its audit chain would hang in the air."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Clinic, form: ModelForm[Clinic], change: bool) -> None:
+        """Save, and tell the clinic's chain and the platform's which settings changed."""
+        with transaction.atomic():
+            super().save_model(request, obj, form, change)
+            action = Action.CLINIC_CHANGED if change else Action.CLINIC_CREATED
+            for chain in (obj, None):
+                _record(request, chain, action, obj, {"fields": sorted(form.changed_data)})
+
+
+@admin.register(Membership)
+class MembershipAdmin(RowAdmin):
+    """Who has which role where. A role is added or removed, never changed into another."""
+
+    list_display = ["user", "clinic", "role", "created_at"]
+    list_filter = ["clinic", "role"]
+    search_fields = ["user__email"]
+    autocomplete_fields = ["user"]
+
+    def has_change_permission(self, request: HttpRequest, obj: Membership | None = None) -> bool:
+        """Never."""
+        return False
+
+    def save_model(
+        self, request: HttpRequest, obj: Membership, form: ModelForm[Membership], change: bool
+    ) -> None:
+        """Add the role and audit it."""
+        with transaction.atomic():
+            super().save_model(request, obj, form, change)
+            _record(request, obj.clinic, Action.MEMBER_ADDED, obj.user, {"role": obj.role})
+
+    def delete_model(self, request: HttpRequest, obj: Membership) -> None:
+        """Remove the role and audit it."""
+        with transaction.atomic():
+            clinic, user, detail = obj.clinic, obj.user, {"role": obj.role}
+            super().delete_model(request, obj)
+            _record(request, clinic, Action.MEMBER_REMOVED, user, detail)
+
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Membership]) -> None:
+        """Remove several, each audited."""
+        for membership in queryset.order_by("clinic_id", "pk"):
+            self.delete_model(request, membership)
+
+
+def _record(
+    request: HttpRequest, chain: Clinic | None, action: Action, target: models.Model, detail: dict[str, Any]
+) -> None:
+    actor = request.user if isinstance(request.user, User) else None
+    record(
+        clinic=chain,
+        action=action,
+        actor=actor,
+        target=target,
+        detail=detail,
+        address=client_address(request),
+    )

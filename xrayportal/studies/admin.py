@@ -1,0 +1,31 @@
+"""Submissions and studies for support: ids and states, no patient content, no file."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from xrayportal.clinics.admin import ReadOnlyAdmin
+from xrayportal.studies.models import Study, Submission
+
+
+@admin.register(Submission)
+class SubmissionAdmin(ReadOnlyAdmin):
+    """How submissions go."""
+
+    shown = [
+        *("id", "clinic", "source", "state", "queue", "expected_files"),
+        *("created_at", "last_upload_at", "finished_at"),
+    ]
+    list_filter = ["state", "queue", "clinic"]
+    list_select_related = ["clinic"]
+    ordering = ["-created_at"]
+
+
+@admin.register(Study)
+class StudyAdmin(ReadOnlyAdmin):
+    """Where studies are."""
+
+    shown = ["id", "clinic", "submission", "state", "priority", "created_at", "sealed_at"]
+    list_filter = ["state", "clinic"]
+    list_select_related = ["clinic"]
+    ordering = ["-created_at"]
