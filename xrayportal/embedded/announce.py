@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import urllib.error
 import urllib.request
@@ -24,9 +25,11 @@ def main(address: str, kind: str, var: str) -> None:
         lines += logins.read_text().splitlines()
     else:
         lines += [
-            "The first administrator, in a second terminal:",
-            f"  VAR_DIR={var} .venv/bin/python manage.py createsuperuser",
-            f"  VAR_DIR={var} .venv/bin/python manage.py create_clinic --help",
+            "The first clinic with its administrator, in a second terminal:",
+            f"  export VAR_DIR={shlex.quote(var)}",
+            "  .venv/bin/python manage.py create_clinic --name Mine --slug mine --admin me@mine.example",
+            "A superuser, who looks after clinics, bundles and operations at /admin/:",
+            "  .venv/bin/python manage.py createsuperuser",
         ]
     lines += ["", "Research use only: not for diagnosis. Ctrl-C stops the portal; the data stays.", ""]
     sys.stdout.write("\n".join(lines) + "\n")

@@ -92,6 +92,8 @@ def _prepare(request: Request, stack: ExitStack) -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
     }
+    if os.geteuid() == 0:  # root is the person's choice; Celery's five lines about it say nothing new
+        environment["PYTHONWARNINGS"] = "ignore:You're running the worker with superuser privileges"
     options = ["--static"]
     if request.demo:
         options.append("--demo")

@@ -12,9 +12,8 @@ from pathlib import Path
 
 from django.db import transaction
 
-from xrayportal.audit.models import Action
-from xrayportal.audit.services import record
-from xrayportal.clinics.models import Clinic, Membership, Role, User
+from xrayportal.clinics.models import Clinic, Role, User
+from xrayportal.clinics.services import add_member, create_clinic
 from xrayportal.studies.ingest import ingest_file
 from xrayportal.studies.models import Queue, Submission
 from xrayportal.studies.services import create_submission, finish_submission
@@ -22,6 +21,7 @@ from xrayportal.studies.services import create_submission, finish_submission
 CLINICS = {"north": "North Clinic", "south": "South Clinic"}
 SUPERUSER = "superuser@portal.example"
 LOGINS = "demo-logins.txt"
+LABEL = "demo"
 #: What pydicom-data (MIT) installs, and two of its files: a bone lesion of the distal tibia, and a chest,
 #: which is out of scope.
 PACKAGE = "data_store"
@@ -52,10 +52,8 @@ def create_people(var: Path) -> None:
     """Clinics and users. Passwords are made once and kept in ``VAR_DIR/demo-logins.txt`` (0600)."""
     passwords = _remembered(var / LOGINS)
     for slug, name in CLINICS.items():
-        with transaction.atomic():
-            clinic, made = Clinic.objects.get_or_create(slug=slug, defaults={"name": name})
-            if made:
-                record(clinic=clinic, action=Action.CLINIC_CREATED, actor_label="demo", target=clinic)
+        if not Clinic.objects.filter(slug=slug).exists():
+            create_clinic(name=name, slug=slug, time_zone="UTC", actor_label=LABEL)
     for login in logins():
         passwords.setdefault(login.email, secrets.token_urlsafe(9))
     _remember(var / LOGINS, passwords)
@@ -99,19 +97,9 @@ def _create(login: Login, password: str) -> None:
         if user is None:
             make = User.objects.create_user if login.role else User.objects.create_superuser
             user = make(login.email, password)
-        if not login.role:
-            return
-        clinic = Clinic.objects.get(slug=login.clinic)
-        membership, made = Membership.objects.get_or_create(clinic=clinic, user=user, role=login.role)
-        if made:
-            detail = {"role": login.role}
-            record(
-                clinic=clinic,
-                action=Action.MEMBER_ADDED,
-                actor_label="demo",
-                target=membership,
-                detail=detail,
-            )
+        if login.role:
+            clinic = Clinic.objects.get(slug=login.clinic)
+            add_member(clinic=clinic, user=user, role=login.role, actor_label=LABEL)
 
 
 def _remembered(path: Path) -> dict[str, str]:
