@@ -20,7 +20,7 @@ DISPLAY_QUALITY = 95
 _THUMBNAIL_QUALITY = 85
 
 #: How opaque full evidence is in `composite`; in the browser the reader decides.
-_COMPOSITE_OPACITY = 0.6
+_COMPOSITE_OPACITY = 0.75
 
 _COLOURS = ramp()
 _PALETTE = _COLOURS.tobytes()
