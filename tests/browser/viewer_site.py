@@ -9,7 +9,7 @@ import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from django.http import HttpRequest, HttpResponse
@@ -59,7 +59,12 @@ def overlay(width: int = WIDTH, height: int = HEIGHT) -> bytes:
     """What the page shows without JavaScript: the hot cell in red."""
     pixels = np.zeros((height, width, 4), np.uint8)
     cell = WIDTH // GRID_WIDTH
-    pixels[HOT_ROW * cell : (HOT_ROW + 1) * cell, HOT_COLUMN * cell : (HOT_COLUMN + 1) * cell] = (255, 0, 0, 200)
+    pixels[HOT_ROW * cell : (HOT_ROW + 1) * cell, HOT_COLUMN * cell : (HOT_COLUMN + 1) * cell] = (
+        255,
+        0,
+        0,
+        200,
+    )
     return encode(Image.fromarray(pixels))
 
 
@@ -80,7 +85,7 @@ class Site:
         site = self
 
         class Handler(BaseHTTPRequestHandler):
-            protocol_version: ClassVar[str] = "HTTP/1.1"
+            protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
                 kind, body = site.find(self.path.partition("?")[0])
@@ -134,8 +139,10 @@ class Site:
         head = render_to_string("viewer/_head.html") + head
         body = "".join(viewers)
         html = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Study</title>
-            <link rel="icon" href="data:,"><meta name="viewport" content="width=device-width, initial-scale=1">
-            <link rel="stylesheet" href="/static/css/tokens.css"><link rel="stylesheet" href="/static/css/base.css">
+            <meta name="viewport" content="width=device-width, initial-scale=1">
+            <link rel="icon" href="data:,">
+            <link rel="stylesheet" href="/static/css/tokens.css">
+            <link rel="stylesheet" href="/static/css/base.css">
             {head}</head><body><main>{body}<label>Comment <input id="comment"></label>
             <p id="below">Below</p></main></body></html>"""
         self.answers[address] = ("text/html; charset=utf-8", html.encode())
