@@ -1,0 +1,289 @@
+"""The scorecard: the figures of one clinic, and what is drawn of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from urllib.parse import urlencode
+
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
+
+from xrayportal.analyses.models import Bundle, Verdict
+from xrayportal.clinics.access import Seat
+from xrayportal.clinics.models import User
+from xrayportal.pages import words
+from xrayportal.reviews.scorecard import charts, queries
+from xrayportal.reviews.scorecard.drift import Week, weeks_of
+from xrayportal.reviews.scorecard.lines import Agreement, Cell, Line, Question, agreement, samples, summed
+from xrayportal.reviews.scorecard.queries import Cells, Scope
+from xrayportal.reviews.scorecard.statistics import (
+    Calibration,
+    Corrected,
+    FourFold,
+    calibration,
+    corrected_for_verification,
+    four_fold,
+    wilson,
+)
+
+_PARTS_DRAWN = 6
+
+
+class Scorecard:
+    """The figures of one clinic, each asked for when the page shows it."""
+
+    def __init__(self, seat: Seat, question: Question) -> None:
+        self.seat = seat
+        self.question = question
+        self.scope = Scope(seat, question.period, question.basis)
+
+    @cached_property
+    def bundles(self) -> list[Bundle]:
+        """Those that analysed something here."""
+        return queries.bundles_of(self.scope)
+
+    @cached_property
+    def bundle(self) -> Bundle | None:
+        """The chosen one, else the active, else the newest."""
+        chosen = [b for b in self.bundles if b.pk == self.question.bundle]
+        active = [b for b in self.bundles if b.is_active]
+        return next(iter([*chosen, *active, *self.bundles]), None)
+
+    @cached_property
+    def _cells(self) -> dict[int, dict[str, Cells]]:
+        return queries.cells_of(self.scope)
+
+    @cached_property
+    def _analysed(self) -> dict[int, dict[str, int]]:
+        return queries.analysed_of(self.scope)
+
+    def cells(self, bundle: Bundle) -> Cells:
+        """All parts of one bundle together."""
+        return summed(self._cells.get(bundle.pk, {}))
+
+    @cached_property
+    def counts(self) -> FourFold:
+        """The chosen bundle's cases, folded as the page says."""
+        cells = self.cells(self.bundle) if self.bundle else {}
+        return four_fold(cells, uncertain=self.question.uncertain)
+
+    @property
+    def whole(self) -> Line:
+        """The chosen bundle over all parts."""
+        return Line.of(_("All parts"), self.counts)
+
+    @property
+    def by_part(self) -> list[Line]:
+        """The chosen bundle by body part, most cases first."""
+        parts = self._cells.get(self.bundle.pk, {}) if self.bundle else {}
+        lines = [
+            Line.of(
+                words.part_word(part) or _("Not known"), four_fold(cells, uncertain=self.question.uncertain)
+            )
+            for part, cells in parts.items()
+        ]
+        return sorted(lines, key=lambda line: (-line.counts.n, line.label))
+
+    @property
+    def by_bundle(self) -> list[Line]:
+        """Every bundle over all parts, the chosen one's rivals and shadows included."""
+        return [
+            Line.of(bundle.name, four_fold(self.cells(bundle), uncertain=self.question.uncertain))
+            for bundle in self.bundles
+        ]
+
+    @cached_property
+    def analysed(self) -> int:
+        """Studies that the chosen bundle analysed in the period."""
+        return sum(self._analysed.get(self.bundle.pk, {}).values()) if self.bundle else 0
+
+    @cached_property
+    def referenced(self) -> int:
+        """Those of them with a reference."""
+        return sum(self.cells(self.bundle).values()) if self.bundle else 0
+
+    @property
+    def verification(self) -> list[tuple[str, charts.Interval | None]]:
+        """By the model's verdict, the share of studies that were reviewed: where they differ, there is bias."""
+        if self.bundle is None:
+            return []
+        reviewed: Counter[str] = Counter()
+        for (model, _readers), count in self.cells(self.bundle).items():
+            reviewed[model] += count
+        return [
+            (self.word(code), charts.Interval.of(wilson(reviewed[code], total)))
+            for code in Verdict.values
+            if (total := self._analysed[self.bundle.pk].get(code, 0))
+        ]
+
+    @cached_property
+    def corrected(self) -> Corrected | None:
+        """Begg and Greenes' correction of the chosen bundle's figures."""
+        if self.bundle is None:
+            return None
+        analysed = self._analysed.get(self.bundle.pk, {})
+        folded = four_fold(
+            {(code, "normal"): studies for code, studies in analysed.items()},
+            uncertain=self.question.uncertain,
+        )
+        return corrected_for_verification(
+            self.counts, flagged=folded.false_positive, unflagged=folded.true_negative
+        )
+
+    @property
+    def corrected_intervals(self) -> tuple[charts.Interval | None, charts.Interval | None]:
+        """As drawn: sensitivity, specificity."""
+        if self.corrected is None:
+            return None, None
+        return charts.Interval.of(self.corrected.sensitivity), charts.Interval.of(self.corrected.specificity)
+
+    @property
+    def matrix(self) -> list[tuple[str, str, list[Cell]]]:
+        """Rows by the model's verdict (code, word), columns by the readers', in the order of ``verdicts``."""
+        cells = self.cells(self.bundle) if self.bundle else {}
+        return [
+            (
+                model,
+                self.word(model),
+                [
+                    Cell(cells.get((model, readers), 0), self.cases(model, readers), model == readers)
+                    for readers in Verdict.values
+                ],
+            )
+            for model in Verdict.values
+        ]
+
+    @property
+    def verdicts(self) -> list[tuple[str, str]]:
+        """The columns of the matrix: code and word."""
+        return [(code, self.word(code)) for code in Verdict.values]
+
+    def cases(self, model: str, readers: str) -> str:
+        """The query that finds a field's cases in the history."""
+        period = self.question.period
+        query = {
+            "from": period.first.isoformat() if period.first else "",
+            "to": period.last.isoformat() if period.last else "",
+            "bundle": self.bundle.pk if self.bundle else "",
+            "verdict": model,
+            "readers": readers,
+            "basis": self.question.basis,
+        }
+        return urlencode({name: value for name, value in query.items() if value})
+
+    def word(self, code: str) -> str:
+        """The chosen bundle's word for a verdict."""
+        return words.verdict_word(self.bundle.manifest, code) if self.bundle else code
+
+    @cached_property
+    def _agreements(self) -> queries.Agreements:
+        if self.bundle is None:
+            return queries.Agreements({}, {})
+        return queries.agreements_of(self.scope, self.bundle)
+
+    @cached_property
+    def _names(self) -> dict[int, str]:
+        return {user.pk: str(user) for user in User.objects.filter(pk__in=self._agreements_people)}
+
+    @property
+    def _agreements_people(self) -> set[int]:
+        pairs = {reader for pair in self._agreements.readers for reader in pair}
+        return pairs | set(self._agreements.model)
+
+    @property
+    def with_model(self) -> list[Agreement]:
+        """Each reader and the model, most cases first."""
+        found = [agreement(self._names[r], pairs) for r, pairs in self._agreements.model.items()]
+        return sorted(found, key=lambda row: (-row.n, row.label))
+
+    @property
+    def with_each_other(self) -> list[Agreement]:
+        """Every two readers who read the same studies, most cases first."""
+        found = [
+            agreement(f"{self._names[one]} · {self._names[other]}", pairs)
+            for (one, other), pairs in self._agreements.readers.items()
+        ]
+        return sorted(found, key=lambda row: (-row.n, row.label))
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """Reliability of the chosen bundle's probabilities."""
+        if self.bundle is None:
+            return None
+        return calibration(queries.probabilities_of(self.scope, self.bundle))
+
+    @property
+    def reliability(self) -> charts.Reliability | None:
+        """As drawn."""
+        return charts.reliability(self.calibration) if self.calibration else None
+
+    @cached_property
+    def weeks(self) -> list[Week]:
+        """The chosen bundle's weeks."""
+        return weeks_of(self.scope, self.bundle) if self.bundle else []
+
+    @property
+    def rates(self) -> list[charts.Weekly]:
+        """Abnormal and unsupported shares over time."""
+        drawn = [
+            charts.weekly(
+                _("Share of “%(verdict)s”") % {"verdict": self.word("abnormal")},
+                samples([(week, week.abnormal) for week in self.weeks]),
+                write=charts.percent,
+            ),
+            charts.weekly(
+                _("Share of “%(verdict)s”") % {"verdict": self.word("unsupported")},
+                samples([(week, week.unsupported) for week in self.weeks]),
+                write=charts.percent,
+            ),
+        ]
+        return [chart for chart in drawn if chart]
+
+    @property
+    def mix(self) -> list[charts.Weekly]:
+        """The shares of the commonest body parts over time."""
+        total: Counter[str] = Counter()
+        for week in self.weeks:
+            total.update(week.parts)
+        drawn = [
+            charts.weekly(
+                words.part_word(part),
+                samples([(week, week.share(part)) for week in self.weeks]),
+                write=charts.percent,
+            )
+            for part, _studies in total.most_common(_PARTS_DRAWN)
+        ]
+        return [chart for chart in drawn if chart]
+
+    @property
+    def inputs(self) -> list[charts.Weekly]:
+        """What the pictures are like over time: medians, with the middle half of the views as the band."""
+        drawn = [
+            charts.weekly(
+                title,
+                [
+                    charts.Sample(week.monday, figures[1], figures[0], figures[2], week.studies)
+                    for week in self.weeks
+                    if (figures := getattr(week, column)) is not None
+                ],
+                write=charts.number,
+            )
+            for title, column in (
+                (_("Distance from the pictures that the bundle was trained on"), "distance"),
+                (_("Megapixels"), "megapixels"),
+            )
+        ]
+        return [chart for chart in drawn if chart]
+
+    @property
+    def shadows(self) -> list[tuple[Bundle, Agreement, list[tuple[str, list[int]]]]]:
+        """Shadow bundles against the results in use: agreement and table (rows: in use, columns: shadow)."""
+        by_id = {bundle.pk: bundle for bundle in self.bundles}
+        return [
+            (
+                by_id[pk],
+                agreement(by_id[pk].name, cells),
+                [(self.word(r), [cells.get((r, c), 0) for c in Verdict.values]) for r in Verdict.values],
+            )
+            for pk, cells in queries.shadows_of(self.scope).items()
+        ]

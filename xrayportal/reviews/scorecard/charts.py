@@ -1,0 +1,216 @@
+"""Where the marks of a chart go; templates draw them. Coordinates are text with a point in any language."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from django.utils.formats import date_format, number_format
+
+from xrayportal.reviews.scorecard.statistics import Calibration, Figure
+
+#: The box of a chart and the plot in it, in SVG units; on a phone one unit is about a pixel.
+WIDTH, HEIGHT = 360.0, 168.0
+LEFT, RIGHT, TOP, BOTTOM = 36.0, 312.0, 12.0, 140.0
+SQUARE_WIDTH, SQUARE_HEIGHT = 300.0, 300.0
+SQUARE_LEFT, SQUARE_RIGHT, SQUARE_TOP, SQUARE_BOTTOM = 40.0, 286.0, 12.0, 258.0
+
+
+def at(value: float) -> str:
+    """A coordinate."""
+    return f"{value:.1f}"
+
+
+def number(value: float, places: int = 2) -> str:
+    """A figure in the reader's language."""
+    return str(number_format(value, decimal_pos=places))
+
+
+def percent(value: float) -> str:
+    """A share as whole per cent."""
+    return f"{number(100 * value, 0)} %"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its interval, in words and as places on a scale to 1, in per cent of the width."""
+
+    value: str
+    low: str
+    high: str
+    n: int
+    x: str
+    x_low: str
+    width: str
+    x_zero: str
+
+    @classmethod
+    def of(cls, figure: Figure | None, *, lowest: float = 0.0) -> Interval | None:
+        """None stays none: there is nothing to draw without cases."""
+        if figure is None:
+            return None
+
+        def place(value: float) -> float:
+            return 100 * (max(lowest, value) - lowest) / (1 - lowest)
+
+        return cls(
+            value=number(figure.value),
+            low=number(figure.low),
+            high=number(figure.high),
+            n=figure.n,
+            x=at(place(figure.value)),
+            x_low=at(place(figure.low)),
+            width=at(max(0.6, place(figure.high) - place(figure.low))),
+            x_zero=at(place(0.0)),
+        )
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A line of the grid and its words."""
+
+    place: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """A mark with its interval."""
+
+    x: str
+    y: str
+    y_low: str
+    y_high: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """The same figures for the table beneath."""
+
+    label: str
+    value: str
+    low: str
+    high: str
+    n: str
+
+
+@dataclass(frozen=True)
+class Weekly:
+    """A line over weeks with its interval as a band; the newest value is written at its end."""
+
+    title: str
+    points: list[Point]
+    line: str
+    band: str
+    rows_up: list[Tick]
+    columns: list[Tick]
+    rows: list[Row]
+
+    @property
+    def newest(self) -> Point:
+        """Where the label goes."""
+        return self.points[-1]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One week's value with its interval."""
+
+    monday: dt.date
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def weekly(
+    title: str, samples: Sequence[Sample], *, write: Callable[[float], str], top: float | None = None
+) -> Weekly | None:
+    """A chart of at least one week, from zero to ``top`` (by default a round figure over the highest)."""
+    if not samples:
+        return None
+    highest = top or nice(max(sample.high for sample in samples))
+    first, last = samples[0].monday, samples[-1].monday
+    days = max(1, (last - first).days)
+
+    def x(day: dt.date) -> float:
+        return LEFT + (RIGHT - LEFT) * ((day - first).days / days if first != last else 1.0)
+
+    def y(value: float) -> float:
+        return BOTTOM - (BOTTOM - TOP) * min(1.0, value / highest)
+
+    points = [
+        Point(at(x(s.monday)), at(y(s.value)), at(y(s.low)), at(y(s.high)), write(s.value)) for s in samples
+    ]
+    upper = " ".join(f"{p.x},{p.y_high}" for p in points)
+    lower = " ".join(f"{p.x},{p.y_low}" for p in reversed(points))
+    dates = [first] if first == last else [first, last]
+    return Weekly(
+        title=title,
+        points=points,
+        line=" ".join(f"{p.x},{p.y}" for p in points),
+        band=f"{upper} {lower}",
+        rows_up=[Tick(at(y(highest * share)), write(highest * share)) for share in (0.0, 0.5, 1.0)],
+        columns=[Tick(at(x(day)), date_format(day, "j M Y")) for day in dates],
+        rows=[
+            Row(date_format(s.monday, "j M Y"), write(s.value), write(s.low), write(s.high), str(s.n))
+            for s in samples
+        ],
+    )
+
+
+def nice(value: float) -> float:
+    """The next of 1, 2, 2.5, 5 times a power of ten."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in (1.0, 2.0, 2.5, 5.0, 10.0) if step * power >= value * (1 - 1e-9))
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Said against seen, with the diagonal of a perfect answer."""
+
+    points: list[Point]
+    columns: list[Tick]
+    rows_up: list[Tick]
+    rows: list[Row]
+
+
+def reliability(calibration: Calibration) -> Reliability:
+    """The calibration's bins as points."""
+
+    def x(value: float) -> float:
+        return SQUARE_LEFT + (SQUARE_RIGHT - SQUARE_LEFT) * value
+
+    def y(value: float) -> float:
+        return SQUARE_BOTTOM - (SQUARE_BOTTOM - SQUARE_TOP) * value
+
+    shares = (0.0, 0.25, 0.5, 0.75, 1.0)
+    return Reliability(
+        points=[
+            Point(
+                at(x(b.said)),
+                at(y(b.observed.value)),
+                at(y(b.observed.low)),
+                at(y(b.observed.high)),
+                number(b.observed.value),
+            )
+            for b in calibration.bins
+        ],
+        columns=[Tick(at(x(share)), number(share)) for share in shares],
+        rows_up=[Tick(at(y(share)), number(share)) for share in shares],
+        rows=[
+            Row(
+                number(b.said),
+                number(b.observed.value),
+                number(b.observed.low),
+                number(b.observed.high),
+                str(b.observed.n),
+            )
+            for b in calibration.bins
+        ],
+    )

@@ -1,0 +1,29 @@
+"""The scorecard's page."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from xrayportal.clinics.access import Permit, Seat, clinic_view
+from xrayportal.reviews.blind import reads_blind
+from xrayportal.reviews.history import BASES
+from xrayportal.reviews.scorecard.card import Scorecard
+from xrayportal.reviews.scorecard.lines import UNCERTAIN, Question
+
+
+@require_GET
+@clinic_view(Permit.MANAGE)
+def scorecard(request: HttpRequest, seat: Seat) -> HttpResponse:
+    """The model against signed reviews, readers against each other, and drift."""
+    question = Question.read(request.GET)
+    context = {
+        "seat": seat,
+        "question": question,
+        "card": Scorecard(seat, question),
+        "hides": reads_blind(seat),
+        "bases": BASES.items(),
+        "uncertains": UNCERTAIN.items(),
+    }
+    return render(request, "scorecard/scorecard.html", context)
