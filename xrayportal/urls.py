@@ -9,6 +9,7 @@ urlpatterns = [
     path("", include("xrayportal.clinics.urls")),
     path("", include("xrayportal.studies.urls")),
     path("", include("xrayportal.analyses.urls")),
+    path("", include("xrayportal.reviews.urls")),
     path("", include("xrayportal.operations.urls")),
     path("admin/login/", admin_sign_in),
     path("admin/", admin.site.urls),

@@ -19,7 +19,7 @@ from xrayportal.reviews import blind
 from xrayportal.reviews.entries import Entry, Sentence
 from xrayportal.reviews.models import Reading, Review
 from xrayportal.reviews.settlement import settle
-from xrayportal.studies.models import Study
+from xrayportal.studies.models import Queue, Study
 
 Kind = Review.Kind
 State = Reading.State
@@ -266,7 +266,10 @@ def _with_corrected_part(
     if not part or part == known or (own is not None and own.body_part == part):
         return Stored(review)
     try:
-        analysis = request_analysis(study=study, actor=seat.user, forced_part=part, address=address)
+        # A person waits for it, however the study came in.
+        analysis = request_analysis(
+            study=study, actor=seat.user, forced_part=part, queue=Queue.INTERACTIVE, address=address
+        )
     except (NoActiveBundleError, UnknownPartError) as error:
         return Stored(review, problem=str(error))
     return Stored(review, analysis)

@@ -104,7 +104,7 @@ class Scorecard:
 
     @property
     def verification(self) -> list[tuple[str, charts.Interval | None]]:
-        """By the model's verdict, the share of studies that were reviewed: where they differ, there is bias."""
+        """By the model's verdict, the share that was reviewed: where the shares differ, there is bias."""
         if self.bundle is None:
             return []
         reviewed: Counter[str] = Counter()
