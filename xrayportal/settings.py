@@ -164,6 +164,9 @@ FILE_UPLOAD_HANDLERS = [
 ]
 #: Files in one plain form post (without JavaScript); the page sends one request a file.
 DATA_UPLOAD_MAX_NUMBER_FILES = 100
+#: A ZIP archive that reaches the server whole: files in it, and bytes they unpack to.
+ARCHIVE_MAX_FILES = env.int("ARCHIVE_MAX_FILES", default=2000)
+ARCHIVE_MAX_BYTES = env.int("ARCHIVE_MAX_BYTES", default=2 * 1024**3)
 #: An open study is sealed when no new view came for this long.
 SEAL_AFTER_SECONDS = env.int("SEAL_AFTER_SECONDS", default=60)
 #: An open submission is finished when no file came for this long; its sender may only have paused it.

@@ -90,7 +90,7 @@ def ingest_file(
     try:
         prepared = prepare(file, sent.size, sent.clinic)
     except RejectedError as error:
-        return _reject(sent, error)
+        return reject(sent, error)
     name = prepared.name(sent.clinic)
     with name_lock(name):
         write_durably(name, prepared.content)
@@ -163,7 +163,8 @@ def _store_once(sent: Sent, prepared: Prepared, name: str) -> Upload:
     return upload
 
 
-def _reject(sent: Sent, error: RejectedError) -> Upload:
+def reject(sent: Sent, error: RejectedError) -> Upload:
+    """Keep that this file was not taken, and why."""
     with transaction.atomic():
         _submission, earlier = _enter(sent)
         if earlier is not None:
@@ -184,6 +185,13 @@ def _reject(sent: Sent, error: RejectedError) -> Upload:
         )
     logger.info("Upload %s rejected: %s", upload.pk, error.kind)
     return upload
+
+
+def note_read(sent: Sent, sentence: str) -> Upload:
+    """Keep that this file was read for what it says or holds; it is no picture itself."""
+    with transaction.atomic():
+        _submission, earlier = _enter(sent)
+        return earlier or _upload(sent, outcome=Upload.Outcome.READ, sentence=sentence)
 
 
 def _enter(sent: Sent) -> tuple[Submission, Upload | None]:

@@ -16,6 +16,13 @@ class Queue(models.TextChoices):
     BULK = "bulk", _("Bulk")
 
 
+class Grouping(models.TextChoices):
+    """Which files are views of one study; DICOM files always go by their study UID."""
+
+    FOLDERS = "folders", _("A folder is a study")
+    FILES = "files", _("Every file is a study")
+
+
 class Submission(models.Model):
     """What a person, an API client or a PACS sends in one go."""
 
@@ -38,6 +45,9 @@ class Submission(models.Model):
     queue = models.CharField(max_length=16, choices=Queue.choices, default=Queue.INTERACTIVE)
     #: How many files the sender announced; the page shows progress against it.
     expected_files = models.PositiveIntegerField(default=0)
+    grouping = models.CharField(max_length=16, choices=Grouping.choices, default=Grouping.FOLDERS)
+    #: What a CSV said, by file: see ``bulk.labels``.
+    labels = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     last_upload_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -122,6 +132,7 @@ class Upload(models.Model):
 
     class Outcome(models.TextChoices):
         ACCEPTED = "accepted", _("Accepted")
+        READ = "read", _("Read")  # an archive or a CSV: not a picture itself
         DUPLICATE = "duplicate", _("Already here")
         REJECTED = "rejected", _("Rejected")
 

@@ -18,7 +18,7 @@ from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.models import Clinic, User
-from xrayportal.studies.models import Study, Submission
+from xrayportal.studies.models import Grouping, Study, Submission
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +30,18 @@ def create_submission(
     source: str = Submission.Source.BROWSER,
     queue: str,
     expected_files: int,
+    grouping: str = Grouping.FOLDERS,
     address: str | None,
 ) -> Submission:
     """Open a submission that files can be sent to."""
     with transaction.atomic():
         submission = Submission.objects.create(
-            clinic=clinic, submitter=submitter, source=source, queue=queue, expected_files=expected_files
+            clinic=clinic,
+            submitter=submitter,
+            source=source,
+            queue=queue,
+            expected_files=expected_files,
+            grouping=grouping,
         )
         record(
             clinic=clinic,

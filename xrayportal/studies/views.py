@@ -21,15 +21,17 @@ from xrayportal.audit.services import record
 from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.security import client_address, wants_json
 from xrayportal.studies import pages
+from xrayportal.studies.bulk.services import Delivery, take
 from xrayportal.studies.filenames import clean_reference
-from xrayportal.studies.ingest import SubmissionClosedError, ingest_file
-from xrayportal.studies.models import Queue, Submission, Upload
+from xrayportal.studies.ingest import SubmissionClosedError
+from xrayportal.studies.models import Grouping, Queue, Submission, Upload
 from xrayportal.studies.services import cancel_submission, create_submission, finish_submission
 from xrayportal.studies.sniff import SUFFIXES
 
 #: More files than that in one submission are bulk work and wait behind interactive work.
 INTERACTIVE_FILES = 20
 MOST_FILES = 100_000
+LONGEST_PATH = 1000
 #: Files of a finding: the model's field and the media type.
 _FINDING_FILES = {
     "display": ("display_file", "image/jpeg"),
@@ -63,6 +65,8 @@ def _new_submission(request: HttpRequest, seat: Seat) -> HttpResponse:
         expected = -1
     if not 0 <= expected <= MOST_FILES:
         return _refused(_("Say how many files will come: a number up to 100,000."))
+    if request.POST.get("grouping", Grouping.FOLDERS) not in Grouping.values:
+        return _refused(_("The grouping is “folders” or “files”."))
     submission = _create(request, seat, expected)
     return JsonResponse(
         {
@@ -91,7 +95,10 @@ def _plain_form(request: HttpRequest, seat: Seat) -> HttpResponse:
 @require_POST
 @clinic_view(Permit.SUBMIT)
 def submission_uploads(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> HttpResponse:
-    """One file. Its outcome, good or bad, is a 201; the same key again is a 200 with the same answer."""
+    """One file. Its outcome, good or bad, is a 201; the same key again is a 200 with the same answer.
+
+    ``path`` is the file's relative path where a folder was sent, for grouping.
+    """
     found = _own_or_404(seat, submission)
     file, key = request.FILES.get("file"), request.POST.get("key", "")
     if file is None or not 0 < len(key) <= 64:
@@ -105,7 +112,10 @@ def submission_uploads(request: HttpRequest, seat: Seat, submission: uuid.UUID) 
         stored = _ingest(request, seat, found, key=key, file=file, patient_reference=reference)
     except SubmissionClosedError as error:
         return _refused(str(error), status=409)
-    return JsonResponse(_as_json(seat, stored), status=200 if is_known else 201)
+    told = _as_json(seat, stored[0])
+    if len(stored) > 1:
+        told["uploads"] = [_as_json(seat, inner) for inner in stored[1:]]
+    return JsonResponse(told, status=200 if is_known else 201)
 
 
 @require_POST
@@ -166,6 +176,7 @@ def _create(request: HttpRequest, seat: Seat, expected: int) -> Submission:
         submitter=seat.user,
         queue=Queue.INTERACTIVE if expected <= INTERACTIVE_FILES else Queue.BULK,
         expected_files=expected,
+        grouping=request.POST.get("grouping", Grouping.FOLDERS),
         address=client_address(request),
     )
 
@@ -178,16 +189,16 @@ def _ingest(
     file: UploadedFile[bytes],
     key: str,
     patient_reference: str = "",
-) -> Upload:
-    return ingest_file(
+) -> list[Upload]:
+    delivery = Delivery(
         submission=submission,
         key=key,
-        filename=file.name or "",
-        file=file,
+        path=request.POST.get("path", "")[:LONGEST_PATH] or file.name or "",
         patient_reference=patient_reference,
         actor=seat.user,
         address=client_address(request),
     )
+    return take(delivery, file)
 
 
 def _own_or_404(seat: Seat, pk: uuid.UUID, *, or_manage: bool = False) -> Submission:

@@ -1,0 +1,1 @@
+"""Many files at once: folders, ZIP archives, and the CSV that may lie beside them."""

@@ -1,0 +1,122 @@
+"""ZIP archives, hostile until proven otherwise: listed, bounded and read one member at a time."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import IO
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from xrayportal.studies.rejection import RejectedError, too_large
+
+#: Deflate cannot shrink a radiograph a hundredfold; more is a bomb (or a blank picture: no loss).
+MAX_RATIO = 200
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
+_CLUTTER = ("__macosx/", ".ds_store", "thumbs.db", "desktop.ini", "dicomdir")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file of an archive: its relative ``path``, and why it must not be read, if so."""
+
+    path: str
+    size: int
+    refusal: RejectedError | None
+    info: zipfile.ZipInfo
+
+
+class Archive:
+    """An open ZIP. ``members`` come with the refusal of each that must not be read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        try:
+            self._zip = zipfile.ZipFile(file)
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+            raise RejectedError(
+                "archive-damaged", _("the archive is damaged or cut short"), _("Make the archive again.")
+            ) from None
+        self.members = [_member(info) for info in self._zip.infolist() if not _is_clutter(info)]
+        if len(self.members) > settings.ARCHIVE_MAX_FILES:
+            raise RejectedError(
+                "archive-files",
+                _("the archive holds more than %(limit)d files") % {"limit": settings.ARCHIVE_MAX_FILES},
+                _("Split it, or send the folder itself."),
+            )
+        if sum(member.size for member in self.members) > settings.ARCHIVE_MAX_BYTES:
+            raise RejectedError(
+                "archive-bytes",
+                _("the archive unpacks to more than %(limit)d MB")
+                % {"limit": settings.ARCHIVE_MAX_BYTES // 2**20},
+                _("Split it, or send the folder itself."),
+            )
+
+    def read(self, member: Member) -> bytes:
+        """The member's bytes, no more than it announced. Raises RejectedError for this member alone."""
+        try:
+            with self._zip.open(member.info) as stream:
+                data = stream.read(member.size + 1)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError):
+            raise RejectedError(
+                "member-damaged", _("it is damaged inside the archive"), _("Make the archive again.")
+            ) from None
+        if len(data) != member.size:
+            raise RejectedError(
+                "member-damaged", _("it is not as large as the archive says"), _("Make the archive again.")
+            )
+        return data
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self.members)
+
+
+def is_archive(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is a ZIP (also an empty one)."""
+    return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
+
+
+def nested() -> RejectedError:
+    """An archive inside an archive: one level is enough for honest senders."""
+    return RejectedError("member-archive", _("it is an archive inside the archive"), _("Unpack it first."))
+
+
+def _member(info: zipfile.ZipInfo) -> Member:
+    path = info.filename.replace("\\", "/")
+    return Member(path, info.file_size, _refusal(info, path), info)
+
+
+def _refusal(info: zipfile.ZipInfo, path: str) -> RejectedError | None:
+    mode = stat.S_IFMT(info.external_attr >> 16)
+    if info.flag_bits & 0x1:
+        return RejectedError(
+            "member-encrypted", _("it is encrypted"), _("Make the archive again without a password.")
+        )
+    if path.startswith("/") or path[1:2] == ":" or ".." in PurePosixPath(path).parts:
+        return RejectedError(
+            "member-path",
+            _("its path leads out of the archive"),
+            _("Make the archive again from a plain folder."),
+        )
+    if mode not in (0, stat.S_IFREG):
+        return RejectedError(
+            "member-link", _("it is a link, not a file"), _("Put the file itself into the archive.")
+        )
+    if info.file_size > settings.UPLOAD_MAX_BYTES:
+        return too_large()
+    if info.file_size > MAX_RATIO * max(info.compress_size, 1024):
+        return RejectedError(
+            "member-ratio", _("it unpacks to far more than a radiograph does"), _("Check the archive.")
+        )
+    if path.lower().endswith(_ARCHIVES):
+        return nested()
+    return None
+
+
+def _is_clutter(info: zipfile.ZipInfo) -> bool:
+    path = info.filename.replace("\\", "/").lower()
+    return info.is_dir() or path.startswith(_CLUTTER[0]) or PurePosixPath(path).name in _CLUTTER[1:]

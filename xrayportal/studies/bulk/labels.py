@@ -1,0 +1,135 @@
+"""The CSV beside the files: patient reference, body part and priority."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from xrayportal.studies.rejection import RejectedError
+
+COLUMNS = ("file", "patient_reference", "body_part", "priority")
+PRIORITIES = range(-10, 11)
+MAX_BYTES = 4 * 1024 * 1024
+MAX_REFERENCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What the CSV says of one file; empty means not said."""
+
+    patient_reference: str = ""
+    body_part: str = ""
+    priority: int = 0
+
+
+def read_labels(data: bytes, parts: Collection[str]) -> dict[str, Label]:
+    """Rows by the file they name (relative path or bare name, lower case).
+
+    ``parts`` are the body parts that may be stated. UTF-8, UTF-16 and Windows-1252 are understood,
+    and commas, semicolons or tabs between the columns. Raises RejectedError that names the line.
+    """
+    if len(data) > MAX_BYTES:
+        raise _unusable(_("the CSV is larger than 4 MB"), _("Split it."))
+    rows = csv.reader(io.StringIO(_decode(data), newline=""), delimiter=_delimiter(data))
+    try:
+        return _labels(rows, parts)
+    except csv.Error as error:
+        raise _unusable(_("it is not a CSV")) from error
+
+
+def label_for(path: str, labels: Mapping[str, Mapping[str, Any]]) -> Label:
+    """The label of the file at ``path``: by its whole relative path, else by its bare name."""
+    path = path.lower()
+    found = labels.get(path) or labels.get(PurePosixPath(path).name)
+    return Label(**found) if found else Label()
+
+
+def as_json(labels: Mapping[str, Label]) -> dict[str, dict[str, Any]]:
+    """Labels as they are kept on the submission."""
+    return {name: asdict(label) for name, label in labels.items()}
+
+
+def _labels(rows: Any, parts: Collection[str]) -> dict[str, Label]:
+    header = [name.strip().lower().replace(" ", "_") for name in next(rows, [])]
+    if "file" not in header or not set(header) <= set(COLUMNS):
+        raise _unusable(
+            _("its first line does not name the columns"),
+            _("They are %(columns)s; only the first is required.") % {"columns": ", ".join(COLUMNS)},
+        )
+    labels: dict[str, Label] = {}
+    for row in rows:
+        if not any(cell.strip() for cell in row):
+            continue
+        cells = dict(zip(header, (cell.strip() for cell in row), strict=False))
+        if len(row) > len(header) or not cells.get("file"):
+            raise _unusable(
+                _("line %(line)d does not fit the columns of the first line") % {"line": rows.line_num}
+            )
+        name = cells["file"].replace("\\", "/").removeprefix("./").lower()
+        labels[name] = Label(
+            _reference(cells, rows.line_num),
+            _part(cells, parts, rows.line_num),
+            _priority(cells, rows.line_num),
+        )
+    return labels
+
+
+def _reference(cells: Mapping[str, str], line: int) -> str:
+    reference = cells.get("patient_reference", "")
+    if len(reference) > MAX_REFERENCE or not reference.isprintable():
+        raise _unusable(
+            _("the patient reference in line %(line)d is longer than 64 characters or not plain text")
+            % {"line": line}
+        )
+    return reference
+
+
+def _part(cells: Mapping[str, str], parts: Collection[str], line: int) -> str:
+    part = cells.get("body_part", "").lower()
+    if part and part not in parts:
+        raise _unusable(
+            _("the body part in line %(line)d is not known") % {"line": line},
+            _("Known parts: %(parts)s.") % {"parts": ", ".join(parts)},
+        )
+    return part
+
+
+def _priority(cells: Mapping[str, str], line: int) -> int:
+    text = cells.get("priority", "") or "0"
+    try:
+        priority = int(text)
+    except ValueError:
+        priority = PRIORITIES.stop
+    if priority not in PRIORITIES:
+        raise _unusable(
+            _("the priority in line %(line)d is not a whole number from -10 to 10") % {"line": line}
+        )
+    return priority
+
+
+def _unusable(reason: str, advice: str = "") -> RejectedError:
+    return RejectedError("labels", reason, advice or _("Correct it and send it again."))
+
+
+def _decode(data: bytes) -> str:
+    is_utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    encodings = ["utf-16"] if is_utf16 else ["utf-8-sig", "cp1252"]
+    for encoding in encodings:
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text:
+            return text
+    raise _unusable(_("its text is in an encoding that cannot be read"), _("Save it as UTF-8."))
+
+
+def _delimiter(data: bytes) -> str:
+    first = _decode(data).partition("\n")[0]
+    return max(",;\t", key=first.count)

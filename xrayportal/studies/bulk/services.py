@@ -1,0 +1,152 @@
+"""One door for whatever is sent: a picture, a ZIP archive of pictures, or a CSV about them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import IO
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle
+from xrayportal.clinics.models import User
+from xrayportal.studies.bulk.archives import Archive, Member, is_archive, nested
+from xrayportal.studies.bulk.grouping import place
+from xrayportal.studies.bulk.labels import MAX_BYTES, as_json, label_for, read_labels
+from xrayportal.studies.filenames import clean_filename
+from xrayportal.studies.ingest import Sent, ingest_file, note_read, reject
+from xrayportal.studies.models import Submission, Upload
+from xrayportal.studies.rejection import RejectedError, too_large
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One file as it was sent. ``path`` is relative, with ``/`` between folders; it may be a bare name."""
+
+    submission: Submission
+    key: str
+    path: str
+    actor: User | None
+    address: str | None
+    patient_reference: str = ""
+
+
+def take(delivery: Delivery, file: IO[bytes]) -> list[Upload]:
+    """Take one file and say what became of it, and of each file inside if it is an archive.
+
+    The Upload of the file itself comes first. Sending the same key again, also after an interrupted
+    archive, goes on where it stopped. Raises what ``ingest_file`` raises.
+    """
+    file.seek(0)
+    head = file.read(4)
+    file.seek(0)
+    if is_archive(head):
+        return _take_archive(delivery, file)
+    if PurePosixPath(delivery.path).suffix.lower() == ".csv":
+        return [_take_labels(delivery, file)]
+    return [_take_picture(delivery, file)]
+
+
+def _take_picture(delivery: Delivery, file: IO[bytes]) -> Upload:
+    submission = delivery.submission
+    where = place(delivery.path, submission.grouping, submission.pk)
+    label = label_for(delivery.path, submission.labels)
+    return ingest_file(
+        submission=submission,
+        key=delivery.key,
+        filename=delivery.path,
+        file=file,
+        patient_reference=label.patient_reference or delivery.patient_reference or where.patient_reference,
+        grouping_key=where.grouping_key,
+        stated_part=label.body_part,
+        priority=label.priority,
+        actor=delivery.actor,
+        address=delivery.address,
+    )
+
+
+def _take_archive(delivery: Delivery, file: IO[bytes]) -> list[Upload]:
+    earlier = Upload.objects.filter(submission=delivery.submission, key=delivery.key).first()
+    if earlier is not None:
+        return [earlier]
+    written = file.seek(0, os.SEEK_END)
+    size = int(getattr(file, "size", written))
+    try:
+        if size > written:  # the upload was cut on its way to the disk, see receive.py
+            raise too_large()
+        archive = Archive(file)
+    except RejectedError as error:
+        return [reject(_sent(delivery, size), error)]
+    # CSVs first: what they say holds for the pictures, wherever in the archive they lie.
+    members = sorted(enumerate(archive.members), key=lambda item: not item[1].path.lower().endswith(".csv"))
+    uploads = [_take_member(delivery, archive, member, index) for index, member in members]
+    refused = sum(upload.outcome == Upload.Outcome.REJECTED for upload in uploads)
+    sentence = ngettext("%(count)d file unpacked", "%(count)d files unpacked", len(uploads)) % {
+        "count": len(uploads)
+    }
+    if refused:
+        sentence += _(", %(refused)d of them not taken") % {"refused": refused}
+    return [note_read(_sent(delivery, size), f"{sentence}."), *uploads]
+
+
+def _take_member(delivery: Delivery, archive: Archive, member: Member, index: int) -> Upload:
+    key = hashlib.sha256(f"{delivery.key}/{index}".encode()).hexdigest()
+    inner = replace(delivery, key=key, path=member.path)
+    earlier = Upload.objects.filter(submission=delivery.submission, key=key).first()
+    if earlier is not None:
+        return earlier
+    try:
+        if member.refusal:
+            raise member.refusal
+        data = archive.read(member)
+        if is_archive(data):
+            raise nested()
+    except RejectedError as error:
+        return reject(_sent(inner, member.size), error)
+    return take(inner, io.BytesIO(data))[0]
+
+
+def _take_labels(delivery: Delivery, file: IO[bytes]) -> Upload:
+    data = file.read(MAX_BYTES + 1)
+    sent = _sent(delivery, len(data))
+    try:
+        labels = read_labels(data, _parts())
+    except RejectedError as error:
+        return reject(sent, error)
+    with transaction.atomic():
+        locked = Submission.objects.select_for_update(no_key=True).get(pk=delivery.submission.pk)
+        locked.labels = {**locked.labels, **as_json(labels)}
+        locked.save(update_fields=["labels"])
+    delivery.submission.labels = locked.labels
+    count = len(labels)
+    return note_read(
+        sent,
+        ngettext("Says something of %(n)d file.", "Says something of %(n)d files.", count) % {"n": count},
+    )
+
+
+def _parts() -> list[str]:
+    try:
+        return active_bundle().parts
+    except NoActiveBundleError:
+        return []
+
+
+def _sent(delivery: Delivery, size: int) -> Sent:
+    return Sent(
+        submission=delivery.submission,
+        key=delivery.key,
+        filename=clean_filename(delivery.path),
+        size=size,
+        patient_reference="",
+        grouping_key="",
+        stated_part="",
+        priority=0,
+        actor=delivery.actor,
+        address=delivery.address,
+    )
