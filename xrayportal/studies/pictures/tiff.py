@@ -109,10 +109,12 @@ def _refuse_more_pictures(data: bytes, order: str, following: int) -> None:
 
 
 def _pieces(data: bytes, offsets: tuple[int, ...], sizes: tuple[int, ...]) -> list[bytes]:
-    if len(offsets) != len(sizes) or not offsets or sum(sizes) > len(data):
+    if len(offsets) != len(sizes) or not offsets:
         raise corrupt()
     if any(start + size > len(data) for start, size in zip(offsets, sizes, strict=True)):
         raise truncated()
+    if sum(sizes) > len(data):  # pieces that overlap would make a large file out of a small one
+        raise corrupt()
     return [data[start : start + size] for start, size in zip(offsets, sizes, strict=True)]
 
 
