@@ -116,8 +116,10 @@ class Reader:
             if self.attendance.has_lost(claim) or not queue.still_wanted(claim=claim):
                 return
             try:
-                queue.complete(claim=claim, result=self._read(claim))
+                if queue.complete(claim=claim, result=self._read(claim)):
+                    logger.info("Analysis %s is done", claim.pk)
             except UnreadableError as error:
+                logger.info("Analysis %s cannot be read: %s", claim.pk, error.kind)
                 queue.fail(claim=claim, kind=error.kind, sentence=str(error), permanent=True)
             except StorageTroubleError as error:
                 logger.warning("Analysis %s waits for the file storage: %s", claim.pk, error)

@@ -11,6 +11,8 @@ import os
 from celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "xrayportal.settings")
+# Django's checks import every page of the portal, which a worker needs no more than it needs their mistakes.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "true")
 
 from django.conf import settings  # the line above must come first
 

@@ -195,4 +195,6 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    # A wake-up is no event; what the worker did with it is told by our own lines.
+    "loggers": {"celery": {"level": "WARNING"}},
 }

@@ -163,6 +163,8 @@ def portal(transactional_db: None, redis_server: Redis, tmp_path: Path) -> Itera
     portal = Portal(redis_server, logs)
     yield portal
     portal.end()
+    # pytest shows it when the test failed.
+    sys.stdout.write("\n".join(f"{path.name}\n{path.read_text()}" for path in sorted(logs.iterdir())))
 
 
 @pytest.fixture

@@ -15,10 +15,8 @@ from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.pages import progress, result
-from xrayportal.reviews.blind import reveals
 from xrayportal.security import client_address
 from xrayportal.studies.models import Study
-from xrayportal.studies.pages import study_or_404
 
 
 @require_safe
@@ -28,7 +26,7 @@ def study_result(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResp
 
     The answer that first brings a prediction to the screen is audited as a look, like the page itself.
     """
-    found = study_or_404(seat, study)
+    found = result.study_or_404(seat, study)
     if request.GET.get("seen") == result.version_of(found):
         return HttpResponse(status=204)
     shown = result.result_of(seat, found, request.GET.get("view"))
@@ -51,8 +49,8 @@ def study_result(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResp
 @clinic_view(Permit.SEE_OWN)
 def study_history(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
     """All analyses of the study and who did what."""
-    found = study_or_404(seat, study)
-    history = result.history_of(seat, found, revealed=reveals(seat, found))
+    found = result.study_or_404(seat, study)
+    history = result.history_of(seat, found)
     return render(request, "analyses/_history.html", {"study": found, "history": history})
 
 

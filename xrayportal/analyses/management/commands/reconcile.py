@@ -13,6 +13,8 @@ from xrayportal.analyses.reconciler import Reconciler
 
 class Command(BaseCommand):
     help = "Puts right what was interrupted: lost workers, lost wake-ups, open studies, orphan files."
+    #: The checks import every page; a mistake there must not keep the queue from being repaired.
+    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="one round, then end")
