@@ -1,7 +1,9 @@
-"""Is this a picture the networks know? Distance of its embedding from the training radiographs.
+"""Is this a picture the networks know? How far its embedding lies from the training radiographs.
 
-A Gaussian around every body part with one covariance for all, in the form of probabilistic PCA:
-exact variances along the leading directions, one variance for all the others. NumPy only.
+Two measures, each divided by its own limit; the larger one counts. The Mahalanobis distance from
+the nearest body part (one covariance for all parts, as probabilistic PCA: exact variances along
+the leading directions, one for all the others) needs no example of what is out of scope. A linear
+score learnt from photographs, drawings, noise and a chest radiograph is sharper near those. NumPy only.
 """
 
 from __future__ import annotations
@@ -12,24 +14,30 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float32]
+
 
 @dataclass(frozen=True, slots=True)
 class ScopeGate:
     """The gate of one bundle.
 
-    ``centre`` and ``scale`` ``(D,)`` standardise an embedding, ``means`` ``(C, D)`` are the
+    ``centre`` and ``scale`` ``(D,)`` standardise an embedding. ``means`` ``(C, D)`` are the
     parts' means after that, ``directions`` ``(K, D)`` orthonormal rows with variances
     ``variances`` ``(K,)``, ``rest`` the mean variance along the other ``D - K`` directions.
-    ``limit`` is the root mean square distance beyond which a picture is out of scope, and
-    ``chroma_limit`` the colour (see ``Radiograph.chroma``) beyond which it is no radiograph.
+    ``weights`` ``(D,)`` give the linear score, of which ``score_middle`` is usual in scope and
+    ``score_limit`` the limit. ``limit`` bounds the Mahalanobis distance, ``chroma_limit`` the
+    colour (see ``Radiograph.chroma``).
     """
 
-    centre: NDArray[np.float32]
-    scale: NDArray[np.float32]
-    means: NDArray[np.float32]
-    directions: NDArray[np.float32]
-    variances: NDArray[np.float32]
+    centre: Floats
+    scale: Floats
+    means: Floats
+    directions: Floats
+    variances: Floats
     rest: float
+    weights: Floats
+    score_middle: float
+    score_limit: float
     limit: float
     chroma_limit: float
 
@@ -44,24 +52,34 @@ class ScopeGate:
                 directions=arrays["directions"],
                 variances=arrays["variances"],
                 rest=float(arrays["rest"]),
+                weights=arrays["weights"],
+                score_middle=float(arrays["score_middle"]),
+                score_limit=float(arrays["score_limit"]),
                 limit=limit,
                 chroma_limit=chroma_limit,
             )
 
-    def distance(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``(N, D)`` to ``(N,)``: distance from the nearest part over the limit; above 1 is out of scope."""
-        return (self.raw_distance(embedding) / self.limit).astype(np.float32)
+    def distance(self, embedding: Floats) -> Floats:
+        """``(N, D)`` to ``(N,)``: 0 in the midst of the known, 1 at the limit; above 1 is out of scope."""
+        scored = (self.score(embedding) - self.score_middle) / (self.score_limit - self.score_middle)
+        return np.maximum(self.mahalanobis(embedding) / self.limit, scored).astype(np.float32)
 
-    def raw_distance(self, embedding: NDArray[np.float32]) -> NDArray[np.float64]:
-        """``(N, D)`` to ``(N,)``: Mahalanobis distance per square root of dimension; about 1 in scope."""
-        standard = (embedding.astype(np.float64) - self.centre) / self.scale
-        away = standard[:, np.newaxis, :] - self.means
+    def mahalanobis(self, embedding: Floats) -> NDArray[np.float64]:
+        """``(N, D)`` to ``(N,)``: distance from the nearest part, root mean square over dimensions."""
+        away = self._standard(embedding)[:, np.newaxis, :] - self.means
         along = away @ self.directions.T.astype(np.float64)
         inside = (along**2 / self.variances).sum(axis=-1)
         outside = np.maximum((away**2).sum(axis=-1) - (along**2).sum(axis=-1), 0.0) / self.rest
         nearest = (inside + outside).min(axis=1)
         return np.asarray(np.sqrt(nearest / self.centre.size), np.float64)
 
+    def score(self, embedding: Floats) -> NDArray[np.float64]:
+        """``(N, D)`` to ``(N,)``: the linear score, larger for what is out of scope."""
+        return np.asarray(self._standard(embedding) @ self.weights.astype(np.float64), np.float64)
+
     def colour(self, chroma: float) -> float:
         """``Radiograph.chroma`` over its limit; above 1 is no radiograph, whatever the network says."""
         return chroma / self.chroma_limit
+
+    def _standard(self, embedding: Floats) -> NDArray[np.float64]:
+        return np.asarray((embedding.astype(np.float64) - self.centre) / self.scale, np.float64)

@@ -23,6 +23,7 @@ from training.convert import run_openvino, to_openvino
 from training.datasets import Dataset, DatasetError, Record
 from training.heatmaps import cropped, hits
 from training.network import release
+from training.outliers import chest, outliers
 from training.squares import load
 from training.train import AVERAGE, build, folds
 
@@ -44,6 +45,8 @@ XML, BIN, KERAS, SCOPE, MANIFEST = "network.xml", "network.bin", "network.keras"
 SOFTWARE = ("keras", "tensorflow", "openvino", "numpy", "opencv-python-headless", "scikit-learn", "scipy")
 #: A map whose trust is under the value that this share of the hits stay above is called weak.
 WEAK = 0.1
+#: The one chest radiograph at hand counts for so many, so that photographs do not drown it.
+CHESTS = 6
 logger = logging.getLogger(__name__)
 
 
@@ -77,10 +80,16 @@ def export(config: Config, dataset: Dataset, runs: Path, folder: Path, release_a
 
     learn, held = folds(dataset, config)
     logger.info("reading %d training and %d calibration pictures", len(learn), len(held))
-    seen = run_openvino(folder / XML, load(learn, config.size, runs / "cache").pixels)
-    unseen = run_openvino(folder / XML, load(held, config.size, runs / "cache").pixels)
-    gate = scope.fit(seen.embedding, part_index(learn, dataset.parts), unseen.embedding)
+    held_squares = load(held, config.size, runs / "cache").pixels
+    gate = scope.fit(
+        lambda squares: run_openvino(folder / XML, squares).embedding,
+        load(learn, config.size, runs / "cache").pixels,
+        part_index(learn, dataset.parts),
+        held_squares,
+        scope.outlier_squares([*outliers("set"), *[chest()] * CHESTS], config.size, copies=3, seed=21),
+    )
     scope.save(gate, folder / SCOPE)
+    unseen = run_openvino(folder / XML, held_squares)
     manifest = {
         "schema": 1,
         "name": release_as.name,

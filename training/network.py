@@ -23,7 +23,7 @@ def unified(
 
     Input ``picture (N, size, size, 1)``, grey levels 0 to 255. Outputs by name: ``part
     (N, parts)`` softmax, ``logit (N,)``, ``map (N, size/16, size/16)`` signed, linear in the
-    features of layer ``evidence_features``, and ``embedding (N, D)``.
+    features of layer ``evidence_features``, and ``embedding (N, D)``, the mean top features.
     """
     picture = keras.Input((size, size, 1), name="picture")
     features = lite0(picture)
@@ -36,11 +36,7 @@ def unified(
     evidence = _evidence(features.stride16, features.top, dropout)
     logit = Pool(pooling, temperature, name="logit")(evidence)
 
-    # Photographs and noise differ in texture, other regions of the body in the top features.
-    texture = layers.GlobalAveragePooling2D(name="stride8_mean")(features.stride8)
-    shape = layers.GlobalAveragePooling2D(name="stride16_mean")(features.stride16)
-    embedding = layers.Concatenate(name="embedding")([texture, shape, pooled])
-    outputs = {"part": part, "logit": logit, "map": evidence, "embedding": embedding}
+    outputs = {"part": part, "logit": logit, "map": evidence, "embedding": pooled}
     return keras.Model(picture, outputs, name="unified")
 
 

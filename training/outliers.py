@@ -116,7 +116,7 @@ def _ramp(width: int, height: int, generator: np.random.Generator) -> Pixels:
     rows, columns = np.mgrid[0:height, 0:width]
     level = np.cos(angle) * columns / width + np.sin(angle) * rows / height
     level = (level - level.min()) / max(float(np.ptp(level)), 1e-9)
-    return (255 * level).astype(np.uint8)
+    return np.asarray(255 * level, np.uint8)
 
 
 def _text(width: int, height: int, generator: np.random.Generator) -> Pixels:
@@ -160,7 +160,7 @@ def _stripes(width: int, height: int, generator: np.random.Generator) -> Pixels:
     rows, columns = np.mgrid[0:height, 0:width]
     period, angle = generator.uniform(6, 80), generator.uniform(0, np.pi)
     wave = np.sin(2 * np.pi * (np.cos(angle) * columns + np.sin(angle) * rows) / period)
-    return (127.5 + 127.5 * wave).astype(np.uint8)
+    return np.asarray(127.5 + 127.5 * wave, np.uint8)
 
 
 DRAWN: dict[str, Callable[[int, int, np.random.Generator], Pixels]] = {

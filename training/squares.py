@@ -6,13 +6,12 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from inference_worker.preprocess import fit, letterbox
+from inference_worker.preprocess import letterbox
 from training.datasets import Box, DatasetError, Record
 
 
@@ -56,22 +55,13 @@ def load(records: Sequence[Record], size: int, cache: Path) -> Squares:
     return Squares(pixels, tuple(_placed(r.boxes, *scale[i]) for i, r in enumerate(records)))
 
 
-def place(box: Box, width: int, height: int, size: int) -> Box:
-    """``box`` of a ``width`` by ``height`` picture in the pixels of its square."""
-    geometry = fit(width, height, size)
-    return _placed([box], geometry.inner_width / width, geometry.left, geometry.top)[0]
-
-
 def _placed(boxes: Iterable[Box], scale: float, left: float, top: float) -> tuple[Box, ...]:
     return tuple(
-        cast(
-            Box,
-            (
-                float(xmin * scale + left),
-                float(ymin * scale + top),
-                float(xmax * scale + left),
-                float(ymax * scale + top),
-            ),
+        (
+            float(xmin * scale + left),
+            float(ymin * scale + top),
+            float(xmax * scale + left),
+            float(ymax * scale + top),
         )
         for xmin, ymin, xmax, ymax in boxes
     )
