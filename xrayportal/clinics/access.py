@@ -115,7 +115,9 @@ def clinic_view(
     def decorate(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
         @functools.wraps(view)
         def wrapper(request: HttpRequest, clinic: str, **kwargs: Any) -> HttpResponseBase:
-            return view(request, seat_or_404(request, clinic, permit), **kwargs)
+            seat = seat_or_404(request, clinic, permit)
+            with timezone.override(seat.clinic.time_zone):
+                return view(request, seat, **kwargs)
 
         return wrapper
 

@@ -1,4 +1,4 @@
-"""The places of the rail, in order: address name, word, icon, who may go there, which addresses belong to it."""
+"""The places of the rail, in order, and who may go there."""
 
 from __future__ import annotations
 

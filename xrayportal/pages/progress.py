@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Case, CharField, Count, F, OuterRef, Q, QuerySet, Subquery, Value, When
-from django.db.models.functions import Cast, Coalesce, Concat
+from django.db.models import Case, Count, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce
 
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.services import waiting_position
 from xrayportal.clinics.access import Seat
+from xrayportal.pages.versions import dotted
 from xrayportal.pages.words import span
 from xrayportal.reviews.blind import visible_predictions
 from xrayportal.studies.models import Study, Submission, Upload
@@ -27,6 +28,7 @@ class Progress:
     accepted: int
     duplicate: int
     rejected: int
+    read: int
     studies: int
     done: int
     failed: int
@@ -36,7 +38,7 @@ class Progress:
     @property
     def received(self) -> int:
         """Files that came."""
-        return self.accepted + self.duplicate + self.rejected
+        return self.accepted + self.duplicate + self.rejected + self.read
 
     @property
     def expected(self) -> int:
@@ -63,26 +65,15 @@ def versions(seat: Seat) -> QuerySet[Submission]:
     """Their submissions, each with ``version``: changes when anything on the progress page does."""
     analyses = Analysis.objects.filter(study__submission=OuterRef("pk"), purpose=PRIMARY).order_by()
     told = analyses.values("study__submission").annotate(
-        told=Concat(
-            Cast(Count("pk", filter=Q(state=Analysis.State.QUEUED)), CharField()),
-            Value("."),
-            Cast(Count("pk", filter=Q(state=Analysis.State.RUNNING)), CharField()),
-            Value("."),
-            Cast(Count("pk"), CharField()),
+        told=dotted(
+            Count("pk", filter=Q(state=Analysis.State.QUEUED)),
+            Count("pk", filter=Q(state=Analysis.State.RUNNING)),
+            Count("pk"),
         )
     )
     uploads = Upload.objects.filter(submission=OuterRef("pk")).order_by().values("submission")
-    received = Cast(Subquery(uploads.annotate(n=Count("pk")).values("n")), CharField())
-    return seat.submissions().annotate(
-        version=Concat(
-            F("state"),
-            Value("."),
-            Coalesce(received, Value("0")),
-            Value("."),
-            Coalesce(Subquery(told.values("told")), Value("")),
-            output_field=CharField(),
-        )
-    )
+    received = Subquery(uploads.annotate(n=Count("pk")).values("n"))
+    return seat.submissions().annotate(version=dotted(F("state"), received, Subquery(told.values("told"))))
 
 
 def progress_of(submission: Submission) -> Progress:
@@ -90,11 +81,17 @@ def progress_of(submission: Submission) -> Progress:
     files = submission.uploads.order_by().aggregate(
         **{outcome: Count("pk", filter=Q(outcome=outcome)) for outcome in Upload.Outcome.values}
     )
-    state = Analysis.objects.filter(study=OuterRef("pk"), purpose=PRIMARY).order_by("-requested_at").values("state")
+    state = (
+        Analysis.objects.filter(study=OuterRef("pk"), purpose=PRIMARY)
+        .order_by("-requested_at")
+        .values("state")
+    )
     studies = submission.studies.order_by().annotate(
         newest=Coalesce(
             Subquery(state[:1]),
-            Case(When(submission__state=Submission.State.CANCELLED, then=Value("cancelled")), default=Value("")),
+            Case(
+                When(submission__state=Submission.State.CANCELLED, then=Value("cancelled")), default=Value("")
+            ),
         )
     )
     told = studies.aggregate(
@@ -111,7 +108,9 @@ def files_page(seat: Seat, submission: Submission, number: str | None) -> Page[U
     uploads = submission.uploads.annotate(
         is_fine=Case(When(outcome=Upload.Outcome.REJECTED, then=Value(0)), default=Value(1))
     ).order_by("is_fine", "created_at", "pk")
-    newest = Analysis.objects.filter(study=OuterRef("image__study"), purpose=PRIMARY).order_by("-requested_at")
+    newest = Analysis.objects.filter(study=OuterRef("image__study"), purpose=PRIMARY).order_by(
+        "-requested_at"
+    )
     finding = Finding.objects.filter(analysis=OuterRef("image__study__current"), image=OuterRef("image"))
     shown = visible_predictions(seat, seat.studies())
     rows = uploads.select_related("image__study__current__bundle").annotate(
@@ -122,16 +121,21 @@ def files_page(seat: Seat, submission: Submission, number: str | None) -> Page[U
                 default=Value(""),
             ),
         ),
-        latest_sentence=Coalesce(Subquery(newest.values("error_sentence")[:1]), Value("")),
+        latest_sentence=Subquery(newest.values("error_sentence")[:1]),
         thumbnail=Subquery(finding.values("pk")[:1]),
         revealed=Case(When(image__study__in=shown.values("pk"), then=Value(True)), default=Value(False)),
     )
-    return Paginator(rows, FILES_PER_PAGE).get_page(number)
+    pages: Paginator[Upload] = Paginator(rows, FILES_PER_PAGE)
+    return pages.get_page(number)
 
 
 def failed_studies(submission: Submission) -> QuerySet[Study]:
     """Those whose newest analysis failed: what the retry button asks for again."""
-    state = Analysis.objects.filter(study=OuterRef("pk"), purpose=PRIMARY).order_by("-requested_at").values("state")
+    state = (
+        Analysis.objects.filter(study=OuterRef("pk"), purpose=PRIMARY)
+        .order_by("-requested_at")
+        .values("state")
+    )
     return submission.studies.annotate(newest=Subquery(state[:1])).filter(newest=Analysis.State.FAILED)
 
 

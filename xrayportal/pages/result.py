@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
-from django.db.models import CharField, F, FilteredRelation, Q, QuerySet, Value
-from django.db.models.functions import Cast, Coalesce, Concat
+from django.db.models import F, FilteredRelation, Q
+from django.http import Http404
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext
@@ -16,9 +16,10 @@ from xrayportal.analyses.services import waiting_position
 from xrayportal.audit.models import AuditEvent
 from xrayportal.clinics.access import Permit, Seat
 from xrayportal.pages.status import Status, status_of, waiting_status
+from xrayportal.pages.versions import dotted
 from xrayportal.pages.words import part_word, percent
-from xrayportal.reviews.blind import reveals
-from xrayportal.studies.models import Image, Study, Submission
+from xrayportal.reviews.blind import with_revealed
+from xrayportal.studies.models import Image, Study, Submission, Upload
 
 PRIMARY = Analysis.Purpose.PRIMARY
 #: While a study waits, its place in the line is told anew this often (seconds).
@@ -73,6 +74,11 @@ class StudyResult:
         return self.revealed and self.current is not None
 
     @property
+    def hides(self) -> bool:
+        """Whether there is a prediction that this person may not see yet."""
+        return not self.revealed
+
+    @property
     def polls(self) -> bool:
         """Whether something will change by itself."""
         if self.latest is None:
@@ -110,9 +116,17 @@ class StudyResult:
     @cached_property
     def views(self) -> list[View]:
         """The images in order, the one to show marked."""
-        told = {str(row["image"]): row["sentence"] for row in (self.current.unreadable if self.current else [])}
+        told = {
+            str(row["image"]): row["sentence"] for row in (self.current.unreadable if self.current else [])
+        }
         return [
-            View(number, image, self.findings.get(image.pk), told.get(str(image.pk), ""), number == self.view_number)
+            View(
+                number,
+                image,
+                self.findings.get(image.pk),
+                told.get(str(image.pk), ""),
+                number == self.view_number,
+            )
             for number, image in enumerate(self.images, start=1)
         ]
 
@@ -163,45 +177,40 @@ class History:
     has_more: bool
 
 
-def versions(studies: QuerySet[Study]) -> QuerySet[Study]:
-    """Each study with ``version``: changes when anything on its result does. One query for the poll."""
+def study_or_404(seat: Seat, pk: uuid.UUID) -> Study:
+    """One of this person's studies with what its version needs, or Http404; the idle poll's one query."""
     newest = FilteredRelation("analyses", condition=Q(analyses__purpose=PRIMARY))
-    parts = [
-        F("state"),
-        F("submission__state"),
-        Coalesce(Cast(F("newest__pk"), CharField()), Value("")),
-        Coalesce(F("newest__state"), Value("")),
-        Coalesce(Cast(F("newest__cancel_requested"), CharField()), Value("")),
-    ]
-    dotted = [piece for part in parts for piece in (part, Value("."))][:-1]
-    return (
-        studies.annotate(newest=newest)
-        .annotate(version=Concat(*dotted, output_field=CharField()), newest_state=F("newest__state"))
-        .order_by("pk", F("newest__requested_at").desc(nulls_last=True))
-        .distinct("pk")
+    names = ("state", "submission__state", "newest__pk", "newest__state", "newest__cancel_requested")
+    studies = (
+        with_revealed(seat, seat.studies().filter(pk=pk))
+        .annotate(newest=newest)
+        .annotate(version=dotted(*(F(name) for name in names)), newest_state=F("newest__state"))
+        .select_related("current__bundle", "submission")
+        .order_by(F("newest__requested_at").desc(nulls_last=True))
     )
+    found: Study | None = studies.first()
+    if found is None:
+        raise Http404("Not found.")
+    return found
 
 
 def version_of(study: Study) -> str:
-    """The version for the address of the next poll; while the study waits it also goes with the clock.
-
-    ``study`` comes from ``versions``.
-    """
-    version: str = study.version  # type: ignore[attr-defined]  # annotated by versions
-    if study.newest_state == Analysis.State.QUEUED:  # type: ignore[attr-defined]  # annotated by versions
+    """The version for the address of the next poll; while the study waits it also goes with the clock."""
+    version = f"{study.version}.{study.revealed}"  # type: ignore[attr-defined]  # annotated by study_or_404
+    if study.newest_state == Analysis.State.QUEUED:  # type: ignore[attr-defined]  # annotated by study_or_404
         return f"{version}.{int(timezone.now().timestamp()) // TELL_PLACE_EVERY}"
     return version
 
 
 def result_of(seat: Seat, study: Study, view: str | None) -> StudyResult:
-    """Gather the result of a study (from ``versions``, with its bundle); seven queries at most."""
+    """Gather the result of a study from ``study_or_404``; five queries at most."""
     images = list(study.images.all())
     latest = study.analyses.filter(purpose=PRIMARY).order_by("-requested_at").first()
     findings = {found.image_id: found for found in study.current.findings.all()} if study.current else {}
     number = int(view) if view and view.isascii() and view.isdigit() and len(view) < 6 else 1
     return StudyResult(
         study=study,
-        revealed=reveals(seat, study),
+        revealed=study.revealed,  # type: ignore[attr-defined]  # annotated by study_or_404
         view_number=min(max(number, 1), max(len(images), 1)),
         images=images,
         findings=findings,
@@ -210,7 +219,17 @@ def result_of(seat: Seat, study: Study, view: str | None) -> StudyResult:
     )
 
 
-def history_of(seat: Seat, study: Study, *, revealed: bool) -> History:
+def title_of(study: Study) -> str:
+    """What people call the study: its patient reference, else the name of the first file that came."""
+    if study.patient_reference:
+        return study.patient_reference
+    names = (
+        Upload.objects.filter(image__study=study).order_by("created_at").values_list("filename", flat=True)
+    )
+    return names.first() or str(study.pk)
+
+
+def history_of(seat: Seat, study: Study) -> History:
     """The study's analyses, newest first, and for readers and admins who did what; two queries."""
     shows_events = seat.may(Permit.SEE_ALL)
     events = AuditEvent.objects.filter(study_id=study.pk, clinic=seat.clinic).order_by("-id")
@@ -219,7 +238,7 @@ def history_of(seat: Seat, study: Study, *, revealed: bool) -> History:
     return History(
         analyses=list(analyses.order_by("-requested_at")),
         events=found[:EVENTS_SHOWN],
-        revealed=revealed,
+        revealed=study.revealed,  # type: ignore[attr-defined]  # annotated by study_or_404
         shows_events=shows_events,
         has_more=len(found) > EVENTS_SHOWN,
     )

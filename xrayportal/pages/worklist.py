@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from django.core.paginator import Page, Paginator
 from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
@@ -28,6 +29,12 @@ STATES = {
     "done": WORDS[Analysis.State.SUCCEEDED],
     Analysis.State.FAILED.value: WORDS[Analysis.State.FAILED],
 }
+
+
+if TYPE_CHECKING:
+    _Paginator = Paginator[Study]
+else:  # generic for the type checker only
+    _Paginator = Paginator
 
 
 @dataclass(frozen=True)
@@ -63,13 +70,13 @@ class Filters:
         return any((self.verdict, self.part, self.state, self.text))
 
 
-class CappedPaginator(Paginator[Study]):
+class CappedPaginator(_Paginator):
     """Counts to ``COUNTED`` at most, so that a page costs the same over any number of studies."""
 
     @cached_property
-    def count(self) -> int:  # type: ignore[override]  # Django's is a cached_property too, typed as a property
+    def count(self) -> int:
         """Studies found, at most ``COUNTED``."""
-        return int(self.object_list.order_by()[:COUNTED].count())  # type: ignore[union-attr]  # a queryset
+        return cast("QuerySet[Study]", self.object_list).order_by()[:COUNTED].count()
 
     @property
     def is_capped(self) -> bool:
@@ -95,7 +102,9 @@ def with_status(studies: QuerySet[Study]) -> QuerySet[Study]:
     return studies.annotate(
         latest_state=Coalesce(
             Subquery(latest.values("state")[:1]),
-            Case(When(submission__state=Submission.State.CANCELLED, then=Value("cancelled")), default=Value("")),
+            Case(
+                When(submission__state=Submission.State.CANCELLED, then=Value("cancelled")), default=Value("")
+            ),
         ),
         latest_id=Subquery(latest.values("pk")[:1]),
         thumbnail=Subquery(
@@ -106,9 +115,11 @@ def with_status(studies: QuerySet[Study]) -> QuerySet[Study]:
         views=Subquery(first.order_by().values("study").annotate(n=Count("pk")).values("n")),
         name=Coalesce(
             Subquery(
-                Upload.objects.filter(image__study=OuterRef("pk")).order_by("created_at").values("filename")[:1]
+                Upload.objects.filter(image__study=OuterRef("pk"))
+                .order_by("created_at")
+                .values("filename")[:1]
             ),
-            "",
+            Value(""),
         ),
     )
 
@@ -157,7 +168,9 @@ def _in_state(seat: Seat, state: str) -> Q:
     analyses = Analysis.objects.filter(clinic=seat.clinic, purpose=Analysis.Purpose.PRIMARY, state=state)
     if state == Analysis.State.FAILED:
         newer = Analysis.objects.filter(
-            study=OuterRef("study"), purpose=Analysis.Purpose.PRIMARY, requested_at__gt=OuterRef("requested_at")
+            study=OuterRef("study"),
+            purpose=Analysis.Purpose.PRIMARY,
+            requested_at__gt=OuterRef("requested_at"),
         )
         analyses = analyses.filter(~Exists(newer))
     return Q(pk__in=analyses.values("study"))

@@ -1,4 +1,4 @@
-"""The pages of the studies room: worklist, upload, submissions, study. Reads only, but for the audit of a look."""
+"""Worklist, upload, submissions and study pages. They read only; a look at a study is audited."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import uuid
 from django.core.paginator import Paginator
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
+from django_htmx.middleware import HtmxDetails
 
 from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.audit.models import Action
@@ -37,7 +38,8 @@ def worklist_page(request: HttpRequest, seat: Seat) -> HttpResponse:
         "parts": worklist.part_choices(bundle),
         "states": worklist.state_choices(),
     }
-    fragment = request.htmx and not request.htmx.history_restore_request
+    htmx: HtmxDetails = request.htmx  # type: ignore[attr-defined]  # set by django_htmx
+    fragment = htmx and not htmx.history_restore_request
     return render(request, "studies/_studies.html" if fragment else "studies/worklist.html", context)
 
 
@@ -75,9 +77,9 @@ def submission_progress(request: HttpRequest, seat: Seat, submission: uuid.UUID)
 @clinic_view(Permit.SEE_OWN)
 def study_page(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
     """The radiograph, its result and its history. The look is audited, and whether it told the prediction."""
-    found = study_or_404(seat, study)
+    found = result.study_or_404(seat, study)
     shown = result.result_of(seat, found, request.GET.get("view"))
-    history = result.history_of(seat, found, revealed=shown.revealed)
+    history = result.history_of(seat, found)
     record(
         clinic=seat.clinic,
         action=Action.STUDY_VIEWED,
@@ -87,17 +89,8 @@ def study_page(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpRespon
         detail={"revealed": shown.tells},
         address=client_address(request),
     )
-    context = {"study": found, "result": shown, "history": history}
+    context = {"study": found, "title": result.title_of(found), "result": shown, "history": history}
     return render(request, "studies/study.html", context)
-
-
-def study_or_404(seat: Seat, pk: uuid.UUID) -> Study:
-    """One of this person's studies with what its result needs, or Http404."""
-    studies = result.versions(seat.studies().filter(pk=pk)).select_related("current__bundle", "submission")
-    found: Study | None = studies.first()
-    if found is None:
-        raise Http404("Not found.")
-    return found
 
 
 def _render_progress(

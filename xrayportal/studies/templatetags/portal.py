@@ -121,6 +121,7 @@ def uploader(context: template.Context) -> dict[str, Any]:
         "seat": context["seat"],
         "csrf_token": context["csrf_token"],
         "limit": settings.UPLOAD_MAX_BYTES,
+        "limit_mb": settings.UPLOAD_MAX_BYTES // 2**20,
         "words": upload_words(),
     }
 
