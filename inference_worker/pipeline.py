@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_worker import gradcam
-from inference_worker.bundle import Bundle
+from inference_worker.bundle import Bundle, BundleError
 from inference_worker.decode import Limits, decode
 from inference_worker.preprocess import as_batch, letterbox
 from inference_worker.render import Rendered, render
@@ -66,7 +66,8 @@ class Pipeline:
     """A bundle with its networks loaded, ready to read pictures.
 
     ``runtimes`` are the bundle's networks by id (`inference_worker.runtimes.load_runtimes`). Verdicts
-    use the bundle's own thresholds unless a call brings others.
+    use the bundle's own thresholds unless a call brings others. Raises `BundleError` for a scope gate
+    that cannot be read.
     """
 
     def __init__(self, bundle: Bundle, runtimes: Mapping[str, Runtime], limits: Limits | None = None) -> None:
@@ -75,7 +76,10 @@ class Pipeline:
         self.manifest = manifest
         self.limits = limits or Limits()
         self._runtimes = runtimes
-        self._gate = ScopeGate.load(bundle.scope_file, manifest.scope.limit, manifest.scope.chroma_limit)
+        try:
+            self._gate = ScopeGate.load(bundle.scope_file, manifest.scope.limit, manifest.scope.chroma_limit)
+        except (OSError, KeyError, ValueError) as error:
+            raise BundleError(f"{bundle.scope_file} cannot be read as a scope gate: {error}") from error
 
     @property
     def runtime(self) -> Runtime:

@@ -127,6 +127,10 @@ def build(root: Path) -> None:
         "directions": np.eye(2, dtype=np.float32),
         "variances": np.ones(2, np.float32),
         "rest": np.float32(1.0),
+        # No linear score: the distance decides.
+        "weights": np.zeros(2, np.float32),
+        "score_middle": np.float32(0.0),
+        "score_limit": np.float32(1.0),
     }
     unified, experts = root / "unified", root / "experts"
     for folder in (unified, experts):

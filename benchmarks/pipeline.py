@@ -1,0 +1,66 @@
+"""The whole way of an ordinary JPEG, stage by stage, against the bare pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from time import perf_counter
+
+import numpy as np
+
+from benchmarks.pictures import LONGEST, ordinary
+from benchmarks.registry import Row, benchmark
+from benchmarks.timing import row
+from inference_worker.bundle import Bundle, find_bundle
+from inference_worker.decode import decode
+from inference_worker.pipeline import BATCH, Pipeline
+from inference_worker.preprocess import as_batch, letterbox
+from inference_worker.runtimes import load_runtimes
+from inference_worker.types import UnreadableError
+
+_PICTURES = 64
+
+
+@benchmark("pipeline, one JPEG at a time")
+def pipeline() -> Iterable[Row]:
+    bundle = Bundle.load(find_bundle())
+    runtimes = load_runtimes(bundle)
+    reader = Pipeline(bundle, runtimes)
+    files, what = ordinary(_PICTURES)
+    size = bundle.manifest.input.size
+    batches = [as_batch(letterbox(decode(data).pixels, size)[0][np.newaxis]) for data in files]
+    bare_network = runtimes[bundle.manifest.part_network.id]
+    for data in files[:4]:
+        reader.read(data)
+    bare, whole, extra, findings = [], [], [], []
+    for data, batch in zip(files, batches, strict=True):
+        start = perf_counter()
+        bare_network.infer(batch)
+        middle = perf_counter()
+        result = reader.read(data)
+        end = perf_counter()
+        findings.append(result.finding)
+        bare.append((middle - start) * 1000)
+        whole.append((end - middle) * 1000)
+        extra.append(whole[-1] - bare[-1])
+    for stage in ("decode", "preprocess", "infer", "render"):
+        yield row(
+            f"{stage} ({what}, ≤ {LONGEST} px)", [getattr(finding.timings, stage) for finding in findings]
+        )
+    yield row("whole pipeline", whole)
+    yield row("bare pass", bare)
+    yield row("pipeline on top of the bare pass", extra, at_most=15)
+
+
+@benchmark("pipeline, batches")
+def batches() -> Iterable[Row]:
+    bundle = Bundle.load(find_bundle())
+    reader = Pipeline(bundle, load_runtimes(bundle))
+    files, _ = ordinary(_PICTURES)
+    reader.read_many(files[:BATCH])
+    rates = []
+    for start in range(0, len(files), BATCH):
+        clock = perf_counter()
+        results = reader.read_many(files[start : start + BATCH])
+        rates.append(len(results) / (perf_counter() - clock))
+        assert not any(isinstance(result, UnreadableError) for result in results)
+    yield row(f"pictures a second, {BATCH} at a time", rates, "1/s")

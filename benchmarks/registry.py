@@ -1,0 +1,43 @@
+"""What a benchmark is and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+Run = Callable[[], "Iterable[Row]"]
+
+#: Every benchmark by group, in the order in which their modules were imported.
+BENCHMARKS: dict[str, Run] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measured figure: the median and the 95th percentile of ``n`` values in ``unit``.
+
+    ``expected`` says what the project promises, ``kept`` whether this run kept it (``None``: no promise).
+    """
+
+    what: str
+    unit: str
+    n: int
+    median: float
+    p95: float
+    expected: str = ""
+    kept: bool | None = None
+
+
+class UnmeasurableError(Exception):
+    """A group that cannot be measured here; ``str(error)`` says why."""
+
+
+def benchmark(group: str) -> Callable[[Run], Run]:
+    """Register a function without arguments that measures and yields the rows of ``group``."""
+
+    def register(run: Run) -> Run:
+        if group in BENCHMARKS:
+            raise ValueError(f"there are two benchmarks of the group {group!r}")
+        BENCHMARKS[group] = run
+        return run
+
+    return register

@@ -1,0 +1,52 @@
+"""Taking turns and taking time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
+
+import numpy as np
+
+from benchmarks.registry import Row
+
+
+def in_turns(
+    rivals: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 3
+) -> dict[str, list[float]]:
+    """Milliseconds of each rival in ``rounds`` rounds in which every one has its turn.
+
+    Taking turns lets whatever else the machine does meanwhile burden all of them alike.
+    """
+    for run in rivals.values():
+        for _ in range(warm_up):
+            run()
+    times: dict[str, list[float]] = {name: [] for name in rivals}
+    for _ in range(rounds):
+        for name, run in rivals.items():
+            start = perf_counter()
+            run()
+            times[name].append((perf_counter() - start) * 1000)
+    return times
+
+
+def row(
+    what: str,
+    values: Sequence[float],
+    unit: str = "ms",
+    *,
+    at_most: float | None = None,
+    at_least: float | None = None,
+) -> Row:
+    """The row of ``values``, its median held against a promise if there is one."""
+    median = float(np.median(values))
+    expected, kept = "", None
+    if at_most is not None:
+        expected, kept = f"≤ {at_most:g}", median <= at_most
+    if at_least is not None:
+        expected, kept = f"≥ {at_least:g}", median >= at_least
+    return Row(what, unit, len(values), median, float(np.percentile(values, 95)), expected, kept)
+
+
+def ratios(slower: Sequence[float], faster: Sequence[float]) -> list[float]:
+    """Ratio of the two in each round."""
+    return [a / b for a, b in zip(slower, faster, strict=True)]
