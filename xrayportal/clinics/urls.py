@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from xrayportal.clinics import views
+from xrayportal.clinics import pages, views
 from xrayportal.clinics.sign_in import SignInView
 
 urlpatterns = [
@@ -11,4 +11,10 @@ urlpatterns = [
     path("sign-in/", SignInView.as_view(), name="sign-in"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("c/<slug:clinic>/access/", views.content_access, name="content-access"),
+    path("c/<slug:clinic>/people/", pages.people, name="people"),
+    path("c/<slug:clinic>/people/invite/", pages.invite, name="people-invite"),
+    path("c/<slug:clinic>/people/<int:user>/roles/", pages.member_roles, name="people-roles"),
+    path("c/<slug:clinic>/people/<int:user>/link/", pages.invite_again, name="people-link"),
+    path("c/<slug:clinic>/settings/", pages.clinic_settings, name="clinic-settings"),
+    path("invitations/<str:uid>/<str:token>/", pages.invitation, name="invitation"),
 ]

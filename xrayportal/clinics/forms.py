@@ -1,0 +1,88 @@
+"""Forms of people and clinic settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.forms import SetPasswordForm
+from django.utils.formats import number_format
+from django.utils.translation import gettext_lazy as _
+
+from xrayportal.analyses.models import Bundle
+from xrayportal.clinics.models import Clinic, Role, User
+
+
+class InviteForm(forms.Form):
+    """An e-mail address and what the person may do."""
+
+    email = forms.EmailField(label=_("E-mail address"), max_length=254)
+    roles = forms.MultipleChoiceField(label=_("Roles"), choices=Role.choices)
+
+
+class RolesForm(forms.Form):
+    """What a person may do; nothing ticked deactivates them."""
+
+    roles = forms.MultipleChoiceField(choices=Role.choices, required=False)
+
+
+class WelcomeForm(SetPasswordForm[User]):
+    """An invited person's name and password."""
+
+    first_name = forms.CharField(label=_("First name"), max_length=150, required=False)
+    last_name = forms.CharField(label=_("Last name"), max_length=150)
+    field_order = ("first_name", "last_name", "new_password1", "new_password2")
+
+    def save(self, commit: bool = True) -> User:
+        """Keep both."""
+        self.user.first_name = self.cleaned_data["first_name"]
+        self.user.last_name = self.cleaned_data["last_name"]
+        return super().save(commit)
+
+
+class ClinicForm(forms.ModelForm[Clinic]):
+    """A clinic's settings; thresholds within what the active bundle allows, both or neither."""
+
+    class Meta:
+        model = Clinic
+        fields = ("name", "time_zone", "blind_first", "threshold_low", "threshold_high", "retention_days")
+
+    def __init__(self, *args: Any, bundle: Bundle | None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.bundle = bundle
+        self.fields["retention_days"].widget.attrs["min"] = 1
+        if bundle is None:
+            del self.fields["threshold_low"], self.fields["threshold_high"]
+            return
+        for name in ("low", "high"):
+            lowest, highest = bundle.thresholds["limits"][name]
+            self.fields[f"threshold_{name}"].widget.attrs |= {"min": lowest, "max": highest, "step": "0.01"}
+
+    def clean_retention_days(self) -> int | None:
+        """At least a day."""
+        days: int | None = self.cleaned_data["retention_days"]
+        if days is not None and days < 1:
+            raise forms.ValidationError(_("At least 1 day, or empty to keep studies for ever."))
+        return days
+
+    def clean(self) -> dict[str, Any]:
+        """The thresholds together."""
+        cleaned = super().clean() or self.cleaned_data
+        if self.bundle is None:
+            return cleaned
+        low, high = cleaned.get("threshold_low"), cleaned.get("threshold_high")
+        if (low is None) != (high is None) and not self.errors:
+            raise forms.ValidationError(_("Give both thresholds, or none for the bundle's own."))
+        if low is None or high is None:
+            return cleaned
+        for name, value in (("low", low), ("high", high)):
+            lowest, highest = self.bundle.thresholds["limits"][name]
+            if not lowest <= value <= highest:
+                self.add_error(
+                    f"threshold_{name}",
+                    _("The bundle allows %(lowest)s to %(highest)s.")
+                    % {"lowest": number_format(lowest), "highest": number_format(highest)},
+                )
+        if not self.errors and low > high:
+            self.add_error("threshold_high", _("The upper threshold must not be below the lower one."))
+        return cleaned
