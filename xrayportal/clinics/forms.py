@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib.auth.forms import SetPasswordForm
@@ -11,6 +11,13 @@ from django.utils.translation import gettext_lazy as _
 
 from xrayportal.analyses.models import Bundle
 from xrayportal.clinics.models import Clinic, Role, User
+
+if TYPE_CHECKING:  # generic for the type checker only
+    PasswordFormOfUser = SetPasswordForm[User]
+    ModelFormOfClinic = forms.ModelForm[Clinic]
+else:
+    PasswordFormOfUser = SetPasswordForm
+    ModelFormOfClinic = forms.ModelForm
 
 
 class InviteForm(forms.Form):
@@ -26,7 +33,7 @@ class RolesForm(forms.Form):
     roles = forms.MultipleChoiceField(choices=Role.choices, required=False)
 
 
-class WelcomeForm(SetPasswordForm[User]):
+class WelcomeForm(PasswordFormOfUser):
     """An invited person's name and password."""
 
     first_name = forms.CharField(label=_("First name"), max_length=150, required=False)
@@ -40,7 +47,7 @@ class WelcomeForm(SetPasswordForm[User]):
         return super().save(commit)
 
 
-class ClinicForm(forms.ModelForm[Clinic]):
+class ClinicForm(ModelFormOfClinic):
     """A clinic's settings; thresholds within what the active bundle allows, both or neither."""
 
     class Meta:

@@ -80,6 +80,9 @@ def parse_boxes(text: str, *, images: Collection[uuid.UUID]) -> list[Box]:
     for row in rows:
         match row:
             case {"image": str(image), "box": [int(x), int(y), int(width), int(height)]} if image in known:
+                # JSON's true is an int to Python.
+                if any(isinstance(side, bool) for side in (x, y, width, height)):
+                    raise bad
                 if min(x, y) < 0 or min(width, height) < 1 or max(x + width, y + height) > MAX_SIDE:
                     raise bad
                 boxes.append({"image": image, "box": [x, y, width, height]})
