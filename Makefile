@@ -64,14 +64,14 @@ $(PYTHON):
 
 $(VENV)/.local: requirements/local.txt | $(PYTHON)
 	@echo "Installing the pinned packages into $(VENV): a few minutes the first time …"
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/local.txt
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/local.txt
 	@touch $@
 
 $(VENV)/.test: requirements/test.txt | $(PYTHON)
 	@echo "Installing the pinned packages of the tests into $(VENV): a few minutes the first time …"
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/test.txt
 	@touch $@ $(VENV)/.local
 
 $(VENV)/.uv: | $(PYTHON)
 	@"$(BASE_PYTHON)" -m venv $@
-	@$@/bin/pip install --quiet --disable-pip-version-check uv
+	@$@/bin/pip install -qq --disable-pip-version-check uv
