@@ -4,14 +4,14 @@
  * `uniform` and `safe` run through control points in CIELAB and are then spaced at equal distances
  * (CIE 1976), so that equal steps of evidence look equally large. `uniform` is the ramp of
  * inference_worker/colours.py, so the viewer and the stored pictures agree; a test compares them.
- * `safe` keeps to the blue to yellow axis, which all common kinds of colour blindness see. `jet` is
- * the rainbow, for readers who are used to it.
+ * `safe` runs from blue to yellow, the axis that the common kinds of colour blindness see. `jet` is the
+ * rainbow, for readers who are used to it.
  */
 
 /** Lightness 0..100, chroma, hue in degrees. */
 const CONTROL_POINTS = {
   uniform: [[22, 42, 305], [40, 62, 350], [57, 72, 392], [75, 68, 430], [94, 45, 462]],
-  safe: [[24, 48, 285], [48, 32, 275], [58, 4, 275], [60, 4, 95], [76, 44, 95], [93, 66, 97]],
+  safe: [[26, 56, 300], [42, 44, 272], [58, 34, 215], [74, 50, 145], [92, 84, 103]],
 };
 /** CIE XYZ of D65, and XYZ to linear sRGB. */
 const WHITE = [0.95047, 1, 1.08883];

@@ -30,9 +30,10 @@ export class Hud {
   }
 
   /** @param {import("./lightbox.js").Lightbox} lightbox */
-  update({ view, greys, heat, heatmap }) {
+  update({ view, greys, heat, heatmap, mode }) {
     // A turned or mirrored radiograph must say so: the side of the body hangs on it.
     write(this.pose, [
+      mode === "region" && this.#text("regionHint"),
       view.mirrored && this.#text("mirrored"),
       view.turns && this.#text("turned", { value: view.turns * 90 }),
       greys.inverted && this.#text("inverted"),

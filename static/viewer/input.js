@@ -74,14 +74,17 @@ export function listen(stage, viewer) {
 /** What dragging does from here: the right button windows, the middle one moves, else by mode. */
 function begin(viewer, { button, pointerType }, start) {
   const mode = { 1: "move", 2: "window" }[button] ?? viewer.mode;
-  if (mode === "ruler") {
-    const held = viewer.ruler.grab(start, viewer.view, pointerType);
+  if (mode === "ruler" || mode === "region") {
+    const held =
+      mode === "ruler"
+        ? viewer.ruler.grab(start, viewer.view, pointerType)
+        : viewer.regions.start(viewer.view.toPicture(start.x, start.y));
     return {
       move: ({ x, y }) => {
         held(viewer.view.toPicture(x, y));
         viewer.stage.invalidate();
       },
-      end: () => viewer.measured(),
+      end: () => viewer.finish(),
     };
   }
   if (mode === "window") {
@@ -99,12 +102,13 @@ function pinch(viewer, other, before, now) {
 
 /**
  * Keys that belong to the stage: the arrows do what dragging does, with Shift they window (or, while
- * measuring, move the cross finely).
+ * measuring or drawing, move the cross finely).
  * @returns {boolean} whether the key meant something
  */
 export function stageKey(viewer, { key, shiftKey }) {
   const arrow = ARROWS[key];
-  if (arrow && viewer.mode === "ruler") {
+  const points = viewer.mode === "ruler" || viewer.mode === "region";
+  if (arrow && points) {
     const step = shiftKey ? 1 : CROSS_STEP;
     viewer.moveCross(arrow[0] * step, arrow[1] * step);
   } else if (arrow && (viewer.mode === "window" || shiftKey)) {
@@ -112,7 +116,7 @@ export function stageKey(viewer, { key, shiftKey }) {
     viewer.sayWindow();
   } else if (arrow) {
     viewer.pan(-arrow[0] * PAN_STEP, -arrow[1] * PAN_STEP);
-  } else if (key === "Enter" && viewer.mode === "ruler") {
+  } else if (key === "Enter" && points) {
     viewer.setCrossEnd();
   } else if (key === "Delete" || key === "Backspace") {
     viewer.eraseLength();

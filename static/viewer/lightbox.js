@@ -5,6 +5,7 @@ import { Hud } from "./hud.js";
 import { listen } from "./input.js";
 import { recall, remember } from "./memory.js";
 import { WHOLE_RANGE } from "./picture.js";
+import { Regions } from "./regions.js";
 import { Ruler, readSpacing } from "./ruler.js";
 import { Stage } from "./stage.js";
 import { Toolbar } from "./toolbar.js";
@@ -21,7 +22,7 @@ export class Lightbox {
     this.greys = { ...WHOLE_RANGE, inverted: false };
     /** Takes part in the movements of its `data-link`. */
     this.linked = true;
-    /** What dragging does: `move`, `window` or `ruler`. */
+    /** What dragging does: `move`, `window`, `ruler` or, when it was asked for, `region`. */
     this.mode = "move";
     this.heat = { shown: true, ...recall() };
     /** @type {Heatmap | null} */
@@ -29,7 +30,8 @@ export class Lightbox {
     /** The middle of the peak's pixel. */
     this.peak = peakX ? { x: Number(peakX) + 0.5, y: Number(peakY) + 0.5 } : null;
     this.ruler = new Ruler(readSpacing(spacing), document.documentElement.lang || "en");
-    /** The cross that the keyboard measures with, in picture coordinates. */
+    this.regions = new Regions(this.view.picture);
+    /** The cross that the keyboard measures and draws with, in picture coordinates. */
     this.cross = null;
     this.crossHolds = null;
 
@@ -61,6 +63,7 @@ export class Lightbox {
     this.figure.dataset.ready = "";
     this.#changed();
     this.stage.draw();
+    this.#tell("viewer:ready");
   }
 
   close() {
@@ -122,7 +125,7 @@ export class Lightbox {
   setMode(mode) {
     this.mode = mode;
     this.dropCross();
-    if (mode === "ruler") this.hud.say("rulerHelp");
+    if (mode === "ruler" || mode === "region") this.hud.say(`${mode}Help`);
     this.#changed();
   }
 
@@ -154,10 +157,23 @@ export class Lightbox {
     this.hud.say("window", { width: Math.round(width), level: Math.round(level) });
   }
 
-  measured() {
-    const line = this.ruler.lines.at(-1);
-    this.ruler.dropEmpty();
-    if (this.ruler.lines.includes(line)) this.hud.say("length", { value: this.ruler.length(line) });
+  /** A length was measured, or a region drawn. */
+  finish() {
+    if (this.mode === "region") this.#tellRegion();
+    else this.#sayLength();
+    this.stage.invalidate();
+  }
+
+  /** Let the reader draw one box. */
+  askForRegion() {
+    this.stage.element.scrollIntoView({ block: "nearest" });
+    this.stage.element.focus({ preventScroll: true });
+    this.setMode("region");
+  }
+
+  /** @param {import("./regions.js").Region[]} regions of this picture, instead of those before */
+  showRegions(regions) {
+    this.regions.shown = regions;
     this.stage.invalidate();
   }
 
@@ -173,21 +189,22 @@ export class Lightbox {
     this.stage.invalidate();
   }
 
-  /** Enter while measuring: the first press sets one end, the second the other. */
+  /** Enter while measuring or drawing: the first press sets one end, the second the other. */
   setCrossEnd() {
     if (this.crossHolds) {
       this.crossHolds = null;
-      this.measured();
+      this.finish();
       return;
     }
     this.cross ??= this.view.middle();
-    this.crossHolds = this.ruler.start(this.cross);
+    this.crossHolds = (this.mode === "region" ? this.regions : this.ruler).start(this.cross);
     this.stage.invalidate();
   }
 
   dropCross() {
     this.cross = null;
     this.crossHolds = null;
+    this.regions.drawn = null;
     this.ruler.dropEmpty();
     this.stage.invalidate();
   }
@@ -215,7 +232,25 @@ export class Lightbox {
   #move(change) {
     change();
     this.stage.invalidate();
-    this.figure.dispatchEvent(new CustomEvent("viewer:moved", { bubbles: true }));
+    this.#tell("viewer:moved");
+  }
+
+  #tell(name, detail = null) {
+    this.figure.dispatchEvent(new CustomEvent(name, { bubbles: true, detail }));
+  }
+
+  #sayLength() {
+    const line = this.ruler.lines.at(-1);
+    this.ruler.dropEmpty();
+    if (this.ruler.lines.includes(line)) this.hud.say("length", { value: this.ruler.length(line) });
+  }
+
+  #tellRegion() {
+    const box = this.regions.finish(this.view.scale);
+    if (!box) return;
+    this.setMode("move");
+    this.hud.say("regionDrawn", { width: box[2], height: box[3] });
+    this.#tell("viewer:box-drawn", { image: this.figure.dataset.image, box });
   }
 
   #changed() {

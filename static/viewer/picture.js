@@ -30,10 +30,21 @@ export async function decode(image) {
 export function createSurface(bitmap, size, accelerated) {
   const canvas = document.createElement("canvas");
   const gl = accelerated ? canvas.getContext("webgl2", { antialias: false, depth: false }) : null;
-  if (gl && Math.max(bitmap.width, bitmap.height) <= gl.getParameter(gl.MAX_TEXTURE_SIZE)) {
+  if (gl && !isImitated(gl) && Math.max(bitmap.width, bitmap.height) <= gl.getParameter(gl.MAX_TEXTURE_SIZE)) {
     return new TextureSurface(canvas, gl, bitmap, size);
   }
   return new PlainSurface(bitmap, size);
+}
+
+/**
+ * Whether the processor imitates a graphics card. Then a frame takes three times as long as on the
+ * plain surface; `failIfMajorPerformanceCaveat` should tell, but Chromium's SwiftShader passes it.
+ * @param {WebGL2RenderingContext} gl
+ */
+function isImitated(gl) {
+  const names = gl.getExtension("WEBGL_debug_renderer_info");
+  const renderer = gl.getParameter(names?.UNMASKED_RENDERER_WEBGL ?? gl.RENDERER);
+  return /swiftshader|llvmpipe|software|basic render/i.test(renderer);
 }
 
 const VERTEX = `#version 300 es

@@ -55,6 +55,7 @@ export class Stage {
     context.clearRect(0, 0, this.overlay.width, this.overlay.height);
     if (this.viewer.heatmap && this.viewer.heat.shown) this.#drawEvidence(context, onCanvas, ratio);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    this.viewer.regions.draw(context, view);
     this.viewer.ruler.draw(context, view);
     if (this.viewer.cross) {
       const at = view.toScreen(this.viewer.cross.x, this.viewer.cross.y);

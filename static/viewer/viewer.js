@@ -31,17 +31,22 @@ function refresh() {
   }
 }
 
-/** The viewer that a key is meant for: the one with the focus, or, where nothing has it, the one used last. */
+/** The viewer that people have in mind: the one used last, or the first. @returns {Lightbox | undefined} */
+function current() {
+  return live.has(lastUsed) ? lastUsed : [...live][0];
+}
+
+/** The viewer that a key is meant for; keys in a dialog are meant for none. */
 function meantBy(target) {
   const figure = target.closest(".viewer");
   if (figure) return figure.lightbox;
-  if (target !== document.body || document.querySelector("dialog:modal")) return undefined;
-  return live.has(lastUsed) ? lastUsed : [...live][0];
+  return document.querySelector("dialog:modal") ? undefined : current();
 }
 
 /** Letters there are text or choose an option. */
 function isTextField(target) {
-  return target.isContentEditable || target.matches("textarea, select, input:not([type=range])");
+  const field = "textarea, select, input:not([type=range], [type=radio], [type=checkbox])";
+  return target.isContentEditable || target.matches(field);
 }
 
 document.addEventListener("keydown", (event) => {
@@ -66,6 +71,14 @@ document.addEventListener("viewer:moved", ({ target }) => {
   for (const lightbox of live) {
     const other = lightbox.figure;
     if (other !== target && other.dataset.link === link && lightbox.linked) lightbox.follow(pose);
+  }
+});
+
+// The review panel (static/reviews/panel.js) asks for boxes and shows those of other readers.
+document.addEventListener("review:draw", () => current()?.askForRegion());
+document.addEventListener("review:boxes", ({ detail }) => {
+  for (const lightbox of live) {
+    lightbox.showRegions(detail.boxes.filter(({ image }) => image === lightbox.figure.dataset.image));
   }
 });
 

@@ -58,6 +58,18 @@ MEASURE = """() => {
   };
 }"""
 
+#: WebGL without a graphics card, which the viewer would not choose; and no WebGL at all.
+WEBGL = {
+    "TextureSurface": """const usual = WebGL2RenderingContext.prototype.getParameter;
+        WebGL2RenderingContext.prototype.getParameter = function (name) {
+          return name === 0x9246 ? "A graphics card" : usual.call(this, name);
+        };""",
+    "PlainSurface": """const usual = HTMLCanvasElement.prototype.getContext;
+        HTMLCanvasElement.prototype.getContext = function (kind, options) {
+          return kind === "webgl2" ? null : usual.call(this, kind, options);
+        };""",
+}
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -82,13 +94,7 @@ def site() -> Iterator[Site]:
 def page(request: pytest.FixtureRequest, site: Site, browser: Browser) -> Iterator[Page]:
     """One viewer, once drawn by WebGL and once without it; two screen pixels to the CSS pixel."""
     context = browser.new_context(viewport={"width": 640, "height": 560}, device_scale_factor=2)
-    if request.param == "PlainSurface":
-        context.add_init_script(
-            """const before = HTMLCanvasElement.prototype.getContext;
-            HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
-              return kind === "webgl2" ? null : before.call(this, kind, ...rest);
-            };"""
-        )
+    context.add_init_script(WEBGL[request.param])
     page = context.new_page()
     page.goto(site.page(viewer(site.finding())))
     expect(page.locator("figure.viewer")).to_have_attribute("data-ready", "")
