@@ -1,0 +1,281 @@
+"""The panel, the disagreements and the report through HTTP: roles, blind first, stale forms, query counts."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+from typing import Any
+
+import pytest
+from django.contrib.messages import get_messages
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from pypdf import PdfReader
+
+from tests.factories import make_analysis, make_clinic, make_study
+from tests.reviews.people import say, take_seat
+from xrayportal.audit.models import Action, AuditEvent
+from xrayportal.clinics.access import Seat
+from xrayportal.clinics.models import Clinic, Role
+from xrayportal.reviews.models import Reading, Review
+from xrayportal.studies.models import Study
+
+pytestmark = pytest.mark.django_db
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def clinic() -> Clinic:
+    return make_clinic(blind_first=True)
+
+
+@pytest.fixture
+def study(clinic: Clinic) -> Study:
+    study = make_study(clinic, patient_reference="P-17")
+    make_analysis(study)
+    return study
+
+
+def as_(seat: Seat) -> Client:
+    client = Client()
+    client.force_login(seat.user)
+    return client
+
+
+def address(name: str, clinic: Clinic, study: Study) -> str:
+    return reverse(name, args=[clinic.slug, study.pk])
+
+
+def post(seat: Seat, study: Study, name: str = "review-sign", *, htmx: bool = True, **data: Any) -> Any:
+    return as_(seat).post(
+        address(name, seat.clinic, study), {"supersedes": "", **data}, headers=HTMX if htmx else {}
+    )
+
+
+def test_a_blind_reader_saves_sees_and_changes_their_mind(clinic: Clinic, study: Study) -> None:
+    seat = take_seat(clinic)
+    page = as_(seat).get(address("review", clinic, study)).content.decode()
+    assert "Blind first" in page
+    assert "Save and show the prediction" in page
+
+    saved = post(seat, study, "review-save", verdict="normal")
+    assert saved.status_code == 200
+    assert json.loads(saved["HX-Trigger"]) == {"review-stored": {"study": str(study.pk), "signed": False}}
+    draft = Review.objects.get()
+
+    signed = post(seat, study, verdict="abnormal", supersedes=draft.pk, comment="<b>Radius</b>")
+    page = signed.content.decode()
+    assert "Signed." in page
+    assert "Before you saw the prediction you said" in page
+    assert "&lt;b&gt;Radius" in page
+    assert Reading.objects.get().changes == 1
+
+
+def test_without_script_it_is_a_plain_form(clinic: Clinic, study: Study) -> None:
+    seat = take_seat(clinic)
+
+    refused = post(seat, study, htmx=False, comment="Typed at length.")
+    assert refused.status_code == 422
+    assert "Choose a verdict first." in refused.content.decode()
+    assert "Typed at length." in refused.content.decode()
+
+    stored = post(seat, study, htmx=False, verdict="normal")
+    assert stored.status_code == 302
+    assert stored["Location"] == address("study", clinic, study)
+
+
+def test_a_stale_form_keeps_what_was_entered_and_shows_what_is_there(clinic: Clinic, study: Study) -> None:
+    seat = take_seat(clinic)
+    other_window = say(seat, study, "uncertain", sign=False, comment="From the other window.")
+
+    answer = post(seat, study, verdict="abnormal", comment="From this one.")
+    page = answer.content.decode()
+
+    assert answer.status_code == 409
+    assert "in the meantime" in page
+    assert "From this one." in page
+    assert "From the other window." in page
+    assert f'name="supersedes" value="{other_window.pk}"' in page
+    again = post(seat, study, verdict="abnormal", comment="From this one.", supersedes=other_window.pk)
+    assert again.status_code == 200
+
+
+def test_a_study_deleted_while_open_is_one_sentence(clinic: Clinic, study: Study) -> None:
+    seat = take_seat(clinic)
+    where = address("review-save", clinic, study)
+    Study.objects.filter(pk=study.pk).update(current=None)
+    Study.objects.get(pk=study.pk).delete()
+
+    answer = as_(seat).post(where, {"verdict": "normal"}, headers=HTMX)
+
+    assert answer.status_code == 404
+    assert "deleted while you had it open" in answer.content.decode()
+
+
+@pytest.mark.parametrize("supersedes", ["nonsense", str(uuid.uuid4())])
+def test_a_made_up_predecessor_is_stale(clinic: Clinic, study: Study, supersedes: str) -> None:
+    assert post(take_seat(clinic), study, verdict="normal", supersedes=supersedes).status_code == 409
+
+
+@pytest.mark.parametrize("name", ["review", "review-save", "review-sign", "adjudicator", "report"])
+def test_strangers_and_wrong_roles_get_404(clinic: Clinic, study: Study, name: str) -> None:
+    refused = [take_seat(make_clinic(), Role.ADMIN, Role.READER)]
+    if name.startswith("review"):
+        refused += [take_seat(clinic, Role.UPLOADER), take_seat(clinic, Role.ADMIN)]
+    if name == "adjudicator":
+        refused += [take_seat(clinic, Role.UPLOADER), take_seat(clinic, Role.READER)]
+    if name == "report":
+        refused += [take_seat(clinic, Role.UPLOADER)]
+    where = address(name, clinic, study)
+    for seat in refused:
+        client = as_(seat)
+        answer = (
+            client.get(where) if name in ("review", "report") else client.post(where, {"verdict": "normal"})
+        )
+        assert answer.status_code == 404, seat.roles
+    assert Review.objects.count() == 0
+    assert Client().get(where).status_code == 302
+
+
+def test_a_blind_reader_sees_no_other_review(clinic: Clinic, study: Study) -> None:
+    say(take_seat(clinic, first_name="Ada", last_name="First"), study, "abnormal", comment="Clear fracture.")
+    second = take_seat(clinic)
+
+    before = as_(second).get(address("review", clinic, study)).content.decode()
+    say(second, study, "normal")
+    after = as_(second).get(address("review", clinic, study)).content.decode()
+
+    assert "Clear fracture." not in before
+    assert "Signed by" not in before
+    assert "Clear fracture." in after
+    assert "Signed readers disagree." in after
+
+
+def test_the_adjudicator_sees_the_readers_but_not_what_they_changed(clinic: Clinic, study: Study) -> None:
+    first, second, third = (take_seat(clinic) for _ in range(3))
+    say(first, study, "normal", sign=False)
+    say(first, study, "abnormal", comment="On reflection.")
+    say(second, study, "normal")
+
+    page = as_(third).get(address("review", clinic, study)).content.decode()
+    assert "Settle the disagreement" in page
+    assert "On reflection." in page
+    assert "· blind" not in page
+
+    answer = post(third, study, verdict="abnormal", ruling="1")
+    assert "Settled by adjudication" in answer.content.decode()
+    assert Review.objects.get(kind=Review.Kind.ADJUDICATION).was_blind
+
+
+def test_the_panel_costs_the_same_however_many_reviews(clinic: Clinic, study: Study) -> None:
+    seat = take_seat(clinic)
+    client = as_(seat)
+    say(seat, study, "normal")
+
+    def queries() -> int:
+        with CaptureQueriesContext(
+            connection,
+        ) as captured:
+            assert client.get(address("review", clinic, study)).status_code == 200
+        return len(captured)
+
+    few = queries()
+    for verdict in ("abnormal", "uncertain", "normal"):
+        say(take_seat(clinic), study, verdict)
+        say(seat, study, verdict)
+    assert queries() == few <= 8
+
+
+def test_the_disagreements_list_and_naming(clinic: Clinic, study: Study) -> None:
+    first, second, third = (take_seat(clinic) for _ in range(3))
+    admin = take_seat(clinic, Role.ADMIN)
+    say(first, study, "normal")
+    say(second, study, "abnormal")
+    where = reverse("disagreements", args=[clinic.slug])
+
+    page = as_(third).get(where).content.decode()
+    assert "P-17" in page
+    assert "You can settle this" in page
+    page = as_(admin).get(where).content.decode()
+    assert "Who settles it" in page
+
+    named = as_(admin).post(address("adjudicator", clinic, study), {"reader": first.user.pk})
+    assert named.status_code == 302
+    assert Reading.objects.get().adjudicator == first.user
+    assert "You can settle this" not in as_(third).get(where).content.decode()
+    for nobody in (take_seat(make_clinic()).user.pk, "x"):
+        assert as_(admin).post(address("adjudicator", clinic, study), {"reader": nobody}).status_code == 404
+
+
+def test_a_blind_reader_who_cannot_settle_sees_no_verdict_in_the_list(clinic: Clinic, study: Study) -> None:
+    first, second = take_seat(clinic), take_seat(clinic)
+    say(first, study, "normal")
+    say(second, study, "abnormal")
+    Reading.objects.update(adjudicator=first.user)
+
+    page = as_(take_seat(clinic)).get(reverse("disagreements", args=[clinic.slug])).content.decode()
+
+    assert "After your opinion" in page
+    assert "Fracture suspected" not in page
+
+
+def test_the_disagreements_cost_the_same_for_one_and_many(clinic: Clinic) -> None:
+    first, second, admin = take_seat(clinic), take_seat(clinic), take_seat(clinic, Role.ADMIN)
+    client = as_(admin)
+
+    def disagree() -> None:
+        study = make_study(clinic)
+        make_analysis(study)
+        say(first, study, "normal")
+        say(second, study, "abnormal")
+
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            client.get(reverse("disagreements", args=[clinic.slug]))
+        return len(captured)
+
+    disagree()
+    one = queries()
+    for _ in range(4):
+        disagree()
+    assert queries() == one
+
+
+@pytest.mark.parametrize("role", [Role.UPLOADER])
+def test_uploaders_have_no_disagreements(clinic: Clinic, role: str) -> None:
+    assert as_(take_seat(clinic, role)).get(reverse("disagreements", args=[clinic.slug])).status_code == 404
+
+
+def test_the_report_waits_for_the_blind_readers_opinion(clinic: Clinic, study: Study) -> None:
+    seat = take_seat(clinic)
+    client = as_(seat)
+
+    early = client.get(address("report", clinic, study))
+    assert early.status_code == 302
+    assert "own opinion first" in str(next(iter(get_messages(early.wsgi_request))))
+    say(seat, study, "normal", comment="No step-off.")
+    report = client.get(address("report", clinic, study))
+
+    assert report["Content-Type"] == "application/pdf"
+    reader = PdfReader(io.BytesIO(report.content))
+    text = reader.pages[0].extract_text()
+    assert len(reader.pages) == 1
+    for words in (
+        "P-17",
+        "Fracture suspected",
+        "0.87",
+        "No step-off.",
+        "Research use only. Not a diagnosis.",
+    ):
+        assert words in text
+    assert AuditEvent.objects.filter(
+        action=Action.EXPORTED, study_id=study.pk, detail={"kind": "report"}
+    ).exists()
+
+
+def test_a_study_without_a_result_has_no_report(clinic: Clinic) -> None:
+    study = make_study(clinic)
+    assert as_(take_seat(clinic)).get(address("report", clinic, study)).status_code == 302
