@@ -88,8 +88,11 @@ class ClinicAdmin(RowAdmin):
         with transaction.atomic():
             super().save_model(request, obj, form, change)
             action = Action.CLINIC_CHANGED if change else Action.CLINIC_CREATED
+            detail: dict[str, Any] = {"fields": sorted(form.changed_data)}
+            if "blind_first" in form.changed_data:
+                detail["blind_first"] = obj.blind_first  # from when on opinions count as blind
             for chain in (obj, None):
-                _record(request, chain, action, obj, {"fields": sorted(form.changed_data)})
+                _record(request, chain, action, obj, detail)
 
 
 @admin.register(Membership)

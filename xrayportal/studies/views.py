@@ -19,6 +19,7 @@ from xrayportal.analyses.models import Finding
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.access import Permit, Seat, clinic_view
+from xrayportal.reviews.blind import reveals
 from xrayportal.security import client_address, wants_json
 from xrayportal.studies import pages
 from xrayportal.studies.bulk.services import Delivery, take
@@ -39,6 +40,8 @@ _FINDING_FILES = {
     "overlay": ("overlay_file", "image/png"),
     "map": ("map_file", "application/json"),
 }
+#: Those that show the prediction, which is kept from a reader who reads blind first.
+_TELLING = frozenset({"overlay", "map"})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -140,10 +143,10 @@ def submission_cancel(request: HttpRequest, seat: Seat, submission: uuid.UUID) -
 @clinic_view(Permit.SEE_OWN)
 def finding_file(request: HttpRequest, seat: Seat, finding: uuid.UUID, kind: str) -> HttpResponseBase:
     """A picture or the map of a finding. It never changes, so the browser may keep it."""
-    found: Finding = get_object_or_404(seat.findings(), pk=finding)
+    found: Finding = get_object_or_404(seat.findings().select_related("image__study"), pk=finding)
     field, media_type = _FINDING_FILES.get(kind, ("", ""))
     name = getattr(found, field) if field else ""
-    if not name:
+    if not name or (kind in _TELLING and not reveals(seat, found.image.study)):
         raise Http404("Not found.")
     return _file(request, name, media_type, etag=f'"{found.pk}-{kind}"')
 

@@ -30,10 +30,10 @@ def strip(data: bytes) -> bytes:
         if marker == _EOI:
             break
         body_start, end = at + 2, at + int.from_bytes(data[at : at + 2], "big")
+        if max(body_start, end) > len(data):
+            raise truncated()
         if end < body_start:
             raise corrupt()
-        if end > len(data):
-            raise truncated()
         body = data[body_start:end]
         if marker in _FRAMES:
             if len(body) < 6:
