@@ -9,7 +9,6 @@ import zlib
 from io import BytesIO
 from typing import Any
 
-import gdcm
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
@@ -18,18 +17,34 @@ from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    JPEG2000TransferSyntaxes,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSTransferSyntaxes,
+    RLELossless,
+)
 
-from inference_worker.decode import codestream, grey, voi
+from inference_worker.decode import apart, codestream, grey, voi
 from inference_worker.decode.limits import Limits
 from inference_worker.sniff import has_preamble
 from inference_worker.types import Radiograph, UnreadableError
 
-# Both would write to the log or to standard error by themselves, and pydicom quotes header values,
-# which are patients' data. What matters of it becomes an `UnreadableError`.
+# pydicom quotes header values in its log, and those are patients' data. What matters of it becomes an
+# `UnreadableError`.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-gdcm.Trace.WarningOff()
-gdcm.Trace.ErrorOff()
+
+#: Which decoder for which transfer syntax; pydicom decodes those that are not named by itself.
+_PLUGINS = {
+    **dict.fromkeys((JPEGBaseline8Bit, JPEGExtended12Bit), "pillow"),
+    **dict.fromkeys(JPEG2000TransferSyntaxes, "pylibjpeg"),
+    RLELossless: "pylibjpeg",
+}
+_APART = frozenset((JPEGLossless, JPEGLosslessSV1, *JPEGLSTransferSyntaxes))
 
 #: Modalities (0008,0060) that are no projection radiograph, in words.
 _NOT_PROJECTIONS = {
@@ -84,7 +99,7 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
     dataset, ends_early = _read(data, limits)
     try:
         _check(dataset, ends_early, limits)
-        stored = pixel_array(dataset)
+        stored = _stored(dataset, data)
         pixels, chroma = _shown(stored, dataset)
         return Radiograph(pixels=np.ascontiguousarray(pixels), chroma=chroma, spacing=_spacing(dataset))
     except (UnreadableError, MemoryError):
@@ -170,7 +185,7 @@ def _check(dataset: Dataset, ends_early: bool, limits: Limits) -> None:
         )
     width, height = int(dataset.Columns), int(dataset.Rows)
     limits.check_size(width, height)
-    syntax = getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID")
+    syntax = _syntax(dataset)
     if syntax is not None and syntax.is_encapsulated:
         codestream.check(get_frame(dataset.PixelData, 0, number_of_frames=1), width, height)
     if ends_early and "PixelData" not in dataset:
@@ -185,6 +200,17 @@ def _not_a_projection(dataset: Dataset) -> str | None:
         if sop_class == start or sop_class.startswith(f"{start}."):
             return words
     return _NOT_PROJECTIONS.get(str(dataset.get("Modality") or "").strip().upper())
+
+
+def _stored(dataset: Dataset, data: bytes) -> NDArray[Any]:
+    syntax = _syntax(dataset)
+    if syntax in _APART:
+        return apart.stored_values(data)
+    return pixel_array(dataset, decoding_plugin=_PLUGINS.get(syntax, ""))
+
+
+def _syntax(dataset: Dataset) -> Any:
+    return getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID")
 
 
 def _shown(stored: NDArray[Any], dataset: Dataset) -> tuple[NDArray[np.uint8], float]:

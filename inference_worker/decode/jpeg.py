@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
+from typing import Literal
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
 
 from inference_worker.decode import grey
 from inference_worker.decode.limits import Limits
@@ -30,7 +29,7 @@ _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})"
 #: that the decoder lost its place in the scan.
 _MOST_PADDING = 4
 
-_SCAN, _END = 0xDA, 0xD9
+_SCAN, _END, _APP1 = 0xDA, 0xD9, 0xE1
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 
 
@@ -85,17 +84,14 @@ def decode(data: bytes, limits: Limits) -> Radiograph:
         raise UnreadableError(
             "corrupt", f"The JPEG claims more than {_MOST_SCANS} scans; export it again as ordinary JPEG."
         )
-    orientation = _orientation(data)
     if frame.components == 1:
         pixels, chroma = strict(data, "GRAY")[..., 0], 0.0
     elif frame.components == 4:
-        strict(data, "CMYK")
-        # Pillow knows Adobe's inverted CMYK; the strict pass above has seen that nothing is missing.
-        with Image.open(BytesIO(data), formats=["JPEG"]) as picture:
-            pixels, chroma = grey.from_rgb(np.asarray(picture.convert("RGB")))
+        # Stored inverted, as Adobe does: then ink over ink is what alpha over black is.
+        pixels, chroma = grey.from_rgb(grey.over_black(strict(data, "CMYK")))
     else:
         pixels, chroma = grey.from_rgb(strict(data, "RGB"))
-    return Radiograph(pixels=grey.orient(pixels, orientation), chroma=chroma)
+    return Radiograph(pixels=grey.orient(pixels, _orientation(data)), chroma=chroma)
 
 
 def strict(data: bytes, colorspace: str) -> NDArray[np.uint8]:
@@ -146,8 +142,21 @@ def _compact(data: bytes) -> bytes:
 
 
 def _orientation(data: bytes) -> int:
-    with Image.open(BytesIO(data), formats=["JPEG"]) as picture:
-        return int(picture.getexif().get(_EXIF_ORIENTATION, 1))
+    """The orientation of the first Exif segment, 1 if there is none that can be read."""
+    for marker, start, end in _segments(data):
+        if marker == _APP1 and data[start + 4 : start + 10] == b"Exif\x00\x00":
+            return _exif_orientation(data[start + 10 : end])
+    return 1
+
+
+def _exif_orientation(exif: bytes) -> int:
+    """From the first directory of a TIFF structure; slices beyond its end are empty and count as 0."""
+    order: Literal["little", "big"] = "little" if exif[:2] == b"II" else "big"
+    at = int.from_bytes(exif[4:8], order)
+    for start in range(at + 2, at + 2 + 12 * int.from_bytes(exif[at : at + 2], order), 12):
+        if int.from_bytes(exif[start : start + 2], order) == _EXIF_ORIENTATION:
+            return int.from_bytes(exif[start + 8 : start + 10], order)
+    return 1
 
 
 def _truncated() -> UnreadableError:
