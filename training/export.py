@@ -125,6 +125,17 @@ def export(config: Config, dataset: Dataset, runs: Path, folder: Path, release_a
     return folder
 
 
+def recalibrate(config: Config, dataset: Dataset, runs: Path, folder: Path) -> None:
+    """Set calibration, thresholds, map scale and trust of the bundle in ``folder`` anew, from the same fold.
+
+    Its metrics were measured with the old ones and go; evaluate it again.
+    """
+    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    _, held = folds(dataset, config)
+    unseen = run_openvino(folder / XML, load(held, config.size, runs / "cache").pixels)
+    write_manifest(folder, {**manifest, **_calibrated(config, dataset, held, unseen), "metrics": {}})
+
+
 def _calibrated(config: Config, dataset: Dataset, held: tuple[Record, ...], out: Outputs) -> dict[str, Any]:
     abnormal = np.array([record.abnormal for record in held])
     named = [dataset.parts[index] for index in out.part.argmax(axis=1)]

@@ -1,0 +1,145 @@
+"""``python -m training``: from a folder of radiographs to a released bundle."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from training.datasets import Dataset, DatasetError
+
+RUNS = Path("runs")
+logger = logging.getLogger("training")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; 0 if it succeeded, 1 with a sentence if not, 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    command: Callable[[argparse.Namespace], None] = options.run
+    try:
+        command(options)
+    except DatasetError as error:
+        logger.error("%s", error)
+        return 1
+    except KeyboardInterrupt:
+        logger.error("Stopped. What was finished is kept; the same command goes on from there.")
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    fetch = commands.add_parser("fetch", help="download FracAtlas, or say where to ask for MURA")
+    fetch.add_argument("name", choices=("fracatlas", "mura"))
+    fetch.add_argument("--to", type=Path, default=Path("data"), help="folder to download into")
+    fetch.add_argument("--labels", type=Path, help="label file: image_id, split, group, part, part_flags")
+    fetch.set_defaults(run=_fetch)
+
+    explore = _command(commands, "explore", "counts, sizes, grey levels, duplicates; HTML and JSON")
+    explore.add_argument("--out", type=Path, default=RUNS / "explore")
+    explore.set_defaults(run=_explore)
+
+    train = _command(commands, "train", "train one configuration; goes on where it stopped")
+    train.add_argument("--config", type=Path, required=True)
+    train.add_argument("--weights", type=Path, help="ImageNet weights of the backbone (.npz)")
+    train.set_defaults(run=_train)
+
+    calibrate = _command(commands, "calibrate", "set calibration and thresholds of a bundle anew")
+    calibrate.add_argument("--config", type=Path, required=True)
+    calibrate.add_argument("--bundle", type=Path, required=True)
+    calibrate.set_defaults(run=_calibrate)
+
+    export = _command(commands, "export", "write the bundle of a finished run")
+    export.add_argument("--config", type=Path, required=True)
+    export.add_argument("--bundle", type=Path, required=True, help="folder to write")
+    export.add_argument("--name", help="name of the bundle (the folder's name)")
+    export.add_argument("--version", required=True, help="e.g. 2026.11")
+    export.set_defaults(run=_export)
+
+    evaluate = _command(commands, "evaluate", "figures, plots and report of a bundle; writes its card")
+    evaluate.add_argument("--bundle", type=Path, required=True)
+    evaluate.add_argument("--split", choices=("train", "test"), default="test")
+    evaluate.add_argument("--out", type=Path, default=RUNS / "evaluation")
+    evaluate.add_argument("--card", action="store_true", help="put the figures into the bundle")
+    evaluate.set_defaults(run=_evaluate)
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, help_text: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=help_text)
+    parser.add_argument("--data", type=Path, required=True, help="folder, or table of pictures (.csv)")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of runs and of prepared pictures")
+    return parser
+
+
+def dataset_of(path: Path) -> Dataset:
+    """The data set at ``path``, told by what lies there. Raises ``DatasetError`` if nothing known does."""
+    from training.datasets import fracatlas, mura, table
+
+    if path.suffix.lower() == ".csv":
+        return table.read(path)
+    if (path / "manifest.csv").is_file():
+        return fracatlas.read(path)
+    if path.name == mura.ROOT or (path / mura.ROOT).is_dir():
+        return mura.read(path if path.name == mura.ROOT else path / mura.ROOT)
+    raise DatasetError(f"{path} is neither a .csv table, nor FracAtlas (manifest.csv), nor {mura.ROOT}.")
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    from training import fetch
+
+    if options.name == "mura":
+        logger.info("%s", fetch.MURA)
+        return
+    fetch.fracatlas(options.to, options.labels)
+
+
+def _explore(options: argparse.Namespace) -> None:
+    from training.explore import explore
+
+    logger.info("%s", explore(dataset_of(options.data), options.out))
+
+
+def _train(options: argparse.Namespace) -> None:
+    from training.configuration import read_config
+    from training.train import train
+
+    train(read_config(options.config), dataset_of(options.data), options.runs, options.weights)
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from training.configuration import read_config
+    from training.export import recalibrate
+
+    recalibrate(read_config(options.config), dataset_of(options.data), options.runs, options.bundle)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from training.configuration import read_config
+    from training.export import Release, export
+
+    release_as = Release(options.name or options.bundle.name, options.version)
+    config = read_config(options.config)
+    export(config, dataset_of(options.data), options.runs, options.bundle, release_as)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from training.card import write_card
+    from training.evaluate import evaluate
+
+    evaluate(options.bundle, dataset_of(options.data), options.split, options.runs / "cache", options.out)
+    if options.card:
+        write_card(options.bundle, options.out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""How good is a bundle? Figures with intervals, plots, one HTML report and one JSON file."""
+
+from __future__ import annotations
+
+import html
+import json
+import logging
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from inference_worker.bundle import Bundle
+from training.datasets import Dataset, Split
+from training.datasets.checks import check
+from training.figures import all_figures
+from training.judged import judge
+from training.plots import draw_all
+
+REPORT, FIGURES = "report.html", "figures.json"
+logger = logging.getLogger(__name__)
+
+
+def evaluate(folder: Path, dataset: Dataset, split: Split, cache: Path, out: Path) -> dict[str, Any]:
+    """Judge ``dataset``'s ``split`` with the bundle in ``folder`` and write plots and reports to ``out``.
+
+    Figures are per picture; per study they would need data that name studies, and FracAtlas
+    does not. Returns what ``figures.json`` holds.
+    """
+    check(dataset)
+    bundle = Bundle.load(folder)
+    judged = judge(bundle, dataset.split(split), cache)
+    thresholds = bundle.manifest.thresholds
+    found = all_figures(judged, thresholds.low, thresholds.high)
+    out.mkdir(parents=True, exist_ok=True)
+    plots = draw_all(judged, thresholds.low, thresholds.high, out)
+    plain: dict[str, Any] = json.loads(json.dumps(found, default=_plain))
+    plain["bundle"] = bundle.manifest.label
+    plain["split"] = split
+    plain["data"] = {"name": dataset.name, "attribution": dataset.attribution, "licence": dataset.licence}
+    (out / FIGURES).write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / REPORT).write_text(_page(plain, plots), encoding="utf-8")
+    logger.info("%s", out / REPORT)
+    return plain
+
+
+def said(figure: dict[str, Any]) -> str:
+    """``0.912 (0.870 to 0.944), n = 624``."""
+    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}), n = {figure['n']}"
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
+
+
+def _page(found: dict[str, Any], plots: list[str]) -> str:
+    title = html.escape(f"{found['bundle']} on {found['data']['name']}, {found['split']} split")
+    sections = [_table("All pictures", found["headline"])]
+    sections += [_table(name, figures) for name, figures in found["slices"].items() if name != "all"]
+    pictures = "".join(f'<img src="{name}" alt="{name.removesuffix(".png")}">' for name in plots)
+    chance = f"A perfectly calibrated model of this size would show an ECE of {found['perfect_ece']:.3f}."
+    credit = html.escape(f"{found['data']['attribution']} ({found['data']['licence']})")
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+        "<style>body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+        "td,th{text-align:left;padding:.15rem 1rem .15rem 0}img{max-width:100%}</style>"
+        f"<h1>{title}</h1><p>Values with bootstrap 95 % intervals by group. Research use only.</p>"
+        f"{''.join(sections)}<p>{chance}</p>{pictures}<p>{credit}</p></html>\n"
+    )
+
+
+def _table(name: str, figures: dict[str, Any]) -> str:
+    rows = "".join(
+        f"<tr><th>{html.escape(key.replace('_', ' '))}</th><td>{said(figure)}</td></tr>"
+        for key, figure in figures.items()
+    )
+    return f"<h2>{html.escape(name)}</h2><table>{rows}</table>"
