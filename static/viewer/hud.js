@@ -29,7 +29,7 @@ export class Hud {
     this.problem.hidden = false;
   }
 
-  /** @param {import("./lightbox.js").Lightbox} lightbox */
+  /** @param {Lightbox} lightbox */
   update({ view, greys, heat, heatmap, mode }) {
     // A turned or mirrored radiograph must say so: the side of the body hangs on it.
     write(this.pose, [

@@ -7,7 +7,7 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 
 /**
  * @param {HTMLElement} stage
- * @param {import("./lightbox.js").Lightbox} viewer
+ * @param {Lightbox} viewer
  * @returns {() => void} stops listening
  */
 export function listen(stage, viewer) {

@@ -171,7 +171,7 @@ export class Lightbox {
     this.setMode("region");
   }
 
-  /** @param {import("./regions.js").Region[]} regions of this picture, instead of those before */
+  /** @param {Region[]} regions of this picture, instead of those before */
   showRegions(regions) {
     this.regions.shown = regions;
     this.stage.invalidate();
@@ -215,7 +215,7 @@ export class Lightbox {
     this.stage.invalidate();
   }
 
-  /** A linked viewer moved. @param {import("./view.js").Pose} pose */
+  /** A linked viewer moved. @param {Pose} pose */
   follow(pose) {
     this.view.adopt(pose);
     this.stage.invalidate();

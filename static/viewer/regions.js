@@ -6,7 +6,6 @@ import { haloed } from "./lines.js";
 const SMALLEST = 4;
 
 /**
- * @typedef {import("./view.js").Point} Point
  * @typedef {{box: [number, number, number, number], reader: string, own: boolean}} Region
  *   `box` is x, y, width, height in displayed pixels; `reader` is empty for the reader at the screen
  */

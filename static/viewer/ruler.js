@@ -6,7 +6,6 @@ import { haloed } from "./lines.js";
 const GRIP = { mouse: 9, pen: 14, touch: 24 };
 
 /**
- * @typedef {import("./view.js").Point} Point
  * @typedef {{from: Point, to: Point}} Line in picture coordinates
  * @typedef {{row: number, column: number} | null} Spacing millimetres per pixel
  */

@@ -10,7 +10,7 @@ export class Stage {
   /**
    * @param {HTMLElement} element
    * @param {HTMLImageElement} image the radiograph as the page shows it without JavaScript
-   * @param {import("./lightbox.js").Lightbox} viewer whose state is drawn
+   * @param {Lightbox} viewer whose state is drawn
    */
   constructor(element, image, viewer) {
     this.element = element;

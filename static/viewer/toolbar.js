@@ -7,7 +7,7 @@
 export class Toolbar {
   /**
    * @param {HTMLElement} figure
-   * @param {import("./lightbox.js").Lightbox} viewer
+   * @param {Lightbox} viewer
    */
   constructor(figure, viewer) {
     this.viewer = viewer;

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.template.loader import render_to_string
 from django.test import override_settings
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
 
-from tests.browser.viewer_site import HEIGHT, MARKER, WIDTH, Site, viewer
+from tests.browser.viewer_site import HEIGHT, MARKER, ROOT, WIDTH, Site, viewer
 
 Open = Callable[..., Page]
 
@@ -307,20 +308,32 @@ def test_a_missing_picture_is_said(site: Site, open_page: Open, errors: list[str
     errors.clear()
 
 
+def test_every_module_is_loaded_at_once(site: Site) -> None:
+    head = render_to_string("viewer/_head.html")
+    named = set(re.findall(r'href="/static/viewer/(\w+)\.js"', head))
+    assert named == {file.stem for file in (ROOT / "static/viewer").glob("*.js")} - {"viewer"}
+
+
 # --- together with the rest of the page -------------------------------------------------------------
 
 
 HTMX = """<script defer src="/static/vendor/htmx/htmx.min.js"></script>
 <script defer src="/static/vendor/idiomorph/idiomorph-ext.min.js"></script>
+<script defer src="/static/js/portal.js"></script>
 <meta name="htmx-config" content='{"includeIndicatorStyles": false, "allowEval": false}'>"""
 
 
-@pytest.mark.parametrize("swap", ["outerHTML", "morph:outerHTML"])
-def test_a_swap_around_the_viewer_keeps_it_as_it_was(site: Site, open_page: Open, swap: str) -> None:
+@pytest.mark.parametrize(
+    ("swap", "keep"), [("outerHTML", ""), ("morph:outerHTML", ""), ("morph:outerHTML", "data-keep")]
+)
+def test_a_swap_around_the_viewer_keeps_it_as_it_was(
+    site: Site, open_page: Open, swap: str, keep: str
+) -> None:
     first, later = site.finding(), site.finding()
-    fragment = f"<div id='result' hx-ext='morph'>{viewer(first)}<p>Verdict</p>{viewer(later)}</div>"
+    begin = f"<div id='result' hx-ext='morph'><div id='keep-first' {keep}>{viewer(first)}</div>"
+    fragment = f"{begin}<p>Verdict</p><div id='keep-later' {keep}>{viewer(later)}</div></div>"
     site.answers["/fragment"] = ("text/html; charset=utf-8", fragment.encode())
-    page = open_page(site.page(f"<div id='result' hx-ext='morph'>{viewer(first)}</div>", head=HTMX))
+    page = open_page(site.page(begin, "</div>", head=HTMX))
     page.keyboard.press("a")
     page.keyboard.press("r")
     page.evaluate(f"htmx.ajax('GET', '/fragment', {{target: '#result', swap: '{swap}'}})")
