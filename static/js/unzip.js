@@ -116,7 +116,7 @@ function refuse(entry, limits) {
   if (entry.flags & 0x1) return "member-encrypted";
   if (entry.path.startsWith("/") || /^[a-z]:/i.test(entry.path) || entry.path.split("/").includes("..")) return "member-path";
   if ((entry.mode & 0o170000) === LINK) return "member-link";
-  if (entry.size > limits.maxFileBytes) return "member-bytes";
+  if (entry.size > limits.maxFileBytes) return "too-large";
   if (entry.size > MAX_RATIO * Math.max(entry.packed, 1024)) return "member-ratio";
   if (/\.(zip|tar|gz|tgz|7z|rar)$/i.test(entry.path)) return "member-archive";
   if (entry.method !== 0 && entry.method !== 8) return "member-method";

@@ -7,7 +7,7 @@
   const TRIES = 6;
   const FIRST_WAIT = 1; // seconds, doubled each time
   const JUNK = new Set(["thumbs.db", "desktop.ini", "dicomdir"]);
-  const ENDED = new Set(["accepted", "duplicate", "rejected", "unsent"]);
+  const ENDED = new Set(["accepted", "duplicate", "read", "rejected", "unsent"]);
 
   const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
@@ -22,14 +22,21 @@
     return bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
   }
 
-  /** Every file of what was dropped, folders walked. */
+  /** A file with its place in the folder it was chosen or dropped with. */
+  const placed = (file, path = file.webkitRelativePath || file.name) => ({ file, path });
+
+  const isTable = (name) => name.toLowerCase().endsWith(".csv");
+  const isArchive = (name) => name.toLowerCase().endsWith(".zip");
+
+  /** Every file of what was dropped with its path, folders walked. */
   async function droppedFiles(transfer) {
     const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-    if (!entries.length) return [...transfer.files];
+    if (!entries.length) return [...transfer.files].map((file) => placed(file));
     const found = [];
     async function walk(entry) {
       if (entry.isFile) {
-        found.push(await new Promise((resolve, reject) => entry.file(resolve, reject)));
+        const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+        found.push(placed(file, entry.fullPath.replace(/^\//, "")));
         return;
       }
       const reader = entry.createReader();
@@ -49,10 +56,12 @@
       this.words = JSON.parse(form.querySelector("script[type='application/json']").textContent);
       this.token = form.elements.csrfmiddlewaretoken.value;
       this.limit = Number(form.dataset.limit);
+      this.archive = { ...JSON.parse(form.dataset.archive), maxFileBytes: this.limit };
       this.items = [];
       this.addresses = null;
       this.starting = null;
       this.active = 0;
+      this.opening = 0;
       this.paused = false;
       this.over = false;
       this.part = (name) => form.querySelector(`[data-${name}]`);
@@ -62,7 +71,7 @@
     listen() {
       for (const input of this.form.querySelectorAll("[data-choose]")) {
         input.addEventListener("change", () => {
-          this.add([...input.files]);
+          this.add([...input.files].map((file) => placed(file)));
           input.value = "";
         });
       }
@@ -76,34 +85,48 @@
       });
     }
 
-    add(files) {
-      const wanted = files.filter((file) => !file.name.startsWith(".") && !JUNK.has(file.name.toLowerCase()));
+    async add(chosen) {
+      const wanted = chosen.filter(({ file }) => !file.name.startsWith(".") && !JUNK.has(file.name.toLowerCase()));
       if (!wanted.length) {
-        if (files.length) this.tell(this.words.nothing);
+        if (chosen.length) this.tell(this.words.nothing);
         return;
       }
       this.tell("");
+      this.opening += 1;
+      const files = (await Promise.all(wanted.map((one) => this.unpacked(one)))).flat();
+      this.opening -= 1;
       this.over = false;
       this.form.classList.add("uploader-busy");
       this.part("sending").hidden = false;
       const rows = document.createDocumentFragment();
-      for (const file of wanted) {
+      for (const { file, path, size = file.size, refusal = "", read } of files) {
         const row = this.part("row").content.firstElementChild.cloneNode(true);
-        row.querySelector(".sending-name").textContent = file.webkitRelativePath || file.name;
-        row.querySelector(".sending-size").textContent = sizeWords(file.size);
-        const item = { file, row, key: crypto.randomUUID(), state: "waiting", sent: 0 };
+        row.querySelector(".sending-name").textContent = path;
+        row.querySelector(".sending-size").textContent = sizeWords(size);
+        const item = { file, path, size, read, row, key: crypto.randomUUID(), state: "waiting", sent: 0 };
+        item.refusal = refusal || (size > this.limit ? "too-large" : "");
         this.items.push(item);
         this.mark(item, "waiting", this.words.waiting);
-        if (file.size > this.limit) {
-          const limit = Math.floor(this.limit / 2 ** 20);
-          this.mark(item, "rejected", fill(this.words.too_large, { name: file.name, limit }));
-        }
         rows.append(row);
       }
       this.part("files").append(rows);
       this.begun ??= performance.now();
       this.show();
       this.pump();
+    }
+
+    /** What is inside an archive, each with a `read` of its own; anything else as it is. */
+    async unpacked(one) {
+      if (!isArchive(one.file.name)) return [one];
+      const { unzip, UnzipError } = await import(this.form.dataset.unzip);
+      const folder = one.path.slice(0, -".zip".length);
+      try {
+        const members = await unzip(one.file, this.archive);
+        return members.map((member) => ({ ...member, file: one.file, path: `${folder}/${member.path}` }));
+      } catch (error) {
+        if (!(error instanceof UnzipError)) throw error;
+        return [{ ...one, refusal: error.code }];
+      }
     }
 
     // --- sending ---
@@ -118,7 +141,8 @@
     }
 
     async open() {
-      const body = new URLSearchParams({ expected_files: this.items.length });
+      const grouping = this.form.elements.grouping.value;
+      const body = new URLSearchParams({ expected_files: this.items.length, grouping });
       const answer = await fetch(this.form.dataset.submissions, {
         method: "POST",
         body,
@@ -139,17 +163,25 @@
         return;
       }
       while (!this.paused && !this.over && this.active < AT_ONCE) {
-        const item = this.items.find(({ state }) => state === "waiting");
+        const item = this.next();
         if (!item) break;
         this.send(item);
       }
-      if (this.items.every(({ state }) => ENDED.has(state))) this.settle();
+      if (!this.opening && this.items.every(({ state }) => ENDED.has(state))) this.settle();
+    }
+
+    /** Tables first and alone: what they say holds for the pictures that follow. */
+    next() {
+      const open = this.items.filter(({ state }) => state === "waiting" || state === "sending");
+      const tables = open.filter(({ path }) => isTable(path));
+      return (tables.length ? tables : open).find(({ state }) => state === "waiting");
     }
 
     async send(item) {
       this.active += 1;
       this.mark(item, "sending", fill(this.words.sending, { percent: 0 }));
       try {
+        await this.takeOut(item);
         await this.sendPatiently(item);
       } finally {
         this.active -= 1;
@@ -157,6 +189,17 @@
         this.show();
       }
       this.pump();
+    }
+
+    /** Take a member out of its archive just before it is sent, and not before: there may be thousands. */
+    async takeOut(item) {
+      if (!item.read || item.refusal) return;
+      try {
+        item.file = await item.read();
+      } catch {
+        item.refusal = "member-damaged";
+      }
+      item.read = null;
     }
 
     /** Try until there is an answer: the network and a restarting portal are forgiven, a refusal is not. */
@@ -177,12 +220,12 @@
         }
         const forgiven = status === 0 || status === 429 || status >= 500;
         if (!forgiven) {
-          const sentence = told?.sentence ?? fill(this.words.refused, { name: item.file.name, code: status });
+          const sentence = told?.sentence ?? fill(this.words.refused, { name: item.path, code: status });
           this.mark(item, "rejected", sentence);
           return;
         }
-        if (status === 0 && !(await this.canRead(item.file))) {
-          this.mark(item, "rejected", fill(this.words.unreadable, { name: item.file.name }));
+        if (status === 0 && !item.refusal && !(await this.canRead(item.file))) {
+          this.mark(item, "rejected", fill(this.words.unreadable, { name: item.path }));
           return;
         }
         if (attempt === TRIES) {
@@ -210,7 +253,11 @@
       return new Promise((resolve) => {
         const body = new FormData();
         body.append("key", item.key);
-        body.append("file", item.file, item.file.name);
+        body.append("path", item.path);
+        body.append("size", item.size);
+        // What this page refuses the portal is told all the same, so that the submission shows its fate.
+        if (item.refusal) body.append("refusal", item.refusal);
+        else body.append("file", item.file, item.file.name);
         const request = new XMLHttpRequest();
         item.request = request;
         request.open("POST", this.addresses.uploads);
@@ -219,7 +266,7 @@
         request.responseType = "json";
         request.upload.addEventListener("progress", (event) => {
           if (!event.lengthComputable || item.state !== "sending") return;
-          item.sent = (event.loaded / event.total) * item.file.size;
+          item.sent = (event.loaded / event.total) * item.size;
           const percent = Math.floor((event.loaded / event.total) * 100);
           this.mark(item, "sending", percent < 100 ? fill(this.words.sending, { percent }) : this.words.storing);
           this.showSoon();
@@ -308,8 +355,11 @@
       item.state = state;
       item.row.dataset.state = state;
       item.row.querySelector(".sending-said").textContent = words;
-      if (ENDED.has(state)) item.sent = item.file.size;
-      item.row.querySelector("progress").value = item.file.size ? item.sent / item.file.size : Number(item.sent > 0);
+      if (ENDED.has(state)) {
+        item.sent = item.size;
+        if (state !== "unsent") item.file = null; // lets the browser forget a member that was unpacked
+      }
+      item.row.querySelector("progress").value = item.size ? item.sent / item.size : Number(item.sent > 0);
     }
 
     showSoon() {
@@ -323,7 +373,7 @@
       if (this.over) return;
       const total = this.items.length;
       const done = this.items.filter(({ state }) => ENDED.has(state)).length;
-      const size = this.items.reduce((sum, { file }) => sum + file.size, 0);
+      const size = this.items.reduce((sum, item) => sum + item.size, 0);
       const sent = this.items.reduce((sum, item) => sum + item.sent, 0);
       const bar = this.part("total");
       bar.max = size || 1;

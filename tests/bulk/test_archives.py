@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.urls import reverse
 
 from tests.bulk.conftest import Take, zipped
 from tests.factories import dicom, png
@@ -162,3 +163,17 @@ def test_nothing_is_left_on_the_disk_for_what_was_refused(deliver: Take) -> None
     before = {path for path in Path(settings.MEDIA_ROOT).rglob("*") if path.is_file()}
     deliver("x.zip", zipped({"a.txt": b"hello", "../b.png": png(), "empty.png": b""}))
     assert {path for path in Path(settings.MEDIA_ROOT).rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("code", ["too-large", "archive-files", "member-path", "member-damaged"])
+def test_what_the_page_refuses_by_itself_is_kept_with_its_sentence(
+    submission: Submission, client: Any, code: str
+) -> None:
+    client.force_login(submission.submitter)
+    address = reverse("submission-uploads", args=[submission.clinic.slug, submission.pk])
+    sent = {"key": "k", "path": "folder/big.zip", "size": "99999999", "refusal": code}
+    answer = client.post(address, sent)
+    assert answer.status_code == 201
+    assert answer.json()["sentence"].startswith("Could not read big.zip: ")
+    assert Upload.objects.get().size == 99999999
+    assert client.post(address, sent | {"key": "l", "refusal": "because"}).status_code == 400

@@ -22,7 +22,7 @@ from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.reviews.blind import reveals
 from xrayportal.security import client_address, wants_json
 from xrayportal.studies import pages
-from xrayportal.studies.bulk.services import Delivery, take
+from xrayportal.studies.bulk.services import Delivery, take, take_refusal
 from xrayportal.studies.filenames import clean_reference
 from xrayportal.studies.ingest import SubmissionClosedError
 from xrayportal.studies.models import Grouping, Queue, Submission, Upload
@@ -68,8 +68,6 @@ def _new_submission(request: HttpRequest, seat: Seat) -> HttpResponse:
         expected = -1
     if not 0 <= expected <= MOST_FILES:
         return _refused(_("Say how many files will come: a number up to 100,000."))
-    if request.POST.get("grouping", Grouping.FOLDERS) not in Grouping.values:
-        return _refused(_("The grouping is “folders” or “files”."))
     submission = _create(request, seat, expected)
     return JsonResponse(
         {
@@ -85,12 +83,15 @@ def _new_submission(request: HttpRequest, seat: Seat) -> HttpResponse:
 
 @clinic_view(Permit.SUBMIT)
 def _plain_form(request: HttpRequest, seat: Seat) -> HttpResponse:
-    files = request.FILES.getlist("files")
+    # Tables first: what they say holds for the pictures.
+    files = sorted(
+        request.FILES.getlist("files"), key=lambda file: not (file.name or "").lower().endswith(".csv")
+    )
     if not files:
         return redirect("upload", clinic=seat.clinic.slug)
     submission = _create(request, seat, len(files))
     for number, file in enumerate(files):
-        _ingest(request, seat, submission, key=f"form-{number}", file=file)
+        take(_delivery(request, seat, submission, key=f"form-{number}", file=file), file)
     finish_submission(submission=submission, actor=seat.user, address=client_address(request))
     return redirect("submission", clinic=seat.clinic.slug, submission=submission.pk)
 
@@ -104,17 +105,21 @@ def submission_uploads(request: HttpRequest, seat: Seat, submission: uuid.UUID) 
     """
     found = _own_or_404(seat, submission)
     file, key = request.FILES.get("file"), request.POST.get("key", "")
-    if file is None or not 0 < len(key) <= 64:
+    refusal, size = request.POST.get("refusal", ""), request.POST.get("size", "0")
+    if (file is None) != bool(refusal) or not 0 < len(key) <= 64:
         return _refused(_("Send one file as “file” and a key of up to 64 characters as “key”."))
     try:
         reference = clean_reference(request.POST.get("patient_reference", ""))
     except ValidationError as error:
         return _refused(error.messages[0])
     is_known = found.uploads.filter(key=key).exists()
+    delivery = _delivery(request, seat, found, key=key, file=file, patient_reference=reference)
     try:
-        stored = _ingest(request, seat, found, key=key, file=file, patient_reference=reference)
+        stored = take(delivery, file) if file else [take_refusal(delivery, refusal, max(0, int(size)))]
     except SubmissionClosedError as error:
         return _refused(str(error), status=409)
+    except (KeyError, ValueError):
+        return _refused(_("That is no refusal that the portal knows."))
     told = _as_json(seat, stored[0])
     if len(stored) > 1:
         told["uploads"] = [_as_json(seat, inner) for inner in stored[1:]]
@@ -174,34 +179,34 @@ def image_file(request: HttpRequest, seat: Seat, image: uuid.UUID) -> HttpRespon
 
 
 def _create(request: HttpRequest, seat: Seat, expected: int) -> Submission:
+    grouping = request.POST.get("grouping", "")
     return create_submission(
         clinic=seat.clinic,
         submitter=seat.user,
         queue=Queue.INTERACTIVE if expected <= INTERACTIVE_FILES else Queue.BULK,
         expected_files=expected,
-        grouping=request.POST.get("grouping", Grouping.FOLDERS),
+        grouping=grouping if grouping in Grouping.values else Grouping.FOLDERS,
         address=client_address(request),
     )
 
 
-def _ingest(
+def _delivery(
     request: HttpRequest,
     seat: Seat,
     submission: Submission,
     *,
-    file: UploadedFile[bytes],
+    file: UploadedFile[bytes] | None,
     key: str,
     patient_reference: str = "",
-) -> list[Upload]:
-    delivery = Delivery(
+) -> Delivery:
+    return Delivery(
         submission=submission,
         key=key,
-        path=request.POST.get("path", "")[:LONGEST_PATH] or file.name or "",
+        path=request.POST.get("path", "")[:LONGEST_PATH] or (file and file.name) or "",
         patient_reference=patient_reference,
         actor=seat.user,
         address=client_address(request),
     )
-    return take(delivery, file)
 
 
 def _own_or_404(seat: Seat, pk: uuid.UUID, *, or_manage: bool = False) -> Submission:

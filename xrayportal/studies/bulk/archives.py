@@ -38,23 +38,12 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-            raise RejectedError(
-                "archive-damaged", _("the archive is damaged or cut short"), _("Make the archive again.")
-            ) from None
+            raise refusal("archive-damaged") from None
         self.members = [_member(info) for info in self._zip.infolist() if not _is_clutter(info)]
         if len(self.members) > settings.ARCHIVE_MAX_FILES:
-            raise RejectedError(
-                "archive-files",
-                _("the archive holds more than %(limit)d files") % {"limit": settings.ARCHIVE_MAX_FILES},
-                _("Split it, or send the folder itself."),
-            )
+            raise refusal("archive-files")
         if sum(member.size for member in self.members) > settings.ARCHIVE_MAX_BYTES:
-            raise RejectedError(
-                "archive-bytes",
-                _("the archive unpacks to more than %(limit)d MB")
-                % {"limit": settings.ARCHIVE_MAX_BYTES // 2**20},
-                _("Split it, or send the folder itself."),
-            )
+            raise refusal("archive-bytes")
 
     def read(self, member: Member) -> bytes:
         """The member's bytes, no more than it announced. Raises RejectedError for this member alone."""
@@ -62,13 +51,9 @@ class Archive:
             with self._zip.open(member.info) as stream:
                 data = stream.read(member.size + 1)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError):
-            raise RejectedError(
-                "member-damaged", _("it is damaged inside the archive"), _("Make the archive again.")
-            ) from None
+            raise refusal("member-damaged") from None
         if len(data) != member.size:
-            raise RejectedError(
-                "member-damaged", _("it is not as large as the archive says"), _("Make the archive again.")
-            )
+            raise refusal("member-damaged")
         return data
 
     def __iter__(self) -> Iterator[Member]:
@@ -82,7 +67,33 @@ def is_archive(head: bytes) -> bool:
 
 def nested() -> RejectedError:
     """An archive inside an archive: one level is enough for honest senders."""
-    return RejectedError("member-archive", _("it is an archive inside the archive"), _("Unpack it first."))
+    return refusal("member-archive")
+
+
+def refusal(code: str) -> RejectedError:
+    """The refusal of this code; ``static/js/unzip.js`` uses the same codes. KeyError for an unknown one."""
+    again = _("Make the archive again.")
+    split = _("Split it, or send the folder itself.")
+    megabytes = settings.ARCHIVE_MAX_BYTES // 2**20
+    reason, advice = {
+        "archive-damaged": (_("the archive is damaged or cut short"), again),
+        "archive-files": (
+            _("the archive holds more than %(limit)d files") % {"limit": settings.ARCHIVE_MAX_FILES},
+            split,
+        ),
+        "archive-bytes": (_("the archive unpacks to more than %(limit)d MB") % {"limit": megabytes}, split),
+        "member-archive": (_("it is an archive inside the archive"), _("Unpack it first.")),
+        "member-damaged": (_("it is damaged inside the archive"), again),
+        "member-encrypted": (_("it is encrypted"), _("Make the archive again without a password.")),
+        "member-link": (_("it is a link, not a file"), _("Put the file itself into the archive.")),
+        "member-method": (_("it is packed in a way that is not understood"), _("Use an ordinary ZIP.")),
+        "member-path": (
+            _("its path leads out of the archive"),
+            _("Make the archive again from a plain folder."),
+        ),
+        "member-ratio": (_("it unpacks to far more than a radiograph does"), _("Check the archive.")),
+    }[code]
+    return RejectedError(code, reason, advice)
 
 
 def _member(info: zipfile.ZipInfo) -> Member:
@@ -92,28 +103,19 @@ def _member(info: zipfile.ZipInfo) -> Member:
 
 def _refusal(info: zipfile.ZipInfo, path: str) -> RejectedError | None:
     mode = stat.S_IFMT(info.external_attr >> 16)
-    if info.flag_bits & 0x1:
-        return RejectedError(
-            "member-encrypted", _("it is encrypted"), _("Make the archive again without a password.")
-        )
-    if path.startswith("/") or path[1:2] == ":" or ".." in PurePosixPath(path).parts:
-        return RejectedError(
-            "member-path",
-            _("its path leads out of the archive"),
-            _("Make the archive again from a plain folder."),
-        )
-    if mode not in (0, stat.S_IFREG):
-        return RejectedError(
-            "member-link", _("it is a link, not a file"), _("Put the file itself into the archive.")
-        )
+    leads_out = path.startswith("/") or path[1:2] == ":" or ".." in PurePosixPath(path).parts
     if info.file_size > settings.UPLOAD_MAX_BYTES:
         return too_large()
+    if info.flag_bits & 0x1:
+        return refusal("member-encrypted")
+    if leads_out:
+        return refusal("member-path")
+    if mode not in (0, stat.S_IFREG):
+        return refusal("member-link")
     if info.file_size > MAX_RATIO * max(info.compress_size, 1024):
-        return RejectedError(
-            "member-ratio", _("it unpacks to far more than a radiograph does"), _("Check the archive.")
-        )
+        return refusal("member-ratio")
     if path.lower().endswith(_ARCHIVES):
-        return nested()
+        return refusal("member-archive")
     return None
 
 

@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 
 from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle
 from xrayportal.clinics.models import User
-from xrayportal.studies.bulk.archives import Archive, Member, is_archive, nested
+from xrayportal.studies.bulk.archives import Archive, Member, is_archive, nested, refusal
 from xrayportal.studies.bulk.grouping import place
 from xrayportal.studies.bulk.labels import MAX_BYTES, as_json, label_for, read_labels
 from xrayportal.studies.filenames import clean_filename
@@ -50,6 +50,12 @@ def take(delivery: Delivery, file: IO[bytes]) -> list[Upload]:
     if PurePosixPath(delivery.path).suffix.lower() == ".csv":
         return [_take_labels(delivery, file)]
     return [_take_picture(delivery, file)]
+
+
+def take_refusal(delivery: Delivery, code: str, size: int) -> Upload:
+    """Keep that the sender's page refused a file by itself and why. KeyError for an unknown ``code``."""
+    error = too_large() if code == too_large().kind else refusal(code)
+    return reject(_sent(delivery, size), error)
 
 
 def _take_picture(delivery: Delivery, file: IO[bytes]) -> Upload:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,7 @@ from xrayportal.pages import words
 from xrayportal.pages.places import RAIL
 from xrayportal.pages.status import Status, status_of
 from xrayportal.pages.uploading import upload_words
+from xrayportal.studies.models import Grouping
 
 register = template.Library()
 
@@ -122,6 +124,10 @@ def uploader(context: template.Context) -> dict[str, Any]:
         "csrf_token": context["csrf_token"],
         "limit": settings.UPLOAD_MAX_BYTES,
         "limit_mb": settings.UPLOAD_MAX_BYTES // 2**20,
+        "archive": json.dumps(
+            {"maxFiles": settings.ARCHIVE_MAX_FILES, "maxBytes": settings.ARCHIVE_MAX_BYTES}
+        ),
+        "groupings": Grouping.choices,
         "words": upload_words(),
     }
 
