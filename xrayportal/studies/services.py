@@ -22,6 +22,9 @@ from xrayportal.studies.models import Grouping, Study, Submission
 
 logger = logging.getLogger(__name__)
 
+#: Somebody waits for the answer to "finish"; the reconciler seals the rest within its next rounds.
+SEALED_AT_ONCE = 200
+
 
 def create_submission(
     *,
@@ -57,8 +60,8 @@ def create_submission(
 def finish_submission(*, submission: Submission, actor: User | None, address: str | None) -> None:
     """No more files come: seal the studies, each in its own transaction. Again is harmless.
 
-    A study that could not be sealed now (an earlier analysis is running, no bundle is active) stays
-    open, and the reconciler comes back to it (``studies_due``).
+    A study that could not be sealed now (an earlier analysis is running, no bundle is active, there are
+    very many) stays open, and the reconciler comes back to it (``studies_due``).
     """
     with transaction.atomic():
         locked = Submission.objects.select_for_update(no_key=True).get(pk=submission.pk)
@@ -78,7 +81,8 @@ def finish_submission(*, submission: Submission, actor: User | None, address: st
             )
     submission.state, submission.finished_at = locked.state, locked.finished_at
     fed = Q(submission=submission) | Q(images__uploads__submission=submission)
-    for study in Study.objects.filter(fed, state=Study.State.OPEN).distinct().order_by("created_at"):
+    open_studies = Study.objects.filter(fed, state=Study.State.OPEN).distinct().order_by("created_at")
+    for study in open_studies[:SEALED_AT_ONCE]:
         try_to_seal(study=study, actor=actor)
 
 
@@ -110,7 +114,7 @@ def seal_study(*, study: Study, actor: User | None) -> None:
     newest view. A waiting one is kept, because it reads all views when it starts.
     """
     with transaction.atomic():
-        submission = Submission.objects.select_for_update(no_key=True).get(studies=study)
+        submission = Submission.objects.select_for_update(no_key=True, of=("self",)).get(studies=study)
         locked = Study.objects.select_for_update(no_key=True).get(pk=study.pk)
         if (
             locked.state == Study.State.SEALED
@@ -142,7 +146,7 @@ def try_to_seal(*, study: Study, actor: User | None) -> None:
     try:
         seal_study(study=study, actor=actor)
     except analyses.NoActiveBundleError:
-        logger.warning("Study %s stays open: no bundle is active.", study.pk)
+        logger.info("Study %s stays open: no bundle is active.", study.pk)
 
 
 def studies_due() -> QuerySet[Study]:
