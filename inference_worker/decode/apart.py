@@ -2,9 +2,6 @@
 
 JPEG Lossless and JPEG-LS have no other decoder among those that this project may use. A process costs
 a third of a second; losing a worker with all that it holds costs more.
-
-``python -m inference_worker.decode.apart`` reads a DICOM file from standard input and writes its
-stored values to standard output, in NumPy's file format.
 """
 
 from __future__ import annotations
@@ -12,15 +9,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from pydicom.pixels.utils import pixel_array
 
 #: The largest radiographs take about two seconds.
 _SECONDS = 60
@@ -37,7 +31,7 @@ def stored_values(data: bytes) -> NDArray[Any]:
     path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
     try:
         answer = subprocess.run(
-            [sys.executable, "-m", "inference_worker.decode.apart"],
+            [sys.executable, "-m", "inference_worker.decode.gdcm_child"],
             input=data,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -49,16 +43,3 @@ def stored_values(data: bytes) -> NDArray[Any]:
         raise DecoderDiedError(type(error).__name__) from error
     values: NDArray[Any] = np.load(BytesIO(answer.stdout), allow_pickle=False)
     return values
-
-
-def main() -> None:
-    """The other side of `stored_values`."""
-    warnings.simplefilter("ignore")
-    dataset = pydicom.dcmread(BytesIO(sys.stdin.buffer.read()), force=True)
-    file = BytesIO()
-    np.save(file, pixel_array(dataset, decoding_plugin="gdcm"))
-    sys.stdout.buffer.write(file.getvalue())
-
-
-if __name__ == "__main__":
-    main()

@@ -42,7 +42,7 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 _PLUGINS = {
     **dict.fromkeys((JPEGBaseline8Bit, JPEGExtended12Bit), "pillow"),
     **dict.fromkeys(JPEG2000TransferSyntaxes, "pylibjpeg"),
-    RLELossless: "pylibjpeg",
+    RLELossless: "pydicom",  # pylibjpeg-rle panics on damaged runs, past every `except Exception`
 }
 _APART = frozenset((JPEGLossless, JPEGLosslessSV1, *JPEGLSTransferSyntaxes))
 

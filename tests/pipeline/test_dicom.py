@@ -345,6 +345,28 @@ def test_frame_that_ends_early_is_refused_though_the_file_is_whole(
     assert kind_of(written(dataset)) == "truncated"
 
 
+def test_a_decoder_that_ends_its_process_does_not_end_ours(dicom_file: Find) -> None:
+    dataset = pydicom.dcmread(dicom_file("JPGLosslessP14SV1_1s_1f_8b.dcm"))
+    dataset.Modality, dataset.SOPClassUID = "CR", "1.2.840.10008.5.1.4.1.1.1"
+    decode(written(dataset))
+    # Eight bits in the frame, 32 in the header: GDCM calls abort().
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 32, 32, 31
+    assert kind_of(written(dataset)) == "corrupt"
+
+
+def test_damaged_run_lengths(noise: NDArray[np.uint8]) -> None:
+    dataset = radiograph(noise)
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    data = bytearray(written(dataset))
+    start = data.index(b"\xfe\xff\x00\xe0", data.index(b"\xfe\xff\x00\xe0") + 4) + 8 + 64
+    for place in range(start, start + 400, 20):
+        damaged = bytes(data[:place]) + b"\x7f" + bytes(data[place + 1 :])
+        try:
+            assert decode(damaged).pixels.shape == noise.shape
+        except UnreadableError as error:
+            assert error.kind in ("corrupt", "truncated")
+
+
 def test_deflated_bomb_is_refused_at_the_limit() -> None:
     dataset = radiograph(np.zeros((64, 64), np.uint8))
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
