@@ -144,7 +144,11 @@ def _tail(log: IO[bytes]) -> str:
 
 
 def _words(process: psutil.Process) -> set[str]:
-    return {Path(word).name for part in process.cmdline() for word in part.split()}
+    try:
+        line = process.cmdline()
+    except psutil.Error:  # it has just ended
+        return set()
+    return {Path(word).name for part in line for word in part.split()}
 
 
 def _is_child_of(process: psutil.Process, program: str) -> bool:
