@@ -8,35 +8,34 @@ transaction is open meanwhile. What can go wrong with one ends that one only.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
+import signal
 import socket
 import traceback
 from collections.abc import Iterator, Sequence
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
-from billiard.exceptions import SoftTimeLimitExceeded
 from celery.signals import worker_process_init, worker_process_shutdown
 from django.conf import settings
-from django.core.files.storage import default_storage
 from django.db import DatabaseError, connection
 
 from inference_worker.bundle import Bundle, BundleError
-from inference_worker.pipeline import BATCH, Pipeline, Result
+from inference_worker.pipeline import BATCH, Pipeline
 from inference_worker.runtimes import load_runtimes
 from inference_worker.types import UnreadableError
 from inference_worker.verdict import View, judge_study
 from xrayportal.analyses import queue
 from xrayportal.analyses.announce import wake_workers
 from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle
+from xrayportal.analyses.files import STAGES, StorageTroubleError, read_image, write_view
 from xrayportal.analyses.models import Analysis, Worker
 from xrayportal.analyses.models import Bundle as BundleRow
 from xrayportal.analyses.results import AnalysisResult, UnreadableView, ViewResult
 from xrayportal.analyses.workers import Attendance
 from xrayportal.celery import WAKE_UP, app
 from xrayportal.studies.models import Image
-from xrayportal.studies.storage import write_durably
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +43,8 @@ logger = logging.getLogger(__name__)
 _KEPT_PIPELINES = 2
 
 
-class StorageTroubleError(Exception):
-    """The file storage did not answer as it should; later it may."""
+class OutOfTimeError(BaseException):
+    """Celery's soft time limit. No ``Exception``: decoders take those for damaged files."""
 
 
 class Reader:
@@ -100,13 +99,15 @@ class Reader:
             wake_workers()
         self.attendance.holds(claims)
         try:
-            for number, claim in enumerate(claims):
-                try:
-                    self._end(claim)
-                except SoftTimeLimitExceeded:
-                    queue.crash(claim=claim, kind="too_slow", sentence="Reading this study took too long.")
-                    queue.release(claims=claims[number + 1 :])
-                    break
+            with _soft_limit():
+                while claims:
+                    self._end(claims[0])
+                    del claims[0]
+        except OutOfTimeError:
+            slow, *others = claims
+            logger.error("Analysis %s ran out of time", slow.pk)
+            queue.crash(claim=slow, kind="too_slow", sentence="Reading this study took too long.")
+            queue.release(claims=others)
         finally:
             self.attendance.holds([])
 
@@ -129,7 +130,7 @@ class Reader:
                 logger.error("Analysis %s waits for its bundle: %s", claim.pk, error)
                 sentence = f"The bundle {claim.bundle.name} could not be loaded by the worker."
                 queue.fail(claim=claim, kind="bundle", sentence=sentence, permanent=False)
-            except (DatabaseError, SoftTimeLimitExceeded):
+            except DatabaseError:
                 raise
             except Exception as error:  # noqa: BLE001  # the border: whatever it is, it must not spoil the neighbours
                 logger.error("Analysis %s failed, attempt %d: %s", claim.pk, claim.attempt, _where(error))
@@ -148,7 +149,7 @@ class Reader:
         views: list[ViewResult] = []
         unreadable: list[UnreadableView] = []
         for images in _chunks(list(claim.study.images.all())):
-            files = [_stored(image) for image in images]
+            files = [read_image(image) for image in images]
             answers = pipeline.read_many(files, claim.forced_part or None, thresholds)
             for image, answer in zip(images, answers, strict=True):
                 if isinstance(answer, UnreadableError):
@@ -157,7 +158,8 @@ class Reader:
                     unreadable.append(UnreadableView(image.pk, answer.kind, sentence))
                 else:
                     judged.append(answer.view)
-                    views.append(_write(claim, image, answer, pipeline.manifest.map.scale))
+                    scale = pipeline.manifest.map.scale
+                    views.append(write_view(claim=claim, image=image, result=answer, scale=scale))
         if not views:
             raise UnreadableError(unreadable[0].kind, " ".join(view.sentence for view in unreadable))
         study = judge_study(
@@ -181,69 +183,24 @@ class Reader:
         )
 
 
+@contextmanager
+def _soft_limit() -> Iterator[None]:
+    """Celery's signal raises `OutOfTimeError` here, instead of an exception that decoders would swallow."""
+
+    def stop(*_: Any) -> NoReturn:
+        raise OutOfTimeError
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
 def _chunks(images: Sequence[Image]) -> Iterator[Sequence[Image]]:
     """As many views as fit one pass: a study of many large views must fit the memory."""
     for start in range(0, len(images), BATCH):
         yield images[start : start + BATCH]
-
-
-def _stored(image: Image) -> bytes:
-    try:
-        with default_storage.open(image.file, "rb") as file:
-            content: bytes = file.read()
-    except Exception as error:  # each storage has its own
-        raise StorageTroubleError(f"image {image.pk}: {type(error).__name__}") from error
-    return content
-
-
-def _write(claim: Analysis, image: Image, result: Result, scale: float) -> ViewResult:
-    """The view's files, each whole and flushed, then their names.
-
-    The attempt is part of the name: a worker that lost its lease and does not know it yet can never
-    touch the files of the one that took over.
-    """
-    finding, rendered = result.finding, result.rendered
-    stem = f"clinics/{claim.clinic_id}/findings/{claim.pk}/{claim.attempt}-{image.pk}"
-    files: dict[str, bytes | None] = {
-        "display.jpg": rendered.display,
-        "thumbnail.jpg": rendered.thumbnail,
-        "overlay.png": rendered.overlay,
-        "map.json": None if finding.map is None else _map(finding.map, scale),
-    }
-    names = {suffix: f"{stem}-{suffix}" if content is not None else "" for suffix, content in files.items()}
-    for suffix, content in files.items():
-        if content is not None:
-            try:
-                write_durably(names[suffix], content)
-            except Exception as error:  # each storage has its own
-                raise StorageTroubleError(f"{suffix} of {image.pk}: {type(error).__name__}") from error
-    timings = finding.timings
-    return ViewResult(
-        image_id=image.pk,
-        verdict=finding.verdict,
-        parts=finding.parts,
-        probability=finding.probability,
-        peak=finding.peak,
-        trust=finding.trust,
-        scope_distance=finding.scope_distance,
-        width=finding.width,
-        height=finding.height,
-        spacing=result.radiograph.spacing,
-        display_file=names["display.jpg"],
-        thumbnail_file=names["thumbnail.jpg"],
-        overlay_file=names["overlay.png"],
-        map_file=names["map.json"],
-        milliseconds={
-            stage: round(getattr(timings, stage), 2) for stage in ("decode", "preprocess", "infer", "render")
-        },
-    )
-
-
-def _map(evidence: Any, scale: float) -> bytes:
-    """``float (h, w)``, signed, in logit units, as docs/architecture.md says."""
-    height, width = evidence.shape
-    values = [round(float(value), 4) for value in evidence.ravel()]
-    return json.dumps({"height": height, "width": width, "scale": scale, "values": values}).encode()
 
 
 def _filename(image: Image) -> str:
@@ -253,8 +210,7 @@ def _filename(image: Image) -> str:
 
 
 def _total(views: Sequence[ViewResult]) -> dict[str, float]:
-    stages = views[0].milliseconds if views else {}
-    return {stage: round(sum(view.milliseconds[stage] for view in views), 2) for stage in stages}
+    return {stage: round(sum(view.milliseconds[stage] for view in views), 2) for stage in STAGES}
 
 
 def _where(error: Exception) -> str:

@@ -43,7 +43,7 @@ def _sweep_folder(folder: str) -> int:
 def _remove_if_orphan(folder: str, name: str) -> bool:
     """Look again under the lock that an upload holds from before it writes the file until it has its row."""
     with name_lock(name):
-        if _named(folder, [name]) or not _is_old(name):
+        if name in _named(folder, [name]) or not _is_old(name):
             return False
         default_storage.delete(name)
     logger.info("Removed %s: no row names it", name)

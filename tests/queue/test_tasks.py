@@ -1,0 +1,256 @@
+"""The worker's way with a claim: real files, the released bundle, and what can go wrong around them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.db import DatabaseError
+
+from inference_worker import tasks
+from inference_worker.tasks import Reader
+from inference_worker.types import UnreadableError
+from tests.factories import make_image, make_study, make_submission, png
+from tests.live.pictures import pictures
+from xrayportal.analyses import queue
+from xrayportal.analyses.bundles import register_bundle
+from xrayportal.analyses.models import Analysis, Bundle, Finding, Worker
+from xrayportal.analyses.services import cancel_analysis, request_analysis
+from xrayportal.studies.models import Study
+
+pytestmark = pytest.mark.django_db
+
+BROKEN = b"\x89PNG\r\n\x1a\n and then nothing"
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    """One worker child for all tests here: loading the network takes a second."""
+    return Reader()
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The released bundle is active; nobody is woken."""
+    register_bundle(folder="fracatlas-lite0", activate=True, actor=None)
+    monkeypatch.setattr(tasks, "wake_workers", lambda: True)
+    return
+
+
+def study_of(*contents: bytes, **fields: Any) -> Study:
+    """A sealed study with a view of each content, and its requested analysis."""
+    study = make_study(views=0, **fields)
+    for content in contents:
+        make_image(study, content)
+    request_analysis(study=study)
+    return study
+
+
+def content_of(name: str) -> bytes:
+    """A stored file."""
+    with default_storage.open(name) as file:
+        content: bytes = file.read()
+    return content
+
+
+def picture(number: int = 0) -> bytes:
+    """One that the pipeline reads; out of scope."""
+    return list(pictures(number + 1, {}))[number].getvalue()
+
+
+def test_a_study_is_read_and_its_files_lie_where_its_rows_say(reader: Reader) -> None:
+    study = study_of(picture(0), picture(1))
+    reader.work()
+    row = Analysis.objects.get(study=study)
+    assert (row.state, row.verdict, row.views, row.software) == (
+        "succeeded",
+        "unsupported",
+        2,
+        settings.VERSION,
+    )
+    assert row.runtime.startswith("openvino 20")
+    assert set(row.milliseconds) == {"decode", "preprocess", "infer", "render"}
+    for finding in Finding.objects.filter(analysis=row):
+        assert (finding.width, finding.height) == (48, 64)
+        assert finding.display_file.startswith(
+            f"clinics/{row.clinic_id}/findings/{row.pk}/1-{finding.image_id}"
+        )
+        assert content_of(finding.display_file).startswith(b"\xff\xd8")
+        assert default_storage.exists(finding.thumbnail_file)
+        assert (finding.overlay_file, finding.map_file, finding.probability) == ("", "", None)
+
+
+def test_a_radiograph_gets_probability_and_map(reader: Reader, shared_data: Path) -> None:
+    name = next(iter(sorted((shared_data / "fracatlas" / "images").rglob("*.jpg"))))
+    study_of(name.read_bytes())
+    reader.work()
+    row = Analysis.objects.get()
+    finding = Finding.objects.get()
+    assert row.state == "succeeded"
+    assert row.verdict != "unsupported"
+    assert row.body_part in row.bundle.parts
+    assert row.probability == pytest.approx(finding.probability)
+    evidence = json.loads(content_of(finding.map_file))
+    assert len(evidence["values"]) == evidence["height"] * evidence["width"]
+    assert evidence["scale"] == row.bundle.manifest["map"]["scale"]
+    assert content_of(finding.overlay_file).startswith(b"\x89PNG")
+
+
+def test_the_thresholds_are_those_of_the_analysis(reader: Reader, shared_data: Path) -> None:
+    name = next(iter(sorted((shared_data / "fracatlas" / "images").rglob("*.jpg"))))
+    study_of(name.read_bytes())
+    Analysis.objects.update(threshold_low=0, threshold_high=0)
+    reader.work()
+    assert Analysis.objects.get().verdict == "abnormal"
+    assert Finding.objects.get().verdict == "abnormal"
+
+
+def test_one_unreadable_view_leaves_the_study_incomplete(reader: Reader) -> None:
+    study = study_of(picture(), BROKEN)
+    reader.work()
+    row = Analysis.objects.get(study=study)
+    assert (row.state, row.views) == ("succeeded", 2)
+    (view,) = row.unreadable
+    broken = study.images.get(pk=view["image"])
+    assert f"“{broken.uploads.get().filename}”" in view["sentence"]
+    assert Finding.objects.count() == 1
+
+
+def test_no_readable_view_fails_for_good_and_names_the_file(reader: Reader) -> None:
+    study = study_of(BROKEN)
+    reader.work()
+    row = Analysis.objects.get(study=study)
+    assert (row.state, row.attempt) == ("failed", 1)
+    assert row.error_kind in ("truncated", "corrupt")
+    assert row.error_sentence.startswith(f"Could not read “{study.images.get().uploads.get().filename}”. ")
+
+
+def test_one_bad_file_spoils_no_neighbour(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unreadable, not in the storage, or hitting a mistake of ours: only their own analyses end otherwise."""
+    read_many = tasks.Pipeline.read_many
+
+    def mistaken(self: Any, files: list[bytes], *arguments: Any) -> Any:
+        if b"mistake" in files[0]:
+            raise MemoryError("quotes the file: mistake")
+        return read_many(self, files, *arguments)
+
+    monkeypatch.setattr(tasks.Pipeline, "read_many", mistaken)
+    good = study_of(picture(0))
+    unreadable = study_of(BROKEN)
+    missing = study_of(picture(1))
+    default_storage.delete(missing.images.get().file)
+    mistake = study_of(png() + b"mistake")
+    last = study_of(picture(2))
+    while queue.anything_waits():
+        reader.work()
+    states = {
+        study: Analysis.objects.get(study=study) for study in (good, unreadable, missing, mistake, last)
+    }
+    assert states[good].state == states[last].state == "succeeded"
+    assert states[unreadable].state == "failed"
+    assert states[missing].state == "queued"
+    assert states[missing].attempt == 1, "it pauses before it is tried again"
+    assert (states[mistake].state, states[mistake].error_kind) == ("failed", "unexpected")
+    assert states[mistake].crashes_alone == queue.CRASHES_ALONE
+    assert "mistake" not in states[mistake].error_sentence
+
+
+def test_the_log_of_a_mistake_quotes_no_message(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    quoted = "PatientName Jane"
+
+    def mistaken(*_: Any) -> None:
+        raise ValueError(quoted)
+
+    monkeypatch.setattr(tasks.Pipeline, "read_many", mistaken)
+    study_of(picture())
+    reader.work()
+    assert "ValueError" in caplog.text
+    assert "in mistaken" in caplog.text
+    assert "Jane" not in caplog.text
+
+
+def test_called_off_between_claim_and_work(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = study_of(picture(0)), study_of(picture(1))
+    complete = queue.complete
+
+    def complete_then_cancel(**arguments: Any) -> bool:
+        done = complete(**arguments)
+        cancel_analysis(analysis=Analysis.objects.get(study=second), actor=None, address=None)
+        return done
+
+    monkeypatch.setattr(queue, "complete", complete_then_cancel)
+    reader.work()
+    assert Analysis.objects.get(study=first).state == "succeeded"
+    assert Analysis.objects.get(study=second).state == "cancelled"
+
+
+def test_out_of_time_counts_for_one_and_gives_the_others_back(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*_: Any) -> None:
+        """As a decoder: whatever happens inside, it calls the file damaged."""
+        try:
+            signal.raise_signal(signal.SIGUSR1)  # as Celery does
+        except Exception as error:
+            raise UnreadableError("corrupt", "It is damaged.") from error
+
+    monkeypatch.setattr(tasks.Pipeline, "read_many", slow)
+    for number in range(3):
+        study_of(picture(number))
+    reader.work()
+    assert set(Analysis.objects.values_list("state", "attempt", "crashes_alone")) == {("queued", 1, 0)}
+
+
+def test_without_a_database_the_lease_decides(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(**_: Any) -> bool:
+        raise DatabaseError("gone")
+
+    monkeypatch.setattr(queue, "complete", away)
+    monkeypatch.setattr(tasks.connection, "close", lambda: None)  # the test's transaction lives in it
+    study_of(picture(0))
+    study_of(picture(1))
+    reader.work()
+    assert set(Analysis.objects.values_list("state", flat=True)) == {"running"}
+
+
+def test_a_lost_lease_is_not_worked_on(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    study_of(picture())
+    monkeypatch.setattr(reader.attendance, "has_lost", lambda claim: True)
+    reader.work()
+    assert Analysis.objects.get().state == "running"
+
+
+def test_a_bundle_that_is_not_the_registered_one_is_refused(reader: Reader) -> None:
+    other = Bundle.objects.create(
+        name="other@1",
+        folder="fracatlas-lite0",
+        manifest=Bundle.objects.get().manifest,
+        manifest_sha256=hashlib.sha256(b"other").hexdigest(),
+    )
+    study = make_study(submission=make_submission(make_study().clinic))
+    request_analysis(study=study, bundle=other)
+    reader.work()
+    row = Analysis.objects.get(study=study)
+    assert (row.state, row.attempt) == ("queued", 1)
+
+
+def test_a_worker_woken_for_nothing_loads_the_active_bundle_and_says_so() -> None:
+    fresh = Reader()
+    fresh.work()
+    assert Worker.objects.get().bundle == Bundle.objects.get(is_active=True).name
+
+
+def test_a_worker_without_any_bundle_waits_for_one() -> None:
+    Bundle.objects.all().delete()
+    fresh = Reader()
+    fresh.work()
+    assert Worker.objects.get().bundle == ""

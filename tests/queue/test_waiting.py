@@ -1,0 +1,93 @@
+"""Position and time left are those that the claims then show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from tests.factories import make_analysis, make_clinic, make_study
+from xrayportal.analyses.claims import claim
+from xrayportal.analyses.models import Analysis, Worker
+from xrayportal.analyses.waiting import waiting_position
+from xrayportal.studies.models import Queue
+
+pytestmark = pytest.mark.django_db
+
+Waiting = Callable[..., Analysis]
+
+
+def claimed_after(row: Analysis) -> int:
+    """How many claims of one it takes until this row is claimed."""
+    for count in range(1, 1000):
+        (taken,) = claim(worker="w", limit=1)
+        if taken.pk == row.pk:
+            return count
+    raise AssertionError("never claimed")
+
+
+def test_alone_it_is_next(waiting: Waiting) -> None:
+    assert waiting_position(waiting(make_clinic())).position == 1
+
+
+@pytest.mark.parametrize("queue", [Queue.INTERACTIVE, Queue.BULK])
+def test_the_position_is_about_the_number_of_claims_before_it(waiting: Waiting, queue: str) -> None:
+    own, busy, quiet = (make_clinic() for _ in range(3))
+    for _ in range(40):
+        waiting(busy, queue=queue)
+    for _ in range(12):
+        waiting(own, queue=queue)
+    for _ in range(3):
+        waiting(quiet, queue=queue)
+    for _ in range(60):
+        waiting(busy, queue=Queue.BULK if queue == Queue.INTERACTIVE else Queue.INTERACTIVE)
+    row = waiting(own, queue=queue)
+    for _ in range(5):
+        waiting(own, queue=queue)
+    told = waiting_position(row).position
+    assert told == pytest.approx(claimed_after(row), abs=5)
+
+
+def finished(clinic_worker: str, at: datetime, started: datetime) -> None:
+    """An analysis that a worker has done."""
+    analysis = make_analysis(make_study(views=0), worker=clinic_worker, started_at=started)
+    Analysis.objects.filter(pk=analysis.pk).update(finished_at=at)
+
+
+def test_the_time_follows_from_recent_work_and_live_workers(waiting: Waiting) -> None:
+    """Two batches: what counts is the time since the one before, not since the claim of the batch."""
+    began = timezone.now() - timedelta(minutes=5)
+    for batch in range(2):
+        claimed = began + timedelta(seconds=60 * batch)
+        for number in range(1, 5):
+            finished("a", claimed + timedelta(seconds=2 * number), claimed)
+    Worker.objects.create(name="a")
+    Worker.objects.create(name="b")
+    clinic = make_clinic()
+    for _ in range(9):
+        waiting(clinic)
+    last = waiting(clinic)
+    told = waiting_position(last)
+    assert told.position == 10
+    assert told.seconds == pytest.approx(5 * 2.0, abs=0.1)
+    assert told.seconds_slow == pytest.approx(5 * 2.0, abs=0.1)
+
+
+def test_the_slow_case_is_slower_when_times_vary(waiting: Waiting) -> None:
+    began = timezone.now() - timedelta(minutes=5)
+    for number in range(20):
+        start = began + timedelta(seconds=10 * number)
+        finished("a", start + timedelta(seconds=8 if number % 4 == 0 else 1), start)
+    Worker.objects.create(name="a")
+    told = waiting_position(waiting(make_clinic()))
+    assert told.seconds == pytest.approx(1, abs=0.1)
+    assert told.seconds_slow == pytest.approx(8, abs=0.1)
+
+
+def test_without_a_worker_no_time_is_told(waiting: Waiting) -> None:
+    now = timezone.now()
+    finished("a", now, now - timedelta(seconds=1))
+    told = waiting_position(waiting(make_clinic()))
+    assert (told.position, told.seconds, told.seconds_slow) == (1, None, None)
