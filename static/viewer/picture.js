@@ -37,7 +37,7 @@ export function createSurface(bitmap, size, accelerated) {
 }
 
 /**
- * Whether the processor imitates a graphics card. Then a frame takes three times as long as on the
+ * Whether the processor imitates a graphics card. Then a frame takes longer than on the
  * plain surface; `failIfMajorPerformanceCaveat` should tell, but Chromium's SwiftShader passes it.
  * @param {WebGL2RenderingContext} gl
  */

@@ -36,9 +36,9 @@ export class Stage {
     this.surface?.dispose();
   }
 
-  /** Draw once before the next frame, however often it is asked for. */
+  /** Draw once before the next frame, however often it is asked for; `open` draws what came before it. */
   invalidate() {
-    if (!this.#frame) this.#frame = requestAnimationFrame(() => this.draw());
+    if (this.surface && !this.#frame) this.#frame = requestAnimationFrame(() => this.draw());
   }
 
   draw() {

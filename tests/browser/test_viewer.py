@@ -244,6 +244,19 @@ def test_a_region_is_drawn_when_the_review_panel_asks_and_told_in_picture_pixels
     expect(tool(page, "Move")).to_have_attribute("aria-pressed", "true")
 
 
+def test_regions_may_be_told_before_the_picture_is_there(site: Site, open_page: Open) -> None:
+    image = uuid.uuid4()
+    early = """const boxes = [{ image: "%s", box: [10, 10, 100, 50], reader: "A reader", own: false }];
+        const show = () => document.dispatchEvent(new CustomEvent("review:boxes", { detail: { boxes } }));
+        document.addEventListener("DOMContentLoaded", show);"""
+    site.answers["/early.js"] = ("text/javascript", (early % image).encode())
+    page = open_page(
+        site.page(viewer(site.finding(image_id=image)), head='<script src="/early.js"></script>')
+    )
+    shown = "document.querySelector('figure.viewer').lightbox.regions.shown.map((region) => region.reader)"
+    assert page.evaluate(shown) == ["A reader"]
+
+
 def test_a_region_by_keyboard_stays_inside_the_picture(page: Page) -> None:
     page.evaluate("document.addEventListener('viewer:box-drawn', (event) => { window.told = event.detail; })")
     page.keyboard.press("a")
