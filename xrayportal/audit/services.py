@@ -55,7 +55,8 @@ def record(
     chains takes the clinic's first, then the platform's. ``detail`` holds ids, kinds and figures,
     never patient content.
     """
-    with transaction.atomic():
+    # No savepoint: a change whose event cannot be written is no change.
+    with transaction.atomic(savepoint=False):
         head = _locked_head(clinic)
         event = AuditEvent(
             clinic=clinic,
