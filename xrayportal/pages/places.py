@@ -25,4 +25,7 @@ RAIL = (
     Place("worklist", _("Worklist"), "list-checks", Permit.SEE_OWN, frozenset({"worklist", "study"})),
     Place("upload", _("Upload"), "upload", Permit.SUBMIT, frozenset({"upload"})),
     Place("submissions", _("Submissions"), "inbox", Permit.SEE_OWN, frozenset({"submissions", "submission"})),
+    Place("disagreements", _("Settle"), "gavel", Permit.SEE_ALL, frozenset({"disagreements"})),
+    Place("scorecard", _("Scorecard"), "chart-column", Permit.MANAGE, frozenset({"scorecard", "history"})),
+    Place("people", _("Settings"), "settings", Permit.MANAGE, frozenset({"people", "clinic-settings"})),
 )

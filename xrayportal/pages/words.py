@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
@@ -46,10 +47,10 @@ def figure(probability: float | None) -> str:
     if probability is None:
         return ""
     if 0 < probability < 0.01:
-        return "<" + number_format(0.01, decimal_pos=2)
+        return "<" + _decimal(0.01, 2)
     if 0.99 < probability < 1:
-        return ">" + number_format(0.99, decimal_pos=2)
-    return number_format(probability, decimal_pos=2)
+        return ">" + _decimal(0.99, 2)
+    return _decimal(probability, 2)
 
 
 def percent(share: float) -> str:
@@ -107,4 +108,9 @@ def size_words(count: int) -> str:
     """Bytes for people: ``742 kB``, ``3.1 MB``."""
     if count < 1_000_000:
         return gettext("%d kB") % max(1, round(count / 1000))
-    return gettext("%s MB") % number_format(count / 1_000_000, decimal_pos=1)
+    return gettext("%s MB") % _decimal(count / 1_000_000, 1)
+
+
+def _decimal(value: float, places: int) -> str:
+    """Rounded, with the language's decimal mark: Django alone would cut a float off."""
+    return number_format(Decimal(f"{value:.{places}f}"), decimal_pos=places)

@@ -103,6 +103,8 @@ def _render_progress(
     context = {
         "submission": submission,
         "version": version,
+        # As studies.views decides: the sender, and the clinic's admin.
+        "may_end": submission.submitter_id == seat.user.pk or seat.may(Permit.MANAGE),
         "progress": progress.progress_of(submission),
         "page": progress.files_page(seat, submission, request.GET.get("page")),
     }
