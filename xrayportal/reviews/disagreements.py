@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
-from xrayportal.clinics.access import Permit, Seat
+from xrayportal.clinics.access import Seat
 from xrayportal.pages.worklist import with_status
 from xrayportal.reviews import blind, services
 from xrayportal.reviews.models import Reading, Review
@@ -59,8 +59,3 @@ def rows_of(seat: Seat, readings: Sequence[Reading]) -> list[Row]:
         signed = [review for review in current if review.is_signed] if shown else []
         rows.append(Row(reading, studies[reading.pk], signed, mine))
     return rows
-
-
-def may_see_list(seat: Seat) -> bool:
-    """Readers and admins; a superuser's look at the content is no reading."""
-    return seat.may(Permit.REVIEW) or seat.may(Permit.MANAGE)

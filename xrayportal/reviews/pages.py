@@ -18,7 +18,7 @@ from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.reviews import blind, services
-from xrayportal.reviews.disagreements import disagreements_of, may_see_list, rows_of
+from xrayportal.reviews.disagreements import disagreements_of, rows_of
 from xrayportal.reviews.entries import BadEntry, parse_entry
 from xrayportal.reviews.panel import Panel, clinic_readers
 from xrayportal.reviews.report import facts_of, render_report
@@ -135,8 +135,6 @@ def adjudicator(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpRespo
 @clinic_view(Permit.SEE_ALL)
 def disagreements(request: HttpRequest, seat: Seat) -> HttpResponse:
     """Studies whose signed readers differ, longest waiting first."""
-    if not may_see_list(seat):
-        raise Http404("Not found.")
     page = Paginator(disagreements_of(seat), PER_PAGE).get_page(request.GET.get("page"))
     rows = rows_of(seat, list(page.object_list))
     context: dict[str, Any] = {"seat": seat, "page": page, "rows": rows}

@@ -28,7 +28,7 @@ _WIDTH, _HEIGHT = A4
 _MARGIN: Final = 42.0
 _INNER: Final = _WIDTH - 2 * _MARGIN
 _GAP: Final = 12.0
-_PICTURE_HEIGHT: Final = 290.0
+_PICTURE_HEIGHT: Final = 320.0
 #: Where the foot begins; nothing above may reach below.
 _FOOT: Final = _MARGIN + 62.0
 _OPACITY: Final = 0.6
@@ -126,8 +126,8 @@ class _Page:
                 x = _MARGIN + index * column
                 heights.append(
                     max(
-                        self.text(label, size=8, colour=_QUIET, x=x, width=92, y=self.y),
-                        self.text(value, size=8, x=x + 96, width=column - 104, y=self.y),
+                        self.text(label, size=8, colour=_QUIET, x=x, width=84, y=self.y),
+                        self.text(value, size=8, x=x + 84, width=column - 84, y=self.y),
                     )
                 )
             self.y -= max(heights) + 2
@@ -223,8 +223,8 @@ class _Page:
         if not overlay:
             marked = _("No heatmap for this view.")
         heights = [
-            self.text(words_, size=8, colour=_QUIET, x=x, width=column, y=self.y)
-            for words_, x in ((plain, _MARGIN), (marked, _MARGIN + column + _GAP))
+            self.text(words_, size=8, colour=_QUIET, x=x, width=max(width, 200), y=self.y)
+            for words_, x in ((plain, places[0]), (marked, places[1]))
         ]
         self.y -= max(heights) + 6
 
