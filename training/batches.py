@@ -17,14 +17,17 @@ from training.squares import Squares
 Batch = tuple[NDArray[np.float32], dict[str, NDArray[Any]]]
 #: The part target of a picture that has none; the loss leaves it out.
 NO_PART = -1
+#: The map target of an abnormal picture without a box: nobody said where, and the loss leaves it out.
+NO_MAP = -1.0
 
 
 class Batches(keras.utils.PyDataset):
     """``(pictures, {part, logit, map})`` with a fixed share of abnormal pictures in every batch.
 
     ``part`` is ``int (N,)`` (``NO_PART`` where unknown), ``logit`` the label 0 or 1, ``map`` the
-    target of the evidence map, ``(N, cells, cells)``. One epoch passes once over as many
-    pictures as there are; normal and abnormal ones are drawn from their own shuffled decks.
+    target of the evidence map, ``(N, cells, cells)``, ``NO_MAP`` where unknown. One epoch
+    passes once over as many pictures as there are; normal and abnormal ones are drawn from
+    their own shuffled decks.
     """
 
     def __init__(
@@ -62,7 +65,8 @@ class Batches(keras.utils.PyDataset):
             square = collimate(self.squares.pixels[row], boxes, self.augmentation, generator)
             square = warp(square, matrix)
             pixels[slot] = relight(square, self.augmentation, generator)
-            maps[slot] = grid_target(boxes, matrix, self.size, self.cells)
+            unknown = not boxes and self.label[row] == 1
+            maps[slot] = NO_MAP if unknown else grid_target(boxes, matrix, self.size, self.cells)
         return as_batch(pixels), {"part": self.part[rows], "logit": self.label[rows], "map": maps}
 
     def on_epoch_end(self) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_worker.preprocess import CONTRAST_PERCENTILES
+from inference_worker.trust import trust
 from inference_worker.types import Outputs
 from training import calibrate, scope
 from training.configuration import Config
@@ -24,7 +25,7 @@ from training.datasets import Dataset, DatasetError, Record
 from training.heatmaps import cropped, hits
 from training.network import release
 from training.outliers import chest, outliers
-from training.squares import load
+from training.squares import load, sized
 from training.train import AVERAGE, build, folds
 
 WORDS = {
@@ -47,6 +48,13 @@ SOFTWARE = ("keras", "tensorflow", "openvino", "numpy", "opencv-python-headless"
 WEAK = 0.1
 #: The one chest radiograph at hand counts for so many, so that photographs do not drown it.
 CHESTS = 6
+#: Where no boxes tell hits from misses, trust is how far the evidence sits in one place.
+UNFITTED_TRUST = {
+    "intercept": -2.0,
+    "weights": {"peak": 0.0, "focus": 4.0, "border": -2.0, "rival": 0.0},
+    "fitted": False,
+    "weak_below": 0.3,
+}
 logger = logging.getLogger(__name__)
 
 
@@ -175,18 +183,16 @@ def _calibrated(config: Config, dataset: Dataset, held: tuple[Record, ...], out:
 
 
 def _trust(config: Config, held: tuple[Record, ...], out: Outputs) -> dict[str, Any]:
-    from inference_worker.trust import trust
-
     rows = [index for index, record in enumerate(held) if record.boxes]
-    maps = [cropped(out.map[index], held[index], config.size) for index in rows]
-    hit = np.array([hits(out.map[index], held[index], config.size) for index in rows])
+    boxed = {index: sized(held[index]) for index in rows}
+    maps = [cropped(out.map[index], boxed[index], config.size) for index in rows]
+    hit = np.array([hits(out.map[index], boxed[index], config.size) for index in rows], bool)
     if not rows or hit.all() or not hit.any():
-        raise DatasetError(
-            "The calibration fold needs boxed pictures whose peak hits and others whose peak misses."
-        )
+        logger.warning("No boxed pictures with hits and with misses: the trust score is not fitted.")
+        return {"temperature": config.temperature, **UNFITTED_TRUST}
     parameters = calibrate.fit_trust(maps, hit, config.temperature)
     scores = np.array([trust(map_, parameters) for map_ in maps])
-    return {**parameters, "weak_below": round(float(np.quantile(scores[hit], WEAK)), 4)}
+    return {**parameters, "fitted": True, "weak_below": round(float(np.quantile(scores[hit], WEAK)), 4)}
 
 
 def part_index(records: tuple[Record, ...], parts: tuple[str, ...]) -> NDArray[np.int32]:

@@ -43,6 +43,23 @@ def verdict_figures(judged: Judged, rows: Mask, low: float, high: float) -> Figu
     return _all(wanted, judged.groups[rows], int(rows.sum()))
 
 
+def study_figures(judged: Judged) -> Figures:
+    """Per study, as MURA does: the mean of its pictures' probabilities; empty where no study is named."""
+    studies = np.array([record.study or "" for record in judged.records])
+    names = sorted(set(studies) - {""})
+    if not names:
+        return {}
+    rows = [studies == name for name in names]
+    label = np.array([bool(judged.abnormal[own].any()) for own in rows])
+    chance = np.array([float(judged.probability[own].mean()) for own in rows])
+    groups = np.array([judged.groups[own][0] for own in rows])
+    wanted: dict[str, Callable[[NDArray[np.intp]], float]] = {
+        "study_auc": lambda r: metrics.auc(label[r], chance[r]),
+        "study_kappa": lambda r: metrics.kappa(label[r], chance[r] >= 0.5),
+    }
+    return _all(wanted, groups, len(names))
+
+
 def part_figures(judged: Judged) -> Figures:
     """Body part exactly right, and right when a neighbouring part counts."""
     rows = np.array([record.part is not None for record in judged.records])
@@ -131,6 +148,7 @@ def all_figures(judged: Judged, low: float, high: float) -> dict[str, Any]:
     return {
         "headline": {
             **overall,
+            **study_figures(judged),
             **part_figures(judged),
             **heatmap_figures(judged),
             **trust_figures(judged),
@@ -162,6 +180,8 @@ def counts(judged: Judged) -> dict[str, dict[str, int]]:
 
 def _all(wanted: dict[str, Callable[[NDArray[np.intp]], float]], groups: NDArray[Any], n: int) -> Figures:
     found: Figures = {}
+    if not n:
+        return found
     for name, figure in wanted.items():
         try:
             found[name] = metrics.bootstrap(figure, groups, n, rounds=500)

@@ -17,7 +17,7 @@ from training.calibrate import Platt
 from training.convert import run_openvino
 from training.datasets import DatasetError, Record
 from training.heatmaps import cropped, energy, hits
-from training.squares import load
+from training.squares import load, sized
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ def judge(bundle: Bundle, records: Sequence[Record], cache: Path) -> Judged:
     unknown = {record.part for record in records if record.part} - set(manifest.parts)
     if unknown:
         raise DatasetError(f"The bundle knows no part called {', '.join(sorted(map(str, unknown)))}.")
+    records = [sized(record) for record in records]
     size = manifest.input.size
     network = manifest.part_network
     outputs = run_openvino(bundle.file(network, "openvino"), load(records, size, cache).pixels)

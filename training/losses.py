@@ -27,8 +27,7 @@ class MapLoss:
 
     A cell's own logit is its evidence less ``prior``: most cells are empty, and evidence above
     zero then means "worth a look" rather than "more likely than not". Boxed cells weigh
-    ``positive`` times. Abnormal pictures without a box say nothing about where: they have
-    no box in the target and are rare, so they are left as they are.
+    ``positive`` times; cells with a negative target are unknown and count nothing.
     """
 
     def __init__(self, positive: float = 5.0, prior: float = 2.0) -> None:
@@ -37,5 +36,7 @@ class MapLoss:
 
     def __call__(self, target: Any, evidence: Any) -> Any:
         logit = evidence - self.prior
-        weight = 1 + (self.positive - 1) * target
+        known = ops.cast(target >= 0, logit.dtype)
+        target = ops.maximum(target, 0)
+        weight = known * (1 + (self.positive - 1) * target)
         return ops.mean(weight * (ops.softplus(logit) - target * logit), axis=(1, 2))

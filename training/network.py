@@ -57,7 +57,7 @@ def release(network: keras.Model) -> keras.Model:
         if layer is not head and layer.weights:
             clone.get_layer(layer.name).set_weights(layer.get_weights())
     evidence = clone.output["map"]
-    bias = float(keras.ops.convert_to_numpy(head.bias))
+    bias = float(head.get_weights()[0])
     logit = pool(evidence, head.kind, head.temperature) + bias
     return keras.Model(clone.input, {**clone.output, "logit": logit}, name=network.name)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,14 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
             return np.asarray(ImageOps.exif_transpose(picture).convert("L"), np.uint8)
     except (OSError, Image.DecompressionBombError) as error:
         raise DatasetError(f"{path.name} cannot be read: {error}.") from error
+
+
+def sized(record: Record) -> Record:
+    """``record`` with the size of its picture as displayed, read from the file if it does not say."""
+    if record.width and record.height:
+        return record
+    height, width = read_grey(record.path).shape
+    return replace(record, width=width, height=height)
 
 
 def load(records: Sequence[Record], size: int, cache: Path) -> Squares:

@@ -1,0 +1,55 @@
+"""A small made-up data set of "bones" with "fractures", and where the real one lies if it is there."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+
+SHARED = Path(os.environ.get("XRAY_SHARED", ROOT.parent / "shared"))
+PARTS = ("hand", "wrist")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    if not SHARED.is_dir():
+        pytest.skip("the folder of shared data is absent")
+    return SHARED
+
+
+def draw_bone(seed: int, broken: bool) -> tuple[np.ndarray, list[list[float]]]:
+    """A bright bar on dark ground; a broken one has a dark gap, and its box comes with it."""
+    generator = np.random.default_rng(seed)
+    picture = generator.integers(10, 40, (96, 80)).astype(np.uint8)
+    left, width = int(generator.integers(20, 44)), int(generator.integers(10, 18))
+    picture[:, left : left + width] = generator.integers(150, 240)
+    if not broken:
+        return picture, []
+    top = int(generator.integers(20, 66))
+    picture[top : top + 8, left : left + width] = 20
+    return picture, [[left - 2, top - 2, left + width + 2, top + 10]]
+
+
+@pytest.fixture(scope="session")
+def bones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of 96 made-up pictures, 24 groups, in the plain CSV form."""
+    folder = tmp_path_factory.mktemp("bones")
+    with (folder / "bones.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "group", "split", "part", "abnormal", "flags", "boxes"])
+        for index in range(96):
+            broken = index % 3 == 0
+            picture, boxes = draw_bone(index, broken)
+            cv2.imwrite(str(folder / f"{index}.png"), picture)
+            split = "test" if index // 4 % 4 == 3 else "train"
+            flags = "hw" if index % 12 == 0 else ""
+            row = [f"{index}.png", f"g{index // 4}", split, PARTS[index % 2], int(broken)]
+            writer.writerow([*row, flags, json.dumps(boxes)])
+    return folder / "bones.csv"

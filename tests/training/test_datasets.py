@@ -1,0 +1,151 @@
+"""Data sets: MURA's exact layout, FracAtlas, tables; leaks and bad input in one sentence each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from training.datasets import Dataset, DatasetError, Record, fracatlas, mura, table
+from training.datasets.checks import check, check_apart
+from training.datasets.folds import hold_out
+
+STUDIES = (
+    ("train", "XR_WRIST", "patient00001", "study1_positive", 2),
+    ("train", "XR_WRIST", "patient00002", "study1_negative", 1),
+    ("train", "XR_ELBOW", "patient00001", "study1_negative", 3),
+    ("valid", "XR_SHOULDER", "patient11185", "study1_positive", 1),
+    ("valid", "XR_HAND", "patient11186", "study1_negative", 2),
+)
+
+
+@pytest.fixture
+def mura_tree(tmp_path: Path) -> Path:
+    """A tree with the layout and the four lists of MURA v1.1."""
+    root = tmp_path / mura.ROOT
+    lists: dict[str, list[str]] = {}
+    for split, part, patient, study, pictures in STUDIES:
+        folder = f"{split}/{part}/{patient}/{study}"
+        (root / folder).mkdir(parents=True)
+        label = int(study.endswith("positive"))
+        lists.setdefault(f"{split}_labeled_studies.csv", []).append(f"{mura.ROOT}/{folder}/,{label}")
+        for number in range(1, pictures + 1):
+            cv2.imwrite(str(root / folder / f"image{number}.png"), np.full((8, 6), 90, np.uint8))
+            line = f"{mura.ROOT}/{folder}/image{number}.png"
+            lists.setdefault(f"{split}_image_paths.csv", []).append(line)
+    for name, lines in lists.items():
+        (root / name).write_text("\n".join(lines) + "\n")
+    return root
+
+
+def test_mura_as_distributed(mura_tree: Path) -> None:
+    data = mura.read(mura_tree)
+    check(data)
+    assert (len(data.split("train")), len(data.split("test"))) == (6, 3)
+    first = data.records[0]
+    assert (first.part, first.group, first.abnormal) == ("wrist", "patient00001", True)
+    assert first.study == f"{mura.ROOT}/train/XR_WRIST/patient00001/study1_positive"
+    assert data.target == "abnormality"
+
+
+def test_mura_without_valid(mura_tree: Path) -> None:
+    (mura_tree / "valid").rename(mura_tree / "elsewhere")
+    with pytest.raises(DatasetError, match="no folder valid"):
+        mura.read(mura_tree)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "words"),
+    [
+        ("train_image_paths.csv", "MURA-v1.1/train/picture.png", "not the path"),
+        ("train_image_paths.csv", "MURA-v1.1/train/XR_TOE/patient1/study1_positive/image1.png", "toe"),
+        ("train_image_paths.csv", "MURA-v1.1/train/XR_HAND/patient1/study9_positive/image1.png", "no label"),
+        ("train_labeled_studies.csv", "MURA-v1.1/train/XR_HAND/patient1/study9_positive/,maybe", "label"),
+    ],
+)
+def test_mura_with_a_bad_line(mura_tree: Path, name: str, line: str, words: str) -> None:
+    with (mura_tree / name).open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(DatasetError, match=words):
+        mura.read(mura_tree)
+
+
+def test_a_patient_in_two_splits_is_a_leak(mura_tree: Path) -> None:
+    data = mura.read(mura_tree)
+    leaky = replace(data, records=(*data.records, replace(data.records[0], id="again", split="test")))
+    with pytest.raises(DatasetError, match="patient00001"):
+        check(leaky)
+
+
+def test_a_missing_picture_is_named(mura_tree: Path) -> None:
+    data = mura.read(mura_tree)
+    data.records[0].path.unlink()
+    with pytest.raises(DatasetError, match=r"image1\.png"):
+        check(data)
+
+
+def test_a_split_with_one_label_only(bones: Path) -> None:
+    data = table.read(bones)
+    normal = tuple(record for record in data.records if record.split == "test" or not record.abnormal)
+    with pytest.raises(DatasetError, match="one label only"):
+        check(Dataset(data.name, data.target, data.parts, normal))
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("a.png,,train,hand,1", "Line 2 lacks group"),
+        ("a.png,g,dev,hand,1", "split is 'dev'"),
+        ("a.png,g,train,hand,yes", "abnormal is 'yes'"),
+    ],
+)
+def test_a_table_with_a_bad_line(tmp_path: Path, line: str, words: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"path,group,split,part,abnormal\n{line}\n")
+    with pytest.raises(DatasetError, match=words):
+        table.read(path)
+
+
+def test_a_table_without_a_column(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("path,split,part,abnormal\n")
+    with pytest.raises(DatasetError, match="group"):
+        table.read(path)
+
+
+def test_fracatlas_has_no_leak(shared: Path) -> None:
+    data = fracatlas.read(shared / "data/fracatlas")
+    check(data)
+    train, test = data.split("train"), data.split("test")
+    assert (len(train), sum(r.abnormal for r in train)) == (2859, 520)
+    assert (len(test), sum(r.abnormal for r in test)) == (624, 97)
+    learn, held = hold_out(train, 0.15, seed=1)
+    check_apart(learn, held, "training", "calibration")
+    check_apart(held, test, "calibration", "test")
+    assert len(learn) + len(held) == len(train)
+    assert 0.13 < len(held) / len(train) < 0.17
+    assert sum(r.abnormal for r in held) > 60
+
+
+def test_fracatlas_with_a_bad_line(tmp_path: Path) -> None:
+    header = ",".join(sorted(fracatlas.COLUMNS))
+    (tmp_path / "manifest.csv").write_text(f"{header}\n[],yes,g,1,a.jpg,hand,,train,1\n")
+    with pytest.raises(DatasetError, match="Line 2"):
+        fracatlas.read(tmp_path)
+    with pytest.raises(DatasetError, match="missing"):
+        fracatlas.read(tmp_path / "nowhere")
+
+
+def test_folds_keep_groups_whole_and_repeat() -> None:
+    records = [
+        Record(f"{g}-{i}", Path("x"), "train", f"g{g}", abnormal=i == 0, part="hand")
+        for g in range(40)
+        for i in range(5)
+    ]
+    rest, held = hold_out(records, 0.2, seed=3)
+    check_apart(rest, held, "one", "other")
+    assert len(held) == pytest.approx(40, abs=5)
+    assert hold_out(records, 0.2, seed=3)[1] == held

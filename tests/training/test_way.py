@@ -1,0 +1,180 @@
+"""The whole way on a small made-up data set: train, stop, go on, export, read, evaluate, card."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from inference_worker.bundle import Bundle
+from inference_worker.preprocess import as_batch
+from training import train as training
+from training.__main__ import dataset_of, main
+from training.configuration import Config, read_config
+from training.convert import run_openvino
+from training.datasets import DatasetError, table
+from training.squares import load
+
+# Keras 3.15 writes its variables in a way that NumPy 2 warns about.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+CONFIG = """
+size = 64
+epochs = 2
+batch = 8
+warmup = 2
+calibration = 0.3
+[augmentation]
+rotation = 5.0
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "bones.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture(scope="module")
+def runs(bones: Path, config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run that was stopped with Ctrl-C in its second epoch and taken up again."""
+    folder = tmp_path_factory.mktemp("runs")
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    fit = keras.Model.fit
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            keras.Model,
+            "fit",
+            lambda self, *args, **named: fit(
+                self, *args, **{**named, "callbacks": [*named["callbacks"], Stop()]}
+            ),
+        )
+        arguments = ["train", "--config", str(config), "--data", str(bones), "--runs", str(folder)]
+        assert main(arguments) == 130
+    assert json.loads((folder / "bones" / training.PROGRESS).read_text())["epochs"] == 1
+    assert main(arguments) == 0
+    assert json.loads((folder / "bones" / training.PROGRESS).read_text())["epochs"] == 2
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(runs: Path, bones: Path, config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundle") / "bones"
+    common = ["--data", str(bones), "--runs", str(runs)]
+    named = ["--config", str(config), "--bundle", str(folder)]
+    assert main(["export", *common, *named, "--version", "1"]) == 0
+    out = ["--out", str(runs / "evaluation"), "--card"]
+    assert main(["evaluate", *common, "--bundle", str(folder), *out]) == 0
+    return folder
+
+
+@pytest.mark.slow
+def test_the_bundle_is_whole(bundle: Path) -> None:
+    loaded = Bundle.load(bundle)
+    manifest = loaded.manifest
+    assert manifest.label == "bones@1"
+    assert manifest.target.normal == "no abnormality seen"
+    assert manifest.parts == ("hand", "wrist")
+    assert manifest.thresholds.low <= manifest.thresholds.high
+    assert "auc" in manifest.metrics
+    assert "no abnormal" not in (bundle / "card.md").read_text()
+    assert (bundle / "roc.png").is_file()
+
+
+@pytest.mark.slow
+def test_keras_and_openvino_agree(bundle: Path, bones: Path) -> None:
+    records = table.read(bones).split("test")[:6]
+    squares = load(records, 64, bundle.parent / "cache").pixels
+    expected = keras.saving.load_model(bundle / "network.keras", compile=False).predict_on_batch(
+        as_batch(squares)
+    )
+    found = run_openvino(bundle / "network.xml", squares)
+    for name, value in expected.items():
+        np.testing.assert_allclose(getattr(found, name), value, rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+@pytest.mark.slow
+def test_the_report_holds_figures_with_intervals(bundle: Path, runs: Path) -> None:
+    found = json.loads((runs / "evaluation" / "figures.json").read_text())
+    auc = found["headline"]["auc"]
+    assert auc["low"] <= auc["value"] <= auc["high"]
+    assert auc["n"] == 24
+    page = (runs / "evaluation" / "report.html").read_text()
+    assert "Research use only" in page
+    assert "reliability.png" in page
+
+
+@pytest.mark.slow
+def test_calibrating_anew_gives_the_same_from_the_same_fold(
+    bundle: Path, runs: Path, bones: Path, config: Path
+) -> None:
+    before = json.loads((bundle / "manifest.json").read_text())
+    common = ["--data", str(bones), "--runs", str(runs), "--config", str(config), "--bundle", str(bundle)]
+    assert main(["calibrate", *common]) == 0
+    after = json.loads((bundle / "manifest.json").read_text())
+    assert after["thresholds"] == before["thresholds"]
+    assert after["metrics"] == {}
+
+
+@pytest.mark.slow
+def test_a_run_is_not_continued_with_another_configuration(runs: Path, bones: Path, config: Path) -> None:
+    other = replace(read_config(config), rate=1e-5)
+    with pytest.raises(DatasetError, match="another configuration"):
+        training.train(other, table.read(bones), runs, None)
+
+
+def test_exploring_writes_a_report_and_survives_a_broken_picture(bones: Path, tmp_path: Path) -> None:
+    lines = bones.read_text().splitlines()
+    (tmp_path / "broken.png").write_bytes(b"not a picture")
+    for name in ("0.png", "1.png", "2.png"):
+        (tmp_path / name).write_bytes((bones.parent / name).read_bytes())
+    (tmp_path / "twin.png").write_bytes((bones.parent / "1.png").read_bytes())
+    rows = ["broken.png,gb,train,hand,0,,[]", "twin.png,gt,train,hand,1,,[]"]
+    (tmp_path / "some.csv").write_text("\n".join([*lines[:4], *rows]) + "\n")
+    arguments = ["explore", "--data", str(tmp_path / "some.csv"), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    found = json.loads((tmp_path / "out" / "figures.json").read_text())
+    assert len(found["unreadable"]) == 1
+    assert found["duplicates"] == found["contradicting_duplicates"] == [["1.png", "twin.png"]]
+    assert found["counts"]["train"]["hand"]["pictures"] == 4
+    assert "<img" in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("size = 100", "multiple of 32"),
+        ("pooling = 'median'", "median"),
+        ("learning_rate = 1", "learning_rate"),
+        ("size = ", "cannot be read"),
+        ("calibration = 2.0", "between 0 and 1"),
+    ],
+)
+def test_an_impossible_configuration_is_one_sentence(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "c.toml").write_text(text)
+    with pytest.raises(DatasetError, match=words):
+        read_config(tmp_path / "c.toml")
+
+
+def test_the_shipped_configurations_are_sound() -> None:
+    folder = Path(training.__file__).parent / "configs"
+    found = [read_config(path) for path in sorted(folder.glob("*.toml"))]
+    assert {config.name for config in found} >= {"lite0-320", "lite0-384"}
+    assert all(isinstance(config, Config) for config in found)
+
+
+def test_what_is_no_data_set_is_one_sentence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert main(["explore", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    assert "neither" in caplog.text
+    with pytest.raises(DatasetError):
+        dataset_of(tmp_path / "none.csv")
