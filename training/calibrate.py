@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from inference_worker.trust import FEATURES, features
 
@@ -64,9 +63,8 @@ def fit_platt(logit: Floats, abnormal: NDArray[np.bool_], parts: Sequence[str]) 
         positives = int(abnormal[mine].sum())
         if positives >= OWN_OFFSET and positives < mine.sum():
             base = slope[0] * logit[mine] + intercept
-            shift, targets = np.zeros(1), _smoothed(abnormal[mine])
-            found = minimize(lambda s, b=base, t=targets: _loss(b + s[0], t), shift, method="BFGS")
-            offsets[part] = round(float(found.x[0]), 4)
+            _, shift = _logistic(np.zeros((int(mine.sum()), 0)), abnormal[mine], base=base)
+            offsets[part] = round(shift, 4)
     return Platt(round(float(slope[0]), 5), round(float(intercept), 5), offsets)
 
 
@@ -127,17 +125,37 @@ def fit_trust(
 
 
 def _logistic(
-    table: NDArray[np.float64], label: NDArray[np.bool_], ridge: float = 0.0
+    table: NDArray[np.float64],
+    label: NDArray[np.bool_],
+    ridge: float = 0.0,
+    base: NDArray[np.float64] | float = 0.0,
 ) -> tuple[NDArray[np.float64], float]:
+    """Weights ``(F,)`` and intercept for ``table (N, F)``, added to ``base (N,)``; Newton's method.
+
+    The ridge holds the weights, not the intercept. Halving a step that goes uphill makes it
+    converge from anywhere, since the loss is convex.
+    """
     targets = _smoothed(label)
+    rows = np.concatenate([table, np.ones((len(table), 1))], axis=1)
+    held = np.full(rows.shape[1], 2 * ridge)
+    held[-1] = 0.0
 
     def loss(values: NDArray[np.float64]) -> float:
-        return _loss(table @ values[:-1] + values[-1], targets) + ridge * float((values[:-1] ** 2).sum())
+        z = rows @ values + base
+        return float((np.logaddexp(0, z) - targets * z).mean() + (held * values**2).sum() / 2)
 
-    start = np.zeros(table.shape[1] + 1)
-    start[-1] = np.log(targets.mean() / (1 - targets.mean()))
-    found = minimize(loss, start, method="BFGS")
-    return found.x[:-1], float(found.x[-1])
+    values = np.zeros(rows.shape[1])
+    for _ in range(100):
+        chance = sigmoid(rows @ values + base)
+        slope = rows.T @ (chance - targets) / len(rows) + held * values
+        curve = (rows * (chance * (1 - chance))[:, np.newaxis]).T @ rows / len(rows)
+        step = np.linalg.solve(curve + np.diag(held + 1e-9), slope)
+        while loss(values - step) > loss(values) and float(np.abs(step).max()) > 1e-12:
+            step = step / 2
+        values = values - step
+        if float(np.abs(step).max()) < 1e-9:
+            break
+    return values[:-1], float(values[-1])
 
 
 def _smoothed(label: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -145,7 +163,3 @@ def _smoothed(label: NDArray[np.bool_]) -> NDArray[np.float64]:
     positives = int(label.sum())
     negatives = len(label) - positives
     return np.where(label, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-
-
-def _loss(z: NDArray[np.float64], targets: NDArray[np.float64]) -> float:
-    return float((np.logaddexp(0, z) - targets * z).mean())

@@ -49,7 +49,10 @@ def explore(dataset: Dataset, out: Path) -> Path:
     found: dict[str, Any] = {
         "name": dataset.name,
         "counts": _counts(dataset.records),
-        "groups": {split: len({r.group for r in dataset.split(split)}) for split in ("train", "test")},
+        "groups": {
+            "train": len({record.group for record in dataset.split("train")}),
+            "test": len({record.group for record in dataset.split("test")}),
+        },
         "sizes": dict(sizes.most_common(20)),
         "grey_levels": {name: _quantiles(values) for name, values in levels.items()},
         "duplicates": twins,

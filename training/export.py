@@ -43,7 +43,7 @@ WORDS = {
     },
 }
 XML, BIN, KERAS, SCOPE, MANIFEST = "network.xml", "network.bin", "network.keras", "scope.npz", "manifest.json"
-SOFTWARE = ("keras", "tensorflow", "openvino", "numpy", "opencv-python-headless", "scikit-learn", "scipy")
+SOFTWARE = ("keras", "tensorflow", "openvino", "numpy", "opencv-python-headless", "scikit-learn")
 #: A map whose trust is under the value that this share of the hits stay above is called weak.
 WEAK = 0.1
 #: The one chest radiograph at hand counts for so many, so that photographs do not drown it.

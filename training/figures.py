@@ -104,9 +104,12 @@ def heatmap_figures(judged: Judged) -> Figures:
         ("pointing_random", true, random),
         ("energy_in_boxes", true, judged.energy),
     ):
-        own = values[rows].astype(np.float64)
-        found |= _all({name: lambda r, own=own: float(own[r].mean())}, judged.groups[rows], int(rows.sum()))
+        found |= _all({name: _mean_of(values[rows])}, judged.groups[rows], int(rows.sum()))
     return found
+
+
+def _mean_of(values: NDArray[Any]) -> Callable[[NDArray[np.intp]], float]:
+    return lambda rows: float(values[rows].mean())
 
 
 def trust_figures(judged: Judged) -> Figures:
