@@ -34,7 +34,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> Iterator[None]:
-    """Transactional tests empty all tables when they end; the audit chain refuses that, so it stands aside."""
+    """Transactional tests empty all tables at their end; the audit chain refuses that, so it stands aside."""
     from django.db import connection
     from django.test import TransactionTestCase
 
