@@ -114,7 +114,7 @@ def child(process: Python) -> psutil.Process:
     return found
 
 
-def until(condition: Callable[[], Any], seconds: float = 40) -> None:
+def until(condition: Callable[[], Any], seconds: float = 60) -> None:
     """Wait for a condition; the test fails if it does not come true."""
     end = time.monotonic() + seconds
     while not condition():

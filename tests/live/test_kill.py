@@ -78,9 +78,12 @@ def test_redis_is_down_when_studies_are_submitted(portal: Portal, submit: Submit
 
 def test_two_workers_share_the_work(portal: Portal, submit: Submit) -> None:
     portal.reconciler()
-    for _ in range(2):
-        portal.worker(STRANGE_SECONDS="0.1", XRAY_BATCH="2")
+    workers = [portal.worker(STRANGE_SECONDS="0.1", XRAY_BATCH="2") for _ in range(2)]
     until(lambda: Worker.objects.exclude(bundle="").count() == 2)
+    for worker in workers:
+        libraries = " ".join(part.path for part in child(worker).memory_maps())
+        assert "openvino" in libraries
+        assert "/tensorflow/" not in libraries, "it would cost more than all the rest"
     submission = submit(16)
     until(lambda: states() == {"succeeded": 16})
     assert_all_succeeded_once(submission, 16)

@@ -122,7 +122,11 @@ def complete(*, claim: Analysis, result: AnalysisResult) -> bool:
             actor_label=row.worker,
             target=row,
             study=study,
-            detail={"attempt": row.attempt, "bundle": row.bundle.name, "unreadable": len(result.unreadable)},
+            detail={
+                "attempt": row.attempt,
+                "bundle": claim.bundle.name,
+                "unreadable": len(result.unreadable),
+            },
         )
     return True
 
