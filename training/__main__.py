@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train = _command(commands, "train", "train one configuration; goes on where it stopped")
     train.add_argument("--config", type=Path, required=True)
-    train.add_argument("--weights", type=Path, help="ImageNet weights of the backbone (.npz)")
+    train.add_argument("--weights", help="ImageNet weights: a file, or imagenet to download Keras' own")
     train.set_defaults(run=_train)
 
     calibrate = _command(commands, "calibrate", "set calibration and thresholds of a bundle anew")

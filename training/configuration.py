@@ -11,13 +11,19 @@ from training.augment import Augmentation
 from training.datasets import DatasetError
 from training.pooling import POOLINGS
 
+#: Named here and not read off the code, so that a configuration is checked before Keras is loaded.
+BACKBONE_NAMES = ("lite0", "densenet169", "efficientnetb0")
+GRIDS = ("fine", "top")
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """All that decides what a run of the unified network becomes, besides data and software.
 
-    ``size`` is the side of the input in pixels, a multiple of 32. ``start`` is ``imagenet`` or
-    the name of an earlier run whose averaged weights to go on from. ``warmup`` is in steps,
+    ``size`` is the side of the input in pixels, a multiple of 32. ``backbone`` and ``grid`` are
+    explained at ``training.network.unified``. ``only`` names the parts to train on (an expert for
+    them); empty means all. ``start`` is ``imagenet`` or the name of an earlier run whose
+    averaged weights to go on from. ``warmup`` is in steps,
     ``average`` the share of the old average kept at every step. ``part_weight`` and
     ``map_weight`` weigh their losses against the verdict's. ``calibration`` is the share of
     the training groups held out of training, drawn with ``fold_seed``.
@@ -25,6 +31,9 @@ class Config:
 
     name: str
     size: int = 320
+    backbone: str = "lite0"
+    grid: str = "fine"
+    only: tuple[str, ...] = ()
     start: str = "imagenet"
     epochs: int = 12
     batch: int = 16
@@ -47,6 +56,8 @@ class Config:
     def __post_init__(self) -> None:
         if self.size % 32 or self.size < 64:
             raise DatasetError(f"size must be a multiple of 32 and at least 64, not {self.size}.")
+        if self.backbone not in BACKBONE_NAMES or self.grid not in GRIDS:
+            raise DatasetError(f"backbone {self.backbone} or grid {self.grid} is not known.")
         if self.pooling not in POOLINGS:
             raise DatasetError(f"pooling must be one of {', '.join(POOLINGS)}, not {self.pooling}.")
         if not 0 < self.abnormal_share < 1 or not 0 < self.calibration < 1:
@@ -62,6 +73,7 @@ def read_config(path: Path) -> Config:
     moves = table.pop("augmentation", {})
     _known(table, Config, path)
     _known(moves, Augmentation, path)
+    table["only"] = tuple(table.get("only", ()))
     return Config(**{"name": path.stem, **table}, augmentation=Augmentation(**moves))
 
 

@@ -23,7 +23,7 @@ from training.configuration import Config
 from training.convert import run_openvino, to_openvino
 from training.datasets import Dataset, DatasetError, Record
 from training.heatmaps import cropped, hits
-from training.network import release
+from training.network import FEATURES, release
 from training.outliers import chest, outliers
 from training.squares import load, sized
 from training.train import AVERAGE, build, folds
@@ -159,7 +159,7 @@ def _calibrated(config: Config, dataset: Dataset, held: tuple[Record, ...], out:
             "scale": calibrate.map_scale(out.map, abnormal),
             "pooling": config.pooling,
             "temperature": config.temperature,
-            "features": "evidence_features",
+            "features": FEATURES,
         },
         "calibration": {
             "kind": "platt",

@@ -33,9 +33,8 @@ EPSILON = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Keras tensors of a backbone at three strides: ``(N, S/stride, S/stride, channels)``."""
+    """Keras tensors of a backbone: ``(N, S/16, S/16, C)`` and, at the end, ``(N, S/32, S/32, C)``."""
 
-    stride8: Any
     stride16: Any
     top: Any
 
@@ -53,7 +52,7 @@ def lite0(picture: Any) -> Features:
             index += 1
         ends[stage] = x
     top = layers.Conv2D(TOP_CHANNELS, 1, use_bias=False, name="top_conv")(x)
-    return Features(stride8=ends[2], stride16=ends[4], top=_normalise(top, "top_bn"))
+    return Features(stride16=ends[4], top=_normalise(top, "top_bn"))
 
 
 def load_imagenet(model: keras.Model, path: Path) -> None:

@@ -12,14 +12,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from training.backbones import load_pretrained
 from training.batches import Batches
 from training.configuration import Config
 from training.datasets import Dataset, DatasetError, Record
 from training.datasets.checks import check, check_apart
 from training.datasets.folds import hold_out
-from training.lite0 import load_imagenet
 from training.losses import MapLoss, part_loss, verdict_loss
-from training.network import STRIDE, unified
+from training.network import STRIDES, unified
 from training.squares import load
 
 AVERAGE = "average.weights.h5"
@@ -30,7 +30,10 @@ logger = logging.getLogger(__name__)
 
 def folds(dataset: Dataset, config: Config) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
     """Pictures to train on and the calibration fold, which no network that ships has seen."""
-    learn, calibrate = hold_out(dataset.split("train"), config.calibration, config.fold_seed)
+    known = [record for record in dataset.split("train") if not config.only or record.part in config.only]
+    if not any(record.abnormal for record in known) or all(record.abnormal for record in known):
+        raise DatasetError(f"The training pictures of {', '.join(config.only)} hold one label only.")
+    learn, calibrate = hold_out(known, config.calibration, config.fold_seed)
     check_apart(learn, calibrate, "training", "calibration")
     return learn, calibrate
 
@@ -39,13 +42,15 @@ def build(config: Config, parts: Sequence[str]) -> keras.Model:
     return unified(
         config.size,
         len(parts),
+        backbone=config.backbone,
+        grid=config.grid,
         pooling=config.pooling,
         temperature=config.temperature,
         dropout=config.dropout,
     )
 
 
-def train(config: Config, dataset: Dataset, runs: Path, weights: Path | None) -> Path:
+def train(config: Config, dataset: Dataset, runs: Path, weights: str | None) -> Path:
     """Train to the last epoch, going on where an interrupted run stopped; return its folder.
 
     The folder ``runs/<name>`` holds the averaged weights (what is evaluated and released), the
@@ -64,7 +69,7 @@ def train(config: Config, dataset: Dataset, runs: Path, weights: Path | None) ->
         load(learn, config.size, runs / "cache"),
         dataset.parts,
         batch=config.batch,
-        cells=config.size // STRIDE,
+        cells=config.size // STRIDES[config.grid],
         abnormal_share=config.abnormal_share,
         augmentation=config.augmentation,
         seed=config.seed,
@@ -88,14 +93,17 @@ def train(config: Config, dataset: Dataset, runs: Path, weights: Path | None) ->
     return run
 
 
-def _start(network: keras.Model, config: Config, runs: Path, weights: Path | None) -> None:
+def _start(network: keras.Model, config: Config, runs: Path, weights: str | None) -> None:
     if config.start != "imagenet":
         earlier = runs / config.start / AVERAGE
         if not earlier.is_file():
             raise DatasetError(f"{earlier} is missing: train {config.start} first.")
         network.load_weights(earlier)
     elif weights is not None:
-        load_imagenet(network, weights)
+        try:
+            load_pretrained(network, config.backbone, weights)
+        except (OSError, ValueError) as error:
+            raise DatasetError(f"The weights {weights} do not fit {config.backbone}: {error}") from error
     else:
         logger.warning("No --weights: training starts from random numbers and will need far longer.")
 

@@ -99,6 +99,24 @@ def test_grad_cam_is_the_positive_map(
     np.testing.assert_allclose(autodiff, closed, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["lite0", "densenet169", "efficientnetb0"])
+@pytest.mark.parametrize("grid", ["fine", "top"])
+def test_grad_cam_has_its_closed_form_on_every_backbone(backbone: str, grid: str) -> None:
+    model = unified(64, 2, backbone=backbone, grid=grid, pooling="mean")
+    values = np.random.default_rng(8).uniform(0, 255, (1, 64, 64, 1)).astype(np.float32)
+    features = keras.Model(model.input, model.get_layer("evidence_features").output)(values)
+    kernel = tf.convert_to_tensor(model.get_layer("evidence").kernel)[0, 0, :, 0]
+    with tf.GradientTape() as tape:
+        tape.watch(features)
+        logit = pool(tf.einsum("nhwk,k->nhw", features, kernel), "mean")
+    weights = tf.reduce_mean(tape.gradient(logit, features), axis=(1, 2))
+    autodiff = tf.nn.relu(tf.einsum("nk,nhwk->nhw", weights, features)).numpy()[0]
+    map_ = model.predict_on_batch(values)["map"][0]
+    assert map_.shape == ((4, 4) if grid == "fine" else (2, 2))
+    np.testing.assert_allclose(autodiff, grad_cam(map_), rtol=1e-3, atol=1e-6)
+
+
 def test_the_logit_is_the_pooled_map_and_the_bias(network: keras.Model, pictures: np.ndarray) -> None:
     found = network.predict_on_batch(pictures)
     pooled = keras.ops.convert_to_numpy(pool(keras.ops.convert_to_tensor(found["map"]), "logsumexp", 1.0))

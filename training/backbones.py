@@ -1,0 +1,63 @@
+"""The backbones a configuration may name, each as features at a sixteenth and at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+from keras import layers
+
+from training.lite0 import Features, lite0, load_imagenet
+
+#: Grey levels to what torchvision's and Keras' DenseNet expect, channel by channel.
+DENSENET_MEAN, DENSENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET = "imagenet"
+
+
+def densenet169(picture: Any) -> Features:
+    """DenseNet169 of ``keras.applications``, as Rajpurkar et al. used for MURA."""
+    colour = layers.Concatenate(name="grey_to_rgb")([picture] * 3)
+    scale = [1 / (255 * std) for std in DENSENET_STD]
+    offset = [-mean / std for mean, std in zip(DENSENET_MEAN, DENSENET_STD, strict=True)]
+    colour = layers.Rescaling(scale, offset, name="densenet_rescale")(colour)
+    body = keras.applications.DenseNet169(include_top=False, weights=None, input_tensor=colour)
+    return Features(stride16=body.get_layer("pool4_relu").output, top=body.get_layer("relu").output)
+
+
+def efficientnetb0(picture: Any) -> Features:
+    """EfficientNetB0 of ``keras.applications``; it scales grey levels itself."""
+    colour = layers.Concatenate(name="grey_to_rgb")([picture] * 3)
+    body = keras.applications.EfficientNetB0(include_top=False, weights=None, input_tensor=colour)
+    return Features(
+        stride16=body.get_layer("block6a_expand_activation").output,
+        top=body.get_layer("top_activation").output,
+    )
+
+
+BACKBONES: dict[str, Callable[[Any], Features]] = {
+    "lite0": lite0,
+    "densenet169": densenet169,
+    "efficientnetb0": efficientnetb0,
+}
+_APPLICATIONS = {"densenet169": "DenseNet169", "efficientnetb0": "EfficientNetB0"}
+
+
+def load_pretrained(network: keras.Model, backbone: str, weights: str) -> None:
+    """Copy ImageNet weights into ``network``'s backbone.
+
+    ``weights`` is a file (.npz for lite0, Keras' .h5 for the others) or ``imagenet``, which
+    ``keras.applications`` downloads. Raises ``ValueError`` or ``OSError`` for what does not fit.
+    """
+    if backbone == "lite0":
+        if weights == IMAGENET:
+            raise ValueError("Lite0's weights are not downloaded: name the .npz file.")
+        load_imagenet(network, Path(weights))
+        return
+    application = getattr(keras.applications, _APPLICATIONS[backbone])
+    donor = application(include_top=False, weights=weights)
+    names = {layer.name for layer in network.layers}
+    for layer in donor.layers:
+        if layer.weights and layer.name in names:
+            network.get_layer(layer.name).set_weights(layer.get_weights())
