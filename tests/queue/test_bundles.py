@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
 from tests.factories import PARTS
-from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle, register_bundle
+from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle, register_all, register_bundle
 from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import Action, AuditEvent
 
@@ -137,3 +137,24 @@ def test_unknown_names_are_one_sentence(folder: Path) -> None:
         run("activate", "x@1")
     with pytest.raises(NoActiveBundleError, match="bundle register"):
         active_bundle()
+
+
+def test_all_that_is_there_is_registered_and_one_that_is_there_is_active(folder: Path) -> None:
+    assert "No usable bundle" in register_all()[0]
+    write(folder, "old", released="2026-01-01")
+    write(folder, "new", released="2026-11-01")
+    write(folder, "broken")
+    (folder / "broken" / "network.bin").unlink()
+    said = register_all()
+    assert [line.split(":")[0] for line in said] == [
+        f"The bundle in {folder / 'broken'} is not used",
+        "Registered the bundle new@1.",
+        "Registered the bundle old@1.",
+        "Activated the bundle new@1.",
+    ]
+    run("activate", "old@1")
+    assert len(register_all()) == 1, "what a person chose stays"
+    assert active_bundle().name == "old@1"
+    write(folder, "old", version="2", released="2026-12-01")
+    register_all()
+    assert active_bundle().name == "old@2", "no worker could load what was replaced"

@@ -65,6 +65,31 @@ def register_bundle(*, folder: str, activate: bool, actor: User | None) -> Bundl
     return bundle
 
 
+def register_all() -> list[str]:
+    """Make every bundle under BUNDLES_DIR known, and see that the active one can be run.
+
+    The newest is activated if none is active, or if the active one's folder now holds another release: what
+    is not there no worker can load. Returns a sentence for everything that was done or is wrong.
+    """
+    said: list[str] = []
+    here: list[Bundle] = []
+    known = set(Bundle.objects.values_list("name", flat=True))
+    for path in sorted(path.parent for path in settings.BUNDLES_DIR.glob(f"*/{FILE_NAME}")):
+        try:
+            here.append(register_bundle(folder=path.name, activate=False, actor=None))
+        except BundleError as error:
+            said.append(f"The bundle in {path} is not used: {error}.")
+    said += [f"Registered the bundle {bundle}." for bundle in here if bundle.name not in known]
+    active = Bundle.objects.filter(is_active=True).first()
+    if not here:
+        said.append(f"No usable bundle lies in {settings.BUNDLES_DIR}: studies will wait for one.")
+    elif active not in here:
+        newest = max(here, key=lambda bundle: (bundle.manifest["released"], bundle.pk))
+        activate_bundle(bundle=newest, actor=None)
+        said.append(f"Activated the bundle {newest}.")
+    return said
+
+
 def activate_bundle(*, bundle: Bundle, actor: User | None) -> None:
     """New analyses use this bundle from now on; those that wait keep theirs. Audited for the platform."""
     with transaction.atomic():
