@@ -36,6 +36,7 @@ def _request(kind: str, samples: Path | None) -> Request:
     port = os.environ.get("PORT") or "8000"
     if not port.isdecimal() or not 1 <= int(port) <= 65_535:
         raise StartProblem(f"PORT must be a number from 1 to 65535, not “{port}”.")
+    samples = samples and samples.expanduser().resolve()
     if samples is not None and not samples.is_dir():
         raise StartProblem(f"SAMPLES must name a folder of pictures; “{samples}” is none.")
     limit = 0

