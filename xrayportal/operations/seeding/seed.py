@@ -1,0 +1,84 @@
+"""Fills a clinic with made-up studies: rows by COPY, a handful of files that all of them share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.clinics.models import Clinic, Role, User
+from xrayportal.operations.seeding.copying import copy_rows
+from xrayportal.operations.seeding.pictures import write_shared_files
+from xrayportal.operations.seeding.rows import MARK, Rows, Setting
+
+LABEL = "seed"
+#: Studies of one transaction.
+BATCH = 5_000
+#: An adjudication needs a third reader.
+READERS, UPLOADERS = 3, 1
+
+
+class SeedRefusedError(Exception):
+    """Nothing was written; ``str(error)`` is a sentence."""
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """How many rows were made."""
+
+    studies: int
+    rows: int
+
+
+def seed_studies(*, clinic: Clinic, studies: int, days: int, waiting: int, seed: int, force: bool) -> Seeded:
+    """Add ``studies`` made-up studies, spread over ``days``; ``waiting`` of them wait for a worker.
+
+    One event of the audit tells it, before the first row. A clinic with studies that people sent is left
+    alone unless ``force``. Raises `SeedRefusedError`.
+    """
+    if not force and clinic.studies.exclude(grouping_key__startswith=MARK).exists():
+        raise SeedRefusedError(f"{clinic.name} holds real studies. Seed a clinic of its own, or use --force.")
+    try:
+        bundle = active_bundle()
+    except NoActiveBundleError as error:
+        raise SeedRefusedError(str(error)) from error
+    setting = Setting(
+        clinic=clinic,
+        bundle=bundle,
+        uploaders=_people(clinic, Role.UPLOADER, UPLOADERS),
+        readers=_people(clinic, Role.READER, READERS),
+        files=write_shared_files(clinic),
+        now=timezone.now(),
+        days=days,
+        waiting=waiting,
+    )
+    record(
+        clinic=clinic,
+        action=Action.SUBMISSION_CREATED,
+        actor_label=LABEL,
+        target=clinic,
+        detail={"seeded_studies": studies},
+    )
+    made = 0
+    for batch in Rows(setting, studies=studies, seed=seed).batches(BATCH):
+        with transaction.atomic():
+            for rows in batch.tables():
+                copy_rows(rows)
+                made += len(rows)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    return Seeded(studies=studies, rows=made)
+
+
+def _people(clinic: Clinic, role: str, least: int) -> list[User]:
+    """Those who have the role, and made-up ones who cannot sign in up to ``least``."""
+    people = list(User.objects.filter(memberships__clinic=clinic, memberships__role=role).order_by("pk"))
+    for number in range(len(people), least):
+        email = f"{role}-{number}.{clinic.slug}@seed.example"
+        user = User.objects.filter(email=email).first()
+        people.append(user or User.objects.create_user(email))
+    return people
