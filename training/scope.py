@@ -23,6 +23,9 @@ Squares = NDArray[np.uint8]
 DIRECTIONS = 128
 #: Share of unseen radiographs that each of the two measures may turn away.
 REJECTED = 0.0075
+#: The Mahalanobis limit lies this far beyond that: it backs the score up where no outlier was shown, and
+#: radiographs of other machines lie further out than any unseen one of the same source.
+MARGIN = 1.1
 #: Inverse strength of the linear score's ridge, on whitened features.
 RIDGE = 0.01
 #: Colour of a picture, 0 to 255, from which it is no radiograph; scanned films are slightly tinted.
@@ -96,7 +99,7 @@ def fit_embeddings(inside: Floats, part: NDArray[np.int32], fresh: Floats, outsi
         gate,
         score_middle=float(np.median(scores)),
         score_limit=float(np.quantile(scores, 1 - REJECTED)),
-        limit=float(np.quantile(gate.mahalanobis(fresh), 1 - REJECTED)),
+        limit=MARGIN * float(np.quantile(gate.mahalanobis(fresh), 1 - REJECTED)),
     )
 
 
