@@ -160,6 +160,20 @@ def test_older_result_stays_while_a_newer_is_made(house: House, study: Study) ->
     assert "Fracture suspected" in page
 
 
+def test_viewer_on_the_screen_is_not_sent_again(house: House, study: Study) -> None:
+    make_analysis(study)
+    make_analysis(study, "queued")
+    page = read(study, house.reader)
+    address = poll_address(page)
+    assert 'class="viewer"' in page
+    study.analyses.filter(state="queued").update(cancel_requested=True)
+    fragment = browser(house.reader).get(address).content.decode()
+    assert "Being cancelled" in fragment
+    assert 'class="viewer"' not in fragment
+    make_analysis(study)
+    assert 'class="viewer"' in browser(house.reader).get(address).content.decode()
+
+
 def test_history_lists_every_analysis_and_who_did_what(house: House, study: Study) -> None:
     make_analysis(study, "failed")
     make_analysis(study, requested_by=house.reader)

@@ -141,3 +141,11 @@ def test_change_of_filter_gets_the_list_alone(house: House) -> None:
     assert "HX-Request" in fragment.headers["Vary"]
     whole = look(house, house.reader, **{"HX-Request": "true", "HX-History-Restore-Request": "true"})
     assert b"<!doctype html>" in whole.content
+
+
+def test_called_off_again_is_still_done(house: House) -> None:
+    study = done(house, "NH-1")
+    make_analysis(study, "cancelled")
+    assert "Cancelled" not in read(house, house.reader).split('id="studies"')[1]
+    make_analysis(make_study(house.clinic, patient_reference="NH-2"), "cancelled")
+    assert "Cancelled" in read(house, house.reader).split('id="studies"')[1]

@@ -40,7 +40,8 @@ def study_result(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResp
             detail={"revealed": True},
             address=client_address(request),
         )
-    response = render(request, "analyses/_result.html", {"study": found, "result": shown})
+    context = {"study": found, "result": shown, "kept": request.GET.get("kept")}
+    response = render(request, "analyses/_result.html", context)
     response.headers["HX-Trigger"] = "result-changed"
     return response
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from django.core.paginator import Page, Paginator
 from django.db.models import Case, Count, F, OuterRef, Q, QuerySet, Subquery, Value, When
-from django.db.models.functions import Coalesce
 
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.services import waiting_position
 from xrayportal.clinics.access import Seat
+from xrayportal.pages.latest import latest_state, newest
 from xrayportal.pages.versions import dotted
 from xrayportal.pages.words import span
 from xrayportal.reviews.blind import visible_predictions
@@ -81,19 +81,7 @@ def progress_of(submission: Submission) -> Progress:
     files = submission.uploads.order_by().aggregate(
         **{outcome: Count("pk", filter=Q(outcome=outcome)) for outcome in Upload.Outcome.values}
     )
-    state = (
-        Analysis.objects.filter(study=OuterRef("pk"), purpose=PRIMARY)
-        .order_by("-requested_at")
-        .values("state")
-    )
-    studies = submission.studies.order_by().annotate(
-        newest=Coalesce(
-            Subquery(state[:1]),
-            Case(
-                When(submission__state=Submission.State.CANCELLED, then=Value("cancelled")), default=Value("")
-            ),
-        )
-    )
+    studies = submission.studies.order_by().annotate(newest=latest_state())
     told = studies.aggregate(
         studies=Count("pk"),
         done=Count("pk", filter=Q(newest="succeeded")),
@@ -108,20 +96,11 @@ def files_page(seat: Seat, submission: Submission, number: str | None) -> Page[U
     uploads = submission.uploads.annotate(
         is_fine=Case(When(outcome=Upload.Outcome.REJECTED, then=Value(0)), default=Value(1))
     ).order_by("is_fine", "created_at", "pk")
-    newest = Analysis.objects.filter(study=OuterRef("image__study"), purpose=PRIMARY).order_by(
-        "-requested_at"
-    )
     finding = Finding.objects.filter(analysis=OuterRef("image__study__current"), image=OuterRef("image"))
     shown = visible_predictions(seat, seat.studies())
     rows = uploads.select_related("image__study__current__bundle").annotate(
-        latest_state=Coalesce(
-            Subquery(newest.values("state")[:1]),
-            Case(
-                When(image__study__submission__state=Submission.State.CANCELLED, then=Value("cancelled")),
-                default=Value(""),
-            ),
-        ),
-        latest_sentence=Subquery(newest.values("error_sentence")[:1]),
+        latest_state=latest_state("image__study", "image__study__submission__state"),
+        latest_sentence=Subquery(newest("image__study").values("error_sentence")[:1]),
         thumbnail=Subquery(finding.values("pk")[:1]),
         revealed=Case(When(image__study__in=shown.values("pk"), then=Value(True)), default=Value(False)),
     )
@@ -131,12 +110,7 @@ def files_page(seat: Seat, submission: Submission, number: str | None) -> Page[U
 
 def failed_studies(submission: Submission) -> QuerySet[Study]:
     """Those whose newest analysis failed: what the retry button asks for again."""
-    state = (
-        Analysis.objects.filter(study=OuterRef("pk"), purpose=PRIMARY)
-        .order_by("-requested_at")
-        .values("state")
-    )
-    return submission.studies.annotate(newest=Subquery(state[:1])).filter(newest=Analysis.State.FAILED)
+    return submission.studies.annotate(newest=latest_state()).filter(newest=Analysis.State.FAILED)
 
 
 def _time_left(submission: Submission) -> str:

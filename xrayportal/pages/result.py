@@ -111,7 +111,7 @@ class StudyResult:
     @property
     def is_earlier(self) -> bool:
         """Something newer than the result that is shown was asked for."""
-        return self.current is not None and self.latest is not None and self.latest != self.current
+        return self.current is not None and (self.polls or bool(self.problem))
 
     @cached_property
     def views(self) -> list[View]:
@@ -134,6 +134,12 @@ class StudyResult:
     def shown(self) -> View | None:
         """The view in the middle of the page."""
         return next((view for view in self.views if view.is_shown), None)
+
+    @property
+    def keeper(self) -> str:
+        """The id of the viewer's place: the same id, the same picture with the same layers."""
+        finding = self.shown.finding if self.shown else None
+        return f"keep-{finding.pk}{'-blind' if self.hides else ''}" if finding else ""
 
     @property
     def view_count(self) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.http import QueryDict
 from django.utils.functional import cached_property
@@ -14,10 +14,11 @@ from django.utils.translation import gettext_lazy as _
 
 from xrayportal.analyses.models import Analysis, Bundle, Finding, Verdict
 from xrayportal.clinics.access import Seat
+from xrayportal.pages.latest import latest_state
 from xrayportal.pages.status import WORDS
 from xrayportal.pages.words import part_word, verdict_word
 from xrayportal.reviews.blind import visible_predictions, with_revealed
-from xrayportal.studies.models import Image, Study, Submission, Upload
+from xrayportal.studies.models import Image, Study, Upload
 
 PER_PAGE = 50
 #: Nobody pages further, and counting further costs time on every view.
@@ -94,19 +95,10 @@ def worklist_page(seat: Seat, filters: Filters, number: str | None) -> Page[Stud
 
 
 def with_status(studies: QuerySet[Study]) -> QuerySet[Study]:
-    """Adds what a row needs: ``latest_state``, ``latest_id``, ``thumbnail``, ``views`` and ``name``."""
-    latest = Analysis.objects.filter(study=OuterRef("pk"), purpose=Analysis.Purpose.PRIMARY).order_by(
-        "-requested_at"
-    )
+    """Adds what a row needs: ``latest_state``, ``thumbnail``, ``views`` and ``name``."""
     first = Image.objects.filter(study=OuterRef("pk")).order_by("created_at", "pk")
     return studies.annotate(
-        latest_state=Coalesce(
-            Subquery(latest.values("state")[:1]),
-            Case(
-                When(submission__state=Submission.State.CANCELLED, then=Value("cancelled")), default=Value("")
-            ),
-        ),
-        latest_id=Subquery(latest.values("pk")[:1]),
+        latest_state=latest_state(),
         thumbnail=Subquery(
             Finding.objects.filter(analysis=OuterRef("current"))
             .order_by("image__created_at", "image")
