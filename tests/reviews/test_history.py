@@ -214,4 +214,4 @@ def test_an_export_is_asked_for_by_post(clinic: Clinic, admin: Seat) -> None:
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
 def test_no_cell_begins_a_formula(cell: str) -> None:
-    assert safe([cell, None, 3]) == [f"'{cell}", "", "3"]
+    assert safe([cell, "", "3"]) == [f"'{cell}", "", "3"]

@@ -4,37 +4,39 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from xrayportal.analyses.models import Analysis
+from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.clinics.models import Clinic
 from xrayportal.pages import words
-from xrayportal.reviews.models import Reading
 
-COLUMNS = (
-    "study",
-    "patient_reference",
-    "sent_at",
-    "body_part",
-    "model_verdict",
-    "model_words",
-    "probability",
-    "threshold_low",
-    "threshold_high",
-    "clinic_setting",
-    "bundle",
-    "analysed_at",
-    "standing",
-    "readers_verdict",
-    "blind_verdict",
-    "readers_body_part",
-    "readers",
-    "changes_of_mind",
-)
+#: Column and where it comes from, in the order of the file.
+FIELDS = {
+    "study": "study",
+    "patient_reference": "study__patient_reference",
+    "sent_at": "study__created_at",
+    "body_part": "body_part",
+    "forced_part": "forced_part",
+    "model_verdict": "verdict",
+    "model_words": "bundle",
+    "probability": "probability",
+    "threshold_low": "threshold_low",
+    "threshold_high": "threshold_high",
+    "clinic_setting": "thresholds_by_clinic",
+    "bundle": "bundle__name",
+    "analysed_at": "finished_at",
+    "standing": "study__reading__state",
+    "readers_verdict": "study__reading__verdict",
+    "blind_verdict": "study__reading__blind_verdict",
+    "readers_body_part": "study__reading__body_part",
+    "readers": "study__reading__readers",
+    "changes_of_mind": "study__reading__changes",
+}
 #: What a spreadsheet takes for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -54,42 +56,34 @@ def history_lines(results: QuerySet[Analysis], *, clinic: Clinic) -> Iterator[st
     kept from the request, because the lines are made after it.
     """
     language = translation.get_language()
-    rows = results.select_related("bundle", "study__reading").order_by("-study__created_at", "-study")
+    rows = results.order_by("-study__created_at", "-study").values_list(*FIELDS.values())
     zone = ZoneInfo(clinic.time_zone)
+    manifests = dict(Bundle.objects.values_list("pk", "manifest"))
     writer = csv.writer(_Line())
     with translation.override(language):
         yield writer.writerow([_("Research use only. Not a diagnosis."), clinic.name])
-        yield writer.writerow(COLUMNS)
-        for result in rows.iterator(chunk_size=2000):
-            yield writer.writerow(safe(_cells(result, zone)))
+        yield writer.writerow(FIELDS)
+        for values in rows.iterator(chunk_size=2000):
+            row = dict(zip(FIELDS, values, strict=True))
+            row["model_words"] = words.verdict_word(manifests[row["model_words"]], row["model_verdict"])
+            yield writer.writerow(safe(_text(cell, zone) for cell in row.values()))
 
 
-def safe(cells: Iterable[object]) -> list[str]:
-    """The cells as text; one that a spreadsheet would run as a formula gets an apostrophe in front."""
-    texts = ["" if cell is None else str(cell) for cell in cells]
+def safe(texts: Iterable[str]) -> list[str]:
+    """The cells, with an apostrophe in front of one that a spreadsheet would run as a formula."""
     return [f"'{text}" if text.startswith(_FORMULA) else text for text in texts]
 
 
-def _cells(analysis: Analysis, zone: ZoneInfo) -> list[object]:
-    study = analysis.study
-    reading: Reading | None = getattr(study, "reading", None)
-    return [
-        study.pk,
-        study.patient_reference,
-        study.created_at.astimezone(zone).isoformat(timespec="seconds"),
-        analysis.forced_part or analysis.body_part,
-        analysis.verdict,
-        words.verdict_word(analysis.bundle.manifest, analysis.verdict),
-        "" if analysis.probability is None else f"{analysis.probability:.4f}",
-        f"{analysis.threshold_low:.4f}",
-        f"{analysis.threshold_high:.4f}",
-        "yes" if analysis.thresholds_by_clinic else "no",
-        analysis.bundle.name,
-        analysis.finished_at.astimezone(zone).isoformat(timespec="seconds") if analysis.finished_at else "",
-        reading.state if reading else "",
-        reading.verdict if reading else "",
-        reading.blind_verdict if reading else "",
-        reading.body_part if reading else "",
-        reading.readers if reading else 0,
-        reading.changes if reading else 0,
-    ]
+def _text(cell: object, zone: ZoneInfo) -> str:
+    """Times in the clinic's zone, probabilities to four digits, nothing for nothing."""
+    match cell:
+        case None:
+            return ""
+        case bool():
+            return "yes" if cell else "no"
+        case float():
+            return f"{cell:.4f}"
+        case datetime():
+            return cell.astimezone(zone).isoformat(timespec="seconds")
+        case _:
+            return str(cell)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
@@ -15,6 +16,7 @@ from xrayportal.pages.worklist import part_choices, verdict_choices, with_status
 from xrayportal.reviews.blind import reads_blind
 from xrayportal.reviews.export import history_lines
 from xrayportal.reviews.history import BASES, COUNTED, STANDINGS, Filters, Place, found, page_of, results_of
+from xrayportal.reviews.models import Review
 from xrayportal.security import client_address
 from xrayportal.studies.models import Study
 
@@ -32,6 +34,9 @@ def history(request: HttpRequest, seat: Seat) -> HttpResponse:
     )
     active = Bundle.objects.filter(is_active=True).first()
     count = studies.order_by()[:COUNTED].count()
+    # Not DISTINCT over a join: that would read every analysis for a handful of names.
+    used = Analysis.objects.filter(bundle=OuterRef("pk"), clinic=seat.clinic)
+    wrote = Review.objects.filter(reader=OuterRef("pk"), clinic=seat.clinic)
     return render(
         request,
         "reviews/history.html",
@@ -45,10 +50,8 @@ def history(request: HttpRequest, seat: Seat) -> HttpResponse:
             "hides": reads_blind(seat),
             "verdicts": verdict_choices(active),
             "parts": part_choices(active),
-            "bundles": Bundle.objects.filter(analyses__clinic=seat.clinic)
-            .distinct()
-            .order_by("-registered_at"),
-            "people": User.objects.filter(reviews__clinic=seat.clinic).distinct().order_by("email"),
+            "bundles": Bundle.objects.filter(Exists(used)).order_by("-registered_at"),
+            "people": User.objects.filter(Exists(wrote)).order_by("email"),
             "standings": STANDINGS.items(),
             "bases": BASES.items(),
         },

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, groupby
 from operator import itemgetter
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, QuerySet, When
 from django.db.models.functions import TruncWeek
 
 from xrayportal.analyses.models import Analysis, Bundle
@@ -103,14 +102,14 @@ def analysed_of(scope: Scope) -> dict[int, dict[str, int]]:
 
 
 def probabilities_of(scope: Scope, bundle: Bundle) -> Iterator[tuple[float, bool]]:
-    """(probability, abnormal by the readers) of each case that has both. One query, streamed."""
+    """(probability, abnormal by the readers) of each case that has both. One query."""
     reference = _STANDING[scope.basis]
     rows = (
         scope.results()
         .filter(bundle=bundle, probability__isnull=False, **{f"{reference}__in": ["abnormal", "normal"]})
         .values_list("probability", reference)
     )
-    for probability, readers in rows.iterator(chunk_size=5000):
+    for probability, readers in rows:
         yield probability, readers == "abnormal"
 
 
@@ -125,22 +124,26 @@ class Agreements:
 
 
 def agreements_of(scope: Scope, bundle: Bundle) -> Agreements:
-    """All pairs, from one query that is streamed study by study."""
-    result = counted(Analysis.objects.filter(bundle=bundle, study=OuterRef("study"))).values("verdict")[:1]
-    rows = (
-        scope.opinions().annotate(model=Subquery(result)).values_list("study", "reader", "verdict", "model")
-    )
+    """All pairs, from two queries that are read side by side, study by study.
+
+    Both are read whole: a server-side cursor would make PostgreSQL plan for the first rows only.
+    """
+    said = scope.opinions().values_list("study", "reader", "verdict")
+    read = Exists(Review.objects.filter(study=OuterRef("study")))
+    model = scope.results().filter(read, bundle=bundle).values_list("study", "verdict").order_by("study")
+    results = iter(model)
     found = Agreements({}, {})
-    by_study: Iterator[tuple[UUID, Iterator[tuple[UUID, int, str, str | None]]]] = groupby(
-        rows.iterator(chunk_size=5000), key=itemgetter(0)
-    )
-    for _study, opinions in by_study:
-        said = [(reader, verdict, model) for _, reader, verdict, model in opinions]
-        for reader, verdict, model in said:
-            if model:
-                found.model.setdefault(reader, Counter())[model, verdict] += 1
-        for (one, verdict, _), (other, second, _) in combinations(said, 2):
-            found.readers.setdefault((one, other), Counter())[verdict, second] += 1
+    study, verdict = next(results, (None, ""))
+    for reviewed, rows in groupby(said, key=itemgetter(0)):
+        # Both come in the order of the study's id.
+        while study is not None and study < reviewed:
+            study, verdict = next(results, (None, ""))
+        opinions = [(reader, opinion) for _, reader, opinion in rows]
+        if study == reviewed:
+            for reader, opinion in opinions:
+                found.model.setdefault(reader, Counter())[verdict, opinion] += 1
+        for (one, first), (other, second) in combinations(opinions, 2):
+            found.readers.setdefault((one, other), Counter())[first, second] += 1
     return found
 
 
