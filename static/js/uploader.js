@@ -143,15 +143,29 @@
     async open() {
       const grouping = this.form.elements.grouping.value;
       const body = new URLSearchParams({ expected_files: this.items.length, grouping });
-      const answer = await fetch(this.form.dataset.submissions, {
-        method: "POST",
-        body,
-        headers: { Accept: "application/json", "X-CSRFToken": this.token },
-      });
+      const ask = () =>
+        fetch(this.form.dataset.submissions, {
+          method: "POST",
+          body,
+          headers: { Accept: "application/json", "X-CSRFToken": this.token },
+        });
+      let answer = await ask();
+      if (answer.status === 403) {
+        await this.renewToken();
+        answer = await ask();
+      }
       if (answer.status === 401) throw new SignedOut();
       const told = await answer.json();
       if (!answer.ok) throw new Error(told.sentence);
       this.addresses = told;
+    }
+
+    /** Signing in again, in another tab, made the page's token void: take one from a fresh page. */
+    async renewToken() {
+      const answer = await fetch(this.form.action, { headers: { Accept: "text/html" } });
+      if (new URL(answer.url).pathname !== new URL(this.form.action).pathname) throw new SignedOut();
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      this.token = page.querySelector("[name='csrfmiddlewaretoken']")?.value ?? this.token;
     }
 
     async pump() {
@@ -204,9 +218,17 @@
 
     /** Try until there is an answer: the network and a restarting portal are forgiven, a refusal is not. */
     async sendPatiently(item) {
+      const run = (item.run = {});
+      const stopped = () => item.run !== run || item.state === "waiting" || this.over; // paused or cancelled
+      let renewed = false;
       for (let attempt = 1; ; attempt += 1) {
-        const { status, told } = await this.post(item);
-        if (item.state === "waiting" || this.over) return; // paused or cancelled meanwhile
+        let { status, told } = await this.post(item);
+        if (stopped()) return;
+        if (status === 403 && !renewed) {
+          renewed = true;
+          status = await this.renewToken().then(() => 0, (error) => (error instanceof SignedOut ? 401 : 0));
+          if (stopped()) return;
+        }
         if (status === 200 || status === 201) {
           item.study = told.study;
           this.mark(item, told.outcome, told.sentence || this.words[told.outcome] || told.outcome);
@@ -235,7 +257,7 @@
         const seconds = FIRST_WAIT * 2 ** (attempt - 1);
         this.mark(item, "sending", fill(this.words.again, { seconds }));
         await sleep(seconds * (0.75 + Math.random() / 2));
-        if (item.state === "waiting" || this.over) return;
+        if (stopped()) return;
       }
     }
 
