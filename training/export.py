@@ -123,6 +123,7 @@ def export(config: Config, dataset: Dataset, runs: Path, folder: Path, release_a
             "attribution": dataset.attribution,
             "licence": dataset.licence,
             "fingerprint": fingerprint(learn),
+            "configuration": config.name,
             "trained_on": len(learn),
             "calibrated_on": len(held),
         },

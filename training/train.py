@@ -25,6 +25,7 @@ from training.squares import load
 AVERAGE = "average.weights.h5"
 STATE = "state.weights.h5"
 PROGRESS = "progress.json"
+LOG = "log.jsonl"
 logger = logging.getLogger(__name__)
 
 
@@ -86,7 +87,6 @@ def train(config: Config, dataset: Dataset, runs: Path, weights: str | None) -> 
         callbacks=[
             checkpoint,
             keras.callbacks.TerminateOnNaN(),
-            keras.callbacks.CSVLogger(str(run / "log.csv"), append=done > 0),
         ],
         verbose=2,
     )
@@ -149,6 +149,8 @@ class Checkpoint(keras.callbacks.Callback):
             raise DatasetError(
                 f"{self.run} holds a run with another configuration: give this one a new name."
             )
+        # Both files hold the optimizer's state too, which has nowhere to go before it is built.
+        network.optimizer.build(network.trainable_variables)
         network.load_weights(self.run / AVERAGE)
         self.average = network.get_weights()
         network.load_weights(self.run / STATE)
@@ -171,6 +173,8 @@ class Checkpoint(keras.callbacks.Callback):
         self.model.set_weights(self.average)
         self._replace(AVERAGE)
         self.model.set_weights(now)
+        with (self.run / LOG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"epoch": epoch + 1, **(logs or {})}) + "\n")
         progress = {"epochs": epoch + 1, "steps": self.steps, "config": asdict(self.config)}
         (self.run / PROGRESS).write_text(json.dumps(progress, indent=1))
 

@@ -20,7 +20,10 @@ from training.datasets import DatasetError, table
 from training.squares import load
 
 # Keras 3.15 writes its variables in a way that NumPy 2 warns about.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.timeout(900),  # tracing the training graph is slow on a busy machine
+]
 
 CONFIG = """
 size = 64
