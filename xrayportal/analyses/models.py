@@ -164,6 +164,9 @@ class Analysis(models.Model):
             ),
             models.Index(fields=["study", "-requested_at"], name="analysis_by_study"),
             models.Index(fields=["finished_at"], name="analysis_by_finish", condition=Q(state="succeeded")),
+            models.Index(
+                fields=["clinic", "-finished_at"], name="analysis_failures", condition=Q(state="failed")
+            ),
         ]
 
     def __str__(self) -> str:

@@ -139,9 +139,9 @@ def _filtered(seat: Seat, filters: Filters) -> QuerySet[Study]:
         # Which studies a filter by prediction finds would tell the prediction.
         studies = visible_predictions(seat, studies)
     if filters.verdict:
-        studies = studies.filter(current__verdict=filters.verdict)
+        studies = studies.filter(result_verdict=filters.verdict)
     if filters.part:
-        studies = studies.filter(current__body_part=filters.part)
+        studies = studies.filter(result_part=filters.part)
     if filters.state:
         studies = studies.filter(_in_state(seat, filters.state))
     if filters.text:

@@ -87,6 +87,11 @@ class Study(models.Model):
     current = models.ForeignKey(
         "analyses.Analysis", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
+    # What the current result says, for lists to filter and sort by from one index. The database keeps them
+    # itself whenever ``current`` is set (migration 0003): a result never changes.
+    result_verdict = models.CharField(max_length=16, blank=True, editable=False)
+    result_part = models.CharField(max_length=32, blank=True, editable=False)
+    result_probability = models.FloatField(null=True, editable=False)
 
     class Meta:
         verbose_name_plural = "studies"
@@ -97,6 +102,18 @@ class Study(models.Model):
             models.Index(fields=["clinic", "-created_at"], name="study_newest"),
             models.Index(fields=["clinic", "patient_reference"], name="study_by_patient"),
             models.Index(fields=["last_view_at"], name="study_open", condition=models.Q(state="open")),
+            models.Index(fields=["clinic", "result_verdict", "-created_at"], name="study_by_verdict"),
+            models.Index(
+                fields=["clinic", "result_part", "-created_at"],
+                include=["result_verdict"],
+                name="study_by_part",
+            ),
+            models.Index(
+                models.F("clinic"),
+                models.F("result_probability").desc(nulls_last=True),
+                models.F("created_at").desc(),
+                name="study_by_probability",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -50,7 +50,7 @@ class Setting:
 
 @dataclass
 class Batch:
-    """Rows of some whole submissions, by model, in the order of insertion."""
+    """Rows of some whole submissions, by model."""
 
     submissions: list[Submission] = field(default_factory=list)
     studies: list[Study] = field(default_factory=list)
@@ -62,12 +62,12 @@ class Batch:
     readings: list[Reading] = field(default_factory=list)
 
     def tables(self) -> Iterator[Sequence[models.Model]]:
-        """The lists, parents before children."""
+        """The lists in the order of insertion: a study's current result must be there before the study."""
         yield self.submissions
+        yield self.analyses
         yield self.studies
         yield self.images
         yield self.uploads
-        yield self.analyses
         yield self.findings
         yield self.reviews
         yield self.readings
