@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     fetch = commands.add_parser("fetch", help="download FracAtlas, or say where to ask for MURA")
     fetch.add_argument("name", choices=("fracatlas", "mura"))
     fetch.add_argument("--to", type=Path, default=Path("data"), help="folder to download into")
-    fetch.add_argument("--labels", type=Path, help="label file: image_id, split, group, part, part_flags")
+    fetch.add_argument("--labels", type=Path, help="label file instead of the project's own")
     fetch.set_defaults(run=_fetch)
 
     explore = _command(commands, "explore", "counts, sizes, grey levels, duplicates; HTML and JSON")
@@ -100,7 +100,7 @@ def _fetch(options: argparse.Namespace) -> None:
     if options.name == "mura":
         logger.info("%s", fetch.MURA)
         return
-    fetch.fracatlas(options.to, options.labels)
+    fetch.fracatlas(options.to, options.labels or fetch.OUR_LABELS)
 
 
 def _explore(options: argparse.Namespace) -> None:

@@ -28,6 +28,8 @@ MURA = (
     "MURA is given out by Stanford on request: see https://stanfordmlgroup.github.io/competitions/mura/ . "
     "Unpack it and train with --data MURA-v1.1."
 )
+#: Splits, groups and parts: this project's own work, for the pictures of the source's download.
+OUR_LABELS = Path(__file__).parent / "labels" / "fracatlas.csv"
 LABELS = {"image_id", "split", "group", "part", "part_flags"}
 CHUNK = 1 << 20
 TIMEOUT = 60
@@ -44,7 +46,7 @@ class Remote:
     md5: str
 
 
-def fracatlas(to: Path, labels: Path | None, article: str = ARTICLE) -> Path:
+def fracatlas(to: Path, labels: Path = OUR_LABELS, article: str = ARTICLE) -> Path:
     """Download, unpack and lay out FracAtlas under ``to``; return the folder that training reads.
 
     ``labels`` is this project's label file; pictures that it does not list are never used. Raises

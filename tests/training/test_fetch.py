@@ -151,8 +151,19 @@ def test_an_archive_that_points_outside_is_refused(tmp_path: Path) -> None:
 
 
 def test_labels_are_needed(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="--labels"):
-        fetch.fracatlas(tmp_path, None)
+    with pytest.raises(DatasetError, match="label file"):
+        fetch.fracatlas(tmp_path, tmp_path / "none.csv")
+
+
+def test_our_labels_are_those_of_the_manifest(shared: Path) -> None:
+    with fetch.OUR_LABELS.open(newline="") as file:
+        ours = {row["image_id"]: row for row in csv.DictReader(file)}
+    data = fracatlas.read(shared / "data/fracatlas")
+    assert {record.id for record in data.records} == set(ours)
+    for record in data.records:
+        row = ours[record.id]
+        assert (row["split"], row["group"]) == (record.split, record.group)
+        assert row["part"] == (record.part or "other")
 
 
 def test_a_label_without_its_picture_is_named(figshare: Figshare, labels: Path, tmp_path: Path) -> None:
