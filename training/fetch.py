@@ -52,10 +52,8 @@ def fracatlas(to: Path, labels: Path = OUR_LABELS, article: str = ARTICLE) -> Pa
     ``labels`` is this project's label file; pictures that it does not list are never used. Raises
     ``DatasetError`` with a sentence if a file cannot be had or is not what figshare says.
     """
-    if labels is None or not labels.is_file():
-        raise DatasetError(
-            "Give this project's label file with --labels; without it there are no parts or splits."
-        )
+    if not labels.is_file():
+        raise DatasetError(f"The label file {labels} is missing; without it there are no parts or splits.")
     to.mkdir(parents=True, exist_ok=True)
     archives = [download(remote, to / "download") for remote in listing(article)]
     folder = to / "fracatlas"
