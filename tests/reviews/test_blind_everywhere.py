@@ -1,0 +1,157 @@
+"""Nothing tells a blind reader the prediction: every answer is the same, byte for byte, whatever it is.
+
+Every address of the portal that belongs to a clinic is asked twice, with two different predictions of the
+same study in the database. A new address is covered as soon as it exists.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
+
+from tests.factories import make_analysis, make_clinic, make_study, make_submission
+from tests.reviews.people import say, take_seat
+from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.clinics.access import Seat
+from xrayportal.clinics.models import Role
+from xrayportal.studies.models import Study
+
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
+
+#: Addresses whose rows are chosen and ordered by the query.
+LISTS = {"worklist", "submissions", "submission", "history", "scorecard", "disagreements"}
+QUERIES = ["", "?seen=0"]
+LIST_QUERIES = [
+    "",
+    "?verdict=abnormal",
+    "?part=knee",
+    "?sort=urgency",
+    "?order=urgency",
+    "?state=done",
+    "?standing=model",
+    "?readers=abnormal&basis=all",
+]
+KINDS = ["display", "thumbnail", "overlay", "map"]
+
+
+def clinic_addresses(study: Study, finding: Finding, seat: Seat) -> Iterator[tuple[str, str]]:
+    """(name, address) of everything under ``/c/<clinic>/``, filled in for this study."""
+    values = {
+        "clinic": study.clinic.slug,
+        "study": study.pk,
+        "submission": study.submission_id,
+        "analysis": finding.analysis_id,
+        "finding": finding.pk,
+        "image": finding.image_id,
+        "user": seat.user.pk,
+    }
+    for pattern in _patterns(get_resolver()):
+        names = set(pattern.pattern.converters)
+        if "clinic" not in names or not pattern.name:
+            continue
+        others = names - set(values)
+        assert others <= {"kind"}, f"Teach this test to fill in {others} of {pattern.name}"
+        filled = {name: values[name] for name in names - {"kind"}}
+        for kind in KINDS if "kind" in names else [None]:
+            yield pattern.name, reverse(pattern.name, kwargs=filled | ({"kind": kind} if kind else {}))
+
+
+def _patterns(resolver: URLResolver) -> Iterator[URLPattern]:
+    for entry in resolver.url_patterns:
+        if isinstance(entry, URLResolver):
+            if entry.app_name != "admin":
+                yield from _patterns(entry)
+        else:
+            yield entry
+
+
+def answers(seat: Seat, study: Study, finding: Finding) -> dict[str, tuple[int, bytes, str]]:
+    """What each address answers to this person now, without the token that differs in every page.
+
+    What the visits themselves leave behind (who looked when) is taken back, but for the numbers of its rows.
+    """
+    client = Client()
+    client.force_login(seat.user)
+    found = {}
+    with transaction.atomic():
+        for name, address in clinic_addresses(study, finding, seat):
+            for query in LIST_QUERIES if name in LISTS else QUERIES:
+                for headers in ({}, {"HX-Request": "true"}):
+                    answer = client.get(address + query, headers=headers)
+                    content = b"".join(answer) if answer.streaming else answer.content
+                    content = re.sub(rb"[A-Za-z0-9]{64}|event-[0-9]+", b"", content)
+                    where = answer.headers.get("Location", "")
+                    found[f"{name} {address}{query} {headers}"] = (answer.status_code, content, where)
+        transaction.set_rollback(True)
+    return found
+
+
+def predict(analysis: Analysis, verdict: str, probability: float, part: str) -> None:
+    """Make this the result, as the worker would have."""
+    Analysis.objects.filter(pk=analysis.pk).update(
+        verdict=verdict, probability=probability, body_part=part, parts={part: 0.9}
+    )
+    for finding in Finding.objects.filter(analysis=analysis):
+        Finding.objects.filter(pk=finding.pk).update(
+            verdict=verdict,
+            probability=probability,
+            parts={part: 0.9},
+            peak_x=round(20 * probability),
+            trust=probability,
+        )
+        for name in (finding.overlay_file, finding.map_file):
+            default_storage.delete(name)
+            default_storage.save(name, ContentFile(f"{verdict} {probability}".encode()))
+
+
+@pytest.mark.parametrize("roles", [[Role.READER], [Role.READER, Role.UPLOADER], [Role.READER, Role.ADMIN]])
+def test_every_answer_is_the_same_whatever_the_prediction(
+    roles: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clinic = make_clinic(blind_first=True)
+    seat, colleague = take_seat(clinic, *roles), take_seat(clinic)
+    study = make_study(clinic, make_submission(clinic, seat.user))
+    analysis = make_analysis(study)
+    # A neighbour to be ordered against, on which the reader has spoken already.
+    make_analysis(other := make_study(clinic, study.submission), probability=0.5, verdict="uncertain")
+    say(seat, other, "normal")
+    # What a colleague said after seeing the prediction would tell it too.
+    say(colleague, study, "abnormal")
+    finding = Finding.objects.get(analysis=analysis)
+    now = timezone.now()
+    monkeypatch.setattr(timezone, "now", lambda: now)
+
+    predict(analysis, "abnormal", 0.93, "wrist")
+    first = answers(seat, study, finding)
+    predict(analysis, "normal", 0.04, "knee")
+    second = answers(seat, study, finding)
+
+    assert len(first) > 100
+    told = [address for address in first if first[address] != second[address]]
+    assert told == []
+
+
+def test_after_the_own_opinion_the_answers_differ() -> None:
+    """The test above would find a leak."""
+    clinic = make_clinic(blind_first=True)
+    seat = take_seat(clinic)
+    study = make_study(clinic, make_submission(clinic, seat.user))
+    analysis = make_analysis(study)
+    say(seat, study, "normal")
+    finding = Finding.objects.get(analysis=analysis)
+
+    predict(analysis, "abnormal", 0.93, "wrist")
+    first = answers(seat, study, finding)
+    predict(analysis, "normal", 0.04, "knee")
+    second = answers(seat, study, finding)
+
+    told = {address.split()[0] for address in first if first[address] != second[address]}
+    assert {"worklist", "study", "study-result", "finding-file", "submission-progress"} <= told
