@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.conf import settings
 from django.template.loader import render_to_string
 from django.test import Client, override_settings
 from django.urls import reverse
@@ -12,6 +13,7 @@ from django.urls import reverse
 from tests.factories import make_analysis, make_clinic, make_study, make_submission
 from tests.pages.conftest import House, browser
 from xrayportal.clinics.models import Membership
+from xrayportal.pages.places import RAIL
 
 #: What the Content-Security-Policy would not run, and what it would not paint.
 FORBIDDEN = {
@@ -97,6 +99,19 @@ def test_server_error_page_needs_nothing() -> None:
     page = render_to_string("500.html")
     assert "Something went wrong" in page
     assert "Research use only." in page
+
+
+def test_every_icon_that_a_page_names_is_in_the_sprite() -> None:
+    sprite = (settings.BASE_DIR / "static/vendor/lucide/sprite.svg").read_text("utf-8")
+    there = set(re.findall(r'<symbol id="([-a-z0-9]+)"', sprite))
+    places = "\n".join(str(place.icon) for place in RAIL)
+    templates = "\n".join(
+        path.read_text("utf-8") for path in (settings.BASE_DIR / "templates").rglob("*.html")
+    )
+    named = set(re.findall(r'(?:{% icon |icon_name=|icon=)"([-a-z0-9]+)"', templates))
+    named |= set(re.findall(r"sprite\.svg' %}#([-a-z0-9]+)", templates)) | set(places.split())
+    assert len(named) > 40
+    assert named <= there
 
 
 def test_too_large_page() -> None:
