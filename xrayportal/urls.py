@@ -1,7 +1,9 @@
 """Every address of the portal; docs/architecture.md has the table."""
 
 from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
+from django.views.i18n import set_language
 
 from xrayportal.clinics.views import admin_sign_in
 
@@ -11,6 +13,7 @@ urlpatterns = [
     path("", include("xrayportal.analyses.urls")),
     path("", include("xrayportal.reviews.urls")),
     path("", include("xrayportal.operations.urls")),
+    path("language/", login_not_required(set_language), name="language"),
     path("admin/login/", admin_sign_in),
     path("admin/", admin.site.urls),
 ]
