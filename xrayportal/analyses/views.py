@@ -67,7 +67,7 @@ def request_analysis(request: HttpRequest, seat: Seat, study: uuid.UUID) -> Http
         services.request_analysis(
             study=found,
             actor=seat.user,
-            forced_part=request.POST.get("forced_part", ""),
+            forced_part=request.POST.get("forced_part", "")[:32],
             address=client_address(request),
         )
     except (services.NoActiveBundleError, services.UnknownPartError) as error:

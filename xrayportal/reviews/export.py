@@ -61,7 +61,7 @@ def history_lines(results: QuerySet[Analysis], *, clinic: Clinic) -> Iterator[st
     manifests = dict(Bundle.objects.values_list("pk", "manifest"))
     writer = csv.writer(_Line())
     with translation.override(language):
-        yield writer.writerow([_("Research use only. Not a diagnosis."), clinic.name])
+        yield writer.writerow(safe([_("Research use only. Not a diagnosis."), clinic.name]))
         yield writer.writerow(FIELDS)
         for values in rows.iterator(chunk_size=2000):
             row = dict(zip(FIELDS, values, strict=True))

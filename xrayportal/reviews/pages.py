@@ -114,7 +114,8 @@ def adjudicator(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpRespo
     chosen = request.POST.get("reader", "")
     reader = None
     if chosen:
-        reader = clinic_readers(seat).filter(pk=chosen).first() if chosen.isdigit() else None
+        is_id = chosen.isascii() and chosen.isdigit() and len(chosen) < 19
+        reader = clinic_readers(seat).filter(pk=chosen).first() if is_id else None
         if reader is None:
             raise Http404("Not found.")
     try:

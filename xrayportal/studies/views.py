@@ -33,6 +33,8 @@ from xrayportal.studies.sniff import SUFFIXES
 INTERACTIVE_FILES = 20
 MOST_FILES = 100_000
 LONGEST_PATH = 1000
+#: What the database can hold: a browser that refused a file says how large it was.
+LARGEST_SIZE = 2**63 - 1
 #: Files of a finding: the model's field and the media type.
 _FINDING_FILES = {
     "display": ("display_file", "image/jpeg"),
@@ -106,7 +108,8 @@ def submission_uploads(request: HttpRequest, seat: Seat, submission: uuid.UUID) 
     found = _own_or_404(seat, submission)
     file, key = request.FILES.get("file"), request.POST.get("key", "")
     refusal, size = request.POST.get("refusal", ""), request.POST.get("size", "0")
-    if (file is None) != bool(refusal) or not 0 < len(key) <= 64:
+    # PostgreSQL keeps no null characters.
+    if (file is None) != bool(refusal) or not 0 < len(key) <= 64 or "\0" in key:
         return _refused(_("Send one file as “file” and a key of up to 64 characters as “key”."))
     try:
         reference = clean_reference(request.POST.get("patient_reference", ""))
@@ -115,7 +118,11 @@ def submission_uploads(request: HttpRequest, seat: Seat, submission: uuid.UUID) 
     is_known = found.uploads.filter(key=key).exists()
     delivery = _delivery(request, seat, found, key=key, file=file, patient_reference=reference)
     try:
-        stored = take(delivery, file) if file else [take_refusal(delivery, refusal, max(0, int(size)))]
+        stored = (
+            take(delivery, file)
+            if file
+            else [take_refusal(delivery, refusal, min(max(0, int(size)), LARGEST_SIZE))]
+        )
     except SubmissionClosedError as error:
         return _refused(str(error), status=409)
     except (KeyError, ValueError):

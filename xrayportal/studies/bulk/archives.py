@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -17,8 +18,19 @@ from xrayportal.studies.rejection import RejectedError, too_large
 
 #: Deflate cannot shrink a radiograph a hundredfold; more is a bomb (or a blank picture: no loss).
 MAX_RATIO = 200
+#: How every entry of the directory begins. Folders and clutter are entries too, hence the margin.
+_ENTRY = b"PK\x01\x02"
+_ENTRIES_PER_FILE = 4
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 _CLUTTER = ("__macosx/", ".ds_store", "thumbs.db", "desktop.ini", "dicomdir")
+
+
+#: What the library raises for a damaged member; RuntimeError for a missing password.
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+    *(EOFError, OSError, ValueError, NotImplementedError, RuntimeError),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +47,12 @@ class Archive:
     """An open ZIP. ``members`` come with the refusal of each that must not be read."""
 
     def __init__(self, file: IO[bytes]) -> None:
+        # Before the library lists it: a million empty entries fit into 64 MB and take a gigabyte to list.
+        if _count(file, _ENTRY) > _ENTRIES_PER_FILE * settings.ARCHIVE_MAX_FILES:
+            raise refusal("archive-files")
         try:
             self._zip = zipfile.ZipFile(file)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error):
             raise refusal("archive-damaged") from None
         self.members = [_member(info) for info in self._zip.infolist() if not _is_clutter(info)]
         if len(self.members) > settings.ARCHIVE_MAX_FILES:
@@ -50,7 +65,7 @@ class Archive:
         try:
             with self._zip.open(member.info) as stream:
                 data = stream.read(member.size + 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError):
+        except _DAMAGE:
             raise refusal("member-damaged") from None
         if len(data) != member.size:
             raise refusal("member-damaged")
@@ -116,7 +131,20 @@ def _refusal(info: zipfile.ZipInfo, path: str) -> RejectedError | None:
         return refusal("member-ratio")
     if path.lower().endswith(_ARCHIVES):
         return refusal("member-archive")
+    if info.compress_type not in _METHODS:  # others have no bound on memory, and exceptions of their own
+        return refusal("member-method")
     return None
+
+
+def _count(file: IO[bytes], mark: bytes) -> int:
+    """How often ``mark`` occurs, counted in pieces."""
+    file.seek(0)
+    found, tail = 0, b""
+    while piece := file.read(1 << 20):
+        found += (tail + piece).count(mark)
+        tail = piece[1 - len(mark) :]
+    file.seek(0)
+    return found
 
 
 def _is_clutter(info: zipfile.ZipInfo) -> bool:

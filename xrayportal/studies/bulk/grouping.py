@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from xrayportal.studies.models import Grouping
 
 #: MURA's layout: patient00011/study1_positive/image1.png, at any depth.
-_MURA = re.compile(r"(?P<patient>patient\d+)/(?P<study>study\d+(?:_\w+)?)/[^/]+$", re.IGNORECASE)
+_MURA = re.compile(r"(?P<patient>patient\d{1,32})/(?P<study>study\d+(?:_\w+)?)/[^/]+$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

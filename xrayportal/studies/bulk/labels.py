@@ -17,6 +17,9 @@ COLUMNS = ("file", "patient_reference", "body_part", "priority")
 PRIORITIES = range(-10, 11)
 MAX_BYTES = 4 * 1024 * 1024
 MAX_REFERENCE = 64
+#: Of a file's name, and of all names that a submission may have labels for.
+MAX_NAME = 1000
+MAX_LABELS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +70,12 @@ def _labels(rows: Any, parts: Collection[str]) -> dict[str, Label]:
         if not any(cell.strip() for cell in row):
             continue
         cells = dict(zip(header, (cell.strip() for cell in row), strict=False))
-        if len(row) > len(header) or not cells.get("file"):
+        if len(row) > len(header) or not 0 < len(cells.get("file", "")) <= MAX_NAME:
             raise _unusable(
                 _("line %(line)d does not fit the columns of the first line") % {"line": rows.line_num}
             )
+        if len(labels) >= MAX_LABELS:
+            raise too_many()
         name = cells["file"].replace("\\", "/").removeprefix("./").lower()
         labels[name] = Label(
             _reference(cells, rows.line_num),
@@ -78,6 +83,14 @@ def _labels(rows: Any, parts: Collection[str]) -> dict[str, Label]:
             _priority(cells, rows.line_num),
         )
     return labels
+
+
+def too_many() -> RejectedError:
+    """More files named than one submission can have labels for."""
+    return _unusable(
+        _("it names more than %(limit)d files, with what was sent before") % {"limit": MAX_LABELS},
+        _("Split the submission."),
+    )
 
 
 def _reference(cells: Mapping[str, str], line: int) -> str:

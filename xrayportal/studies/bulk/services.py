@@ -17,7 +17,14 @@ from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle
 from xrayportal.clinics.models import User
 from xrayportal.studies.bulk.archives import Archive, Member, is_archive, nested, refusal
 from xrayportal.studies.bulk.grouping import place
-from xrayportal.studies.bulk.labels import MAX_BYTES, as_json, label_for, read_labels
+from xrayportal.studies.bulk.labels import (
+    MAX_BYTES,
+    MAX_LABELS,
+    as_json,
+    label_for,
+    read_labels,
+    too_many,
+)
 from xrayportal.studies.filenames import clean_filename
 from xrayportal.studies.ingest import Sent, ingest_file, note_read, reject
 from xrayportal.studies.models import Submission, Upload
@@ -122,12 +129,14 @@ def _take_labels(delivery: Delivery, file: IO[bytes]) -> Upload:
     sent = _sent(delivery, len(data))
     try:
         labels = read_labels(data, _parts())
+        with transaction.atomic():
+            locked = Submission.objects.select_for_update(no_key=True).get(pk=delivery.submission.pk)
+            locked.labels = {**locked.labels, **as_json(labels)}
+            if len(locked.labels) > MAX_LABELS:
+                raise too_many()
+            locked.save(update_fields=["labels"])
     except RejectedError as error:
         return reject(sent, error)
-    with transaction.atomic():
-        locked = Submission.objects.select_for_update(no_key=True).get(pk=delivery.submission.pk)
-        locked.labels = {**locked.labels, **as_json(labels)}
-        locked.save(update_fields=["labels"])
     delivery.submission.labels = locked.labels
     count = len(labels)
     return note_read(

@@ -10,6 +10,8 @@ from xrayportal.studies.rejection import check_dimensions, corrupt, truncated
 _SOI, _EOI, _SOS, _APP0, _APP1, _APP14 = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE
 #: Tables and headers that the decoder needs: SOFn, DHT, DAC, DQT, DNL, DRI, DHP, EXP.
 _KEPT = frozenset({*range(0xC0, 0xD0), *range(0xDB, 0xE0)}) - {0xC8}
+#: An ordinary JPEG has some dozen; each costs time, however short it is.
+_MOST_SEGMENTS = 10_000
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 #: In a scan, FF is followed by 00 (a stuffed byte), a restart marker or another FF; anything else ends it.
 _SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -25,7 +27,7 @@ def strip(data: bytes) -> bytes:
     """
     out = [b"\xff\xd8"]
     at, has_frame, has_scan, has_turn = 2, False, False, False
-    while True:
+    for _ in range(_MOST_SEGMENTS):
         marker, at = _next_marker(data, at)
         if marker == _EOI:
             break
@@ -59,6 +61,8 @@ def strip(data: bytes) -> bytes:
             out += [_segment(_SOS, body), data[end : found.start()]]
             end, has_scan = found.start(), True
         at = end
+    else:
+        raise corrupt()
     if not (has_frame and has_scan):
         raise truncated()
     return b"".join([*out, b"\xff\xd9"])

@@ -23,6 +23,11 @@ _KEPT = frozenset(
 #: Bytes of one value, by field type.
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _SHORT, _LONG = 3, 4
+# An honest TIFF has some dozen tags and one strip a line at most; directories that lie over each other
+# would cost hours.
+_MOST_TAGS = 1000
+_MOST_DIRECTORIES = 32
+_MOST_PIECES = 300_000
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ def strip(data: bytes) -> bytes:
     offsets, sizes = (_TILES, _TILE_SIZES) if _TILES in fields else (_STRIPS, _STRIP_SIZES)
     if offsets not in fields or sizes not in fields:
         raise corrupt()
+    if max(fields[offsets].count, fields[sizes].count) > _MOST_PIECES:
+        raise corrupt()
     pieces = _pieces(data, fields[offsets].numbers(order), fields[sizes].numbers(order))
     unused = {_STRIPS, _STRIP_SIZES} if offsets == _TILES else {_TILES, _TILE_SIZES}
     kept = {tag: field for tag, field in fields.items() if tag in _KEPT - unused}
@@ -78,7 +85,9 @@ def _directory(data: bytes, order: str, start: int) -> tuple[dict[int, Field], i
     end = start + 2 + 12 * number
     if end + 4 > len(data):
         raise truncated()
-    fields = {}
+    if number > _MOST_TAGS:
+        raise corrupt()
+    fields, left = {}, len(data)
     for at in range(start + 2, end, 12):
         tag, kind, count = struct.unpack_from(f"{order}HHI", data, at)
         size = _SIZES.get(kind, 0) * count
@@ -86,15 +95,18 @@ def _directory(data: bytes, order: str, start: int) -> tuple[dict[int, Field], i
         if kind in _SIZES and tag in _KEPT | {_SUBFILE}:
             if where + size > len(data):
                 raise truncated()
+            left -= size
+            if left < 0:  # values that overlap would make a large file out of a small one
+                raise corrupt()
             fields[tag] = Field(kind, count, data[where : where + size])
     return fields, struct.unpack_from(f"{order}I", data, end)[0]
 
 
 def _refuse_more_pictures(data: bytes, order: str, following: int) -> None:
     """Further directories may hold smaller versions of the picture (they are dropped), no other ones."""
-    seen = set()
+    seen: set[int] = set()
     while following:
-        if following in seen:
+        if following in seen or len(seen) >= _MOST_DIRECTORIES:
             raise corrupt()
         seen.add(following)
         fields, after = _directory(data, order, following)
