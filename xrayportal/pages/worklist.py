@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
+from uuid import UUID
 
 from django.core.paginator import Page, Paginator
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
@@ -33,7 +34,7 @@ STATES = {
 
 
 if TYPE_CHECKING:
-    _Paginator = Paginator[Study]
+    _Paginator = Paginator[UUID]
 else:  # generic for the type checker only
     _Paginator = Paginator
 
@@ -77,7 +78,8 @@ class CappedPaginator(_Paginator):
     @cached_property
     def count(self) -> int:
         """Studies found, at most ``COUNTED``."""
-        return cast("QuerySet[Study]", self.object_list).order_by()[:COUNTED].count()
+        found = cast("list[UUID] | QuerySet[Study, UUID]", self.object_list)
+        return len(found) if isinstance(found, list) else found.order_by()[:COUNTED].count()
 
     @property
     def is_capped(self) -> bool:
@@ -88,11 +90,12 @@ class CappedPaginator(_Paginator):
 def worklist_page(seat: Seat, filters: Filters, number: str | None) -> Page[Study]:
     """One page of the studies that this person may see, newest first; three queries."""
     # Ids alone: what the database sorts stays small, also where it has to sort all.
-    studies = _filtered(seat, filters).only("pk")
-    page = CappedPaginator(studies, PER_PAGE).get_page(number)
-    shown = with_revealed(seat, with_status(Study.objects.filter(pk__in=[study.pk for study in page])))
-    page.object_list = list(shown.select_related("current__bundle").order_by("-created_at", "pk"))
-    return page
+    found = _filtered(seat, filters).values_list("pk", flat=True)
+    # A search reads every reference of the clinic: once, not once for the rows and once to count them.
+    ids = CappedPaginator(list(found[:COUNTED]) if filters.text else found, PER_PAGE).get_page(number)
+    shown = with_revealed(seat, with_status(Study.objects.filter(pk__in=list(ids))))
+    studies = list(shown.select_related("current__bundle").order_by("-created_at", "pk"))
+    return Page(studies, ids.number, cast("Paginator[Study]", ids.paginator))
 
 
 def with_status(studies: QuerySet[Study]) -> QuerySet[Study]:

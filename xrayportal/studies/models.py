@@ -5,7 +5,9 @@ from __future__ import annotations
 import uuid
 
 from django.conf import settings
+from django.contrib.postgres.indexes import OpClass
 from django.db import models
+from django.db.models.functions import Upper
 from django.utils.translation import gettext_lazy as _
 
 
@@ -168,6 +170,10 @@ class Upload(models.Model):
 
     class Meta:
         ordering = ["created_at", "id"]
+        indexes = [
+            # For the search by the beginning of a name, in capitals or not.
+            models.Index(OpClass(Upper("filename"), name="text_pattern_ops"), name="upload_by_name"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["submission", "key"], name="upload_once"),
             models.CheckConstraint(
