@@ -1,14 +1,15 @@
-"""What every response and request passes through: content policy, sign-in wall, the caller's address."""
+"""What every response and request passes through: headers, sign-in wall, the caller's address."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.core.files.uploadhandler import FileUploadHandler, StopUpload
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import resolve_url
 from django.utils.http import urlencode
@@ -29,24 +30,61 @@ POLICY = "; ".join(
 )
 
 
-class ContentSecurityPolicyMiddleware:
-    """Our own origin only, no inline script, no inline style; Django's admin included."""
+#: What an answer says unless its view says otherwise.
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # Pages name patients: nothing of them stays on a shared machine's disk or behind its Back button.
+    "Cache-Control": "private, no-store",
+}
+
+
+class HeadersMiddleware:
+    """Our own origin only, no inline script, no inline style, nothing kept; Django's admin included."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        response.headers.setdefault("Content-Security-Policy", POLICY)
-        response.headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
         return response
+
+
+class NoFilesHandler(FileUploadHandler):
+    """Stops reading a form at its first file."""
+
+    def new_file(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Nothing is written, and what is still on its way is not waited for."""
+        raise StopUpload(connection_reset=True)
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        """Never called."""
+
+    def file_complete(self, file_size: int) -> None:
+        """Never called."""
 
 
 class SignInRequiredMiddleware(LoginRequiredMiddleware):
     """Everything needs a sign-in; a fragment or a script is told so in a form that it can use.
 
     A redirect to the sign-in page would be followed silently and end up inside the fragment.
+    Stands before the CSRF check, which reads the whole form: a stranger cannot fill the disk with files.
     """
+
+    def process_view(
+        self,
+        request: HttpRequest,
+        view_func: Callable[..., HttpResponseBase],
+        view_args: tuple[Any, ...],
+        view_kwargs: dict[str, Any],
+    ) -> HttpResponseBase | None:
+        """Nobody's files are taken, at the doors that are open to everybody either."""
+        if not request.user.is_authenticated:
+            request.upload_handlers = [NoFilesHandler(request)]
+        return super().process_view(request, view_func, view_args, view_kwargs)
 
     def handle_no_permission(  # type: ignore[override]  # any response does; the stubs know the redirect only
         self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]
@@ -63,7 +101,10 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
 
 def _sign_in_address(request: HttpRequest) -> str:
     """The sign-in page, then back to the page that the fragment was on."""
-    page = urlsplit(request.headers.get("HX-Current-URL", ""))
+    try:
+        page = urlsplit(request.headers.get("HX-Current-URL", ""))
+    except ValueError:  # what anybody may write into a header
+        return resolve_url(settings.LOGIN_URL)
     back = page._replace(scheme="", netloc="", fragment="").geturl() or "/"
     return f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': back})}"
 
@@ -83,7 +124,8 @@ def client_address(request: HttpRequest) -> str | None:
         if len(hops) >= proxies:
             address = hops[-proxies]
     try:
-        parsed = ipaddress.ip_address(address or "")
+        # Without the zone of a link-local address, which PostgreSQL does not take.
+        parsed = ipaddress.ip_address((address or "").partition("%")[0])
     except ValueError:
         return None  # a Unix socket has no address, and a proxy may say "unknown"
     return str(getattr(parsed, "ipv4_mapped", None) or parsed)

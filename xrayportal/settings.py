@@ -59,18 +59,20 @@ INSTALLED_APPS = [
     "xrayportal.studies",
     "xrayportal.analyses",
     "xrayportal.reviews",
+    "xrayportal.worklist",
     "xrayportal.operations",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "xrayportal.security.ContentSecurityPolicyMiddleware",
+    "xrayportal.security.HeadersMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    # Before the CSRF check: a stranger's form is not read.
     "xrayportal.security.SignInRequiredMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -172,6 +174,12 @@ SEAL_AFTER_SECONDS = env.int("SEAL_AFTER_SECONDS", default=60)
 #: An open submission is finished when no file came for this long; its sender may only have paused it.
 FINISH_AFTER_SECONDS = env.int("FINISH_AFTER_SECONDS", default=15 * 60)
 
+# --- the worklist -------------------------------------------------------------------------
+#: By urgency, what no reader has opened for this long comes before everything else.
+LONGEST_WAIT_HOURS = env.float("LONGEST_WAIT_HOURS", default=24.0)
+#: Where people reach the portal, for links in e-mails; without it none is sent about submissions.
+PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/")
+
 # --- the networks -------------------------------------------------------------------------
 BUNDLES_DIR = Path(env.str("BUNDLES_DIR", default=str(BASE_DIR / "models")))
 #: What a worker runs the networks with: openvino on a CPU, tensorflow on a GPU; and in which precision.
@@ -197,7 +205,12 @@ USE_TZ = True
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {
+        "line": {
+            "class": "xrayportal.logs.LineFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
     # A wake-up is no event; what the worker did with it is told by our own lines.

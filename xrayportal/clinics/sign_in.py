@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import unicodedata
 from datetime import timedelta
 from typing import Any
 
@@ -62,7 +64,7 @@ class SignInView(LoginView):
         account = _account(request.POST.get("username", ""))
         with transaction.atomic():
             with connection.cursor() as cursor:
-                lock = f"sign-in {account} {client_address(request)}"
+                lock = f"sign-in {account} {neighbourhood(client_address(request))}"
                 cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
             return super().post(request, *args, **kwargs)
 
@@ -70,7 +72,9 @@ class SignInView(LoginView):
 def is_throttled(email: str, address: str | None) -> bool:
     """Whether this address has failed too often lately, on this account or on many."""
     since = timezone.now() - WINDOW
-    events = AuditEvent.objects.filter(clinic=None, at__gte=since, address=address)
+    events = AuditEvent.objects.filter(clinic=None, at__gte=since)
+    near = neighbourhood(address)
+    events = events.filter(address__range=near) if near else events.filter(address=None)
     failures = events.filter(action=Action.SIGN_IN_FAILED)
     if failures.count() >= ADDRESS_LIMIT:
         return True
@@ -78,6 +82,15 @@ def is_throttled(email: str, address: str | None) -> bool:
     succeeded = events.filter(action=Action.SIGNED_IN, detail__account=account).order_by("-id").first()
     on_account = failures.filter(detail__account=account, id__gt=succeeded.pk if succeeded else 0)
     return on_account.count() >= ACCOUNT_LIMIT
+
+
+def neighbourhood(address: str | None) -> tuple[str, str] | None:
+    """The first and last address of those that one customer has: one of IPv4, a /64 network of IPv6."""
+    if address is None:
+        return None
+    bits = 64 if ":" in address else 32
+    network = ipaddress.ip_network(f"{address}/{bits}", strict=False)
+    return str(network[0]), str(network[-1])
 
 
 @receiver(user_logged_in)
@@ -113,4 +126,6 @@ def _record_failure(
 
 def _account(email: str) -> str:
     """A keyed fingerprint: what somebody typed into the field is not for the chain."""
-    return salted_hmac("xrayportal.sign-in", email.strip().lower()).hexdigest()[:16]
+    # As the form reads it: two ways to write one address must not be two accounts to the limit.
+    typed = unicodedata.normalize("NFKC", email.strip()).lower()
+    return salted_hmac("xrayportal.sign-in", typed).hexdigest()[:16]

@@ -85,6 +85,9 @@ class Postgres:
             "timezone": "UTC",
             "log_timezone": "UTC",
             "max_connections": "100",
+            # A failed statement is logged by its error alone: rows and statements hold patient content.
+            "log_error_verbosity": "terse",
+            "log_min_error_statement": "panic",
             **self.options,
         }
         command = [str(programs / "postgres"), "-D", str(self._data)]
