@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Case, Count, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
 
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.services import waiting_position
@@ -97,15 +98,17 @@ def files_page(seat: Seat, submission: Submission, number: str | None) -> Page[U
         is_fine=Case(When(outcome=Upload.Outcome.REJECTED, then=Value(0)), default=Value(1))
     ).order_by("is_fine", "created_at", "pk")
     finding = Finding.objects.filter(analysis=OuterRef("image__study__current"), image=OuterRef("image"))
-    shown = visible_predictions(seat, seat.studies())
+    shown = visible_predictions(seat, seat.studies()).filter(pk=OuterRef("image__study"))
     rows = uploads.select_related("image__study__current__bundle").annotate(
         latest_state=latest_state("image__study", "image__study__submission__state"),
         latest_sentence=Subquery(newest("image__study").values("error_sentence")[:1]),
         thumbnail=Subquery(finding.values("pk")[:1]),
-        revealed=Case(When(image__study__in=shown.values("pk"), then=Value(True)), default=Value(False)),
+        revealed=Exists(shown),
     )
-    pages: Paginator[Upload] = Paginator(rows, FILES_PER_PAGE)
-    return pages.get_page(number)
+    # Two steps, so that only the rows of this page are looked into.
+    page = Paginator(uploads.values_list("pk", flat=True), FILES_PER_PAGE).get_page(number)
+    files = list(rows.filter(pk__in=list(page)))
+    return Page(files, page.number, cast("Paginator[Upload]", page.paginator))
 
 
 def failed_studies(submission: Submission) -> QuerySet[Study]:

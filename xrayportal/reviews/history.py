@@ -124,9 +124,9 @@ def found(seat: Seat, filters: Filters) -> QuerySet[Study]:
         studies = studies.filter(Exists(results))
     else:
         if filters.verdict:
-            studies = studies.filter(current__verdict=filters.verdict)
+            studies = studies.filter(result_verdict=filters.verdict)
         if filters.part:
-            studies = studies.filter(_of_part(filters.part, "reading__body_part", "current__body_part"))
+            studies = studies.filter(_of_part(filters.part, "reading__body_part", "result_part"))
     if filters.reader:
         signed = Review.objects.filter(study=OuterRef("pk"), reader=filters.reader, signed_at__isnull=False)
         studies = studies.filter(Exists(signed))
@@ -157,7 +157,7 @@ def _standing(code: str) -> Q:
         return Q(reading__changes__gt=0)
     if code == "model":
         return Q(reading__state__in=[Reading.State.SETTLED, Reading.State.ADJUDICATED]) & ~Q(
-            reading__verdict=F("current__verdict")
+            reading__verdict=F("result_verdict")
         )
     return Q(reading__state=code)
 
