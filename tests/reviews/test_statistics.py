@@ -66,8 +66,9 @@ def test_kappa_is_scikit_learns_and_its_interval_the_delta_methods(table: list[l
     assert figure.high == pytest.approx(min(1, figure.value + half), abs=1e-5)
 
 
-def test_kappa_is_undefined_where_everybody_always_says_the_same() -> None:
-    assert statistics.kappa([[12, 0], [0, 0]]) is None
+@pytest.mark.parametrize("table", [[[12, 0], [0, 0]], [[5, 3], [0, 0]], [[5, 0], [3, 0]], [[0, 9], [0, 0]]])
+def test_kappa_says_nothing_where_one_side_always_says_the_same(table: list[list[int]]) -> None:
+    assert statistics.kappa(table) is None
 
 
 CELLS = {

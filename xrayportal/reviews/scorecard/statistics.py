@@ -97,20 +97,19 @@ def wilson(successes: int, n: int) -> Figure | None:
 def kappa(table: Sequence[Sequence[int]]) -> Figure | None:
     """Cohen's kappa of a square table of counts, with the large-sample interval of Fleiss, Cohen and Everitt.
 
-    None without cases, or where chance alone agrees on everything (both always say the same one
-    thing). The interval is cut to [-1, 1].
+    None without cases, or where one of the two only ever says one thing: kappa would be 0 or undefined
+    whatever the other says. The interval is cut to [-1, 1].
     """
     n = sum(map(sum, table))
-    if n == 0:
-        return None
     size = range(len(table))
+    said = [sum(1 for i in size if any(table[i])), sum(1 for j in size if any(row[j] for row in table))]
+    if min(said) < 2:
+        return None
     p = [[table[i][j] / n for j in size] for i in size]
     rows = [sum(p[i]) for i in size]
     columns = [sum(p[i][j] for i in size) for j in size]
     observed = sum(p[i][i] for i in size)
     chance = sum(rows[i] * columns[i] for i in size)
-    if math.isclose(chance, 1.0):
-        return None
     value = (observed - chance) / (1 - chance)
     agreeing = sum(p[i][i] * (1 - (rows[i] + columns[i]) * (1 - value)) ** 2 for i in size)
     differing = sum(p[i][j] * (columns[i] + rows[j]) ** 2 for i in size for j in size if i != j)
