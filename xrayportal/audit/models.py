@@ -12,6 +12,8 @@ class Action(models.TextChoices):
     SIGNED_IN = "signed-in", _("signed in")
     SIGNED_OUT = "signed-out", _("signed out")
     SIGN_IN_FAILED = "sign-in-failed", _("failed to sign in")
+    PASSWORD_CHANGED = "password-changed", _("chose a new password")
+    PERSON_CHANGED = "person-changed", _("changed a person's account")
     SUBMISSION_CREATED = "submission-created", _("started a submission")
     SUBMISSION_FINISHED = "submission-finished", _("finished a submission")
     SUBMISSION_CANCELLED = "submission-cancelled", _("cancelled a submission")
@@ -38,6 +40,7 @@ class Action(models.TextChoices):
     CLINIC_CHANGED = "clinic-changed", _("changed the clinic's settings")
     BUNDLE_ACTIVATED = "bundle-activated", _("activated a bundle")
     CONTENT_ACCESS_GRANTED = "content-access-granted", _("opened patient content as superuser")
+    CONTENT_ACCESS_ENDED = "content-access-ended", _("closed patient content as superuser")
 
 
 class AuditEvent(models.Model):

@@ -131,6 +131,14 @@ def grant_content(request: HttpRequest, clinic: Clinic) -> datetime:
     return until
 
 
+def end_content(request: HttpRequest, clinic: Clinic) -> bool:
+    """Take the grant back; False where this session has none (any more). The caller audits it."""
+    grants = dict(request.session.get(_GRANTS, {}))
+    until = parse_datetime(grants.pop(str(clinic.pk), ""))
+    request.session[_GRANTS] = grants
+    return until is not None and until > timezone.now()
+
+
 def _seat(request: HttpRequest, slug: str) -> Seat | None:
     user = request.user
     if not isinstance(user, User):

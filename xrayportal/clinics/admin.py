@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
+from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
@@ -18,9 +20,11 @@ from xrayportal.security import client_address
 if TYPE_CHECKING:
     RowAdmin = admin.ModelAdmin[Any]
     PeopleAdmin = UserAdmin[User]
+    FormOfMembership = ModelForm[Membership]
 else:  # generic for type checkers only
     RowAdmin = admin.ModelAdmin
     PeopleAdmin = UserAdmin
+    FormOfMembership = ModelForm
 
 
 class ReadOnlyAdmin(RowAdmin):
@@ -66,9 +70,44 @@ class PersonAdmin(PeopleAdmin):
     ]
     add_fieldsets = [(None, {"fields": ["email", "usable_password", "password1", "password2"]})]
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Superusers only: whoever changes people can make themselves anything."""
+        return bool(request.user.is_superuser)
+
+    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        """Superusers only, as above."""
+        return bool(request.user.is_superuser)
+
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         """Never."""
         return False
+
+    def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:
+        """Save, and tell the platform's chain which fields changed."""
+        with transaction.atomic():
+            super().save_model(request, obj, form, change)
+            detail = {"fields": sorted(form.changed_data), "created": not change}
+            _record(request, None, Action.PERSON_CHANGED, obj, detail)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """Nobody chooses another person's password: they could sign in, and sign, in their name."""
+        sentence = (
+            "People choose their passwords themselves: the clinic's admin sends them a link from the page "
+            "“People”; your own is changed in the portal's menu."
+        )
+        messages.error(request, sentence)
+        return redirect("admin:clinics_user_changelist")
+
+
+class MembershipForm(FormOfMembership):
+    """A role for a person."""
+
+    def clean_user(self) -> User:
+        """Superusers see patient content for a reason and a while; a role would go round that."""
+        user: User = self.cleaned_data["user"]
+        if user.is_superuser:
+            raise ValidationError("A superuser has no role in a clinic; they open its content with a reason.")
+        return user
 
 
 @admin.register(Clinic)
@@ -99,6 +138,7 @@ class ClinicAdmin(RowAdmin):
 class MembershipAdmin(RowAdmin):
     """Who has which role where. A role is added or removed, never changed into another."""
 
+    form = MembershipForm
     list_display = ["user", "clinic", "role", "created_at"]
     list_filter = ["clinic", "role"]
     search_fields = ["user__email"]

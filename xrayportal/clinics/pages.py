@@ -24,6 +24,7 @@ from xrayportal.clinics import people as services
 from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.clinics.forms import ClinicForm, InviteForm, RolesForm, WelcomeForm
 from xrayportal.clinics.models import Clinic, Role, User
+from xrayportal.clinics.sign_in import record_password
 from xrayportal.security import client_address
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,16 @@ def invite(request: HttpRequest, seat: Seat) -> HttpResponse:
 @clinic_view(Permit.MANAGE)
 def invite_again(request: HttpRequest, seat: Seat, user: int) -> HttpResponse:
     """Send a person a link to choose a password: the invitation once more, or because theirs is gone."""
-    _send_link(request, seat, _member(seat, user))
+    member = _member(seat, user)
+    record(
+        clinic=seat.clinic,
+        action=Action.MEMBER_INVITED,
+        actor=seat.user,
+        target=member,
+        detail={"again": True},
+        address=client_address(request),
+    )
+    _send_link(request, seat, member)
     return redirect("people", seat.clinic.slug)
 
 
@@ -126,7 +136,9 @@ def invitation(request: HttpRequest, uid: str, token: str) -> HttpResponse:
         return render(request, "clinics/invitation_over.html", status=404)
     form = WelcomeForm(user, request.POST or None)
     if request.method == "POST" and form.is_valid():
-        form.save()
+        with transaction.atomic():
+            form.save()
+            record_password(user, request=request)
         messages.success(request, _("Your account is ready. Sign in with your e-mail address."))
         return redirect("sign-in")
     return render(
@@ -163,7 +175,8 @@ def _send_link(request: HttpRequest, seat: Seat, user: User, *, with_password: b
     )
     try:
         send_mail(
-            subject=_("X-Ray Portal: your way into %(clinic)s") % {"clinic": seat.clinic},
+            # One line: a clinic's name with a line end in it would be another header.
+            subject=" ".join((_("X-Ray Portal: your way into %(clinic)s") % {"clinic": seat.clinic}).split()),
             message=text,
             from_email=None,
             recipient_list=[user.email],

@@ -69,14 +69,26 @@ def grant_content(*, request: HttpRequest, clinic: Clinic, user: User, reason: s
     """Let a superuser see one clinic's content for half an hour in this session; both chains know why."""
     until = access.grant_content(request, clinic)
     detail = {"reason": reason, "until": until.isoformat()}
+    _tell_both(Action.CONTENT_ACCESS_GRANTED, request=request, clinic=clinic, user=user, detail=detail)
+    return until
+
+
+def end_content(*, request: HttpRequest, clinic: Clinic, user: User) -> None:
+    """Close it before its time; both chains know. Harmless where it is closed already."""
+    if access.end_content(request, clinic):
+        _tell_both(Action.CONTENT_ACCESS_ENDED, request=request, clinic=clinic, user=user, detail={})
+
+
+def _tell_both(
+    action: Action, *, request: HttpRequest, clinic: Clinic, user: User, detail: dict[str, str]
+) -> None:
     with transaction.atomic():
         for chain in (clinic, None):
             record(
                 clinic=chain,
-                action=Action.CONTENT_ACCESS_GRANTED,
+                action=action,
                 actor=user,
                 target=clinic,
                 detail=detail,
                 address=client_address(request),
             )
-    return until

@@ -1,4 +1,4 @@
-"""Signing in and out: throttled by what the platform's audit chain remembers, and written there."""
+"""Signing in and out, and other passwords: throttled by what the platform's audit chain remembers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import unicodedata
 from datetime import timedelta
 from typing import Any
 
-from django.contrib.auth.forms import AuthenticationForm
+from django.contrib import messages
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
-from django.contrib.auth.views import LoginView
+from django.contrib.auth.views import LoginView, PasswordChangeView
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse_lazy
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
@@ -67,6 +69,61 @@ class SignInView(LoginView):
                 lock = f"sign-in {account} {neighbourhood(client_address(request))}"
                 cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
             return super().post(request, *args, **kwargs)
+
+
+class PasswordForm(PasswordChangeForm):
+    """The present password proves that it is them; guessing it counts like guessing at the door."""
+
+    error_messages = {
+        **PasswordChangeForm.error_messages,
+        "throttled": SignInForm.error_messages["throttled"],
+    }
+
+    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.request = request
+
+    def clean_old_password(self) -> str:
+        """Refuse before the password is looked at, as at the door."""
+        if is_throttled(self.user.email, client_address(self.request)):
+            raise ValidationError(self.error_messages["throttled"], code="throttled")
+        try:
+            return super().clean_old_password()
+        except ValidationError:
+            credentials = {"username": self.user.email}
+            user_login_failed.send(sender=__name__, credentials=credentials, request=self.request)
+            raise
+
+
+class PasswordView(PasswordChangeView):
+    """A signed-in person chooses another password; their other sessions end."""
+
+    template_name = "registration/password.html"
+    form_class = PasswordForm
+    success_url = reverse_lazy("home")
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        """The form asks where the request came from."""
+        return {**super().get_form_kwargs(), "request": self.request}
+
+    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
+        """Keep and record it in one transaction."""
+        with transaction.atomic():
+            response = super().form_valid(form)
+            record_password(form.user, request=self.request)
+        messages.success(self.request, _("Your password is changed. Other devices are signed out."))
+        return response
+
+
+def record_password(user: User, *, request: HttpRequest) -> None:
+    """The platform's chain knows that this person chose a password."""
+    record(
+        clinic=None,
+        action=Action.PASSWORD_CHANGED,
+        actor=user,
+        target=user,
+        address=client_address(request),
+    )
 
 
 def is_throttled(email: str, address: str | None) -> bool:

@@ -4,13 +4,15 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 
 from xrayportal.clinics import pages, views
-from xrayportal.clinics.sign_in import SignInView
+from xrayportal.clinics.sign_in import PasswordView, SignInView
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("sign-in/", SignInView.as_view(), name="sign-in"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("c/<slug:clinic>/access/", views.content_access, name="content-access"),
+    path("c/<slug:clinic>/access/end/", views.content_access_end, name="content-access-end"),
+    path("password/", PasswordView.as_view(), name="password"),
     path("c/<slug:clinic>/people/", pages.people, name="people"),
     path("c/<slug:clinic>/people/invite/", pages.invite, name="people-invite"),
     path("c/<slug:clinic>/people/<int:user>/roles/", pages.member_roles, name="people-roles"),

@@ -8,12 +8,12 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from xrayportal.clinics.access import GRANT_LASTS
 from xrayportal.clinics.context import seats_of
 from xrayportal.clinics.models import Clinic, User
-from xrayportal.clinics.services import grant_content
+from xrayportal.clinics.services import end_content, grant_content
 
 
 class ReasonForm(forms.Form):
@@ -42,9 +42,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def content_access(request: HttpRequest, clinic: str) -> HttpResponse:
     """A superuser gives a reason and sees one clinic's content for half an hour."""
-    user = request.user
-    if not isinstance(user, User) or not user.is_superuser:
-        raise Http404("Not found.")
+    user = _superuser_or_404(request)
     found = get_object_or_404(Clinic, slug=clinic)
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -54,6 +52,21 @@ def content_access(request: HttpRequest, clinic: str) -> HttpResponse:
     status = 422 if form.is_bound else 200
     context = {"clinic": found, "form": form, "minutes": minutes}
     return render(request, "clinics/content_access.html", context, status=status)
+
+
+@require_POST
+def content_access_end(request: HttpRequest, clinic: str) -> HttpResponse:
+    """The superuser has seen enough."""
+    user = _superuser_or_404(request)
+    end_content(request=request, clinic=get_object_or_404(Clinic, slug=clinic), user=user)
+    return redirect("home")
+
+
+def _superuser_or_404(request: HttpRequest) -> User:
+    user = request.user
+    if not isinstance(user, User) or not user.is_superuser:
+        raise Http404("Not found.")
+    return user
 
 
 @login_not_required
