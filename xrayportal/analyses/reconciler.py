@@ -23,6 +23,7 @@ from xrayportal.analyses.orphans import sweep
 from xrayportal.analyses.queue import anything_waits, requeue_expired
 from xrayportal.analyses.workers import live_workers, remove_dead_workers
 from xrayportal.studies.models import Submission
+from xrayportal.studies.retention import apply_retention
 from xrayportal.studies.services import finish_submission, studies_due, try_to_seal
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,9 @@ logger = logging.getLogger(__name__)
 _LEADER = 0x7872_6179_0001
 #: A round does so much of one kind at most; the rest comes two seconds later.
 _PER_ROUND = 200
+#: Pause between two looks for studies that are older than their clinic keeps them.
+_RETENTION_SECONDS = 24 * 3600
+_RETAINED_PER_ROUND = 20
 #: Of each round the search for orphans takes no more than this.
 _SWEEP_SECONDS = 0.5
 
@@ -43,6 +47,7 @@ class Reconciler:
         self._leads = False
         self._sweep: Iterator[int] | None = None
         self._next_sweep = time.monotonic()
+        self._next_retention = time.monotonic()
 
     def stop(self) -> None:
         """End after the step at hand."""
@@ -71,6 +76,7 @@ class Reconciler:
             self._wake,
             remove_dead_workers,
             self._remove_orphans,
+            self._apply_retention,
         ):
             if self._stop.is_set():
                 break
@@ -133,3 +139,8 @@ class Reconciler:
             if time.monotonic() > end or self._stop.is_set():
                 self._sweep = walk
                 return
+
+    def _apply_retention(self) -> None:
+        """Some studies a round until nothing is due, then again tomorrow."""
+        if time.monotonic() >= self._next_retention and not apply_retention(limit=_RETAINED_PER_ROUND):
+            self._next_retention = time.monotonic() + _RETENTION_SECONDS

@@ -16,11 +16,13 @@ from xrayportal.audit.services import record
 from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.pages import progress, result
 from xrayportal.security import client_address
+from xrayportal.studies.gone import tells_deletion
 from xrayportal.studies.models import Study
 
 
 @require_safe
 @clinic_view(Permit.SEE_OWN)
+@tells_deletion
 def study_result(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
     """The part of the study page that polls; 204 while nothing changed.
 
@@ -48,6 +50,7 @@ def study_result(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResp
 
 @require_safe
 @clinic_view(Permit.SEE_OWN)
+@tells_deletion
 def study_history(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
     """All analyses of the study and who did what."""
     found = result.study_or_404(seat, study)
@@ -57,6 +60,7 @@ def study_history(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpRes
 
 @require_POST
 @clinic_view(Permit.SUBMIT)
+@tells_deletion
 def request_analysis(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
     """Ask for an analysis: the first one after a cancellation, a retry, or one with a stated part."""
     found = get_object_or_404(seat.studies(), pk=study)

@@ -119,7 +119,7 @@ def _store(sent: Sent, prepared: Prepared, name: str) -> Upload:
     """Upload, Image, Study and audit in one transaction, repeated if somebody was a moment faster."""
     try:
         return _store_once(sent, prepared, name)
-    except IntegrityError:
+    except (IntegrityError, Study.DoesNotExist):  # a study that held this picture was deleted meanwhile
         return _store_once(sent, prepared, name)
 
 
