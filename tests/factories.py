@@ -219,6 +219,8 @@ def make_finding(analysis: Analysis, image: Image, **fields: Any) -> Finding:
         "height": 32,
         **{field: name for field, (name, _) in files.items()},
     }
+    if analysis.verdict == "unsupported":
+        defaults |= {"peak_x": None, "peak_y": None, "trust": None, "overlay_file": "", "map_file": ""}
     return Finding.objects.create(analysis=analysis, image=image, **{**defaults, **fields})
 
 

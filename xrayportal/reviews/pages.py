@@ -23,6 +23,7 @@ from xrayportal.reviews.entries import BadEntry, parse_entry
 from xrayportal.reviews.panel import Panel, clinic_readers
 from xrayportal.reviews.report import facts_of, render_report
 from xrayportal.security import client_address
+from xrayportal.studies.gone import tells_deletion
 from xrayportal.studies.models import Study
 
 PER_PAGE = 50
@@ -32,9 +33,10 @@ BAD, STALE, GONE = 422, 409, 404
 
 @require_GET
 @clinic_view(Permit.REVIEW)
+@tells_deletion
 def review(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
-    """The panel alone, to load it anew."""
-    return render(request, "reviews/_panel.html", {"seat": seat, "panel": Panel(seat, _study(seat, study))})
+    """The panel alone, to load it anew; in the frame of a page for somebody who came by its address."""
+    return _answer(request, seat, Panel(seat, _study(seat, study)), status=200)
 
 
 @require_POST
@@ -146,6 +148,7 @@ def disagreements(request: HttpRequest, seat: Seat) -> HttpResponse:
 
 @require_GET
 @clinic_view(Permit.SEE_OWN)
+@tells_deletion
 def report(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
     """One printable page about the study's current result, once the reader may know it."""
     found = _study(seat, study)

@@ -1,0 +1,137 @@
+"""A clinic in which every page has something to show, in every state, without a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.test import Client
+from django.urls import reverse
+from playwright.sync_api import Browser, BrowserContext
+from pytest_django.live_server_helper import LiveServer
+
+from tests.factories import (
+    make_analysis,
+    make_bundle,
+    make_clinic,
+    make_study,
+    make_submission,
+    make_superuser,
+    make_user,
+)
+from tests.reviews.people import say, take_seat
+from xrayportal.analyses.models import Analysis
+from xrayportal.clinics.access import Seat
+from xrayportal.clinics.models import Clinic, Membership, Role, User
+from xrayportal.clinics.people import invitation_parts
+from xrayportal.studies.models import Study, Submission, Upload
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The people, and what they look at; ``studies`` by the state that they are in."""
+
+    clinic: Clinic
+    empty: Clinic
+    uploader: User
+    reader: User
+    admin: User
+    superuser: User
+    #: Belongs to both clinics.
+    traveller: User
+    submission: Submission
+    studies: dict[str, Study]
+    invitation: str
+
+    def address(self, name: str, *arguments: Any) -> str:
+        """The address of one of this clinic's pages."""
+        return reverse(name, args=[self.clinic.slug, *arguments])
+
+
+def build_scene() -> Scene:
+    """A clinic that reads blind first, a second one that is empty, and their people."""
+    make_bundle()
+    clinic = make_clinic(slug="north", name="North Harbour", blind_first=True)
+    empty = make_clinic(slug="south", name="South Hill")
+    uploader = make_user(clinic, Role.UPLOADER, email="ines@north.example", first_name="Ines")
+    reader = take_seat(clinic, Role.READER, email="rosa@north.example", first_name="Rosa", last_name="Lind")
+    colleague = take_seat(clinic, Role.READER, first_name="Emil", last_name="Sand")
+    admin = make_user(clinic, Role.ADMIN, email="ada@north.example", first_name="Ada")
+    traveller = make_user(clinic, Role.ADMIN, email="tom@north.example")
+    Membership.objects.create(clinic=empty, user=traveller, role=Role.ADMIN)
+    invited = make_user(clinic, Role.READER, email="new@north.example")
+    submission = make_submission(clinic, uploader, expected_files=12, source="browser")
+    submission.state = Submission.State.FINISHED
+    submission.save()
+    for outcome, sentence in (
+        ("rejected", "Could not read knee_02.dcm: the file ends before its pixels."),
+        ("duplicate", ""),
+    ):
+        Upload.objects.create(
+            submission=submission, key=outcome, filename="knee_02.dcm", size=900, outcome=outcome,
+            sentence=sentence,
+        )  # fmt: skip
+    return Scene(
+        clinic=clinic,
+        empty=empty,
+        uploader=uploader,
+        reader=reader.user,
+        admin=admin,
+        superuser=make_superuser(email="sue@portal.example"),
+        traveller=traveller,
+        submission=submission,
+        studies=_studies(submission, reader, colleague),
+        invitation=reverse("invitation", args=invitation_parts(invited)),
+    )
+
+
+def _studies(submission: Submission, reader: Seat, colleague: Seat) -> dict[str, Study]:
+    names = ["waiting", "running", "failed", "unsupported", "cancelled", "several views", "blind", "opinion"]
+    names += ["signed", "disagreed", "uncertain", "normal"]
+    studies = {
+        name: make_study(
+            submission.clinic,
+            submission,
+            views=3 if name == "several views" else 1,
+            patient_reference="" if name == "blind" else f"P-{name}",
+        )
+        for name in names
+    }
+    make_analysis(studies["waiting"], Analysis.State.QUEUED)
+    make_analysis(studies["running"], Analysis.State.RUNNING)
+    make_analysis(studies["failed"], Analysis.State.FAILED)
+    make_analysis(studies["cancelled"], Analysis.State.CANCELLED)
+    make_analysis(studies["unsupported"], verdict="unsupported", probability=None, body_part="", parts={})
+    make_analysis(studies["uncertain"], verdict="uncertain", probability=0.41)
+    make_analysis(studies["normal"], verdict="normal", probability=0.06, body_part="knee")
+    for name in ("several views", "blind", "opinion", "signed", "disagreed"):
+        make_analysis(studies[name], thresholds_by_clinic=True)
+    for name in ("several views", "failed", "unsupported", "uncertain", "normal"):
+        say(reader, studies[name], "normal", sign=False)
+    say(reader, studies["opinion"], "uncertain", sign=False, comment="Look at the ulna.")
+    say(reader, studies["signed"], "normal", sign=False)
+    say(reader, studies["signed"], "abnormal", body_part="hand")
+    say(reader, studies["disagreed"], "abnormal")
+    say(colleague, studies["disagreed"], "normal", comment="An old line.")
+    return studies
+
+
+@contextmanager
+def tab(
+    browser: Browser, live_server: LiveServer, user: User | None, **options: Any
+) -> Iterator[BrowserContext]:
+    """A browser in which this person is signed in already; closed at the end."""
+    options.setdefault("viewport", {"width": 1280, "height": 900})
+    context = browser.new_context(base_url=live_server.url, **options)
+    if user is not None:
+        client = Client()
+        client.force_login(user)
+        name = settings.SESSION_COOKIE_NAME
+        context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": live_server.url}])
+    try:
+        yield context
+    finally:
+        context.close()
