@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -160,16 +160,26 @@ def all_figures(judged: Judged, low: float, high: float) -> dict[str, Any]:
         "slices": {name: verdict_figures(judged, rows, low, high) for name, rows in slices(judged).items()},
         "counts": counts(judged),
         "perfect_ece": metrics.perfect_calibration_error(judged.probability),
-        "predictive_values": {
-            f"{share:.0%}": {
-                name: metrics.predictive_value(
-                    overall[f"sensitivity_at_{name}"].value, overall[f"specificity_at_{name}"].value, share
-                )
-                for name in ("low", "high")
-            }
-            for share in PREVALENCES
-        },
+        "predictive_values": predictive_values(
+            {name: figure.value for name, figure in overall.items()}, int((~judged.abnormal).sum())
+        ),
     }
+
+
+def predictive_values(overall: Mapping[str, float], normal: int) -> dict[str, dict[str, float]]:
+    """Of the pictures called, the share that are abnormal, by prevalence and threshold.
+
+    Specificity is taken a little worse than seen among ``normal`` pictures, by Laplace's rule: none
+    called falsely among a few hundred does not mean that none ever is.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for share in PREVALENCES:
+        found[f"{share:.0%}"] = {}
+        for name in ("low", "high"):
+            specificity = (overall[f"specificity_at_{name}"] * normal + 1) / (normal + 2)
+            value = metrics.predictive_value(overall[f"sensitivity_at_{name}"], specificity, share)
+            found[f"{share:.0%}"][name] = value
+    return found
 
 
 def counts(judged: Judged) -> dict[str, dict[str, int]]:
