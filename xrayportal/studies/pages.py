@@ -1,4 +1,4 @@
-"""Worklist, upload, submissions and study pages. They read only; a look at a study is audited."""
+"""Upload, submissions and study pages. They read only; a look at a study is audited."""
 
 from __future__ import annotations
 
@@ -10,37 +10,19 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
-from django.views.decorators.vary import vary_on_headers
-from django_htmx.middleware import HtmxDetails
 
-from xrayportal.analyses.models import Analysis, Bundle
+from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.access import Permit, Seat, clinic_view
-from xrayportal.pages import progress, result, worklist
+from xrayportal.pages import progress, result
 from xrayportal.security import client_address
+from xrayportal.studies.deletion import REASONS
+from xrayportal.studies.gone import tells_deletion
 from xrayportal.studies.models import Study, Submission, Upload
+from xrayportal.worklist.marks import mark_read
 
 SUBMISSIONS_PER_PAGE = 50
-
-
-@require_safe
-@vary_on_headers("HX-Request")
-@clinic_view(Permit.SEE_OWN)
-def worklist_page(request: HttpRequest, seat: Seat) -> HttpResponse:
-    """The studies that this person may see, filtered by the address; only the list for a change of filter."""
-    bundle = Bundle.objects.filter(is_active=True).first()
-    filters = worklist.Filters.read(request.GET)
-    context = {
-        "filters": filters,
-        "page": worklist.worklist_page(seat, filters, request.GET.get("page")),
-        "verdicts": worklist.verdict_choices(bundle),
-        "parts": worklist.part_choices(bundle),
-        "states": worklist.state_choices(),
-    }
-    htmx: HtmxDetails = request.htmx  # type: ignore[attr-defined]  # set by django_htmx
-    fragment = htmx and not htmx.history_restore_request
-    return render(request, "studies/_studies.html" if fragment else "studies/worklist.html", context)
 
 
 @require_safe
@@ -75,6 +57,7 @@ def submission_progress(request: HttpRequest, seat: Seat, submission: uuid.UUID)
 
 @require_safe
 @clinic_view(Permit.SEE_OWN)
+@tells_deletion
 def study_page(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
     """The radiograph, its result and its history. The look is audited, and whether it told the prediction."""
     found = result.study_or_404(seat, study)
@@ -89,7 +72,14 @@ def study_page(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpRespon
         detail={"revealed": shown.tells},
         address=client_address(request),
     )
-    context = {"study": found, "title": result.title_of(found), "result": shown, "history": history}
+    mark_read(seat, [found.pk])
+    context = {
+        "study": found,
+        "title": result.title_of(found),
+        "result": shown,
+        "history": history,
+        "delete_reasons": REASONS,
+    }
     return render(request, "studies/study.html", context)
 
 

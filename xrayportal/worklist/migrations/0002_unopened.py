@@ -1,0 +1,25 @@
+"""PostgreSQL itself notes that a new study was opened by nobody, whoever adds it."""
+
+from django.db import migrations
+
+FORWARDS = """
+CREATE FUNCTION worklist_unopened() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO worklist_unopened (study_id, clinic_id, since)
+    VALUES (NEW.id, NEW.clinic_id, NEW.created_at) ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER worklist_unopened AFTER INSERT ON studies_study
+    FOR EACH ROW EXECUTE FUNCTION worklist_unopened();
+"""
+BACKWARDS = """
+DROP TRIGGER worklist_unopened ON studies_study;
+DROP FUNCTION worklist_unopened();
+"""
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [("worklist", "0001_initial")]
+
+    operations = [migrations.RunSQL(FORWARDS, BACKWARDS)]

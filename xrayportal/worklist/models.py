@@ -1,0 +1,101 @@
+"""Read marks, saved views, and the one message when a submission is done."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+
+class StudyRead(models.Model):
+    """This person has opened this study. Light and theirs alone: the audit is another matter."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    study = models.ForeignKey("studies.Study", on_delete=models.CASCADE, related_name="+")
+    read_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "study"], name="study_read_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.study_id}"
+
+
+class Unopened(models.Model):
+    """A study that no reader has opened yet; the database adds the row with the study (migration 0001).
+
+    Few rows among many studies, so that "what has waited too long" is one look into one index.
+    """
+
+    study = models.OneToOneField(
+        "studies.Study", primary_key=True, on_delete=models.CASCADE, related_name="unopened"
+    )
+    clinic = models.ForeignKey("clinics.Clinic", on_delete=models.CASCADE, related_name="+", db_index=False)
+    since = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["clinic", "since"], name="unopened_longest")]
+
+    def __str__(self) -> str:
+        return str(self.study_id)
+
+
+class SavedView(models.Model):
+    """A filter of the worklist that a person gave a name, in one clinic."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+    clinic = models.ForeignKey("clinics.Clinic", on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(_("name"), max_length=40)
+    #: As in the address, in the canonical order of ``pages.worklist.Filters.query``.
+    query = models.CharField(max_length=500)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["user", "clinic", "name"], name="saved_view_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Digest(models.Model):
+    """One message to the sender when everything of a submission is done; made when its last file came."""
+
+    #: A server that refuses a mail so often will not take it.
+    MOST_ATTEMPTS = 5
+
+    submission = models.OneToOneField(
+        "studies.Submission", primary_key=True, on_delete=models.CASCADE, related_name="digest"
+    )
+    clinic = models.ForeignKey("clinics.Clinic", on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    studies = models.PositiveIntegerField(default=0)
+    done = models.PositiveIntegerField(default=0)
+    #: Studies that could not be read, and files that were not taken.
+    failed = models.PositiveIntegerField(default=0)
+    rejected = models.PositiveIntegerField(default=0)
+    ready_at = models.DateTimeField(null=True, blank=True)
+    seen_at = models.DateTimeField(null=True, blank=True)
+    #: Set before the mail leaves, so that no crash sends it twice; taken back when it could not leave.
+    mailed_at = models.DateTimeField(null=True, blank=True)
+    mail_attempts = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["submission"], name="digest_pending", condition=Q(ready_at__isnull=True)),
+            models.Index(
+                fields=["user"],
+                name="digest_unseen",
+                condition=Q(ready_at__isnull=False, seen_at__isnull=True),
+            ),
+            models.Index(
+                fields=["ready_at"],
+                name="digest_unmailed",
+                condition=Q(ready_at__isnull=False, mailed_at__isnull=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.submission_id)
