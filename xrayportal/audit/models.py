@@ -102,3 +102,21 @@ class AuditHead(models.Model):
 
     def __str__(self) -> str:
         return f"{self.clinic_id or 'platform'}: {self.number}"
+
+
+class ChainCheck(models.Model):
+    """What the last verification of a chain found; a note for people, no part of the chain."""
+
+    clinic = models.OneToOneField("clinics.Clinic", null=True, on_delete=models.PROTECT, related_name="+")
+    checked_at = models.DateTimeField(auto_now=True)
+    length = models.PositiveBigIntegerField()
+    broken_at = models.PositiveBigIntegerField(null=True)
+    reason = models.CharField(max_length=120, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["clinic"], name="audit_check_once", nulls_distinct=False)
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.clinic_id or 'platform'}: {self.length}"

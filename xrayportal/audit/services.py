@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import models, transaction
 from django.utils import timezone
 
-from xrayportal.audit.models import Action, AuditEvent, AuditHead
+from xrayportal.audit.models import Action, AuditEvent, AuditHead, ChainCheck
 
 if TYPE_CHECKING:
     from xrayportal.clinics.models import Clinic, User
@@ -105,6 +105,16 @@ def verify(*, clinic: Clinic | None) -> ChainState:
     if length > (latest.number if latest else 0):
         return ChainState(clinic, length, length, "it lies past the recorded head")
     return ChainState(clinic, length)
+
+
+def check(*, clinic: Clinic | None) -> ChainState:
+    """``verify``, and keep what it found for the operations page."""
+    state = verify(clinic=clinic)
+    ChainCheck.objects.update_or_create(
+        clinic=clinic,
+        defaults={"length": state.length, "broken_at": state.broken_at, "reason": state.reason},
+    )
+    return state
 
 
 def link(event: AuditEvent) -> str:

@@ -29,7 +29,7 @@ class Command(BaseCommand):
         broken = 0
         for chain in chains:
             name = chain.slug if chain else "platform"
-            state = services.verify(clinic=chain)
+            state = services.check(clinic=chain)
             if state.is_whole:
                 head = AuditHead.objects.filter(clinic=chain).first()
                 self.stdout.write(f"{name}: {state.length} events, whole, head {head.hash if head else '-'}")
