@@ -175,8 +175,9 @@ class Place:
         at, _comma, study = text.partition(",")
         try:
             moment = dt.datetime.fromisoformat(at)
-            return cls(moment, uuid.UUID(study)) if moment.tzinfo else None
-        except ValueError:
+            # PostgreSQL does not know every zone that Python does.
+            return cls(moment.astimezone(dt.UTC), uuid.UUID(study)) if moment.tzinfo else None
+        except (ValueError, OverflowError):
             return None
 
     def __str__(self) -> str:
