@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -88,7 +89,7 @@ def train(config: Config, dataset: Dataset, runs: Path, weights: str | None) -> 
             checkpoint,
             keras.callbacks.TerminateOnNaN(),
         ],
-        verbose=2,
+        verbose="auto" if sys.stdout.isatty() else 2,
     )
     return run
 
