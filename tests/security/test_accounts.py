@@ -102,6 +102,8 @@ def test_a_granted_look_is_only_a_look_and_ends_early(house: House) -> None:
         ("people-invite", [slug]),
         ("history-export", [slug]),
         ("clinic-settings", [slug]),
+        ("worklist-several", [slug]),
+        ("saved-views", [slug]),
     ]
     for name, args in posts:
         assert client.post(reverse(name, args=args)).status_code == 404, name

@@ -67,7 +67,8 @@ def test_posts_take_odd_values(odd: str, house: House) -> None:
     client = browser(house.admin)
     fields = "expected_files grouping forced_part verdict body_part boxes comment supersedes ruling reader"
     fields += " email roles name time_zone threshold_low threshold_high retention_days blind_first"
-    fields += " username password key path refusal size patient_reference reason old_password new_password1"
+    fields += " action study query username password key path refusal size patient_reference reason"
+    fields += " old_password new_password1"
     entered = dict.fromkeys(fields.split(), odd)
     mine = make_submission(house.clinic, house.admin)
     posts: dict[str, list[object]] = {
@@ -81,6 +82,8 @@ def test_posts_take_odd_values(odd: str, house: House) -> None:
         "people-roles": [slug, house.reader.pk],
         "clinic-settings": [slug],
         "password": [],
+        "worklist-several": [slug],
+        "saved-views": [slug],
     }
     for name, args in posts.items():
         assert client.post(reverse(name, args=args), entered).status_code < 500, name
@@ -99,6 +102,12 @@ def test_a_size_beyond_every_number_is_kept_as_far_as_it_goes(sender: Sender) ->
     response = sender.client.post(begun["uploads"], entered)
     assert response.status_code == 201
     assert Upload.objects.get().size == 2**63 - 1
+
+
+def test_a_view_that_is_too_long_is_not_kept(house: House) -> None:
+    entered = {"name": "long", "query": "q=" + "\N{FACE WITH THERMOMETER}" * 64}
+    response = browser(house.reader).post(reverse("saved-views", args=[house.clinic.slug]), entered)
+    assert response.status_code == 302
 
 
 def test_keys_belong_to_their_submission(sender: Sender) -> None:

@@ -18,12 +18,15 @@ from xrayportal.analyses.models import Analysis
 from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.pages.worklist import PER_PAGE, Filters
 from xrayportal.security import client_address
+from xrayportal.studies.deletion import REASONS, Reason, delete_study
 from xrayportal.studies.models import Study
 from xrayportal.worklist.marks import mark_read, mark_unread
 from xrayportal.worklist.models import SavedView
 from xrayportal.worklist.pages import address_query, list_context
 
 MOST_VIEWS = 20
+#: In an address a letter of another script takes nine characters or twelve.
+LONGEST_QUERY = 500
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ def save_view(request: HttpRequest, seat: Seat) -> HttpResponse:
     mine = SavedView.objects.filter(user=seat.user, clinic=seat.clinic)
     if not name or not filters.query:
         messages.error(request, gettext("Choose a filter first, and give the view a name."))
+    elif len(filters.query) > LONGEST_QUERY:
+        messages.error(request, gettext("This filter is too long to be kept. Shorten the text."))
     elif mine.exclude(name=name).count() >= MOST_VIEWS:
         messages.error(request, gettext("You have saved 20 views. Remove one first."))
     else:
@@ -101,6 +106,8 @@ def _do(request: HttpRequest, seat: Seat, action: str, ids: Sequence[uuid.UUID])
             return Done(words % len(found), "read", found)
         case "analyse" if seat.may(Permit.SUBMIT):
             return _analyse(request, seat, studies)
+        case "delete" if seat.may(Permit.MANAGE):
+            return _delete(request, seat, studies)
         case _:
             return Done(gettext("That is not possible here."), level=messages.ERROR)
 
@@ -123,6 +130,19 @@ def _analyse(request: HttpRequest, seat: Seat, studies: Sequence[Study]) -> Done
         return Done(gettext("Nothing to do: they wait already or still receive views."), level=messages.INFO)
     words = ngettext("%d study is analysed again.", "%d studies are analysed again.", len(asked))
     return Done(words % len(asked), "withdraw", asked)
+
+
+def _delete(request: HttpRequest, seat: Seat, studies: Sequence[Study]) -> Done:
+    """With one reason for all; there is no way back."""
+    reason = request.POST.get("reason", "")
+    if reason not in dict(REASONS):
+        return Done(gettext("Choose why the studies are deleted."), level=messages.ERROR)
+    gone = [
+        study
+        for study in studies
+        if delete_study(study=study, reason=Reason(reason), actor=seat.user, address=client_address(request))
+    ]
+    return Done(ngettext("%d study was deleted.", "%d studies were deleted.", len(gone)) % len(gone))
 
 
 def _withdraw(request: HttpRequest, seat: Seat, ids: Sequence[uuid.UUID]) -> Done:
