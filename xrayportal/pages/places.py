@@ -27,5 +27,6 @@ RAIL = (
     Place("submissions", _("Submissions"), "inbox", Permit.SEE_OWN, frozenset({"submissions", "submission"})),
     Place("disagreements", _("Settle"), "gavel", Permit.SEE_ALL, frozenset({"disagreements"})),
     Place("scorecard", _("Scorecard"), "chart-column", Permit.MANAGE, frozenset({"scorecard", "history"})),
+    Place("clinic-operations", _("Operations"), "activity", Permit.MANAGE, frozenset({"clinic-operations"})),
     Place("people", _("Settings"), "settings", Permit.MANAGE, frozenset({"people", "clinic-settings"})),
 )
