@@ -60,12 +60,21 @@
     menu.querySelector("summary").focus();
   });
 
-  // Success needs no answer; an error stays until it was read.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "?" || event.target.matches("textarea, select, input:not([type=checkbox], [type=radio])")) return;
+    if (!document.querySelector("dialog:modal")) document.getElementById("keys-sheet")?.showModal();
+  });
+
+  // Success needs no answer; an error stays until it was read, and what can be undone a little longer.
   function fade() {
     for (const toast of document.querySelectorAll(".toast-success, .toast-info")) {
-      setTimeout(() => toast.remove(), 8000);
+      if ("fades" in toast.dataset) continue;
+      toast.dataset.fades = "";
+      setTimeout(() => toast.remove(), toast.querySelector("form") ? 20_000 : 8000);
     }
   }
+
+  document.addEventListener("htmx:oobAfterSwap", fade);
 
   // --- polling: nothing while hidden, at once when seen again, and trouble said in words ---
 

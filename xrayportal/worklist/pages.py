@@ -22,6 +22,7 @@ from xrayportal.audit.models import AuditHead
 from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.pages import worklist as rows
 from xrayportal.reviews.blind import reads_blind
+from xrayportal.studies.deletion import REASONS
 from xrayportal.worklist import lists
 from xrayportal.worklist.models import SavedView
 
@@ -66,6 +67,7 @@ def worklist(request: HttpRequest, seat: Seat) -> HttpResponse:
         "verdicts": rows.verdict_choices(bundle),
         "parts": rows.part_choices(bundle),
         "states": rows.state_choices(),
+        "delete_reasons": REASONS,
     }
     return render(request, "studies/worklist.html", context)
 
