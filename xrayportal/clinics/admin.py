@@ -153,8 +153,10 @@ class MembershipAdmin(RowAdmin):
     ) -> None:
         """Add the role and audit it."""
         with transaction.atomic():
+            held = Membership.objects.filter(clinic=obj.clinic, user=obj.user).values_list("role", flat=True)
+            detail = {"role": obj.role, "held": sorted(held)}
             super().save_model(request, obj, form, change)
-            _record(request, obj.clinic, Action.MEMBER_ADDED, obj.user, {"role": obj.role})
+            _record(request, obj.clinic, Action.MEMBER_ADDED, obj.user, detail)
 
     def delete_model(self, request: HttpRequest, obj: Membership) -> None:
         """Remove the role and audit it."""

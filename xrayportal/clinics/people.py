@@ -95,12 +95,15 @@ def change_roles(*, seat: Seat, user: User, roles: Collection[str], address: str
         changes = [(Action.MEMBER_REMOVED, role) for role in sorted(held - wanted)]
         changes += [(Action.MEMBER_ADDED, role) for role in sorted(wanted - held)]
         for action, role in changes:
+            detail: dict[str, object] = {"role": role}
+            if action == Action.MEMBER_ADDED:
+                detail["held"] = sorted(held)  # what they could see until now: reviews.blind asks
             record(
                 clinic=seat.clinic,
                 action=action,
                 actor=seat.user,
                 target=user,
-                detail={"role": role},
+                detail=detail,
                 address=address,
             )
 

@@ -8,11 +8,12 @@ all; an admin who also reads is a reader.
 
 from __future__ import annotations
 
-from django.db.models import BooleanField, Exists, OuterRef, QuerySet, Value
+from django.db.models import BooleanField, Exists, OuterRef, Q, QuerySet, Value
 
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.access import Permit, Seat
+from xrayportal.clinics.models import Role
 from xrayportal.reviews.models import Review
 from xrayportal.studies.models import Study
 
@@ -44,7 +45,8 @@ def is_blind(seat: Seat, study: Study, analysis: Analysis | None) -> bool:
 
     It is while there is no result at all. It is not once they stored one before, once a page showed
     them the result (their own event ``study-viewed`` with ``revealed`` in its detail), or when the
-    result was there before the clinic turned blind reading on, because lists showed it then.
+    result was there before the clinic turned blind reading on, or before they became a reader having
+    had another role, because lists showed it then.
     ``analysis`` is the study's current result.
     """
     if analysis is None:
@@ -59,11 +61,16 @@ def is_blind(seat: Seat, study: Study, analysis: Analysis | None) -> bool:
     )
     if seen.exists():
         return False
+    turned_on = Q(action=Action.CLINIC_CHANGED, detail__blind_first=True)
+    turned_reader = Q(
+        action=Action.MEMBER_ADDED,
+        target_kind="user",
+        target_id=str(seat.user.pk),
+        detail__role=Role.READER.value,
+        detail__held__0__isnull=False,
+    )
     return not AuditEvent.objects.filter(
-        clinic=seat.clinic,
-        action=Action.CLINIC_CHANGED,
-        detail__blind_first=True,
-        at__gt=analysis.finished_at or analysis.requested_at,
+        turned_on | turned_reader, clinic=seat.clinic, at__gt=analysis.finished_at or analysis.requested_at
     ).exists()
 
 
