@@ -36,15 +36,18 @@ def row(
     *,
     at_most: float | None = None,
     at_least: float | None = None,
+    p95_at_most: float | None = None,
 ) -> Row:
-    """The row of ``values``, its median held against a promise if there is one."""
-    median = float(np.median(values))
+    """The row of ``values``, its median (or 95th percentile) held against a promise if there is one."""
+    median, p95 = float(np.median(values)), float(np.percentile(values, 95))
     expected, kept = "", None
     if at_most is not None:
         expected, kept = f"≤ {at_most:g}", median <= at_most
     if at_least is not None:
         expected, kept = f"≥ {at_least:g}", median >= at_least
-    return Row(what, unit, len(values), median, float(np.percentile(values, 95)), expected, kept)
+    if p95_at_most is not None:
+        expected, kept = f"p95 ≤ {p95_at_most:g}", p95 <= p95_at_most
+    return Row(what, unit, len(values), median, p95, expected, kept)
 
 
 def ratios(slower: Sequence[float], faster: Sequence[float]) -> list[float]:

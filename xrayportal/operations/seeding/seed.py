@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -14,12 +15,15 @@ from xrayportal.clinics.models import Clinic, Role, User
 from xrayportal.operations.seeding.copying import copy_rows
 from xrayportal.operations.seeding.pictures import write_shared_files
 from xrayportal.operations.seeding.rows import MARK, Rows, Setting
+from xrayportal.studies.models import Study
+from xrayportal.worklist.models import Unopened
 
 LABEL = "seed"
 #: Studies of one transaction.
 BATCH = 5_000
 #: An adjudication needs a third reader.
 READERS, UPLOADERS = 3, 1
+UNOPENED = timedelta(days=2)
 
 
 class SeedRefusedError(Exception):
@@ -69,6 +73,9 @@ def seed_studies(*, clinic: Clinic, studies: int, days: int, waiting: int, seed:
             for rows in batch.tables():
                 copy_rows(rows)
                 made += len(rows)
+    # The database notes every new study as unopened; in a clinic at work only those of the last days are.
+    opened = Study.objects.filter(clinic=clinic, created_at__lt=setting.now - UNOPENED)
+    Unopened.objects.filter(study__in=opened.filter(grouping_key__startswith=MARK)).delete()
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     return Seeded(studies=studies, rows=made)

@@ -1,0 +1,108 @@
+"""Many people at once, on loopback: pollers that wait a second between polls, uploaders that do not.
+
+Bounded in count and time: it ends by itself after ``seconds``.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from random import Random
+
+POLL_SECONDS = 1.0
+
+
+@dataclass
+class Answers:
+    """Milliseconds until each answer was read, and the answers that were none."""
+
+    polls: list[float] = field(default_factory=list)
+    uploads: list[float] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with a session. ``headers`` carry it."""
+
+    port: int
+    headers: dict[str, str]
+
+
+def poll(person: Person, addresses: Sequence[str], end: float, answers: Answers, seed: int) -> None:
+    """Poll one page as a browser does, over one kept connection."""
+    random = Random(seed)  # noqa: S311  who polls what and when is no secret
+    time.sleep(random.random() * POLL_SECONDS)
+    connection = HTTPConnection("127.0.0.1", person.port, timeout=30)
+    headers = {**person.headers, "HX-Request": "true"}
+    address = random.choice(addresses)
+    while time.monotonic() < end:
+        _ask(connection, "GET", address, b"", headers, {200, 204}, answers.polls, answers.refused)
+        time.sleep(POLL_SECONDS)
+    connection.close()
+
+
+def upload(
+    person: Person, address: str, picture: Callable[[int], bytes], end: float, answers: Answers, seed: int
+) -> None:
+    """Send pictures one after the other, each another one."""
+    random = Random(seed)  # noqa: S311  who polls what and when is no secret
+    connection = HTTPConnection("127.0.0.1", person.port, timeout=30)
+    while time.monotonic() < end:
+        boundary = uuid.uuid4().hex
+        body = _form(boundary, picture(random.getrandbits(60)))
+        headers = {
+            **person.headers,
+            "Content-Type": f"multipart/form-data; boundary={boundary}",
+            "Accept": "application/json",
+        }
+        _ask(connection, "POST", address, body, headers, {201}, answers.uploads, answers.refused)
+    connection.close()
+
+
+def together(tasks: Sequence[Callable[[], None]]) -> None:
+    """Run all at once and wait for the last."""
+    threads = [threading.Thread(target=task, daemon=True) for task in tasks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _ask(
+    connection: HTTPConnection,
+    method: str,
+    address: str,
+    body: bytes,
+    headers: dict[str, str],
+    good: set[int],
+    times: list[float],
+    refused: list[str],
+) -> None:
+    start = time.perf_counter()
+    connection.request(method, address, body or None, headers)
+    response = connection.getresponse()
+    told = response.read()
+    times.append((time.perf_counter() - start) * 1000)
+    if response.status not in good:
+        refused.append(f"{response.status} {address} {told[:200]!r}")
+
+
+def _form(boundary: str, picture: bytes) -> bytes:
+    """A multipart body with a key and one JPEG."""
+    lines = [
+        f"--{boundary}",
+        'Content-Disposition: form-data; name="key"',
+        "",
+        uuid.uuid4().hex,
+        f"--{boundary}",
+        'Content-Disposition: form-data; name="file"; filename="view.jpg"',
+        "Content-Type: image/jpeg",
+        "",
+        "",
+    ]
+    return "\r\n".join(lines).encode() + picture + f"\r\n--{boundary}--\r\n".encode()

@@ -1,0 +1,328 @@
+"""The portal with 100,000 studies: pages, polls, the way in, and many people at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.load import Answers, Person, poll, together, upload
+from benchmarks.pictures import ROOT, ordinary
+from benchmarks.registry import Row, UnmeasurableError, benchmark
+from benchmarks.scratch import manage, scratch_portal
+from benchmarks.timing import row
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+STUDIES = int(os.environ.get("BENCH_STUDIES", "100000"))
+SLUG = "scale"
+ROUNDS = 20
+POLLERS, UPLOADERS, LOAD_SECONDS = 100, 5, 30
+#: Every filter, order and list of the worklist, and pages far down.
+WORKLIST = (
+    "",
+    "page=2",
+    "page=150",
+    "verdict=abnormal",
+    "verdict=unsupported",
+    "verdict=normal&page=100",
+    "part=wrist",
+    "part=wrist&verdict=uncertain",
+    "state=open",
+    "state=queued",
+    "state=done&page=50",
+    "state=failed",
+    "q=NH-0123",
+    "q=IMG0000123",
+    "q=4711",
+    "sort=urgency",
+    "sort=urgency&page=50",
+    "sort=oldest",
+    "sort=part",
+    "sort=submission",
+    "list=unread",
+    "list=mine",
+    "list=review",
+    "list=disagreements",
+)
+
+
+@benchmark("portal")
+def portal() -> Iterable[Row]:
+    with scratch_portal() as environment:
+        os.environ.update(environment)
+        import django
+
+        django.setup()
+        manage(environment, "create_clinic", "--name", "Scale", "--slug", SLUG)
+        clock = time.perf_counter()
+        manage(environment, "seed_studies", "--clinic", SLUG, "--studies", str(STUDIES), "--waiting", "40")
+        yield row(f"seeding {STUDIES:,} studies", [time.perf_counter() - clock], "s", at_most=180)
+        _vacuum()
+        people = _people()
+        yield from _pages(people)
+        yield from _polls(people)
+        yield _ingest()
+        yield from _load(environment, people)
+
+
+def _vacuum() -> None:
+    """What autovacuum does within minutes of such a load."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
+
+
+def _people() -> dict[str, Client]:
+    """A signed-in browser for each role; the seeded uploader sent everything, which is the hardest case."""
+    from django.test import Client
+
+    from xrayportal.clinics.models import Clinic, Membership, Role, User
+
+    clinic = Clinic.objects.get(slug=SLUG)
+    found = {
+        Role.ADMIN: User.objects.create_user("admin@bench.example"),
+        Role.READER: User.objects.get(email=f"reader-0.{SLUG}@seed.example"),
+        Role.UPLOADER: User.objects.get(email=f"uploader-0.{SLUG}@seed.example"),
+    }
+    browsers = {}
+    for role, user in found.items():
+        Membership.objects.create(clinic=clinic, user=user, role=role)
+        browsers[role.value] = Client(headers={"host": "127.0.0.1"})
+        browsers[role.value].force_login(user)
+    return browsers
+
+
+def _pages(people: dict[str, Client]) -> Iterator[Row]:
+    from django.urls import reverse
+
+    from xrayportal.studies.models import Study, Submission
+
+    worklist = reverse("worklist", args=[SLUG])
+    for role in ("reader", "uploader"):
+        queries = [f"{worklist}?{query}" for query in WORKLIST]
+        times = {address: _times(people[role], [address], ROUNDS) for address in queries}
+        slowest = max(times, key=lambda address: sorted(times[address])[-2])
+        everything = [value for each in times.values() for value in each]
+        yield row(f"worklist, {role}, {len(queries)} addresses", everything, p95_at_most=100)
+        yield row(f"  slowest: ?{slowest.partition('?')[2]}", times[slowest])
+    spread = Study.objects.filter(current__isnull=False).order_by("created_at")
+    step = max(1, spread.count() // ROUNDS)
+    studies = [reverse("study", args=[SLUG, pk]) for pk in spread.values_list("pk", flat=True)[::step]]
+    for role in ("reader", "uploader"):
+        yield row(f"study page, {role}", _times(people[role], studies, 3), p95_at_most=60)
+    largest = Submission.objects.order_by("-expected_files")[0]
+    others = {
+        "submissions": reverse("submissions", args=[SLUG]),
+        "submission of hundreds, a late page": reverse("submission", args=[SLUG, largest.pk]) + "?page=5",
+        "history": reverse("history", args=[SLUG]),
+        "history, filtered": reverse("history", args=[SLUG]) + "?verdict=abnormal&part=wrist",
+        "disagreements": reverse("disagreements", args=[SLUG]),
+        "scorecard": reverse("scorecard", args=[SLUG]),
+        "clinic operations": reverse("clinic-operations", args=[SLUG]),
+    }
+    for what, address in others.items():
+        yield row(what, _times(people["admin"], [address], 5 if what == "scorecard" else ROUNDS))
+
+
+def _polls(people: dict[str, Client]) -> Iterator[Row]:
+    """Idle polls as the pages write them, with the queries of each."""
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    for what, address in _poll_addresses(people["reader"]).items():
+        times, counts = [], []
+        for _ in range(ROUNDS * 3):
+            start = time.perf_counter()
+            response = people["reader"].get(address, headers={"HX-Request": "true"})
+            times.append((time.perf_counter() - start) * 1000)
+            assert len(response.content) == 0 or response.status_code == 200
+        yield row(f"idle poll, {what}", times, p95_at_most=5)
+        for _ in range(3):
+            with CaptureQueriesContext(connection) as queries:
+                people["reader"].get(address, headers={"HX-Request": "true"})
+            counts.append(float(len(queries)))
+        yield row(f"  its queries, {what}", counts, "", at_most=2)
+
+
+def _poll_addresses(browser: Client) -> dict[str, str]:
+    """Addresses of polls that find nothing new, taken from the pages themselves."""
+    import re
+
+    from django.urls import reverse
+
+    from xrayportal.analyses.models import Analysis
+
+    running = Analysis.objects.filter(state="queued").order_by("pk")[0]
+    page = browser.get(reverse("study", args=[SLUG, running.study_id])).content.decode()
+    found = {"study": re.search(r'hx-get="([^"]*/result/[^"]*)"', page)}
+    page = browser.get(reverse("worklist", args=[SLUG])).content.decode()
+    found["worklist"] = re.search(r'hx-get="([^"]*seen=[^"]*)"', page)
+    return {what: match[1].replace("&amp;", "&") for what, match in found.items() if match}
+
+
+def _ingest() -> Row:
+    """One 40 kB JPEG after the other, each flushed to the disk and stored with its audit."""
+    from django.core.files.base import ContentFile
+
+    from xrayportal.clinics.models import Clinic
+    from xrayportal.studies.ingest import ingest_file
+    from xrayportal.studies.services import create_submission
+
+    submission = create_submission(
+        clinic=Clinic.objects.get(slug=SLUG), submitter=None, queue="bulk", expected_files=0, address=None
+    )
+    picture, times = _pictures(), []
+    for number in range(100):
+        content = ContentFile(picture(number))
+        start = time.perf_counter()
+        ingest_file(
+            submission=submission,
+            key=str(number),
+            filename="view.jpg",
+            file=content,
+            grouping_key=f"bench-{number}",
+            actor=None,
+            address=None,
+        )
+        times.append((time.perf_counter() - start) * 1000)
+    return row("ingest of a 40 kB JPEG", times, at_most=25)
+
+
+def _pictures() -> Callable[[int], bytes]:
+    """A JPEG of about 40 kB, different for each number: a comment makes it so."""
+    base = min(ordinary(20)[0], key=lambda data: abs(len(data) - 40_000))
+
+    def picture(number: int) -> bytes:
+        comment = f"{number:064}".encode()
+        return base[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + base[2:]
+
+    return picture
+
+
+def _load(environment: dict[str, str], people: dict[str, Client]) -> Iterator[Row]:
+    """100 pollers and 5 uploaders against gunicorn as the Procfile starts it, while a worker reads."""
+    from django.conf import settings
+    from django.db import connection
+    from django.urls import reverse
+
+    from xrayportal.analyses.models import Analysis
+    from xrayportal.clinics.models import Clinic, User
+    from xrayportal.studies.services import create_submission
+
+    uploader = User.objects.get(email=f"uploader-0.{SLUG}@seed.example")
+    polled = list(_poll_addresses(people["uploader"]).values())
+    uploads = [
+        create_submission(
+            clinic=Clinic.objects.get(slug=SLUG),
+            submitter=uploader,
+            queue="bulk",
+            expected_files=0,
+            address=None,
+        )
+        for _ in range(UPLOADERS)
+    ]
+    addresses = [reverse("submission-uploads", args=[SLUG, submission.pk]) for submission in uploads]
+    connection.close()
+    session = people["uploader"].cookies[settings.SESSION_COOKIE_NAME].value
+    token = "a" * 32
+    with ExitStack() as stack:
+        port = stack.enter_context(_web(environment))
+        stack.enter_context(_process(environment, "worker"))
+        _wait_for_worker()
+        person = Person(
+            port,
+            {
+                "Cookie": f"{settings.SESSION_COOKIE_NAME}={session}; {settings.CSRF_COOKIE_NAME}={token}",
+                "X-CSRFToken": token,
+            },
+        )
+        answers, picture = Answers(), _pictures()
+        before = Analysis.objects.filter(state="succeeded").count()
+        end = time.monotonic() + LOAD_SECONDS
+        together(
+            [partial(poll, person, polled, end, answers, number) for number in range(POLLERS)]
+            + [
+                partial(upload, person, address, picture, end, answers, number)
+                for number, address in enumerate(addresses)
+            ]
+        )
+        done = Analysis.objects.filter(state="succeeded").count() - before
+    if answers.refused:
+        raise UnmeasurableError(f"{len(answers.refused)} requests failed, the first: {answers.refused[0]}")
+    yield row(f"{POLLERS} pollers, beside {UPLOADERS} uploaders", answers.polls, p95_at_most=150)
+    yield row(f"{UPLOADERS} uploaders, beside {POLLERS} pollers", answers.uploads, p95_at_most=150)
+    yield row("  files taken meanwhile", [len(answers.uploads) / LOAD_SECONDS], "1/s")
+    yield row("  studies analysed meanwhile", [done / LOAD_SECONDS], "1/s")
+
+
+@contextmanager
+def _web(environment: dict[str, str]) -> Iterator[int]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    with _process({**environment, "PORT": str(port)}, "web"):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+            except OSError:
+                time.sleep(0.2)
+            else:
+                break
+        yield port
+
+
+@contextmanager
+def _process(environment: dict[str, str], name: str) -> Iterator[subprocess.Popen[bytes]]:
+    """One line of the Procfile, with the programs of this Python."""
+    lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+    programs = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    with subprocess.Popen(
+        ["/bin/sh", "-c", f"exec {lines[name]}"],
+        cwd=ROOT,
+        env={**environment, "PATH": programs},
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _wait_for_worker() -> None:
+    from xrayportal.analyses.workers import live_workers
+
+    deadline = time.monotonic() + 90
+    while not live_workers().exclude(bundle="").exists():
+        if time.monotonic() > deadline:
+            raise UnmeasurableError("the worker did not load its bundle")
+        time.sleep(0.5)
+
+
+def _times(browser: Client, addresses: list[str], rounds: int) -> list[float]:
+    """Milliseconds of server time, middleware, database and template included, first looks left out."""
+    times = []
+    for number in range(rounds + 1):
+        for address in addresses:
+            start = time.perf_counter()
+            response: Any = browser.get(address)
+            times.append((time.perf_counter() - start) * 1000)
+            assert response.status_code == 200, f"{response.status_code} {address}"
+        if number == 0:
+            times.clear()
+    return times
