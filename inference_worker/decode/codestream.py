@@ -8,6 +8,7 @@ from inference_worker.types import UnreadableError
 _JPEG_2000 = b"\xff\x4f\xff\x51"
 _JPEG = b"\xff\xd8"
 _END = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
+_MOST_COMPONENTS = 4
 _JPEG_LOSSLESS = 3
 _JPEG_LS = 7
 
@@ -39,9 +40,15 @@ def check(frame: bytes, width: int, height: int) -> None:
 
 
 def _jpeg_2000_size(stream: bytes) -> tuple[int, int]:
-    """Width and height from the SIZ segment (ITU-T T.800, A.5.1)."""
-    if len(stream) < 24:
+    """Width and height from the SIZ segment (ITU-T T.800, A.5.1), its components counted."""
+    if len(stream) < 42:
         raise _truncated()
+    # The decoder allocates the whole picture for each; the format allows 16,384.
+    if int.from_bytes(stream[40:42], "big") > _MOST_COMPONENTS:
+        raise UnreadableError(
+            "corrupt",
+            "The picture inside the DICOM file has far too many channels; export it again.",
+        )
     right, bottom, left, top = (int.from_bytes(stream[at : at + 4], "big") for at in (8, 12, 16, 20))
     return right - left, bottom - top
 

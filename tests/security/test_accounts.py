@@ -7,6 +7,7 @@ from django.contrib.auth.models import Permission
 from django.core import mail
 from django.test import Client
 from django.urls import reverse
+from pytest_django.fixtures import Settings
 
 from tests.factories import PASSWORD, make_study, make_user
 from tests.portal.conftest import House, browser
@@ -145,3 +146,19 @@ def test_staff_make_themselves_nothing(house: House) -> None:
     address = reverse("admin:clinics_user_change", args=[staff.pk])
     entered = {"email": staff.email, "is_active": "on", "is_superuser": "on", "is_staff": "on"}
     assert browser(staff).post(address, entered).status_code == 403
+
+
+def test_links_lead_to_the_configured_address(house: House, settings: Settings) -> None:
+    settings.PUBLIC_URL = "https://portal.example"
+    link = reverse("people-link", args=[house.clinic.slug, house.reader.pk])
+    client = browser(house.admin)
+    assert client.post(link, headers={"host": "127.0.0.1"}).status_code == 302
+    assert "https://portal.example/invitations/" in mail.outbox[0].body
+    assert client.post(link, headers={"host": "evil.example"}).status_code == 400
+    assert client.post(link, headers={"x-forwarded-host": "evil.example"}).status_code == 302
+    assert not any("evil" in message.body for message in mail.outbox)
+
+
+def test_signing_out_forgets_the_pictures(house: House) -> None:
+    response = browser(house.reader).post(reverse("sign-out"))
+    assert response.headers["Clear-Site-Data"] == '"cache"'

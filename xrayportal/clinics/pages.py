@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from smtplib import SMTPException
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.core.mail import send_mail
@@ -170,7 +171,10 @@ def _send_link(request: HttpRequest, seat: Seat, user: User, *, with_password: b
             "admin": seat.user,
             "person": user,
             "with_password": with_password,
-            "link": request.build_absolute_uri(way_in),
+            # The configured address where there is one: a request's Host is what its sender says.
+            "link": f"{settings.PUBLIC_URL}{way_in}"
+            if settings.PUBLIC_URL
+            else request.build_absolute_uri(way_in),
         },
     )
     try:

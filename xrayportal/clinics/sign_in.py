@@ -10,7 +10,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
-from django.contrib.auth.views import LoginView, PasswordChangeView
+from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.dispatch import receiver
@@ -69,6 +69,16 @@ class SignInView(LoginView):
                 lock = f"sign-in {account} {neighbourhood(client_address(request))}"
                 cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
             return super().post(request, *args, **kwargs)
+
+
+class SignOutView(LogoutView):
+    """Also forgets the pictures that the browser may keep for a day."""
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Browsers heed the header over HTTPS only."""
+        response = super().post(request, *args, **kwargs)
+        response.headers["Clear-Site-Data"] = '"cache"'
+        return response
 
 
 class PasswordForm(PasswordChangeForm):

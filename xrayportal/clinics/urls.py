@@ -1,15 +1,14 @@
 """Addresses of the way in."""
 
-from django.contrib.auth.views import LogoutView
 from django.urls import path
 
 from xrayportal.clinics import pages, views
-from xrayportal.clinics.sign_in import PasswordView, SignInView
+from xrayportal.clinics.sign_in import PasswordView, SignInView, SignOutView
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("sign-in/", SignInView.as_view(), name="sign-in"),
-    path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("sign-out/", SignOutView.as_view(), name="sign-out"),
     path("c/<slug:clinic>/access/", views.content_access, name="content-access"),
     path("c/<slug:clinic>/access/end/", views.content_access_end, name="content-access-end"),
     path("password/", PasswordView.as_view(), name="password"),
