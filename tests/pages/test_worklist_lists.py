@@ -128,7 +128,9 @@ def test_lists(house: House, urgent: list[Study]) -> None:
     say(seat(house, house.reader), urgent[2], "normal")
     assert listed(house, house.reader, "?list=mine") == ["NH-high"]
     assert listed(house, house.reader, "?list=review") == ["NH-low", "NH-late", "NH-later"]
-    assert listed(house, urgent[0].submission.submitter, "?list=mine") == ["NH-late"]
+    sender = urgent[0].submission.submitter
+    assert sender is not None
+    assert listed(house, sender, "?list=mine") == ["NH-late"]
     assert listed(house, house.reader, "?list=disagreements") == []
     # An uploader gets neither the tab nor what it would tell.
     page = browser(house.uploader).get(reverse("worklist", args=[house.clinic.slug])).content.decode()

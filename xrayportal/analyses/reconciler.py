@@ -25,6 +25,7 @@ from xrayportal.analyses.workers import live_workers, remove_dead_workers
 from xrayportal.studies.models import Submission
 from xrayportal.studies.retention import apply_retention
 from xrayportal.studies.services import finish_submission, studies_due, try_to_seal
+from xrayportal.worklist.digests import make_ready, send_mails
 
 logger = logging.getLogger(__name__)
 
@@ -73,10 +74,12 @@ class Reconciler:
             requeue_expired,
             self._seal_studies,
             self._finish_submissions,
+            make_ready,
             self._wake,
             remove_dead_workers,
             self._remove_orphans,
             self._apply_retention,
+            send_mails,
         ):
             if self._stop.is_set():
                 break

@@ -11,6 +11,7 @@ from django.utils.functional import SimpleLazyObject
 from xrayportal.analyses.models import Bundle
 from xrayportal.clinics.access import Permit, Seat, seat_of
 from xrayportal.clinics.models import Membership, User
+from xrayportal.worklist.digests import take_notices
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
@@ -18,7 +19,8 @@ def frame(request: HttpRequest) -> dict[str, Any]:
 
     ``seat`` (None outside a clinic), ``roles``, ``may`` (permit name in lower case → bool), ``seats`` (all
     seats of the person, for the switcher; one query when looked at), ``active_bundle`` (lazy, may be None)
-    and ``content_access_until`` (end of a superuser's look at patient content; shown as a banner).
+    ``content_access_until`` (end of a superuser's look at patient content; shown as a banner) and
+    ``notices`` (submissions of theirs that are done; who looks at them has been told).
     """
     seat: Seat | None = getattr(request, "seat", None)
     return {
@@ -28,6 +30,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "seats": SimpleLazyObject(lambda: seats_of(request)),
         "active_bundle": SimpleLazyObject(lambda: Bundle.objects.filter(is_active=True).first()),
         "content_access_until": seat.granted_until if seat else None,
+        "notices": SimpleLazyObject(lambda: take_notices(seat.user) if seat else []),
     }
 
 

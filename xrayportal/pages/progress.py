@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 from django.core.paginator import Page, Paginator
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
 
-from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.analyses.models import Analysis, Finding, Verdict
 from xrayportal.analyses.services import waiting_position
 from xrayportal.clinics.access import Seat
 from xrayportal.pages.latest import latest_state, newest
 from xrayportal.pages.versions import dotted
-from xrayportal.pages.words import span
-from xrayportal.reviews.blind import visible_predictions
+from xrayportal.pages.words import ordinal, span
+from xrayportal.reviews.blind import visible_predictions, with_revealed
 from xrayportal.studies.models import Study, Submission, Upload
 
 FILES_PER_PAGE = 100
@@ -34,7 +34,18 @@ class Progress:
     done: int
     failed: int
     cancelled: int
+    #: Studies by verdict, those whose prediction this person may know, and how many others there are.
+    verdicts: dict[str, int] = field(default_factory=dict)
+    hidden: int = 0
     left: str = ""
+    #: The slow case, and where the last one stands in the line; 0 when nothing waits.
+    left_slow: str = ""
+    position: int = 0
+
+    @property
+    def place(self) -> str:
+        """``34th``, of the last study that waits."""
+        return ordinal(self.position) if self.position else ""
 
     @property
     def received(self) -> int:
@@ -77,8 +88,11 @@ def versions(seat: Seat) -> QuerySet[Submission]:
     return seat.submissions().annotate(version=dotted(F("state"), received, Subquery(told.values("told"))))
 
 
-def progress_of(submission: Submission) -> Progress:
-    """Counts and time left of one submission; four queries at most."""
+def progress_of(submission: Submission, seat: Seat | None = None) -> Progress:
+    """Counts and time left of one submission; six queries at most.
+
+    Verdicts are counted for ``seat`` only, and only those that this person may know.
+    """
     files = submission.uploads.order_by().aggregate(
         **{outcome: Count("pk", filter=Q(outcome=outcome)) for outcome in Upload.Outcome.values}
     )
@@ -89,7 +103,10 @@ def progress_of(submission: Submission) -> Progress:
         failed=Count("pk", filter=Q(newest="failed")),
         cancelled=Count("pk", filter=Q(newest="cancelled")),
     )
-    return Progress(submission=submission, **files, **told, left=_time_left(submission))
+    verdicts, hidden = _verdicts(submission, seat) if seat else ({}, 0)
+    return Progress(
+        submission=submission, **files, **told, verdicts=verdicts, hidden=hidden, **_left(submission)
+    )
 
 
 def files_page(seat: Seat, submission: Submission, number: str | None) -> Page[Upload]:
@@ -116,13 +133,34 @@ def failed_studies(submission: Submission) -> QuerySet[Study]:
     return submission.studies.annotate(newest=latest_state()).filter(newest=Analysis.State.FAILED)
 
 
-def _time_left(submission: Submission) -> str:
+def _verdicts(submission: Submission, seat: Seat) -> tuple[dict[str, int], int]:
+    """Of the studies with a result: how many have each verdict, and of how many this person may not know."""
+    results = submission.studies.filter(current__isnull=False).order_by()
+    told: QuerySet[Any] = with_revealed(seat, results)
+    rows = told.values_list("revealed", "result_verdict").annotate(n=Count("pk"))
+    counts, hidden = dict.fromkeys(Verdict.values, 0), 0
+    for revealed, verdict, number in rows:
+        if revealed:
+            counts[verdict] += number
+        else:
+            hidden += number
+    return {verdict: number for verdict, number in counts.items() if number}, hidden
+
+
+def _left(submission: Submission) -> dict[str, Any]:
+    """When the last waiting study will be done, and where it stands; nothing when none waits."""
     last = (
         Analysis.objects.filter(study__submission=submission, purpose=PRIMARY, state=Analysis.State.QUEUED)
         .order_by("priority", "-requested_at")
         .first()
     )
     if last is None:
-        return ""
+        return {}
     waiting = waiting_position(last)
-    return span(waiting.seconds) if waiting.seconds is not None else ""
+    if waiting.seconds is None or waiting.seconds_slow is None:
+        return {"position": waiting.position}
+    return {
+        "left": span(waiting.seconds),
+        "left_slow": span(waiting.seconds_slow),
+        "position": waiting.position,
+    }

@@ -11,15 +11,17 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from xrayportal.analyses.models import Analysis
+from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.pages import progress, result
+from xrayportal.pages.worklist import verdict_choices
 from xrayportal.security import client_address
 from xrayportal.studies.deletion import REASONS
 from xrayportal.studies.gone import tells_deletion
 from xrayportal.studies.models import Study, Submission, Upload
+from xrayportal.worklist.digests import note_seen
 from xrayportal.worklist.marks import mark_read
 
 SUBMISSIONS_PER_PAGE = 50
@@ -90,15 +92,26 @@ def _render_progress(
     version: str = submission.version  # type: ignore[attr-defined]  # annotated by versions
     if seen == version:
         return HttpResponse(status=204)
+    told = progress.progress_of(submission, seat)
+    if told.is_final and submission.submitter_id == seat.user.pk:
+        note_seen(submission, seat.user)
     context = {
+        "verdicts": _verdict_counts(told),
         "submission": submission,
         "version": version,
         # As studies.views decides: the sender, and the clinic's admin.
         "may_end": submission.submitter_id == seat.user.pk or seat.may(Permit.MANAGE),
-        "progress": progress.progress_of(submission),
+        "progress": told,
         "page": progress.files_page(seat, submission, request.GET.get("page")),
     }
     return render(request, template, context)
+
+
+def _verdict_counts(told: progress.Progress) -> list[tuple[str, str, int]]:
+    """Code, word and number of each verdict that there is."""
+    bundle = Bundle.objects.order_by("-is_active", "-registered_at").first() if told.verdicts else None
+    choices = verdict_choices(bundle)
+    return [(one.value, one.word, told.verdicts[one.value]) for one in choices if one.value in told.verdicts]
 
 
 def _with_counts(submissions: QuerySet[Submission]) -> QuerySet[Submission]:

@@ -19,6 +19,7 @@ from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.models import Clinic, User
 from xrayportal.studies.models import Grouping, Study, Submission
+from xrayportal.worklist.models import Digest
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,10 @@ def finish_submission(*, submission: Submission, actor: User | None, address: st
             locked.state = Submission.State.FINISHED
             locked.finished_at = timezone.now()
             locked.save(update_fields=["state", "finished_at"])
+            if locked.submitter_id is not None:
+                Digest.objects.get_or_create(
+                    submission=locked, defaults={"clinic": locked.clinic, "user_id": locked.submitter_id}
+                )
             record(
                 clinic=locked.clinic,
                 action=Action.SUBMISSION_FINISHED,

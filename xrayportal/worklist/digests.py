@@ -1,0 +1,107 @@
+"""One message when everything of a submission is done: a notice on the sender's next page, and an e-mail.
+
+The mail holds counts and a link, never what somebody sent or what was found.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from django.conf import settings
+from django.core.mail import EmailMessage, get_connection
+from django.db.models import Exists, F, OuterRef
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from xrayportal.analyses.models import Analysis
+from xrayportal.clinics.models import User
+from xrayportal.pages.progress import progress_of
+from xrayportal.studies.models import Study, Submission
+from xrayportal.worklist.models import Digest
+
+logger = logging.getLogger(__name__)
+
+_PER_ROUND = 50
+#: The reconciler has other work than to wait for a mail server.
+_MAIL_SECONDS = 10
+_NOTICES = 5
+
+
+def make_ready() -> int:
+    """Fill in the digests of submissions of which nothing more will come; returns how many."""
+    Digest.objects.filter(ready_at__isnull=True, submission__state=Submission.State.CANCELLED).delete()
+    receiving = Study.objects.filter(submission=OuterRef("submission"), state=Study.State.OPEN)
+    unfinished = Analysis.objects.filter(
+        study__submission=OuterRef("submission"),
+        purpose=Analysis.Purpose.PRIMARY,
+        state__in=Analysis.UNFINISHED,
+    )
+    over = Digest.objects.filter(~Exists(receiving), ~Exists(unfinished), ready_at__isnull=True)
+    found = list(over.select_related("submission")[:_PER_ROUND])
+    for digest in found:
+        progress = progress_of(digest.submission)
+        Digest.objects.filter(pk=digest.pk, ready_at__isnull=True).update(
+            studies=progress.studies,
+            done=progress.done,
+            failed=progress.failed,
+            rejected=progress.rejected,
+            ready_at=timezone.now(),
+        )
+    return len(found)
+
+
+def send_mails() -> int:
+    """Send what is ready and was not sent; returns how many left.
+
+    Marked before it leaves: a crash in between loses a mail and never sends one twice.
+    """
+    if not settings.PUBLIC_URL or settings.EMAIL_BACKEND.endswith("console.EmailBackend"):
+        return 0
+    due = Digest.objects.filter(
+        ready_at__isnull=False, mailed_at__isnull=True, mail_attempts__lt=Digest.MOST_ATTEMPTS
+    )
+    sent = 0
+    for digest in due.select_related("user", "clinic").order_by("ready_at")[:_PER_ROUND]:
+        mine = Digest.objects.filter(pk=digest.pk, mailed_at__isnull=True)
+        if not mine.update(mailed_at=timezone.now(), mail_attempts=F("mail_attempts") + 1):
+            continue
+        try:
+            _mail(digest).send()
+        except OSError as error:
+            # Also what smtplib raises. The notice on the page says the same.
+            logger.warning("The mail for submission %s did not leave: %s", digest.pk, type(error).__name__)
+            Digest.objects.filter(pk=digest.pk).update(mailed_at=None)
+            break
+        sent += 1
+    return sent
+
+
+def take_notices(user: User) -> list[Digest]:
+    """The digests that this person was not shown yet, oldest first; now they were. One query if none."""
+    found = list(
+        Digest.objects.filter(user=user, ready_at__isnull=False, seen_at__isnull=True)
+        .select_related("clinic")
+        .order_by("ready_at")[:_NOTICES]
+    )
+    if found:
+        Digest.objects.filter(pk__in=[digest.pk for digest in found]).update(seen_at=timezone.now())
+    return found
+
+
+def note_seen(submission: Submission, user: User) -> None:
+    """The sender watched it end: no need to tell them."""
+    Digest.objects.filter(submission=submission, user=user, seen_at__isnull=True).update(
+        seen_at=timezone.now()
+    )
+
+
+def _mail(digest: Digest) -> EmailMessage:
+    address = settings.PUBLIC_URL + reverse("submission", args=[digest.clinic.slug, digest.submission_id])
+    return EmailMessage(
+        subject=_("Your submission is done"),
+        body=render_to_string("studies/mail/digest.txt", {"digest": digest, "address": address}),
+        to=[digest.user.email],
+        connection=get_connection(timeout=_MAIL_SECONDS),
+    )
