@@ -11,6 +11,7 @@ COPY manage.py Procfile ./
 COPY docker/process docker/process
 COPY inference_worker inference_worker
 COPY models models
+COPY locale locale
 COPY static static
 COPY templates templates
 COPY xrayportal xrayportal

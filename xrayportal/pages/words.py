@@ -10,7 +10,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.text import capfirst
-from django.utils.translation import gettext, ngettext, pgettext
+from django.utils.translation import gettext, gettext_noop, ngettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
 #: Parts that the shipped bundles know; an unknown label is shown as it is.
@@ -29,6 +29,17 @@ PARTS = {
     "ankle": _("Ankle"),
     "foot": _("Foot"),
 }
+
+#: What the shipped bundles call their verdicts; the words of another bundle are shown as they are.
+VERDICT_WORDS = (
+    gettext_noop("no fracture seen"),
+    gettext_noop("fracture suspected"),
+    gettext_noop("uncertain"),
+    gettext_noop("unsupported"),
+    gettext_noop("not a supported radiograph"),
+    gettext_noop("normal"),
+    gettext_noop("abnormal"),
+)
 
 
 def part_word(label: str) -> str:
@@ -95,13 +106,13 @@ def ago(at: datetime, now: datetime | None = None) -> str:
     if seconds < 7 * 86400:
         days = int(seconds // 86400)
         return ngettext("%d day ago", "%d days ago", days) % days
-    return date_format(timezone.localtime(at), "j M Y")
+    return date_format(timezone.localtime(at), gettext("j M Y"))
 
 
 def absolute(at: datetime) -> str:
     """The moment in the clinic's zone, with the zone's name."""
     local = timezone.localtime(at)
-    return f"{date_format(local, 'j F Y, H:i:s')} {local.tzname()}"
+    return f"{date_format(local, gettext('j F Y, H:i:s'))} {local.tzname()}"
 
 
 def size_words(count: int) -> str:

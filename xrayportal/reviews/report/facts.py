@@ -139,7 +139,7 @@ def facts_of(study: Study, *, clinic: Clinic) -> Facts:
 
 def _moment(at: datetime) -> str:
     local = timezone.localtime(at)
-    return f"{date_format(local, 'j F Y, H:i')} {local.tzname()}"
+    return f"{date_format(local, _('j F Y, H:i'))} {local.tzname()}"
 
 
 def _trust(finding: Finding | None, analysis: Analysis) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from django.utils.formats import date_format, number_format
+from django.utils.translation import gettext
 
 from xrayportal.reviews.scorecard.statistics import Calibration, Figure
 
@@ -154,9 +155,9 @@ def weekly(
         line=" ".join(f"{p.x},{p.y}" for p in points),
         band=f"{upper} {lower}",
         rows_up=[Tick(at(y(highest * share)), write(highest * share)) for share in (0.0, 0.5, 1.0)],
-        columns=[Tick(at(x(day)), date_format(day, "j M Y")) for day in dates],
+        columns=[Tick(at(x(day)), date_format(day, gettext("j M Y"))) for day in dates],
         rows=[
-            Row(date_format(s.monday, "j M Y"), write(s.value), write(s.low), write(s.high), str(s.n))
+            Row(date_format(s.monday, gettext("j M Y")), write(s.value), write(s.low), write(s.high), str(s.n))
             for s in samples
         ],
     )
