@@ -21,7 +21,6 @@ from typing import Any
 from django.utils.translation import gettext as _
 from pydicom import DataElement, Dataset, config, dcmread
 from pydicom.datadict import tag_for_keyword
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.tag import Tag
@@ -35,6 +34,7 @@ from pydicom.uid import (
 
 from inference_worker.sniff import has_preamble
 from xrayportal.studies import projections
+from xrayportal.studies.bounded import Watched, refuse_swollen
 from xrayportal.studies.rejection import RejectedError, check_dimensions, corrupt, truncated
 
 # pydicom quotes header values in what it logs and warns of; those are patients' data.
@@ -75,18 +75,10 @@ _READ = [
     if (tag := tag_for_keyword(keyword)) is not None
 ]
 _CODE = re.compile(r"[A-Z0-9_ ]{1,16}", re.ASCII)
-# The reader makes objects of a hundred times an element's bytes: a megabyte of empty items would cost it
-# 160 MB. A radiograph has some hundred elements and a few short tables.
-_MOST_READS = 50_000
-_MOST_ITEMS = 1000
-_LONGEST_VALUE = 64 * 1024
-#: Three tables of 65,536 entries fit.
-_LONGEST_TABLE = 512 * 1024
 _TABLE_TAGS = frozenset(
     tag_for_keyword(keyword)
     for keyword in (*_TABLES, *_TABLE_PARTS, *(name for name in _NUMBERS if name.endswith("TableData")))
 )
-_ITEM_MARKS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # (FFFE,E000) in either byte order
 #: The encodings that the workers decode.
 _ENCAPSULATED = frozenset(
     {
@@ -108,31 +100,6 @@ class Cleaned:
     #: A pseudonym of the patient's id, e.g. ``P-K3JQ7Z2MXA``; empty without one.
     patient_reference: str
     view_position: str
-
-
-class _Watched(BytesIO):
-    """Remembers whether somebody wanted more than there was: the file then ends inside an element.
-
-    Every element and item takes a read, so it also sees a file of far too many of them.
-    """
-
-    ends_early = False
-    reads = 0
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        self.reads += 1
-        if self.reads > _MOST_READS:
-            raise corrupt()
-        found = super().read(size)
-        if size and size > 0 and 0 < len(found) < size:
-            self.ends_early = True
-        return found
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        place = super().seek(offset, whence)
-        if place > self.getbuffer().nbytes:
-            self.ends_early = True
-        return place
 
 
 def deidentify(data: bytes, key: bytes) -> Cleaned:
@@ -173,13 +140,13 @@ def deidentify(data: bytes, key: bytes) -> Cleaned:
 
 
 def _read(data: bytes) -> Dataset:
-    stream = _Watched(data)
+    stream = Watched(data)
     with _one_reader, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             _refuse_deflated(data)
             source = dcmread(stream, force=not has_preamble(data), specific_tags=_READ)
-            _refuse_swollen(source)
+            refuse_swollen(source, tables=_TABLE_TAGS)
             for element in source.iterall():  # converts every value now, while errors are expected
                 del element
         except (RejectedError, MemoryError):
@@ -196,7 +163,7 @@ def _refuse_deflated(data: bytes) -> None:
     """Before the reader unpacks it: it has no limit for what a few bytes may unpack to."""
     if not has_preamble(data):
         return
-    stream = _Watched(data)
+    stream = Watched(data)
     read_preamble(stream, force=False)
     meta = read_dataset(stream, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
@@ -205,21 +172,6 @@ def _refuse_deflated(data: bytes) -> None:
             _("its header is compressed (“deflated”), which is not taken here"),
             _("Export it again in another transfer syntax."),
         )
-
-
-def _refuse_swollen(dataset: Dataset) -> None:
-    """Before values are converted: a window of 30 million numbers, a table of a million items."""
-    for tag in dataset.keys():  # noqa: SIM118  iterating over the data set itself converts its values
-        element = dataset.get_item(tag)
-        if not isinstance(element, RawDataElement):
-            for item in element.value if element is not None and element.VR == "SQ" else ():
-                _refuse_swollen(item)
-            continue
-        value = element.value or b""
-        longest = _LONGEST_TABLE if tag in _TABLE_TAGS else _LONGEST_VALUE
-        is_pixels = tag == tag_for_keyword(_PIXELS)
-        if not is_pixels and (len(value) > longest or sum(map(value.count, _ITEM_MARKS)) > _MOST_ITEMS):
-            raise corrupt()
 
 
 def _refuse_unsuitable(source: Dataset) -> None:
