@@ -112,7 +112,8 @@ def ago(at: datetime, now: datetime | None = None) -> str:
 def absolute(at: datetime) -> str:
     """The moment in the clinic's zone, with the zone's name."""
     local = timezone.localtime(at)
-    return f"{date_format(local, gettext('j F Y, H:i:s'))} {local.tzname()}"
+    pattern = gettext("j F Y, H:i:s")
+    return f"{date_format(local, pattern)} {local.tzname()}"
 
 
 def size_words(count: int) -> str:

@@ -80,7 +80,8 @@ def _store(request: HttpRequest, seat: Seat, study_id: uuid.UUID, *, sign: bool)
         return _answer(request, seat, anew, status=status)
     said = _("Signed.") if sign else _("Saved.")
     if stored.analysis is not None:
-        said = f"{said} {_('The study is analysed again with the body part you chose.')}"
+        again = _("The study is analysed again with the body part you chose.")
+        said = f"{said} {again}"
     if not request.htmx:  # type: ignore[attr-defined]  # set by django_htmx
         messages.success(request, said)
         if stored.problem:

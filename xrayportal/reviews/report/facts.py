@@ -139,7 +139,8 @@ def facts_of(study: Study, *, clinic: Clinic) -> Facts:
 
 def _moment(at: datetime) -> str:
     local = timezone.localtime(at)
-    return f"{date_format(local, _('j F Y, H:i'))} {local.tzname()}"
+    pattern = _("j F Y, H:i")
+    return f"{date_format(local, pattern)} {local.tzname()}"
 
 
 def _trust(finding: Finding | None, analysis: Analysis) -> str:

@@ -195,7 +195,8 @@ class _Page:
             "high": words.figure(facts.high),
         }
         if facts.by_clinic:
-            sentence = f"{sentence} ({_('clinic setting')})"
+            by_clinic = _("clinic setting")
+            sentence = f"{sentence} ({by_clinic})"
         return 16 + self.text(sentence, size=7.5, colour=_QUIET, x=x, width=_WIDTH - _MARGIN - x, y=top - 14)
 
     def radiograph(self, facts: Facts, storage: Storage) -> None:
@@ -256,7 +257,8 @@ class _Page:
         """One reader's verdict; a comment that is too long for the page ends with an ellipsis."""
         said = f"{review.verdict} · {review.part}" if review.part else review.verdict
         self.text(f"{review.who}: {said}", size=9, bold=True)
-        self.text(f"{review.kind}, {_('signed')} {review.signed}", size=7.5, colour=_QUIET)
+        signed = _("signed")
+        self.text(f"{review.kind}, {signed} {review.signed}", size=7.5, colour=_QUIET)
         lines = max(0, int((room - 30) / 11.5))
         comment = review.comment
         if comment and lines:
