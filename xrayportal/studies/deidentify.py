@@ -76,8 +76,9 @@ _READ = [
 ]
 _CODE = re.compile(r"[A-Z0-9_ ]{1,16}", re.ASCII)
 _TABLE_TAGS = frozenset(
-    tag_for_keyword(keyword)
+    tag
     for keyword in (*_TABLES, *_TABLE_PARTS, *(name for name in _NUMBERS if name.endswith("TableData")))
+    if (tag := tag_for_keyword(keyword)) is not None
 )
 #: The encodings that the workers decode.
 _ENCAPSULATED = frozenset(
