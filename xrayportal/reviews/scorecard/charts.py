@@ -19,6 +19,10 @@ SQUARE_WIDTH, SQUARE_HEIGHT = 300.0, 300.0
 SQUARE_LEFT, SQUARE_RIGHT, SQUARE_TOP, SQUARE_BOTTOM = 40.0, 286.0, 12.0, 258.0
 
 
+def _day(day: dt.date) -> str:
+    return date_format(day, gettext("j M Y"))
+
+
 def at(value: float) -> str:
     """A coordinate."""
     return f"{value:.1f}"
@@ -155,9 +159,9 @@ def weekly(
         line=" ".join(f"{p.x},{p.y}" for p in points),
         band=f"{upper} {lower}",
         rows_up=[Tick(at(y(highest * share)), write(highest * share)) for share in (0.0, 0.5, 1.0)],
-        columns=[Tick(at(x(day)), date_format(day, gettext("j M Y"))) for day in dates],
+        columns=[Tick(at(x(day)), _day(day)) for day in dates],
         rows=[
-            Row(date_format(s.monday, gettext("j M Y")), write(s.value), write(s.low), write(s.high), str(s.n))
+            Row(_day(s.monday), write(s.value), write(s.low), write(s.high), str(s.n))
             for s in samples
         ],
     )
