@@ -158,12 +158,18 @@ def _polls(people: dict[str, Client]) -> Iterator[Row]:
 def _poll_addresses(browser: Client) -> dict[str, str]:
     """Addresses of polls that find nothing new, taken from the pages themselves."""
     import re
+    from datetime import timedelta
 
     from django.urls import reverse
+    from django.utils import timezone
 
     from xrayportal.analyses.models import Analysis
 
-    running = Analysis.objects.filter(state="queued").order_by("pk")[0]
+    running = Analysis.objects.filter(state__in=Analysis.UNFINISHED).order_by("pk")[0]
+    # What waits is told its place anew every few seconds; what is being read is told nothing.
+    now = timezone.now()
+    running.state, running.started_at, running.leased_until = "running", now, now + timedelta(hours=1)
+    running.save()
     page = browser.get(reverse("study", args=[SLUG, running.study_id])).content.decode()
     found = {"study": re.search(r'hx-get="([^"]*/result/[^"]*)"', page)}
     page = browser.get(reverse("worklist", args=[SLUG])).content.decode()

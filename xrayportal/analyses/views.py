@@ -28,10 +28,10 @@ def study_result(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResp
 
     The answer that first brings a prediction to the screen is audited as a look, like the page itself.
     """
-    found = result.study_or_404(seat, study)
-    if request.GET.get("seen") == result.version_of(found):
+    if request.GET.get("seen") == result.polled_version(seat, study):
         return HttpResponse(status=204)
-    shown = result.result_of(seat, found, request.GET.get("view"))
+    found = result.study_or_404(seat, study)
+    shown = result.result_of(seat, found, request.GET.get("view"), request.GET.get("beside"))
     if shown.tells and not shown.polls:
         record(
             clinic=seat.clinic,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
-from django.db.models import F, FilteredRelation, Q
+from django.db.models import F, FilteredRelation, Q, QuerySet
 from django.http import Http404
 from django.utils import timezone
 from django.utils.functional import cached_property
@@ -15,8 +15,8 @@ from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.services import waiting_position
 from xrayportal.audit.models import AuditEvent
 from xrayportal.clinics.access import Permit, Seat
+from xrayportal.pages.earlier import Beside, beside_of
 from xrayportal.pages.status import Status, status_of, waiting_status
-from xrayportal.pages.versions import dotted
 from xrayportal.pages.words import part_word, percent
 from xrayportal.reviews.blind import with_revealed
 from xrayportal.studies.models import Image, Study, Submission, Upload
@@ -25,6 +25,8 @@ PRIMARY = Analysis.Purpose.PRIMARY
 #: While a study waits, its place in the line is told anew this often (seconds).
 TELL_PLACE_EVERY = 5
 EVENTS_SHOWN = 200
+#: What the version tells of the newest analysis.
+_NEWEST = ("newest__id", "newest__state", "newest__cancel_requested")
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class StudyResult:
     findings: dict[uuid.UUID, Finding]
     latest: Analysis | None
     version: str
+    #: Another study of the same patient reference that is shown beside.
+    beside: Beside | None = None
 
     @property
     def current(self) -> Analysis | None:
@@ -139,7 +143,12 @@ class StudyResult:
     def keeper(self) -> str:
         """The id of the viewer's place: the same id, the same picture with the same layers."""
         finding = self.shown.finding if self.shown else None
-        return f"keep-{finding.pk}{'-blind' if self.hides else ''}" if finding else ""
+        if finding is None:
+            return ""
+        keeper = f"keep-{finding.pk}{'-blind' if self.hides else ''}"
+        if self.beside:
+            keeper += f"-{self.beside.finding.pk}{'' if self.beside.revealed else '-blind'}"
+        return keeper
 
     @property
     def view_count(self) -> int:
@@ -184,32 +193,54 @@ class History:
 
 
 def study_or_404(seat: Seat, pk: uuid.UUID) -> Study:
-    """One of this person's studies with what its version needs, or Http404; the idle poll's one query."""
-    newest = FilteredRelation("analyses", condition=Q(analyses__purpose=PRIMARY))
-    names = ("state", "submission__state", "newest__pk", "newest__state", "newest__cancel_requested")
-    studies = (
-        with_revealed(seat, seat.studies().filter(pk=pk))
-        .annotate(newest=newest)
-        .annotate(version=dotted(*(F(name) for name in names)), newest_state=F("newest__state"))
-        .select_related("current__bundle", "submission")
-        .order_by(F("newest__requested_at").desc(nulls_last=True))
-    )
+    """One of this person's studies with what its version needs, or Http404."""
+    newest = {name.replace("__", "_"): F(name) for name in _NEWEST}
+    studies = _with_newest(seat, pk).annotate(**newest).select_related("current__bundle", "submission")
     found: Study | None = studies.first()
     if found is None:
         raise Http404("Not found.")
     return found
 
 
+def polled_version(seat: Seat, pk: uuid.UUID) -> str:
+    """``version_of`` without the study: all that an idle poll asks. Http404 as ``study_or_404``."""
+    told = _with_newest(seat, pk).values_list("state", "submission__state", *_NEWEST, "revealed").first()
+    if told is None:
+        raise Http404("Not found.")
+    return _version(*told)
+
+
 def version_of(study: Study) -> str:
-    """The version for the address of the next poll; while the study waits it also goes with the clock."""
-    version = f"{study.version}.{study.revealed}"  # type: ignore[attr-defined]  # annotated by study_or_404
-    if study.newest_state == Analysis.State.QUEUED:  # type: ignore[attr-defined]  # annotated by study_or_404
+    """The version for the address of the next poll."""
+    newest, state, cancel_requested = (getattr(study, name.replace("__", "_")) for name in _NEWEST)
+    revealed = study.revealed  # type: ignore[attr-defined]  # annotated by study_or_404
+    return _version(study.state, study.submission.state, newest, state, cancel_requested, revealed)
+
+
+def _with_newest(seat: Seat, pk: uuid.UUID) -> QuerySet[Study]:
+    newest = FilteredRelation("analyses", condition=Q(analyses__purpose=PRIMARY))
+    studies = with_revealed(seat, seat.studies().filter(pk=pk)).annotate(newest=newest)
+    return studies.order_by(F("newest__requested_at").desc(nulls_last=True))
+
+
+def _version(
+    state: str,
+    submission: str,
+    newest: uuid.UUID | None,
+    newest_state: str | None,
+    cancel_requested: bool | None,
+    revealed: bool,
+) -> str:
+    """Changes when anything on the page does; while the study waits it also goes with the clock."""
+    told = (state, submission, newest or "", newest_state or "", bool(cancel_requested), revealed)
+    version = ".".join(str(piece) for piece in told)
+    if newest_state == Analysis.State.QUEUED:
         return f"{version}.{int(timezone.now().timestamp()) // TELL_PLACE_EVERY}"
     return version
 
 
-def result_of(seat: Seat, study: Study, view: str | None) -> StudyResult:
-    """Gather the result of a study from ``study_or_404``; five queries at most."""
+def result_of(seat: Seat, study: Study, view: str | None, beside: str | None = None) -> StudyResult:
+    """Gather the result of a study from ``study_or_404``; five queries at most, seven with one beside."""
     images = list(study.images.all())
     latest = study.analyses.filter(purpose=PRIMARY).order_by("-requested_at").first()
     findings = {found.image_id: found for found in study.current.findings.all()} if study.current else {}
@@ -222,6 +253,7 @@ def result_of(seat: Seat, study: Study, view: str | None) -> StudyResult:
         findings=findings,
         latest=latest,
         version=version_of(study),
+        beside=beside_of(seat, study, beside) if beside else None,
     )
 
 
