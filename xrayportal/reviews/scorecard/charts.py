@@ -160,10 +160,7 @@ def weekly(
         band=f"{upper} {lower}",
         rows_up=[Tick(at(y(highest * share)), write(highest * share)) for share in (0.0, 0.5, 1.0)],
         columns=[Tick(at(x(day)), _day(day)) for day in dates],
-        rows=[
-            Row(_day(s.monday), write(s.value), write(s.low), write(s.high), str(s.n))
-            for s in samples
-        ],
+        rows=[Row(_day(s.monday), write(s.value), write(s.low), write(s.high), str(s.n)) for s in samples],
     )
 
 
