@@ -1,0 +1,203 @@
+"""axe-core on every page, in light and dark and on a phone; and a day's way without a mouse."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.urls import get_resolver
+from playwright.sync_api import Browser, Page, expect
+from pytest_django.live_server_helper import LiveServer
+
+from tests.browser.scene import Scene, build_scene, tab
+from tests.factories import PASSWORD
+from xrayportal.clinics.models import User
+from xrayportal.reviews.models import Review
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+AXE = (Path(__file__).resolve().parent.parent / "vendor" / "axe-core" / "axe.min.js").read_text()
+RUN = """async (only) => {
+    // Two frames: the colours of another scheme are not there at once.
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    const rules = only.length ? { runOnly: { type: "rule", values: only } } : {};
+    const found = await axe.run(document, { resultTypes: ["violations"], iframes: false, ...rules });
+    const words = ({ target, any }) => `${target} ${any.map((check) => check.message)}`;
+    return found.violations.map(({ id, impact, nodes }) => ({ id, impact, nodes: nodes.map(words) }));
+}"""
+NAME = """(element) => (element.getAttribute("aria-label") || element.labels?.[0]?.textContent
+    || element.textContent || "").trim()"""
+RING = """(element) => {
+    const shows = ({ outlineStyle, outlineWidth }) => outlineStyle !== "none" && parseFloat(outlineWidth) > 0;
+    return shows(getComputedStyle(element)) || shows(getComputedStyle(element, "::after"));
+}"""
+#: Dark differs from light by colours alone: there only their rule is asked again.
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {"color_scheme": "light", "width": 1280, "rules": []},
+    "dark": {"color_scheme": "dark", "width": 1280, "rules": ["color-contrast"]},
+    "phone": {"color_scheme": "light", "width": 390, "rules": []},
+    "phone, dark": {"color_scheme": "dark", "width": 390, "rules": ["color-contrast"]},
+}
+#: Addresses that answer no page of their own: fragments (each is part of a page), files, forms, probes.
+NOT_PAGES = {
+    "adjudicator", "analysis-cancel", "analysis-request", "clinic-operations-retry",
+    "clinic-operations-verify", "content-access-end",
+    "finding-file", "healthz", "history-export", "image-file", "language", "operations-retry",
+    "operations-verify", "people-invite", "people-link", "people-roles", "readyz", "report", "review-save",
+    "review-sign", "saved-view-remove", "saved-views", "sign-out", "statusz", "study-delete",
+    "study-history", "study-result", "submission-cancel", "submission-finish", "submission-pictures",
+    "submission-progress", "submission-results", "submission-retry", "submission-uploads", "worklist-several",
+}  # fmt: skip
+
+
+@pytest.fixture
+def scene(transactional_db: None) -> Scene:
+    return build_scene()
+
+
+def visits(scene: Scene) -> dict[str, list[str]]:
+    """Who goes where: by the name of a person of the scene, or ``nobody``."""
+    study = {name: scene.address("study", found.pk) for name, found in scene.studies.items()}
+    lists = ["worklist", "upload", "submissions"]
+    clinic, empty = f"/c/{scene.clinic.slug}/", f"/c/{scene.empty.slug}/"
+    return {
+        "nobody": ["/sign-in/", scene.invitation, "/invitations/x/y/"],
+        "uploader": [
+            *(scene.address(name) for name in lists),
+            scene.address("submission", scene.submission.pk),
+            *study.values(),
+            f"{study['several views']}?view=2",
+            clinic + "nowhere/",
+        ],
+        "reader": [
+            clinic,
+            scene.address("disagreements"),
+            scene.address("submission", scene.submission.pk),
+            study["blind"],
+            study["opinion"],
+            study["signed"],
+            study["disagreed"],
+            scene.address("review", scene.studies["blind"].pk),
+            scene.address("review", scene.studies["opinion"].pk),
+        ],
+        "admin": [
+            scene.address("disagreements"),
+            scene.address("history"),
+            scene.address("history") + "?verdict=normal&part=hip",
+            scene.address("scorecard"),
+            scene.address("people"),
+            scene.address("clinic-settings"),
+            scene.address("clinic-operations"),
+            "/password/",
+            study["disagreed"],
+        ],
+        "traveller": [
+            "/",
+            empty,
+            *(f"{empty}{place}/" for place in ("submissions", "disagreements", "history", "scorecard")),
+        ],
+        "superuser": ["/", f"{clinic}access/", "/operations/"],
+    }
+
+
+def faults(page: Page) -> Iterator[str]:
+    """What axe calls serious or critical, in each look, and a page too wide for a phone."""
+    page.evaluate(AXE)
+    for look, how in LOOKS.items():
+        page.emulate_media(color_scheme=how["color_scheme"], reduced_motion="reduce")
+        page.set_viewport_size({"width": how["width"], "height": 900})
+        for fault in page.evaluate(RUN, how["rules"]):
+            if fault["impact"] in ("serious", "critical"):
+                yield f"{page.url} ({look}) {fault['id']}: " + "; ".join(fault["nodes"][:4])
+    if (width := page.evaluate("document.documentElement.scrollWidth")) > 390:
+        yield f"{page.url}: {width} px wide on a phone of 390"
+
+
+@pytest.mark.parametrize("person", ["nobody", "uploader", "reader", "admin", "traveller", "superuser"])
+def test_nothing_serious_on_any_page(
+    person: str, scene: Scene, browser: Browser, live_server: LiveServer
+) -> None:
+    user: User | None = getattr(scene, person, None)
+    found: list[str] = []
+    with tab(browser, live_server, user) as context:
+        page = context.new_page()
+        for number, address in enumerate(visits(scene)[person]):
+            page.goto(address)
+            if number == 0 and user is not None:
+                page.locator(".rail-person > summary").click()
+            found += faults(page)
+    assert not found, "\n".join(found)
+
+
+def test_every_page_is_visited(scene: Scene) -> None:
+    """A new address is a page to visit above, or named among those that are none."""
+    resolver = get_resolver()
+    visited = {
+        resolver.resolve(address.partition("?")[0]).url_name
+        for addresses in visits(scene).values()
+        for address in addresses
+        if "nowhere" not in address
+    }
+    names = {name for name in resolver.reverse_dict if isinstance(name, str)}
+    assert visited == names - NOT_PAGES
+
+
+def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def tab_to(page: Page, words: str, *, steps: int = 60) -> None:
+    """Press Tab until what has the focus is called that; the focus must be seen."""
+    for _ in range(steps):
+        page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        if focused.count() and re.search(words, focused.evaluate(NAME)):
+            assert focused.evaluate(RING), f"{words} does not show that it has the focus"
+            return
+    pytest.fail(f"Tab does not reach {words} on {page.url}")
+
+
+def test_sign_in_to_signature_without_a_mouse(
+    scene: Scene, browser: Browser, live_server: LiveServer
+) -> None:
+    study = scene.studies["opinion"]
+    with tab(browser, live_server, None) as context:
+        page = context.new_page()
+        page.goto("/")
+        expect(page.get_by_label("E-mail address")).to_be_focused()
+        page.keyboard.type("rosa@north.example")
+        press(page, "Tab")
+        page.keyboard.type(PASSWORD)
+        press(page, "Enter")
+        expect(page.get_by_role("heading", name="Worklist")).to_be_visible()
+
+        press(page, "Tab")
+        expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+        press(page, "Enter")
+        press(page, "?")
+        expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+        press(page, "Escape", "/")
+        expect(page.get_by_label("Search")).to_be_focused()
+        page.keyboard.type("P-opinion")
+        expect(page.locator("#studies tbody tr")).to_have_count(1)
+        tab_to(page, "(^|: )P-opinion$")
+        press(page, "Enter")
+        expect(page.get_by_role("heading", name="P-opinion")).to_be_visible()
+
+        heatmap = page.get_by_role("button", name="Heatmap", exact=True)
+        expect(heatmap).to_have_attribute("aria-pressed", "true")
+        tab_to(page, "^Radiograph")
+        press(page, "h")
+        expect(heatmap).to_have_attribute("aria-pressed", "false")
+
+        press(page, "2")
+        expect(page.get_by_role("radio", name="Fracture suspected")).to_be_checked()
+        tab_to(page, "^Sign$")
+        press(page, "Enter")
+        expect(page.locator("#review-panel .card-head")).to_contain_text("Signed")
+    review = Review.objects.get(study=study, is_current=True)
+    assert (review.verdict, review.is_signed) == ("abnormal", True)
