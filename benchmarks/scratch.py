@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.pictures import ROOT
+from benchmarks.registry import UnmeasurableError
 from xrayportal.embedded.account import Account
 from xrayportal.embedded.postgres import Postgres
 from xrayportal.embedded.redis import Redis
@@ -69,5 +70,7 @@ def scratch_portal() -> Iterator[dict[str, str]]:
 def manage(environment: dict[str, str], *words: str) -> str:
     """Run a command of ``manage.py``; what it printed."""
     command = [sys.executable, "manage.py", *words]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UnmeasurableError(f"manage.py {words[0]} failed: {done.stderr[-400:]}")
     return done.stdout

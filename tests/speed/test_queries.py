@@ -1,0 +1,90 @@
+"""A page costs the same number of queries over any number of studies. Times are in the benchmarks."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.core.cache import cache
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from tests.speed.conftest import House, browser
+from xrayportal.analyses.models import Analysis
+from xrayportal.operations.seeding import seed_studies
+from xrayportal.studies.models import Study, Submission
+
+PAGES = ("worklist", "submissions", "history", "disagreements", "scorecard", "clinic-operations")
+LISTS = ("", "verdict=abnormal", "part=wrist", "state=failed", "q=NH", "sort=urgency", "sort=part", "page=2")
+#: Session, person, seat; what a frame asks; what the page asks.
+MOST = {
+    "worklist": 16,
+    "submissions": 12,
+    "history": 18,
+    "disagreements": 16,
+    "scorecard": 24,
+    "clinic-operations": 20,
+}
+
+
+def queries(client: Client, address: str) -> int:
+    cache.clear()
+    with CaptureQueriesContext(connection) as captured:
+        assert client.get(address).status_code in (200, 204)
+    return len(captured)
+
+
+def seed(house: House, studies: int) -> None:
+    seed_studies(clinic=house.clinic, studies=studies, days=3, waiting=3, seed=studies, force=True)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_lists_cost_the_same_when_they_grow(full: House, name: str) -> None:
+    # Enough for every list to have rows: an empty one asks less.
+    seed(full, 150)
+    client, address = browser(full.admin), reverse(name, args=[full.clinic.slug])
+    few = queries(client, address)
+    seed(full, 200)
+    assert queries(client, address) == few <= MOST[name]
+
+
+@pytest.mark.parametrize("query", LISTS)
+@pytest.mark.parametrize("who", ["reader", "uploader"])
+def test_filters_cost_the_same_when_the_list_grows(full: House, who: str, query: str) -> None:
+    Submission.objects.update(submitter=full.uploader)
+    client = browser(getattr(full, who))
+    address = reverse("worklist", args=[full.clinic.slug]) + f"?{query}"
+    few = queries(client, address)
+    seed(full, 200)
+    Submission.objects.update(submitter=full.uploader)
+    # One step more where the first of two orders no longer fills the page.
+    assert abs(queries(client, address) - few) <= 1
+    assert few <= MOST["worklist"]
+
+
+def test_study_page_costs_the_same_whatever_the_clinic_holds(full: House) -> None:
+    client = browser(full.reader)
+    studies = Study.objects.filter(current__isnull=False, reading__isnull=True).order_by("created_at")
+    addresses = [reverse("study", args=[full.clinic.slug, study.pk]) for study in (studies[0], studies[9])]
+    first = queries(client, addresses[0])
+    seed(full, 200)
+    assert queries(client, addresses[1]) == first <= 26
+
+
+@pytest.mark.parametrize("who", ["reader", "admin"])
+def test_idle_poll_asks_one_question_and_has_no_body(full: House, who: str) -> None:
+    analysis = Analysis.objects.filter(state="queued")[0]
+    analysis.state = "running"
+    analysis.started_at = analysis.leased_until = analysis.requested_at
+    analysis.save()
+    client = browser(getattr(full, who))
+    page = client.get(reverse("study", args=[full.clinic.slug, analysis.study_id])).content.decode()
+    address = re.search(r'hx-get="([^"]*/result/[^"]*)"', page)[1].replace("&amp;", "&")  # type: ignore[index]
+    with CaptureQueriesContext(connection) as captured:
+        idle = client.get(address, headers={"HX-Request": "true"})
+    assert (idle.status_code, idle.content) == (204, b"")
+    # Who asks takes three: session, person, seat.
+    assert len(captured) == 4
+    assert "manifest" not in captured[-1]["sql"]
