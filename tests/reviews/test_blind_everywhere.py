@@ -34,7 +34,8 @@ LIST_QUERIES = [
     "?verdict=abnormal",
     "?part=knee",
     "?sort=urgency",
-    "?order=urgency",
+    "?sort=part",
+    "?list=review",
     "?state=done",
     "?standing=model",
     "?readers=abnormal&basis=all",
@@ -52,6 +53,7 @@ def clinic_addresses(study: Study, finding: Finding, seat: Seat) -> Iterator[tup
         "finding": finding.pk,
         "image": finding.image_id,
         "user": seat.user.pk,
+        "view": 1,
     }
     for pattern in _patterns(get_resolver()):
         names = set(pattern.pattern.converters)

@@ -15,7 +15,7 @@ from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.access import Permit, Seat, clinic_view
-from xrayportal.pages import progress, result
+from xrayportal.pages import earlier, progress, result
 from xrayportal.pages.worklist import verdict_choices
 from xrayportal.security import client_address
 from xrayportal.studies.deletion import REASONS
@@ -63,23 +63,28 @@ def submission_progress(request: HttpRequest, seat: Seat, submission: uuid.UUID)
 def study_page(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
     """The radiograph, its result and its history. The look is audited, and whether it told the prediction."""
     found = result.study_or_404(seat, study)
-    shown = result.result_of(seat, found, request.GET.get("view"))
+    shown = result.result_of(seat, found, request.GET.get("view"), request.GET.get("beside"))
     history = result.history_of(seat, found)
-    record(
-        clinic=seat.clinic,
-        action=Action.STUDY_VIEWED,
-        actor=seat.user,
-        target=found,
-        study=found,
-        detail={"revealed": shown.tells},
-        address=client_address(request),
-    )
+    looks = [(found, shown.tells)]
+    if shown.beside:
+        looks.append((shown.beside.study, shown.beside.revealed))
+    for seen, told in looks:
+        record(
+            clinic=seat.clinic,
+            action=Action.STUDY_VIEWED,
+            actor=seat.user,
+            target=seen,
+            study=seen,
+            detail={"revealed": told},
+            address=client_address(request),
+        )
     mark_read(seat, [found.pk])
     context = {
         "study": found,
         "title": result.title_of(found),
         "result": shown,
         "history": history,
+        "earlier": earlier.earlier_of(seat, found),
         "delete_reasons": REASONS,
     }
     return render(request, "studies/study.html", context)
