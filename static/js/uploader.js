@@ -70,10 +70,12 @@
 
     listen() {
       for (const input of this.form.querySelectorAll("[data-choose]")) {
-        input.addEventListener("change", () => {
+        const take = () => {
           this.add([...input.files].map((file) => placed(file)));
           input.value = "";
-        });
+        };
+        input.addEventListener("change", take);
+        if (input.files.length) take(); // chosen while this script was still on its way
       }
       this.form.addEventListener("submit", (event) => event.preventDefault());
       this.part("pause").addEventListener("click", () => this.pause(!this.paused));
