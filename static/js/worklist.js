@@ -97,6 +97,11 @@
     if (list()) list().dataset.seen = detail.value;
   });
 
+  // What was undone needs its message no more.
+  document.addEventListener("htmx:afterRequest", ({ detail }) => {
+    if (detail.successful) detail.elt.closest(".toast")?.remove();
+  });
+
   let held = null;
 
   document.addEventListener("htmx:beforeSwap", ({ detail }) => {
