@@ -112,8 +112,27 @@ def faults(page: Page) -> Iterator[str]:
         for fault in page.evaluate(RUN, how["rules"]):
             if fault["impact"] in ("serious", "critical"):
                 yield f"{page.url} ({look}) {fault['id']}: " + "; ".join(fault["nodes"][:4])
+    yield from too_wide(page)
+
+
+def too_wide(page: Page) -> Iterator[str]:
+    """A page that a phone would have to be moved sideways for."""
     if (width := page.evaluate("document.documentElement.scrollWidth")) > 390:
         yield f"{page.url}: {width} px wide on a phone of 390"
+
+
+def faults_of_sheets(page: Page, seen: set[str]) -> Iterator[str]:
+    """The same for each dialog of the page that no other page has had."""
+    page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    for name in page.evaluate("[...document.querySelectorAll('dialog[id]')].map((sheet) => sheet.id)"):
+        if name in seen:
+            continue
+        seen.add(name)
+        page.evaluate("(id) => document.getElementById(id).showModal()", name)
+        for fault in page.evaluate(RUN, []):
+            if fault["impact"] in ("serious", "critical"):
+                yield f"{page.url} #{name} {fault['id']}: " + "; ".join(fault["nodes"][:4])
+        page.evaluate("(id) => document.getElementById(id).close()", name)
 
 
 @pytest.mark.parametrize("person", ["nobody", "uploader", "reader", "admin", "traveller", "superuser"])
@@ -122,6 +141,7 @@ def test_nothing_serious_on_any_page(
 ) -> None:
     user: User | None = getattr(scene, person, None)
     found: list[str] = []
+    sheets: set[str] = set()
     with tab(browser, live_server, user) as context:
         page = context.new_page()
         for number, address in enumerate(visits(scene)[person]):
@@ -129,6 +149,22 @@ def test_nothing_serious_on_any_page(
             if number == 0 and user is not None:
                 page.locator(".rail-person > summary").click()
             found += faults(page)
+            found += faults_of_sheets(page, sheets)
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("person", ["nobody", "uploader", "reader", "admin", "superuser"])
+def test_the_longer_german_words_fit_a_phone(
+    person: str, scene: Scene, browser: Browser, live_server: LiveServer
+) -> None:
+    user: User | None = getattr(scene, person, None)
+    found: list[str] = []
+    with tab(browser, live_server, user, locale="de-DE", viewport={"width": 390, "height": 844}) as context:
+        page = context.new_page()
+        for address in visits(scene)[person]:
+            page.goto(address)
+            expect(page.locator("html")).to_have_attribute("lang", "de")
+            found += too_wide(page)
     assert not found, "\n".join(found)
 
 
