@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.template.loader import render_to_string
+from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
@@ -115,7 +115,7 @@ def _safe(rendered: str) -> SafeString:
 def _clock(seat: Seat) -> str:
     """Changes when anything happens in the clinic, and every minute."""
     head = AuditHead.objects.filter(clinic=seat.clinic).values_list("number", flat=True).first()
-    return f"{head or 0}-{int(time.time()) // LOOK_AGAIN_SECONDS}"
+    return f"{head or 0}-{int(timezone.now().timestamp()) // LOOK_AGAIN_SECONDS}"
 
 
 def _tabs(seat: Seat, filters: rows.Filters) -> list[Tab]:
