@@ -6,7 +6,7 @@ Every problem is a `BundleError` whose sentence says where in the file it is and
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -153,11 +153,16 @@ class Manifest:
 
     def abnormality_network(self, part: str) -> Network:
         """The network that answers for ``part``: its own expert, else the general one, else the unified."""
-        ranked = sorted(
-            (network for network in self.networks if network.role != "part"),
-            key=lambda network: (part not in network.parts, network.role == "unified"),
-        )
-        return next(network for network in ranked if part in network.parts or ANY_PART in network.parts)
+        return answering(self.networks, part)
+
+
+def answering(networks: Sequence[Network], part: str) -> Network:
+    """Of ``networks``, the one that answers for ``part``. Raises `StopIteration` if none does."""
+    ranked = sorted(
+        (network for network in networks if network.role != "part"),
+        key=lambda network: (part not in network.parts, network.role == "unified"),
+    )
+    return next(network for network in ranked if part in network.parts or ANY_PART in network.parts)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     train = _command(commands, "train", "train one configuration; goes on where it stopped")
     train.add_argument("--config", type=Path, required=True)
     train.add_argument("--weights", help="ImageNet weights: a file, or imagenet to download Keras' own")
+    train.add_argument("--logs", type=Path, help="folder for TensorBoard's logs")
     train.set_defaults(run=_train)
 
     calibrate = _command(commands, "calibrate", "set calibration and thresholds of a bundle anew")
@@ -56,8 +57,10 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--bundle", type=Path, required=True)
     calibrate.set_defaults(run=_calibrate)
 
-    export = _command(commands, "export", "write the bundle of a finished run")
-    export.add_argument("--config", type=Path, required=True)
+    export = _command(commands, "export", "write the bundle of finished runs")
+    export.add_argument(
+        "--config", type=Path, required=True, action="append", help="one, or one for every network"
+    )
     export.add_argument("--bundle", type=Path, required=True, help="folder to write")
     export.add_argument("--name", help="name of the bundle (the folder's name)")
     export.add_argument("--version", required=True, help="e.g. 2026.11")
@@ -113,7 +116,7 @@ def _train(options: argparse.Namespace) -> None:
     from training.configuration import read_config
     from training.train import train
 
-    train(read_config(options.config), dataset_of(options.data), options.runs, options.weights)
+    train(read_config(options.config), dataset_of(options.data), options.runs, options.weights, options.logs)
 
 
 def _calibrate(options: argparse.Namespace) -> None:
@@ -128,8 +131,8 @@ def _export(options: argparse.Namespace) -> None:
     from training.export import Release, export
 
     release_as = Release(options.name or options.bundle.name, options.version)
-    config = read_config(options.config)
-    export(config, dataset_of(options.data), options.runs, options.bundle, release_as)
+    configs = [read_config(path) for path in options.config]
+    export(configs, dataset_of(options.data), options.runs, options.bundle, release_as)
 
 
 def _evaluate(options: argparse.Namespace) -> None:

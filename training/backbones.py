@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from training.lite0 import Features, lite0, load_imagenet
@@ -41,14 +42,17 @@ BACKBONES: dict[str, Callable[[Any], Features]] = {
     "densenet169": densenet169,
     "efficientnetb0": efficientnetb0,
 }
+#: Keras' ImageNet file for EfficientNetB0 was trained with grey levels divided by this once more.
+_EFFICIENTNET_EXTRA = np.sqrt(DENSENET_STD)
 _APPLICATIONS = {"densenet169": "DenseNet169", "efficientnetb0": "EfficientNetB0"}
 
 
 def load_pretrained(network: keras.Model, backbone: str, weights: str) -> None:
     """Copy ImageNet weights into ``network``'s backbone.
 
-    ``weights`` is a file (.npz for lite0, Keras' .h5 for the others) or ``imagenet``, which
-    ``keras.applications`` downloads. Raises ``ValueError`` or ``OSError`` for what does not fit.
+    ``weights`` is a file (.npz for lite0, for the others the .h5 without the top that
+    ``keras.applications`` publishes) or ``imagenet``, which downloads that. Raises ``ValueError`` or
+    ``OSError`` for what does not fit.
     """
     if backbone == "lite0":
         if weights == IMAGENET:
@@ -59,5 +63,13 @@ def load_pretrained(network: keras.Model, backbone: str, weights: str) -> None:
     donor = application(include_top=False, weights=weights)
     names = {layer.name for layer in network.layers}
     for layer in donor.layers:
-        if layer.weights and layer.name in names:
+        if layer.weights and layer.name in names and not isinstance(layer, layers.Normalization):
             network.get_layer(layer.name).set_weights(layer.get_weights())
+    if backbone == "efficientnetb0":
+        # Keras numbers these two layers as it meets them, so names do not find them.
+        mean, variance, *count = _normalisation(donor).get_weights()
+        _normalisation(network).set_weights([mean, variance * _EFFICIENTNET_EXTRA**2, *count])
+
+
+def _normalisation(network: keras.Model) -> layers.Normalization:
+    return next(layer for layer in network.layers if isinstance(layer, layers.Normalization))

@@ -27,7 +27,7 @@ class Batches(keras.utils.PyDataset):
     ``part`` is ``int (N,)`` (``NO_PART`` where unknown), ``logit`` the label 0 or 1, ``map`` the
     target of the evidence map, ``(N, cells, cells)``, ``NO_MAP`` where unknown. One epoch
     passes once over as many pictures as there are; normal and abnormal ones are drawn from
-    their own shuffled decks.
+    their own shuffled decks. With a share of 0 all come from one deck.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Batches(keras.utils.PyDataset):
         self.size = squares.pixels.shape[1]
         self.part = np.array([parts.index(r.part) if r.part else NO_PART for r in records], np.int32)
         self.label = np.array([r.abnormal for r in records], np.float32)
-        self.abnormal = max(1, round(batch * abnormal_share))
+        self.abnormal = max(1, round(batch * abnormal_share)) if abnormal_share else None
         self.order = self._order()
 
     def __len__(self) -> int:
@@ -79,6 +79,10 @@ class Batches(keras.utils.PyDataset):
 
     def _order(self) -> NDArray[np.intp]:
         generator = np.random.default_rng((self.seed, self.epoch))
+        if self.abnormal is None:
+            return _deal(np.arange(len(self.label)), self.batch * len(self), generator).reshape(
+                len(self), self.batch
+            )
         decks = [np.flatnonzero(self.label == 1), np.flatnonzero(self.label == 0)]
         counts = [self.abnormal, self.batch - self.abnormal]
         columns = [

@@ -14,22 +14,29 @@ from training.pooling import POOLINGS
 #: Named here and not read off the code, so that a configuration is checked before Keras is loaded.
 BACKBONE_NAMES = ("lite0", "densenet169", "efficientnetb0")
 GRIDS = ("fine", "top")
+ROLES = ("unified", "part", "abnormality")
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All that decides what a run of the unified network becomes, besides data and software.
+    """All that decides what a run becomes, besides data and software.
 
-    ``size`` is the side of the input in pixels, a multiple of 32. ``backbone`` and ``grid`` are
-    explained at ``training.network.unified``. ``only`` names the parts to train on (an expert for
-    them); empty means all. ``start`` is ``imagenet`` or the name of an earlier run whose
-    averaged weights to go on from. ``warmup`` is in steps,
+    ``role`` is what the network answers in a bundle: ``part``, ``abnormality``, or ``unified``
+    for both; it is taught nothing else. ``size`` is the side of the input in pixels, a multiple of
+    32. ``backbone`` and ``grid`` are explained at ``training.network.unified``. ``only`` names the
+    parts to train on (an expert for them); empty means all. ``start`` is ``imagenet`` or the name
+    of an earlier run whose averaged weights to go on from. ``warmup`` is in steps,
     ``average`` the share of the old average kept at every step. ``part_weight`` and
     ``map_weight`` weigh their losses against the verdict's. ``calibration`` is the share of
-    the training groups held out of training, drawn with ``fold_seed``.
+    the training groups held out of training, drawn with ``fold_seed``. ``abnormal_share`` is the
+    share of abnormal pictures in every batch, 0 to take them as they come; ``class_weights`` then
+    weighs labels and parts by the inverse of their number. With ``patience``, training stops after
+    so many epochs without a lower loss on ``validation``, a share of the other training groups
+    that is held out for this alone, and the best epoch's weights are what is released.
     """
 
     name: str
+    role: str = "unified"
     size: int = 320
     backbone: str = "lite0"
     grid: str = "fine"
@@ -42,6 +49,9 @@ class Config:
     decay: float = 0.02
     average: float = 0.995
     abnormal_share: float = 0.35
+    class_weights: bool = False
+    patience: int = 0
+    validation: float = 0.1
     pooling: str = "logsumexp"
     temperature: float = 1.0
     dropout: float = 0.2
@@ -60,8 +70,16 @@ class Config:
             raise DatasetError(f"backbone {self.backbone} or grid {self.grid} is not known.")
         if self.pooling not in POOLINGS:
             raise DatasetError(f"pooling must be one of {', '.join(POOLINGS)}, not {self.pooling}.")
-        if not 0 < self.abnormal_share < 1 or not 0 < self.calibration < 1:
-            raise DatasetError("abnormal_share and calibration must lie between 0 and 1.")
+        if self.role not in ROLES:
+            raise DatasetError(f"role must be one of {', '.join(ROLES)}, not {self.role}.")
+        if not 0 < self.calibration < 1 or not 0 < self.validation < 1:
+            raise DatasetError("calibration and validation must lie between 0 and 1.")
+        if not 0 <= self.abnormal_share < 1:
+            raise DatasetError("abnormal_share must lie between 0 and 1, or be 0.")
+        if self.class_weights and self.abnormal_share:
+            raise DatasetError(
+                "class_weights and abnormal_share would balance the labels twice: set one of them to 0."
+            )
 
 
 def read_config(path: Path) -> Config:

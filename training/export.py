@@ -1,32 +1,34 @@
-"""From a finished run to a bundle: graphs, calibration, thresholds, scope gate, manifest."""
+"""From finished runs to a bundle: graphs, calibration, thresholds, scope gate, manifest."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from inference_worker.manifest import ANY_PART, Network, Role, answering, read_manifest
 from inference_worker.preprocess import CONTRAST_PERCENTILES
 from inference_worker.trust import trust
 from inference_worker.types import Outputs
 from training import calibrate, scope
 from training.configuration import Config
-from training.convert import run_openvino, to_openvino
+from training.convert import GIVEN, run_networks, to_openvino
 from training.datasets import Dataset, DatasetError, Record
 from training.heatmaps import cropped, hits
 from training.network import FEATURES, release
 from training.outliers import chest, outliers
 from training.squares import load, sized
-from training.train import AVERAGE, build, folds
+from training.train import build, folds, released_weights
 
 WORDS = {
     "fracture": {
@@ -42,7 +44,7 @@ WORDS = {
         "unsupported": "not a supported radiograph",
     },
 }
-XML, BIN, KERAS, SCOPE, MANIFEST = "network.xml", "network.bin", "network.keras", "scope.npz", "manifest.json"
+SCOPE, MANIFEST = "scope.npz", "manifest.json"
 SOFTWARE = ("keras", "tensorflow", "openvino", "numpy", "opencv-python-headless", "scikit-learn")
 #: A map whose trust is under the value that this share of the hits stay above is called weak.
 WEAK = 0.1
@@ -66,38 +68,40 @@ class Release:
     version: str
 
 
-def export(config: Config, dataset: Dataset, runs: Path, folder: Path, release_as: Release) -> Path:
-    """Write the bundle of run ``runs/<config.name>`` to ``folder``, without metrics or card.
+def export(
+    configs: Sequence[Config], dataset: Dataset, runs: Path, folder: Path, release_as: Release
+) -> Path:
+    """Write the bundle of the runs ``runs/<name>`` of ``configs`` to ``folder``, without metrics or card.
 
-    Calibration, thresholds, limits and trust come from the calibration fold, read with the
-    exported OpenVINO graph itself; the test split is not touched. Raises ``DatasetError`` if
-    the run has no finished epoch or the target has no words.
+    One unified network, or one that tells the part with any number that judge; an expert's ``only`` are
+    the parts it answers for. Calibration, thresholds, limits and trust come from the calibration
+    fold, read with the exported OpenVINO graphs themselves, each picture by the network that answers
+    for it; the test split is not touched. Raises ``DatasetError`` if a run has no finished epoch,
+    the target has no words, or the networks do not belong together.
     """
-    averaged = runs / config.name / AVERAGE
-    if not averaged.is_file():
-        raise DatasetError(f"{averaged} is missing: train {config.name} first.")
+    networks = together(configs, dataset.parts)
+    weights = {config.name: released_weights(config, runs) for config in configs}
     if dataset.target not in WORDS:
         raise DatasetError(f"No words are known for the target {dataset.target}.")
     folder.mkdir(parents=True, exist_ok=True)
-    network = build(config, dataset.parts)
-    network.load_weights(averaged)
-    released = release(network)
-    released.save(folder / KERAS)
-    to_openvino(released, folder / XML)
-    keras.backend.clear_session()
+    for config, network in zip(configs, networks, strict=True):
+        _write_graphs(config, dataset.parts, weights[config.name], folder, network)
 
+    config = _pooled(configs)
     learn, held = folds(dataset, config)
     logger.info("reading %d training and %d calibration pictures", len(learn), len(held))
+    tellers = [network for network in networks if network.role != "abnormality"]
     held_squares = load(held, config.size, runs / "cache").pixels
     gate = scope.fit(
-        lambda squares: run_openvino(folder / XML, squares).embedding,
+        lambda squares: run_networks(folder, tellers, dataset.parts, squares).embedding,
         load(learn, config.size, runs / "cache").pixels,
         part_index(learn, dataset.parts),
         held_squares,
         scope.outlier_squares([*outliers("set"), *[chest()] * CHESTS], config.size, copies=3, seed=21),
     )
     scope.save(gate, folder / SCOPE)
-    unseen = run_openvino(folder / XML, held_squares)
+    unseen = run_networks(folder, networks, dataset.parts, held_squares)
+    written = [name for network in networks for name in _files(network)]
     manifest = {
         "schema": 1,
         "name": release_as.name,
@@ -106,14 +110,7 @@ def export(config: Config, dataset: Dataset, runs: Path, folder: Path, release_a
         "target": {"code": dataset.target, **WORDS[dataset.target]},
         "input": {"size": config.size, "contrast_percentiles": list(CONTRAST_PERCENTILES)},
         "parts": list(dataset.parts),
-        "networks": [
-            {
-                "id": "unified",
-                "files": {"openvino": XML, "tensorflow": KERAS},
-                "role": "unified",
-                "parts": ["*"],
-            }
-        ],
+        "networks": [asdict(network) for network in networks],
         **_calibrated(config, dataset, held, unseen),
         "aggregate": "mean",
         "scope": {"file": SCOPE, "limit": round(gate.limit, 5), "chroma_limit": gate.chroma_limit},
@@ -123,25 +120,89 @@ def export(config: Config, dataset: Dataset, runs: Path, folder: Path, release_a
             "attribution": dataset.attribution,
             "licence": dataset.licence,
             "fingerprint": fingerprint(learn),
-            "configuration": config.name,
+            "configuration": "+".join(one.name for one in configs),
             "trained_on": len(learn),
             "calibrated_on": len(held),
         },
         "software": {name: installed(name) for name in SOFTWARE},
-        "files": {name: sha256(folder / name) for name in (XML, BIN, KERAS, SCOPE)},
+        "files": {name: sha256(folder / name) for name in (*written, SCOPE)},
     }
     write_manifest(folder, manifest)
     return folder
 
 
+def together(configs: Sequence[Config], parts: Sequence[str]) -> list[Network]:
+    """The manifest's networks. Raises ``DatasetError`` if they cannot be one bundle."""
+    first = configs[0]
+    alone = len(configs) == 1
+    networks = [
+        Network(
+            id="unified" if alone else config.name,
+            role=cast(Role, config.role),
+            parts=tuple(parts) if config.role == "part" else config.only or (ANY_PART,),
+            files={
+                "openvino": f"{'network' if alone else config.name}.xml",
+                "tensorflow": f"{'network' if alone else config.name}.keras",
+            },
+        )
+        for config in configs
+    ]
+    if len({network.id for network in networks}) < len(networks):
+        raise DatasetError("Two of the configurations have the same name.")
+    if sum(network.role != "abnormality" for network in networks) != 1:
+        raise DatasetError("Exactly one network of a bundle must tell the part (role unified or part).")
+    if alone and first.role != "unified":
+        raise DatasetError(f"{first.name} tells the part only: name configurations that judge, too.")
+    for key in ("size", "calibration", "fold_seed"):
+        if len({getattr(config, key) for config in configs}) > 1:
+            raise DatasetError(f"The networks of a bundle must have the same {key}.")
+    judging = [config for config in configs if config.role != "part"]
+    for key in ("grid", "pooling", "temperature"):
+        if len({getattr(config, key) for config in judging}) > 1:
+            raise DatasetError(f"The networks of a bundle that judge must have the same {key}.")
+    for part in parts:
+        try:
+            answering(networks, part)
+        except StopIteration:
+            raise DatasetError(f"No network answers for the part {part}: add a general one.") from None
+    return networks
+
+
+def _write_graphs(
+    config: Config, parts: Sequence[str], weights: Path, folder: Path, network: Network
+) -> None:
+    trained = build(config, parts)
+    trained.load_weights(weights)
+    released = release(trained, GIVEN[config.role])
+    released.save(folder / network.files["tensorflow"])
+    to_openvino(released, folder / network.files["openvino"])
+    keras.backend.clear_session()
+
+
+def _files(network: Network) -> tuple[str, ...]:
+    graph = network.files["openvino"]
+    return graph, str(Path(graph).with_suffix(".bin")), network.files["tensorflow"]
+
+
+def _pooled(configs: Sequence[Config]) -> Config:
+    """What the bundle as a whole is calibrated by: all pictures, if several networks share them."""
+    judging = next(config for config in configs if config.role != "part")
+    return judging if len(configs) == 1 else replace(judging, only=())
+
+
 def recalibrate(config: Config, dataset: Dataset, runs: Path, folder: Path) -> None:
     """Set calibration, thresholds, map scale and trust of the bundle in ``folder`` anew, from the same fold.
 
-    Its metrics were measured with the old ones and go; evaluate it again.
+    ``config`` is that of any of its networks that judge. Its metrics were measured with the old ones
+    and go; evaluate it again.
     """
     manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    networks = read_manifest(folder).networks
+    if len(networks) > 1:
+        config = replace(config, only=())
     _, held = folds(dataset, config)
-    unseen = run_openvino(folder / XML, load(held, config.size, runs / "cache").pixels)
+    pixels = load(held, config.size, runs / "cache").pixels
+    unseen = run_networks(folder, networks, dataset.parts, pixels)
     write_manifest(folder, {**manifest, **_calibrated(config, dataset, held, unseen), "metrics": {}})
 
 

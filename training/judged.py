@@ -14,7 +14,7 @@ from inference_worker.bundle import Bundle
 from inference_worker.scope import ScopeGate
 from inference_worker.trust import features, trust
 from training.calibrate import Platt
-from training.convert import run_openvino
+from training.convert import run_networks
 from training.datasets import DatasetError, Record
 from training.heatmaps import cropped, energy, hits
 from training.squares import load, sized
@@ -69,8 +69,8 @@ def judge(bundle: Bundle, records: Sequence[Record], cache: Path) -> Judged:
         raise DatasetError(f"The bundle knows no part called {', '.join(sorted(map(str, unknown)))}.")
     records = [sized(record) for record in records]
     size = manifest.input.size
-    network = manifest.part_network
-    outputs = run_openvino(bundle.file(network, "openvino"), load(records, size, cache).pixels)
+    pixels = load(records, size, cache).pixels
+    outputs = run_networks(bundle.folder, manifest.networks, manifest.parts, pixels)
     named = np.array(manifest.parts)[outputs.part.argmax(axis=1)]
     calibration = manifest.calibration
     platt = Platt(calibration.slope, calibration.intercept, dict(calibration.offsets))

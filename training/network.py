@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ from training.pooling import Pool, pool
 WIDTH = 128
 #: Pixels of the input for one position of the evidence map, by kind of grid.
 STRIDES = {"fine": 16, "top": 32}
+OUTPUTS = ("part", "logit", "map", "embedding")
 #: The layer whose features the map is linear in.
 FEATURES = "evidence_features"
 
@@ -54,8 +56,11 @@ def unified(
     return keras.Model(picture, outputs, name="unified")
 
 
-def release(network: keras.Model) -> keras.Model:
-    """The same function built of Keras' own layers only, so that it loads without this package."""
+def release(network: keras.Model, given: Sequence[str] = OUTPUTS) -> keras.Model:
+    """The same function built of Keras' own layers only, so that it loads without this package.
+
+    ``given`` are the outputs that the released network has; what only the others need is left out.
+    """
     head = network.get_layer("logit")
 
     def own(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -73,7 +78,8 @@ def release(network: keras.Model) -> keras.Model:
     evidence = clone.output["map"]
     bias = float(head.get_weights()[0])
     logit = pool(evidence, head.kind, head.temperature) + bias
-    return keras.Model(clone.input, {**clone.output, "logit": logit}, name=network.name)
+    everything = {**clone.output, "logit": logit}
+    return keras.Model(clone.input, {name: everything[name] for name in given}, name=network.name)
 
 
 def _fused(fine: Any, coarse: Any) -> Any:
