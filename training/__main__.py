@@ -72,6 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--out", type=Path, default=RUNS / "evaluation")
     evaluate.add_argument("--card", action="store_true", help="put the figures into the bundle")
     evaluate.set_defaults(run=_evaluate)
+
+    explain = _command(commands, "explain", "the map beside other explanations, on the calibration fold")
+    explain.add_argument("--config", type=Path, required=True)
+    explain.add_argument("--bundle", type=Path, required=True)
+    explain.add_argument("--limit", type=int, help="so many pictures at most; ScoreCAM is slow")
+    explain.add_argument("--out", type=Path, default=RUNS / "explain")
+    explain.set_defaults(run=_explain)
     return parser
 
 
@@ -142,6 +149,14 @@ def _evaluate(options: argparse.Namespace) -> None:
     evaluate(options.bundle, dataset_of(options.data), options.split, options.runs / "cache", options.out)
     if options.card:
         write_card(options.bundle, options.out)
+
+
+def _explain(options: argparse.Namespace) -> None:
+    from training.configuration import read_config
+    from training.explain import explain
+
+    config, dataset = read_config(options.config), dataset_of(options.data)
+    explain(config, options.bundle, dataset, options.runs, options.out, options.limit)
 
 
 if __name__ == "__main__":
