@@ -119,7 +119,8 @@ def _maps(
         features, evidence = (rows[0] for rows in inner.predict_on_batch(as_batch(square[np.newaxis])))
         pull = explanations.pull_of(evidence, config.pooling, config.temperature)
         yield {
-            "shipped": np.maximum(evidence, 0).astype(np.float64),
+            # Signed, as the portal has it: below zero it still says where a fracture is likeliest.
+            "shipped": evidence.astype(np.float64),
             "LayerCAM": explanations.layer_cam(features, kernel, pull),
             "Grad-CAM++": explanations.grad_cam_plus_plus(features, kernel, pull),
             "ScoreCAM": explanations.score_cam(features, square, score),

@@ -82,7 +82,7 @@ def best_iou(maps: Sequence[Floats], masks: Sequence[NDArray[np.bool_]]) -> tupl
     """IoU ``(N,)`` of each map with its mask ``(h, w)`` at the one threshold that is best on the mean.
 
     Thresholds are shares of a map's own maximum, so that methods with other units compare; an
-    empty map has an IoU of 0. Returns the threshold too.
+    map that is nowhere above 0 has an IoU of 0. Returns the threshold too.
     """
     found = np.zeros((len(THRESHOLDS), len(maps)))
     for row, share in enumerate(THRESHOLDS):
