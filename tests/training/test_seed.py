@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,6 +153,19 @@ def test_figures_are_per_study_too(bundle: Path, runs: Path) -> None:
     assert headline["auc"]["n"] == 16
     assert headline["study_auc"]["n"] == 8
     assert "auc" in Bundle.load(bundle).manifest.metrics
+
+
+@pytest.mark.slow
+def test_calibrating_anew_by_an_experts_configuration_uses_the_whole_fold(
+    bundle: Path, runs: Path, tree: Path, configs: list[Path], tmp_path: Path
+) -> None:
+    again = shutil.copytree(bundle, tmp_path / "seed")
+    common = ["--data", str(tree), "--runs", str(runs), "--config", str(configs[2])]
+    assert main(["calibrate", *common, "--bundle", str(again)]) == 0
+    before, after = (json.loads((folder / "manifest.json").read_text()) for folder in (bundle, again))
+    assert after["thresholds"] == before["thresholds"]
+    assert after["calibration"] == before["calibration"]
+    assert after["metrics"] == {}
 
 
 @pytest.mark.slow
