@@ -73,7 +73,7 @@
       target.blur();
       return;
     }
-    if (target.matches(TEXT) || target.closest("dialog, details[open]") || !Object.hasOwn(KEYS, key)) return;
+    if (target.matches(TEXT) || target.closest("dialog[open], details[open]") || !Object.hasOwn(KEYS, key)) return;
     event.preventDefault();
     KEYS[key]();
   });
