@@ -41,7 +41,10 @@ app.conf.update(
     # One child, one batch at a time: a network uses all the cores that it is given.
     worker_pool="prefork",
     worker_concurrency=1,
-    worker_prefetch_multiplier=1,
+    # One more than the child can take. A parent that fails to give a message back (child killed while Redis
+    # is away) keeps its place taken for good; with no place free it would never read, and so never see, the
+    # broken connection. The spare wake-up costs others nothing: the reconciler sends more while work is due.
+    worker_prefetch_multiplier=2,
     # The wake-up of a worker that died wakes another one.
     task_acks_late=True,
     task_reject_on_worker_lost=True,

@@ -65,6 +65,21 @@ def test_the_child_is_killed_and_redis_restarts_empty(portal: Portal, submit: Su
     assert_all_succeeded_once(submission, 24)
 
 
+def test_the_child_is_killed_while_redis_is_away(portal: Portal, submit: Submit) -> None:
+    """The parent cannot give the message back; it must notice the lost connection all the same."""
+    portal.reconciler()
+    worker = portal.worker(STRANGE_SECONDS="0.05")
+    submission = submit(24)
+    until(lambda: in_the_middle(24))
+    portal.redis.stop()
+    os.kill(child(worker).pid, signal.SIGKILL)
+    until(lambda: "Couldn't reject" in portal.log("worker"))
+    portal.redis.start()
+    until(lambda: states() == {"succeeded": 24})
+    assert worker.poll() is None, "the parent goes on with a new child"
+    assert_all_succeeded_once(submission, 24)
+
+
 def test_redis_is_down_when_studies_are_submitted(portal: Portal, submit: Submit) -> None:
     portal.redis.stop()
     submission = submit(6)
