@@ -210,6 +210,7 @@ def test_sign_in_to_signature_without_a_mouse(
         page.keyboard.type(PASSWORD)
         press(page, "Enter")
         expect(page.get_by_role("heading", name="Worklist")).to_be_visible()
+        page.wait_for_load_state()  # keys are heeded once the page's scripts have run
 
         press(page, "Tab")
         expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
@@ -223,6 +224,7 @@ def test_sign_in_to_signature_without_a_mouse(
         tab_to(page, "(^|: )P-opinion$")
         press(page, "Enter")
         expect(page.get_by_role("heading", name="P-opinion")).to_be_visible()
+        page.wait_for_load_state()
 
         heatmap = page.get_by_role("button", name="Heatmap", exact=True)
         expect(heatmap).to_have_attribute("aria-pressed", "true")
