@@ -30,6 +30,7 @@ HTTPS = env.bool("HTTPS", default=True)
 #: How many proxies of ours stand in front: that many entries of X-Forwarded-For are believed.
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_ENGINE = "xrayportal.clinics.sessions"
 SESSION_COOKIE_AGE = env.int("SESSION_SECONDS", default=12 * 3600)
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 #: Cookies carry no port, so two portals on one host need two names (``make demo`` sets it).
@@ -69,7 +70,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "xrayportal.clinics.sessions.PersonMiddleware",
     # Before the CSRF check: a stranger's form is not read.
     "xrayportal.security.SignInRequiredMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -125,6 +126,7 @@ ORPHAN_SWEEP_SECONDS = env.int("ORPHAN_SWEEP_SECONDS", default=3600)
 
 # --- people -------------------------------------------------------------------------------
 AUTH_USER_MODEL = "clinics.User"
+AUTHENTICATION_BACKENDS = ["xrayportal.clinics.sessions.PersonBackend"]
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "sign-in"

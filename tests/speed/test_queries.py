@@ -80,11 +80,14 @@ def test_idle_poll_asks_one_question_and_has_no_body(full: House, who: str) -> N
     analysis.started_at = analysis.leased_until = analysis.requested_at
     analysis.save()
     client = browser(getattr(full, who))
-    page = client.get(reverse("study", args=[full.clinic.slug, analysis.study_id])).content.decode()
-    address = re.search(r'hx-get="([^"]*/result/[^"]*)"', page)[1].replace("&amp;", "&")  # type: ignore[index]
-    with CaptureQueriesContext(connection) as captured:
-        idle = client.get(address, headers={"HX-Request": "true"})
-    assert (idle.status_code, idle.content) == (204, b"")
-    # Who asks takes three: session, person, seat.
-    assert len(captured) == 4
-    assert "manifest" not in captured[-1]["sql"]
+    study = reverse("study", args=[full.clinic.slug, analysis.study_id])
+    (result,) = re.findall(r'hx-get="([^"]*/result/[^"]*)"', client.get(study).content.decode())
+    worklist = reverse("worklist", args=[full.clinic.slug])
+    (seen,) = re.findall(r'data-seen="([^"]*)"', client.get(worklist).content.decode())
+    for address in (result.replace("&amp;", "&"), f"{worklist}?seen={seen}"):
+        with CaptureQueriesContext(connection) as captured:
+            idle = client.get(address, headers={"HX-Request": "true"})
+        assert (idle.status_code, idle.content) == (204, b"")
+        # Who asks is one: session, person and seats come together.
+        assert len(captured) == 2
+        assert "manifest" not in captured[-1]["sql"]

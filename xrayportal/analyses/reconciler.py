@@ -22,6 +22,7 @@ from xrayportal.analyses.models import Bundle, Pulse
 from xrayportal.analyses.orphans import sweep
 from xrayportal.analyses.queue import anything_waits, requeue_expired
 from xrayportal.analyses.workers import live_workers, remove_dead_workers
+from xrayportal.clinics.sessions import SessionStore
 from xrayportal.studies.models import Submission
 from xrayportal.studies.retention import apply_retention
 from xrayportal.studies.services import finish_submission, studies_due, try_to_seal
@@ -144,6 +145,7 @@ class Reconciler:
                 return
 
     def _apply_retention(self) -> None:
-        """Some studies a round until nothing is due, then again tomorrow."""
+        """Some studies a round until nothing is due, then again tomorrow; with them sessions that ran out."""
         if time.monotonic() >= self._next_retention and not apply_retention(limit=_RETAINED_PER_ROUND):
+            SessionStore.clear_expired()
             self._next_retention = time.monotonic() + _RETENTION_SECONDS

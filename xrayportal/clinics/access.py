@@ -147,7 +147,7 @@ def _seat(request: HttpRequest, slug: str) -> Seat | None:
     user = request.user
     if not isinstance(user, User):
         return None
-    memberships = list(Membership.objects.filter(user=user, clinic__slug=slug).select_related("clinic"))
+    memberships = [place for place in user.places if place.clinic.slug == slug]
     if memberships:
         return seat_of(user, memberships)
     if user.is_superuser and request.session.get(_GRANTS):

@@ -10,7 +10,7 @@ from django.utils.functional import SimpleLazyObject
 
 from xrayportal.analyses.models import Bundle
 from xrayportal.clinics.access import Permit, Seat, seat_of
-from xrayportal.clinics.models import Membership, User
+from xrayportal.clinics.models import User
 from xrayportal.worklist.digests import take_notices
 
 
@@ -18,7 +18,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     """Context of the frame; a page that shows none of it costs no query.
 
     ``seat`` (None outside a clinic), ``roles``, ``may`` (permit name in lower case → bool), ``seats`` (all
-    seats of the person, for the switcher; one query when looked at), ``active_bundle`` (lazy, may be None)
+    seats of the person, for the switcher), ``active_bundle`` (lazy, may be None)
     ``content_access_until`` (end of a superuser's look at patient content; shown as a banner) and
     ``notices`` (submissions of theirs that are done; who looks at them has been told).
     """
@@ -35,10 +35,10 @@ def frame(request: HttpRequest) -> dict[str, Any]:
 
 
 def seats_of(request: HttpRequest) -> list[Seat]:
-    """The signed-in person's seats, one a clinic, by the clinic's name; one query."""
+    """The signed-in person's seats, one a clinic, by the clinic's name."""
     user = getattr(request, "user", None)
     if not isinstance(user, User):
         return []
-    memberships = Membership.objects.filter(user=user).select_related("clinic")
-    by_clinic = groupby(memberships.order_by("clinic__name", "clinic_id"), key=lambda row: row.clinic_id)
+    places = sorted(user.places, key=lambda place: (place.clinic.name, str(place.clinic_id)))
+    by_clinic = groupby(places, key=lambda place: place.clinic_id)
     return [seat_of(user, rows) for _, rows in by_clinic]

@@ -8,8 +8,10 @@ import zoneinfo
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 
@@ -52,6 +54,11 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         return self.get_full_name() or self.email
+
+    @cached_property
+    def places(self) -> list[Membership]:
+        """This person's memberships with their clinics; a session brings them along."""
+        return list(self.memberships.select_related("clinic"))
 
 
 class Clinic(models.Model):
@@ -117,3 +124,15 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} · {self.clinic} · {self.role}"
+
+
+class Session(AbstractBaseSession):
+    """A browser that was here; it knows its person, so that both come in one query (``sessions.py``)."""
+
+    user = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="sessions")
+
+    @classmethod
+    def get_session_store_class(cls) -> Any:
+        from xrayportal.clinics.sessions import SessionStore  # which needs this module first
+
+        return SessionStore

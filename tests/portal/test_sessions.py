@@ -1,0 +1,113 @@
+"""The session's own query brings the person and their places, and no check is lost by it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth import SESSION_KEY
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from tests.factories import make_clinic
+from xrayportal.clinics.models import Clinic, Membership, Role, Session, User
+from xrayportal.clinics.sessions import SessionStore
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def clinic() -> Clinic:
+    return make_clinic()
+
+
+@pytest.fixture
+def reader(clinic: Clinic) -> User:
+    reader = User.objects.create_user("rosa@example.org", "correct horse battery")
+    for role in (Role.READER, Role.UPLOADER):
+        Membership.objects.create(clinic=clinic, user=reader, role=role)
+    Membership.objects.create(clinic=make_clinic(slug="other"), user=reader, role=Role.ADMIN)
+    return reader
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def is_in(client: Client, clinic: Clinic) -> bool:
+    return client.get(reverse("worklist", args=[clinic.slug])).status_code == 200
+
+
+def test_one_query_says_who_and_where(reader: User) -> None:
+    key = signed_in(reader).session.session_key
+    with CaptureQueriesContext(connection) as captured:
+        store = SessionStore(key)
+        assert int(store[SESSION_KEY]) == reader.pk
+        assert store.person == reader
+        assert {(place.clinic.slug, place.role) for place in reader.places} == {
+            (place.clinic.slug, place.role) for place in store.person.places
+        }
+    # The second is ours: the fixture's reader has no session to bring his places.
+    assert len(captured) == 2
+
+
+def test_sessions_of_others_are_not_taken_for_mine(reader: User, clinic: Clinic) -> None:
+    other = User.objects.create_user("otto@example.org", "correct horse battery")
+    Membership.objects.create(clinic=clinic, user=other, role=Role.READER)
+    first, second, third = signed_in(reader), signed_in(other), signed_in(reader)
+    for client, user in ((first, reader), (second, other), (third, reader)):
+        person = SessionStore(client.session.session_key)
+        assert (int(person[SESSION_KEY]), person.person) == (user.pk, user)
+
+
+def test_a_session_that_ran_out_is_over(reader: User, clinic: Clinic) -> None:
+    client = signed_in(reader)
+    assert is_in(client, clinic)
+    Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
+    assert not is_in(client, clinic)
+
+
+def test_whoever_is_deactivated_is_out_at_once(reader: User, clinic: Clinic) -> None:
+    client = signed_in(reader)
+    User.objects.update(is_active=False)
+    assert not is_in(client, clinic)
+
+
+def test_another_password_ends_the_session(reader: User, clinic: Clinic) -> None:
+    client = signed_in(reader)
+    reader.set_password("another horse battery")
+    reader.save()
+    assert not is_in(client, clinic)
+    assert not Session.objects.exists()
+
+
+def test_a_changed_row_is_no_way_in(reader: User, clinic: Clinic) -> None:
+    stranger = User.objects.create_user("eve@example.org", "correct horse battery")
+    client = signed_in(stranger)
+    Session.objects.update(user=reader)
+    # The row's person and the signed content disagree: the content, which has the hash, decides.
+    assert not is_in(client, clinic)
+
+
+def test_people_without_a_clinic_sign_in_too() -> None:
+    root = User.objects.create_superuser("root@example.org", "correct horse battery")
+    assert signed_in(root).get(reverse("admin:index")).status_code == 200
+    assert Session.objects.get().user == root
+
+
+def test_a_place_taken_away_is_gone_with_the_next_request(reader: User, clinic: Clinic) -> None:
+    client = signed_in(reader)
+    assert is_in(client, clinic)
+    Membership.objects.filter(clinic=clinic).delete()
+    assert not is_in(client, clinic)
+
+
+def test_signing_out_leaves_no_row(reader: User) -> None:
+    client = signed_in(reader)
+    client.logout()
+    assert not Session.objects.exists()
