@@ -63,7 +63,30 @@ def test_uploader_sees_the_study_of_a_picture_they_sent_again(house: House) -> N
         outcome=Upload.Outcome.DUPLICATE,
         image=theirs.images.get(),
     )
-    assert list(seat(house, house.uploader).studies()) == [theirs]
+    own = seat(house, house.uploader)
+    assert list(own.studies()) == list(own.studies(listed=True)) == [theirs]
+
+
+def test_a_sender_keeps_the_study_that_moved_to_another_submission(house: House) -> None:
+    study = make_study(submission=make_submission(house.clinic, house.colleague))
+    sent = Upload.objects.create(
+        submission=study.submission,
+        key="first",
+        filename="first.png",
+        outcome=Upload.Outcome.ACCEPTED,
+        image=study.images.get(),
+    )
+    sent.refresh_from_db()
+    assert not sent.elsewhere
+    first, study.submission = study.submission, make_submission(house.clinic, house.uploader)
+    study.save()
+    for who in (house.colleague, house.uploader):
+        own = seat(house, who)
+        assert list(own.studies()) == list(own.studies(listed=True)) == [study]
+    study.submission = first
+    study.save()
+    sent.refresh_from_db()
+    assert not sent.elsewhere
 
 
 def test_other_clinics_rows_never_show(house: House) -> None:

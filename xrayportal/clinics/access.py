@@ -70,15 +70,20 @@ class Seat:
             return submissions
         return submissions.filter(submitter=self.user) if self.may(Permit.SEE_OWN) else submissions.none()
 
-    def studies(self) -> QuerySet[Study]:
-        """The clinic's, or those that they sent a file of (also one that was there already)."""
+    def studies(self, *, listed: bool = False) -> QuerySet[Study]:
+        """The clinic's, or those that they sent a file of (also one that was there already).
+
+        ``listed`` is for pages of many: a query first for what they sent to studies of others, so that
+        the database walks the studies in their order and does not gather all before it sorts.
+        """
         studies = Study.objects.filter(clinic=self.clinic)
         if self.may(Permit.SEE_ALL):
             return studies
         if not self.may(Permit.SEE_OWN):
             return studies.none()
         sent = Upload.objects.filter(submission__submitter=self.user, image__clinic=self.clinic)
-        return studies.filter(Q(submission__submitter=self.user) | Q(pk__in=sent.values("image__study")))
+        fed = sent.filter(elsewhere=True).values_list("image__study", flat=True)
+        return studies.filter(Q(submission__submitter=self.user) | Q(pk__in=list(fed) if listed else fed))
 
     def images(self) -> QuerySet[Image]:
         """The images of their studies."""

@@ -115,7 +115,7 @@ class CappedPaginator(_Paginator):
 
 
 def worklist_page(seat: Seat, filters: Filters, number: str | None) -> Page[Study]:
-    """One page of the studies that this person may see, in the order they asked for; five queries at most."""
+    """One page of the studies that this person may see, in the order they asked for; six queries at most."""
     # Ids alone: what the database sorts stays small, also where it has to sort all.
     found = lists.arranged(seat, _filtered(seat, filters), filters.sort)
     # A search reads every reference of the clinic: once, not once for the rows and once to count them.
@@ -169,7 +169,7 @@ def state_choices() -> list[Choice]:
 
 
 def _filtered(seat: Seat, filters: Filters) -> QuerySet[Study]:
-    studies = seat.studies()
+    studies = seat.studies(listed=True)
     if filters.verdict or filters.part:
         # Which studies a filter by prediction finds would tell the prediction.
         studies = visible_predictions(seat, studies)

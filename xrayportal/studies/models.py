@@ -166,11 +166,15 @@ class Upload(models.Model):
     sentence = models.TextField(blank=True)
     kind = models.CharField(max_length=40, blank=True)
     image = models.ForeignKey(Image, null=True, blank=True, on_delete=models.SET_NULL, related_name="uploads")
+    #: Its picture is in a study of another submission; the database keeps that itself (migration 0006).
+    elsewhere = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["created_at", "id"]
         indexes = [
+            # Whose studies a sender may see besides their own: few, and looked for with every list.
+            models.Index(fields=["submission"], name="upload_elsewhere", condition=models.Q(elsewhere=True)),
             # For the search by the beginning of a name, in capitals or not.
             models.Index(OpClass(Upper("filename"), name="text_pattern_ops"), name="upload_by_name"),
         ]
