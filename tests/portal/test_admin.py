@@ -75,6 +75,35 @@ def test_most_is_to_look_at_only(house: House, study: Study, app: str, model: st
     assert "delete_selected" not in client.get(reverse(f"admin:{app}_{model}_changelist")).content.decode()
 
 
+@pytest.mark.parametrize(
+    ("address", "query"),
+    [
+        ("analyses_analysis", "verdict=abnormal"),
+        ("analyses_analysis", "probability__gte=0.5"),
+        ("analyses_analysis", "body_part__startswith=w"),
+        ("studies_study", "patient_reference__startswith=REF"),
+        ("studies_study", "result_verdict__exact=abnormal"),
+        ("studies_study", "current__verdict=abnormal"),
+        ("audit_auditevent", "detail__reason=x"),
+        ("clinics_clinic", "pseudonym_key__gte=a"),
+    ],
+)
+def test_no_filter_asks_for_what_the_list_does_not_show(
+    house: House, study: Study, address: str, query: str
+) -> None:
+    answer = browser(house.superuser).get(f"{reverse(f'admin:{address}_changelist')}?{query}")
+
+    assert answer.status_code == 400
+
+
+def test_the_filters_that_are_offered_work(house: House, study: Study) -> None:
+    client = browser(house.superuser)
+    for query in ("state__exact=succeeded", f"clinic__id__exact={study.clinic_id}", f"study__exact={study.pk}"):
+        answer = client.get(f"{reverse('admin:analyses_analysis_changelist')}?{query}")
+        assert answer.status_code == 200
+        assert str(study.current_id) in answer.content.decode()
+
+
 def test_nobody_else_enters(house: House) -> None:
     for user in (house.uploader, house.reader, house.admin, house.stranger):
         assert browser(user).get("/admin/", follow=True).status_code == 404

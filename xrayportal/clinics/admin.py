@@ -42,6 +42,10 @@ class ReadOnlyAdmin(RowAdmin):
         """What the row's own page shows."""
         return self.shown
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """An address filters by what the list shows: filtered by a verdict or a reference it would tell those."""
+        return lookup.partition("__")[0] in self.shown and super().lookup_allowed(lookup, value, request)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Never."""
         return False
@@ -117,6 +121,10 @@ class ClinicAdmin(RowAdmin):
     list_display = ["name", "slug", "time_zone", "blind_first", "retention_days", "created_at"]
     search_fields = ["name", "slug"]
     readonly_fields = ["created_at"]
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Not by the key of the pseudonyms: comparisons would tell it, digit by digit."""
+        return not lookup.startswith("pseudonym_key") and super().lookup_allowed(lookup, value, request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Clinic | None = None) -> bool:
         """Never: its audit chain would hang in the air."""
