@@ -98,7 +98,11 @@ def test_no_filter_asks_for_what_the_list_does_not_show(
 
 def test_the_filters_that_are_offered_work(house: House, study: Study) -> None:
     client = browser(house.superuser)
-    for query in ("state__exact=succeeded", f"clinic__id__exact={study.clinic_id}", f"study__exact={study.pk}"):
+    for query in (
+        "state__exact=succeeded",
+        f"clinic__id__exact={study.clinic_id}",
+        f"study__exact={study.pk}",
+    ):
         answer = client.get(f"{reverse('admin:analyses_analysis_changelist')}?{query}")
         assert answer.status_code == 200
         assert str(study.current_id) in answer.content.decode()

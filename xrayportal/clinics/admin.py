@@ -43,7 +43,7 @@ class ReadOnlyAdmin(RowAdmin):
         return self.shown
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """An address filters by what the list shows: filtered by a verdict or a reference it would tell those."""
+        """An address filters by what the list shows; by a verdict or a reference it would tell those."""
         return lookup.partition("__")[0] in self.shown and super().lookup_allowed(lookup, value, request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
