@@ -43,6 +43,9 @@ class Action(models.TextChoices):
     CONTENT_ACCESS_ENDED = "content-access-ended", _("closed patient content as superuser")
 
 
+_WORDS = dict(Action.choices)
+
+
 class AuditEvent(models.Model):
     """One link of a chain. Written by ``audit.services.record`` only; the database refuses changes.
 
@@ -83,6 +86,10 @@ class AuditEvent(models.Model):
                 condition=models.Q(action__in=["sign-in-failed", "signed-in"]),
             ),
         ]
+
+    def get_action_display(self) -> str:
+        """The action in words; Django's own hashes all translated labels for each event of a timeline."""
+        return str(_WORDS.get(self.action, self.action))
 
     def __str__(self) -> str:
         return f"{self.number} {self.action}"
