@@ -87,12 +87,12 @@ class AuditEvent(models.Model):
             ),
         ]
 
+    def __str__(self) -> str:
+        return f"{self.number} {self.action}"
+
     def get_action_display(self) -> str:
         """The action in words; Django's own hashes all translated labels for each event of a timeline."""
         return str(_WORDS.get(self.action, self.action))
-
-    def __str__(self) -> str:
-        return f"{self.number} {self.action}"
 
 
 class AuditHead(models.Model):
