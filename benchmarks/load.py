@@ -1,19 +1,18 @@
-"""Many people at once, on loopback: pollers that wait a second between polls, uploaders that do not.
+"""Many people at once, on loopback: pollers that wait as their pages do, uploaders that do not wait.
 
 Bounded in count and time: it ends by itself after ``seconds``.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from http.client import HTTPConnection
+from dataclasses import dataclass, field, replace
+from http.client import HTTPConnection, HTTPResponse, RemoteDisconnected
 from random import Random
-
-POLL_SECONDS = 1.0
 
 
 @dataclass
@@ -26,6 +25,25 @@ class Answers:
 
 
 @dataclass(frozen=True)
+class Poll:
+    """What an open page asks again and again: its address, and the seconds between two times.
+
+    An answer may say what to tell as seen the next time, as the worklist's do.
+    """
+
+    address: str
+    seconds: float
+
+    def after(self, response: HTTPResponse, told: bytes) -> Poll:
+        """The poll after this answer."""
+        news = response.headers.get("HX-Trigger", "") + told[:2000].decode(errors="replace")
+        seen = re.search(r'(?:data-seen=|"list-unchanged": )"([^"]+)"', news)
+        if seen is None or "?seen=" not in self.address:
+            return self
+        return replace(self, address=f"{self.address.partition('?')[0]}?seen={seen[1]}")
+
+
+@dataclass(frozen=True)
 class Person:
     """Somebody with a session. ``headers`` carry it."""
 
@@ -33,16 +51,18 @@ class Person:
     headers: dict[str, str]
 
 
-def poll(person: Person, addresses: Sequence[str], end: float, answers: Answers, seed: int) -> None:
+def poll(person: Person, page: Poll, end: float, answers: Answers, seed: int) -> None:
     """Poll one page as a browser does, over one kept connection."""
-    random = Random(seed)  # noqa: S311  who polls what and when is no secret
-    time.sleep(random.random() * POLL_SECONDS)
+    random = Random(seed)  # noqa: S311  who polls when is no secret
+    time.sleep(random.random() * page.seconds)
     connection = HTTPConnection("127.0.0.1", person.port, timeout=30)
     headers = {**person.headers, "HX-Request": "true"}
-    address = random.choice(addresses)
     while time.monotonic() < end:
-        _ask(connection, "GET", address, b"", headers, {200, 204}, answers.polls, answers.refused)
-        time.sleep(POLL_SECONDS)
+        response, told = _ask(
+            connection, "GET", page.address, b"", headers, {200, 204}, answers.polls, answers
+        )
+        page = page.after(response, told)
+        time.sleep(page.seconds)
     connection.close()
 
 
@@ -60,7 +80,7 @@ def upload(
             "Content-Type": f"multipart/form-data; boundary={boundary}",
             "Accept": "application/json",
         }
-        _ask(connection, "POST", address, body, headers, {201}, answers.uploads, answers.refused)
+        _ask(connection, "POST", address, body, headers, {201}, answers.uploads, answers)
     connection.close()
 
 
@@ -81,15 +101,22 @@ def _ask(
     headers: dict[str, str],
     good: set[int],
     times: list[float],
-    refused: list[str],
-) -> None:
+    answers: Answers,
+) -> tuple[HTTPResponse, bytes]:
     start = time.perf_counter()
-    connection.request(method, address, body or None, headers)
-    response = connection.getresponse()
+    try:
+        connection.request(method, address, body or None, headers)
+        response = connection.getresponse()
+    except (RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+        # Kept too long: browsers connect anew as well.
+        connection.close()
+        connection.request(method, address, body or None, headers)
+        response = connection.getresponse()
     told = response.read()
     times.append((time.perf_counter() - start) * 1000)
     if response.status not in good:
-        refused.append(f"{response.status} {address} {told[:200]!r}")
+        answers.refused.append(f"{response.status} {address} {told[:200]!r}")
+    return response, told
 
 
 def _form(boundary: str, picture: bytes) -> bytes:

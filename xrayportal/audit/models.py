@@ -90,8 +90,9 @@ class AuditEvent(models.Model):
     def __str__(self) -> str:
         return f"{self.number} {self.action}"
 
-    def get_action_display(self) -> str:
-        """The action in words; Django's own hashes all translated labels for each event of a timeline."""
+    @property
+    def words(self) -> str:
+        """The action in words; ``get_action_display`` hashes all translated labels for each event."""
         return str(_WORDS.get(self.action, self.action))
 
 
