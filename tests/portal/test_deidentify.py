@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from io import BytesIO
 from pathlib import Path
 
 import pytest
-from pydicom import Dataset, dcmread
+from pydicom import DataElement, Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import ImplicitVRLittleEndian, generate_uid
@@ -209,3 +210,76 @@ def test_damage_anywhere_is_refused_or_harmless() -> None:
             continue
         assert b"Mustermann" not in content
         assert b"St. Elsewhere" not in content
+
+
+def another_kind(tag: int, vr: str, value: object, table: str = "") -> bytes:
+    """A radiograph in which one listed element has another type than its tag says."""
+    source = read(dicom())
+    place = source
+    if table:
+        place = Dataset()
+        place.LUTDescriptor, place.LUTData = [2, 0, 16], b"\x00\x00\xff\xff"
+        setattr(source, table, [place])
+    place[tag] = DataElement(tag, vr, value)
+    out = BytesIO()
+    source.save_as(out, enforce_file_format=True)
+    return out.getvalue()
+
+
+def person() -> list[Dataset]:
+    hidden = Dataset()
+    hidden.PatientName = "Mustermann^Erika"
+    return [hidden]
+
+
+WINDOW, PLANES, BODY_PART, TABLE, MODALITY_TABLE = 0x00281050, 0x00280006, 0x00180015, 0x00283006, 0x00283000
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr", "value", "table"),
+    [
+        (WINDOW, "SQ", person(), ""),
+        (WINDOW, "LO", "Mustermann", ""),
+        (WINDOW, "UT", "Mustermann", ""),
+        (PLANES, "UT", "Mustermann", ""),
+        (BODY_PART, "PN", "MUSTERMANN ERIKA BORN 1964 IN KOELN", ""),
+        (BODY_PART, "CS", ["MUSTERMANN", "ERIKA", "BORN 1964"], ""),
+        (TABLE, "SQ", person(), "VOILUTSequence"),
+        (TABLE, "UT", "Mustermann", "VOILUTSequence"),
+    ],
+)
+def test_names_under_a_tag_of_another_kind_go_too(tag: int, vr: str, value: object, table: str) -> None:
+    source = another_kind(tag, vr, value, table)
+    assert b"mustermann" in source.lower()
+    cleaned = deidentify(source, KEY).content
+    assert b"mustermann" not in cleaned.lower()
+    assert read(cleaned).PixelData == read(source).PixelData
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr", "value"),
+    [
+        (MODALITY_TABLE, "LO", "no table"),
+        (MODALITY_TABLE, "AT", 0x00100010),
+        (BODY_PART, "AT", 0x00100010),
+        (0x00280010, "DS", "1e400"),
+        (0x00280008, "DS", "1e400"),
+        (0x7FE00010, "LT", "no pixels"),
+    ],
+)
+def test_elements_of_another_kind_are_dropped_or_refused_never_a_crash(
+    tag: int, vr: str, value: object
+) -> None:
+    with contextlib.suppress(RejectedError):
+        deidentify(another_kind(tag, vr, value), KEY)
+
+
+def test_a_name_in_place_of_a_number_goes_too() -> None:
+    source = dicom().replace(b"DS\x04\x002048", b"DS\x0a\x00Mustermann", 1)
+    assert b"Mustermann" not in deidentify(source, KEY).content
+
+
+def test_what_follows_the_picture_goes() -> None:
+    pixels = read(dicom()).PixelData
+    cleaned = deidentify(dicom(pixels=pixels + b"Mustermann, Erika" * 9), KEY)
+    assert read(cleaned.content).PixelData == pixels

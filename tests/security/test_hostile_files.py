@@ -70,6 +70,7 @@ ITEMS = (ITEM + b"\x00" * 4) * (MEGABYTE // 8)
 NESTED = (struct.pack("<HHI", 0x28, 0x3010, UNDEFINED) + ITEM + b"\xff" * 4) * 20_000
 DICOM = {
     "a million numbers for a window": element(0x28, 0x1050, b"1\\" * (MEGABYTE // 2)),
+    "fifteen thousand numbers for a window": element(0x28, 0x1050, b"1\\" * 15_000),
     "a table of empty items": element(0x28, 0x3010, ITEMS),
     "the same without a length": sequence(0x28, 0x3010, ITEMS),
     "items of a sequence that nobody wants": sequence(0x40, 0x0275, ITEMS),

@@ -18,6 +18,8 @@ from xrayportal.studies.rejection import corrupt
 _MOST_READS = 50_000
 _MOST_ITEMS = 1000
 _LONGEST_VALUE = 64 * 1024
+#: A handful of numbers or words; written in letters, each becomes an object of a hundred bytes.
+_LONGEST_FEW = 4096
 #: Three tables of 65,536 entries fit.
 _LONGEST_TABLE = 512 * 1024
 _ITEM_MARKS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # (FFFE,E000) in either byte order
@@ -49,19 +51,20 @@ class Watched(BytesIO):
         return place
 
 
-def refuse_swollen(dataset: Dataset, *, tables: Container[int]) -> None:
+def refuse_swollen(dataset: Dataset, *, few: Container[int], tables: Container[int]) -> None:
     """Before values are converted: a window of 30 million numbers, a table of a million items.
 
-    ``tables`` are the tags that may be longer than others. Raises ``RejectedError``.
+    ``few`` are the tags of a handful of values, ``tables`` those that may be longer than others. Raises
+    ``RejectedError``.
     """
     for tag in dataset.keys():  # noqa: SIM118  iterating over the data set itself converts its values
         element = dataset.get_item(tag)
         if not isinstance(element, RawDataElement):
             for item in element.value if element is not None and element.VR == "SQ" else ():
-                refuse_swollen(item, tables=tables)
+                refuse_swollen(item, few=few, tables=tables)
             continue
         value = element.value or b""
-        longest = _LONGEST_TABLE if tag in tables else _LONGEST_VALUE
+        longest = _LONGEST_TABLE if tag in tables else _LONGEST_FEW if tag in few else _LONGEST_VALUE
         is_pixels = tag == _PIXELS
         if not is_pixels and (len(value) > longest or sum(map(value.count, _ITEM_MARKS)) > _MOST_ITEMS):
             raise corrupt()

@@ -11,7 +11,6 @@ import base64
 import hashlib
 import hmac
 import logging
-import re
 import threading
 import warnings
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 from pydicom import DataElement, Dataset, config, dcmread
-from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.tag import Tag
@@ -33,9 +31,10 @@ from pydicom.uid import (
 )
 
 from inference_worker.sniff import has_preamble
-from xrayportal.studies import projections
+from xrayportal.studies import projections, whitelist
 from xrayportal.studies.bounded import Watched, refuse_swollen
 from xrayportal.studies.rejection import RejectedError, check_dimensions, corrupt, truncated
+from xrayportal.studies.whitelist import PIXELS as _PIXELS
 
 # pydicom quotes header values in what it logs and warns of; those are patients' data.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -44,42 +43,6 @@ config.settings.writing_validation_mode = config.IGNORE
 #: ``warnings.catch_warnings`` is not for several threads at once.
 _one_reader = threading.Lock()
 
-#: Numbers and UIDs of public meaning, copied as they are.
-_NUMBERS = (
-    *("SamplesPerPixel", "PlanarConfiguration", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
-    *("PixelRepresentation", "SmallestImagePixelValue", "LargestImagePixelValue", "PixelAspectRatio"),
-    *("PixelPaddingValue", "PixelPaddingRangeLimit", "PixelIntensityRelationshipSign"),
-    *("WindowCenter", "WindowWidth", "RescaleIntercept", "RescaleSlope"),
-    *("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"),
-    *("EstimatedRadiographicMagnificationFactor", "LossyImageCompressionRatio"),
-    *("RedPaletteColorLookupTableDescriptor", "RedPaletteColorLookupTableData"),
-    *("GreenPaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableData"),
-    *("BluePaletteColorLookupTableDescriptor", "BluePaletteColorLookupTableData"),
-)
-#: Words of code lists: kept only where they look like one (capitals, digits, at most 16 characters).
-_CODES = (
-    *("Modality", "PhotometricInterpretation", "BodyPartExamined", "ViewPosition", "Laterality"),
-    *("ImageLaterality", "PatientOrientation", "VOILUTFunction", "PresentationLUTShape"),
-    *("PixelIntensityRelationship", "LossyImageCompression", "LossyImageCompressionMethod"),
-    *("BurnedInAnnotation", "RescaleType"),
-)
-_TABLES = ("ModalityLUTSequence", "VOILUTSequence")
-_TABLE_PARTS = ("LUTDescriptor", "LUTData", "ModalityLUTType")
-#: Read and replaced by pseudonyms, or looked at only.
-_IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID")
-_PIXELS = "PixelData"
-_LOOKED_AT = ("NumberOfFrames", "FloatPixelData", "DoubleFloatPixelData", "DirectoryRecordSequence")
-_READ = [
-    tag
-    for keyword in (*_NUMBERS, *_CODES, *_TABLES, *_IDENTIFIERS, *_LOOKED_AT, _PIXELS)
-    if (tag := tag_for_keyword(keyword)) is not None
-]
-_CODE = re.compile(r"[A-Z0-9_ ]{1,16}", re.ASCII)
-_TABLE_TAGS = frozenset(
-    tag
-    for keyword in (*_TABLES, *_TABLE_PARTS, *(name for name in _NUMBERS if name.endswith("TableData")))
-    if (tag := tag_for_keyword(keyword)) is not None
-)
 #: The encodings that the workers decode.
 _ENCAPSULATED = frozenset(
     {
@@ -111,9 +74,9 @@ def deidentify(data: bytes, key: bytes) -> Cleaned:
     source = _read(data)
     _refuse_unsuitable(source)
     cleaned = Dataset()
-    for keyword in (*_NUMBERS, *_CODES):
+    for keyword in (*whitelist.NUMBERS, *whitelist.CODES):
         _copy(source, cleaned, keyword)
-    for keyword in _TABLES:
+    for keyword in whitelist.TABLES:
         tables = [_table(item) for item in source.get(keyword) or []]
         if tables:
             setattr(cleaned, keyword, tables)
@@ -131,7 +94,7 @@ def deidentify(data: bytes, key: bytes) -> Cleaned:
     cleaned.SeriesInstanceUID = _uid(
         key, source.get("SeriesInstanceUID") or f"series of pixels {content_digest}"
     )
-    cleaned.add(source[_PIXELS])
+    cleaned.add(_without_tail(source))
     return Cleaned(
         content=_written(cleaned, _encoding(source)),
         study_key=_keyed(key, f"study\x00{study}\x00{patient}").hex() if study else "",
@@ -146,10 +109,11 @@ def _read(data: bytes) -> Dataset:
         warnings.simplefilter("ignore")
         try:
             _refuse_deflated(data)
-            source = dcmread(stream, force=not has_preamble(data), specific_tags=_READ)
-            refuse_swollen(source, tables=_TABLE_TAGS)
+            source = dcmread(stream, force=not has_preamble(data), specific_tags=whitelist.READ)
+            refuse_swollen(source, few=whitelist.FEW_TAGS, tables=whitelist.TABLE_TAGS)
             for element in source.iterall():  # converts every value now, while errors are expected
                 del element
+            whitelist.drop_mistyped(source)
         except (RejectedError, MemoryError):
             raise
         # The reader has no exception of its own for damaged files: it raises what they made Python raise.
@@ -202,7 +166,8 @@ def _refuse_unsuitable(source: Dataset) -> None:
         rows, columns = int(source.Rows), int(source.Columns)
         check_dimensions(columns, rows)
         _refuse_missing_pixels(source, rows, columns)
-    except (AttributeError, TypeError, ValueError) as error:  # an element is missing or of a wrong kind
+    # An element is missing, or holds several numbers or none that counts pixels.
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise corrupt() from error
 
 
@@ -219,29 +184,44 @@ def _refuse_missing_pixels(source: Dataset, rows: int, columns: int) -> None:
         return
     if syntax in _ENCAPSULATED:
         raise corrupt()
-    bits = rows * columns * int(source.get("SamplesPerPixel") or 1) * int(source.BitsAllocated)
+    if len(pixels) < _picture_bytes(source):
+        raise truncated()
+
+
+def _picture_bytes(source: Dataset) -> int:
+    """How long an uncompressed picture is; Rows and Columns are there."""
+    samples = int(source.get("SamplesPerPixel") or 1)
+    bits = int(source.Rows) * int(source.Columns) * samples * int(source.BitsAllocated)
     if source.get("PhotometricInterpretation") == "YBR_FULL_422":
         bits = bits * 2 // 3
-    if len(pixels) < bits // 8:
-        raise truncated()
+    return -(-bits // 8)
+
+
+def _without_tail(source: Dataset) -> DataElement:
+    """The pixels; what follows an uncompressed picture is none, and could be anything."""
+    element = source[_PIXELS]
+    length = _picture_bytes(source)
+    length += length % 2  # a value has an even length
+    # Subsampled colour is now and then sent whole, under the name of the shorter kind.
+    is_certain = source.get("PhotometricInterpretation") != "YBR_FULL_422"
+    if is_certain and not element.is_undefined_length and len(element.value) > length:
+        return DataElement(element.tag, element.VR, element.value[:length])
+    return element
 
 
 def _copy(source: Dataset, cleaned: Dataset, keyword: str) -> None:
     element = _element(source, keyword)
     if element is None or element.is_empty:
         return
-    if keyword in _CODES:
-        values = [element.value] if isinstance(element.value, str) else list(element.value)
-        if not all(isinstance(value, str) and _CODE.fullmatch(value) for value in values):
-            return
-    cleaned.add(element)
+    if keyword not in whitelist.CODES or whitelist.is_code(element.value):
+        cleaned.add(element)
 
 
 def _table(item: Dataset) -> Dataset:
     table = Dataset()
-    for keyword in _TABLE_PARTS:
+    for keyword in whitelist.TABLE_PARTS:
         element = _element(item, keyword)
-        if element is not None and (keyword != "ModalityLUTType" or _CODE.fullmatch(str(element.value))):
+        if element is not None and (keyword != "ModalityLUTType" or whitelist.is_code(element.value)):
             table.add(element)
     return table
 
