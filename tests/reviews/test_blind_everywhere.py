@@ -29,6 +29,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 #: Addresses whose rows are chosen and ordered by the query.
 LISTS = {"worklist", "submissions", "submission", "history", "scorecard", "disagreements"}
+#: They answer to POST only.
+EXPORTS = {"submission-results", "submission-pictures", "history-export"}
 QUERIES = ["", "?seen=0"]
 LIST_QUERIES = [
     "",
@@ -57,6 +59,10 @@ def clinic_addresses(study: Study, finding: Finding, seat: Seat) -> Iterator[tup
         "user": seat.user.pk,
         "view": 1,
     }
+    neighbour = Study.objects.exclude(pk=study.pk).filter(clinic=study.clinic).first()
+    assert neighbour is not None
+    for name in ("study", "study-result"):
+        yield name, reverse(name, args=[study.clinic.slug, neighbour.pk]) + f"?beside={study.pk}"
     for pattern in _patterns(get_resolver()):
         names = set(pattern.pattern.converters)
         if "clinic" not in names or not pattern.name:
@@ -77,8 +83,8 @@ def _patterns(resolver: URLResolver) -> Iterator[URLPattern]:
             yield entry
 
 
-def answers(seat: Seat, study: Study, finding: Finding) -> dict[str, tuple[int, bytes, str]]:
-    """What each address answers to this person now, without the token that differs in every page.
+def answers(seat: Seat, study: Study, finding: Finding) -> dict[str, tuple[int, bytes, dict[str, str]]]:
+    """What each address answers to this person now, headers included, without the token of every page.
 
     What the visits themselves leave behind (who looked when) is taken back, but for the numbers of its rows.
     """
@@ -89,43 +95,63 @@ def answers(seat: Seat, study: Study, finding: Finding) -> dict[str, tuple[int, 
         for name, address in clinic_addresses(study, finding, seat):
             for query in LIST_QUERIES if name in LISTS else QUERIES:
                 for headers in ({}, {"HX-Request": "true"}):
-                    answer = client.get(address + query, headers=headers)
+                    full = address + (query.replace("?", "&") if "?" in address else query)
+                    answer = (client.post if name in EXPORTS else client.get)(full, headers=headers)
                     content = b"".join(answer) if answer.streaming else answer.content
                     content = re.sub(rb"[A-Za-z0-9]{64}|event-[0-9]+", b"", content)
-                    where = answer.headers.get("Location", "")
-                    found[f"{name} {address}{query} {headers}"] = (answer.status_code, content, where)
+                    kept = {key: re.sub("[A-Za-z0-9]{64}", "", value) for key, value in answer.items()}
+                    kept.pop("Content-Length", None)  # the numbers of events have more digits as time goes by
+                    found[f"{name} {full} {headers}"] = (answer.status_code, content, kept)
         transaction.set_rollback(True)
     return found
 
 
-def predict(analysis: Analysis, verdict: str, probability: float, part: str) -> None:
-    """Make this the result, as the worker would have."""
+def predict(analysis: Analysis, verdict: str, probability: float | None, part: str) -> None:
+    """Make this the result, as the worker would have; without a probability there is no map either."""
+    known = probability is not None
+    parts = {part: 0.9} if known else {}
     Analysis.objects.filter(pk=analysis.pk).update(
-        verdict=verdict, probability=probability, body_part=part, parts={part: 0.9}
+        verdict=verdict, probability=probability, body_part=part, parts=parts
     )
+    # Setting it again lets the database repeat the result in the study's own row.
+    Study.objects.filter(current=analysis).update(current=analysis)
     for finding in Finding.objects.filter(analysis=analysis):
         Finding.objects.filter(pk=finding.pk).update(
             verdict=verdict,
             probability=probability,
-            parts={part: 0.9},
-            peak_x=round(20 * probability),
+            parts=parts,
+            peak_x=round(20 * probability) if probability is not None else None,
             trust=probability,
+            overlay_file=finding.overlay_file if known else "",
+            map_file=finding.map_file if known else "",
         )
         for name in (finding.overlay_file, finding.map_file):
             default_storage.delete(name)
             default_storage.save(name, ContentFile(f"{verdict} {probability}".encode()))
 
 
-@pytest.mark.parametrize("roles", [[Role.READER], [Role.READER, Role.UPLOADER], [Role.READER, Role.ADMIN]])
+NORMAL, UNSUPPORTED = ("normal", 0.04, "knee"), ("unsupported", None, "")
+
+
+@pytest.mark.parametrize(
+    ("roles", "otherwise"),
+    [
+        ([Role.READER], NORMAL),
+        ([Role.READER, Role.UPLOADER], UNSUPPORTED),
+        ([Role.READER, Role.ADMIN], NORMAL),
+        ([Role.READER, Role.ADMIN], UNSUPPORTED),
+    ],
+)
 def test_every_answer_is_the_same_whatever_the_prediction(
-    roles: list[str], monkeypatch: pytest.MonkeyPatch
+    roles: list[str], otherwise: tuple[str, float | None, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clinic = make_clinic(blind_first=True)
     seat, colleague = take_seat(clinic, *roles), take_seat(clinic)
-    study = make_study(clinic, make_submission(clinic, seat.user))
+    study = make_study(clinic, make_submission(clinic, seat.user), patient_reference="REF-7")
     analysis = make_analysis(study)
-    # A neighbour to be ordered against, on which the reader has spoken already.
-    make_analysis(other := make_study(clinic, study.submission), probability=0.5, verdict="uncertain")
+    # A neighbour to be ordered against and compared with, on which the reader has spoken already.
+    other = make_study(clinic, study.submission, patient_reference="REF-7")
+    make_analysis(other, probability=0.5, verdict="uncertain")
     say(seat, other, "normal")
     # What a colleague said after seeing the prediction would tell it too.
     say(colleague, study, "abnormal")
@@ -137,7 +163,7 @@ def test_every_answer_is_the_same_whatever_the_prediction(
 
     predict(analysis, "abnormal", 0.93, "wrist")
     first = answers(seat, study, finding)
-    predict(analysis, "normal", 0.04, "knee")
+    predict(analysis, *otherwise)
     second = answers(seat, study, finding)
 
     assert len(first) > 100
@@ -150,6 +176,7 @@ def test_after_the_own_opinion_the_answers_differ() -> None:
     clinic = make_clinic(blind_first=True)
     seat = take_seat(clinic)
     study = make_study(clinic, make_submission(clinic, seat.user))
+    make_study(clinic, study.submission)
     analysis = make_analysis(study)
     say(seat, study, "normal")
     finding = Finding.objects.get(analysis=analysis)
@@ -161,3 +188,4 @@ def test_after_the_own_opinion_the_answers_differ() -> None:
 
     told = {address.split()[0] for address in first if first[address] != second[address]}
     assert {"worklist", "study", "study-result", "finding-file", "submission-progress"} <= told
+    assert {"submission-results", "submission-pictures"} <= told
