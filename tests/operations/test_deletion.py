@@ -28,6 +28,7 @@ from xrayportal.studies.deletion import REASONS, Reason, delete_study
 from xrayportal.studies.ingest import ingest_file
 from xrayportal.studies.models import Image, Study, Submission, Upload
 from xrayportal.studies.retention import apply_retention
+from xrayportal.studies.services import cancel_submission
 
 Captured = Any
 HTMX = {"HX-Request": "true"}
@@ -239,6 +240,21 @@ def test_retention_takes_what_is_older_and_nothing_else(forgetful: Clinic) -> No
         "portal",
         "retention",
     )
+
+
+def test_retention_takes_what_a_cancelled_submission_left_open(
+    forgetful: Clinic, django_capture_on_commit_callbacks: Captured
+) -> None:
+    """Its pictures are stored, but nobody seals its studies any more."""
+    submission = make_submission(forgetful)
+    left = aged(forgetful, 31, submission=submission, state="open")
+    file = left.images.get().file
+    cancel_submission(submission=submission, actor=None, address=None)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert apply_retention() == 1
+    assert not Study.objects.filter(pk=left.pk).exists()
+    assert not Upload.objects.filter(submission=submission).exists()
+    assert not default_storage.exists(file)
 
 
 def test_retention_forgets_names_of_files_that_made_no_study(forgetful: Clinic) -> None:

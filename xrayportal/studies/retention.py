@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.db.models import Q
 from django.utils import timezone
 
 from xrayportal.clinics.models import Clinic
@@ -14,7 +15,8 @@ from xrayportal.studies.models import Study, Submission
 def apply_retention(*, limit: int | None = None, dry_run: bool = False) -> int:
     """Delete what is due, oldest first, at most ``limit`` studies; how many that were (or would be).
 
-    A study's age counts from when it was sent. One still being received is left until it is sealed.
+    A study's age counts from when it was sent. One still being received is left until it is sealed, or its
+    submission cancelled: then no view comes any more and nobody will ever seal it.
     """
     done = 0
     for clinic in Clinic.objects.filter(retention_days__isnull=False).order_by("pk"):
@@ -22,7 +24,8 @@ def apply_retention(*, limit: int | None = None, dry_run: bool = False) -> int:
         if left == 0:
             break
         before = timezone.now() - timedelta(days=clinic.retention_days or 0)
-        due = Study.objects.filter(clinic=clinic, state=Study.State.SEALED, created_at__lt=before)
+        ended = Q(state=Study.State.SEALED) | Q(submission__state=Submission.State.CANCELLED)
+        due = Study.objects.filter(ended, clinic=clinic, created_at__lt=before)
         if dry_run:
             done += due[:left].count()
             continue
