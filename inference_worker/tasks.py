@@ -47,6 +47,14 @@ class OutOfTimeError(BaseException):
     """Celery's soft time limit. No ``Exception``: decoders take those for damaged files."""
 
 
+class NothingReadableError(Exception):
+    """No view of a study can be read; ``views`` say why."""
+
+    def __init__(self, views: list[UnreadableView]) -> None:
+        super().__init__(f"none of {len(views)} views")
+        self.views = views
+
+
 class Reader:
     """One worker child: its row, its networks, its claims."""
 
@@ -119,9 +127,10 @@ class Reader:
             try:
                 if queue.complete(claim=claim, result=self._read(claim)):
                     logger.info("Analysis %s is done", claim.pk)
-            except UnreadableError as error:
-                logger.info("Analysis %s cannot be read: %s", claim.pk, error.kind)
-                queue.fail(claim=claim, kind=error.kind, sentence=str(error), permanent=True)
+            except NothingReadableError as error:
+                kind, sentence = error.views[0].kind, " ".join(view.sentence for view in error.views)
+                logger.info("Analysis %s cannot be read: %s", claim.pk, kind)
+                queue.fail(claim=claim, kind=kind, sentence=sentence, permanent=True, unreadable=error.views)
             except StorageTroubleError as error:
                 logger.warning("Analysis %s waits for the file storage: %s", claim.pk, error)
                 sentence = "The file storage could not be reached for a long time."
@@ -142,7 +151,7 @@ class Reader:
             connection.close()
 
     def _read(self, claim: Analysis) -> AnalysisResult:
-        """Raises `UnreadableError` if no view can be read, `StorageTroubleError`, `BundleError`."""
+        """Raises `NothingReadableError` if no view can be, `StorageTroubleError`, `BundleError`."""
         pipeline = self.pipeline(claim.bundle)
         thresholds = (claim.threshold_low, claim.threshold_high)
         judged: list[View | None] = []
@@ -154,14 +163,13 @@ class Reader:
             for image, answer in zip(images, answers, strict=True):
                 if isinstance(answer, UnreadableError):
                     judged.append(None)
-                    sentence = f"Could not read {_filename(image)}. {answer}"
-                    unreadable.append(UnreadableView(image.pk, answer.kind, sentence))
+                    unreadable.append(UnreadableView(image.pk, answer.kind, _filename(image), str(answer)))
                 else:
                     judged.append(answer.view)
                     scale = pipeline.manifest.map.scale
                     views.append(write_view(claim=claim, image=image, result=answer, scale=scale))
         if not views:
-            raise UnreadableError(unreadable[0].kind, " ".join(view.sentence for view in unreadable))
+            raise NothingReadableError(unreadable)
         study = judge_study(
             judged,
             low=claim.threshold_low,

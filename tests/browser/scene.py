@@ -72,7 +72,7 @@ def build_scene() -> Scene:
     ):
         Upload.objects.create(
             submission=submission, key=outcome, filename="knee_02.dcm", size=900, outcome=outcome,
-            sentence=sentence,
+            sentence=sentence, kind="truncated" if sentence else "",
         )  # fmt: skip
     return Scene(
         clinic=clinic,

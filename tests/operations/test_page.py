@@ -19,7 +19,7 @@ from xrayportal.analyses.models import Analysis, Pulse, Worker
 from xrayportal.audit.models import AuditEvent, AuditHead, ChainCheck
 from xrayportal.audit.services import record
 from xrayportal.clinics.models import User
-from xrayportal.operations import pages
+from xrayportal.operations import figures, pages
 
 HTMX = {"HX-Request": "true"}
 
@@ -49,6 +49,19 @@ def test_platform_is_for_superusers(house: House, who: str) -> None:
 def test_clinic_is_for_its_admins(house: House, who: str) -> None:
     assert look(getattr(house, who), house).status_code == 404
     assert look(house.admin, house).status_code == 200
+
+
+def test_a_clock_that_was_set_back_makes_no_time_negative(house: House) -> None:
+    analysis = make_analysis(make_study(house.clinic))
+    now = timezone.now()
+    Analysis.objects.filter(pk=analysis.pk).update(
+        requested_at=now,
+        started_at=now - timedelta(milliseconds=3),
+        finished_at=now - timedelta(milliseconds=1),
+    )
+    told = {row.stage: (row.median, row.p95) for row in figures.latency_of(house.clinic)}
+    assert told["wait"] == told["total"] == (0, 0)
+    assert "Waiting 0.0 ms 0.0 ms" in read(house.admin, house)
 
 
 def test_links_lead_there_for_those_who_may(house: House) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import escape
 
 from tests.factories import make_analysis, make_study, make_submission
@@ -109,6 +110,18 @@ def test_poll_answers_204_until_something_changes(house: House, study: Study) ->
     assert changed.headers["HX-Trigger"] == "result-changed"
     again = person.get(poll_address(fragment))
     assert again.status_code == 204
+
+
+def test_the_history_is_not_asked_for_when_only_the_line_moves_on(house: House, study: Study) -> None:
+    analysis = make_analysis(study, "queued")
+    address = poll_address(read(study, house.uploader))
+    person = browser(house.uploader)
+    earlier = re.sub(r"~\d+", "~1", address)
+    assert earlier != address
+    moved_on = person.get(earlier)
+    assert (moved_on.status_code, moved_on.headers.get("HX-Trigger")) == (200, None)
+    Analysis.objects.filter(pk=analysis.pk).update(state="cancelled", finished_at=timezone.now())
+    assert person.get(earlier).headers["HX-Trigger"] == "result-changed"
 
 
 def test_failure_says_why_and_offers_a_retry(house: House, study: Study) -> None:

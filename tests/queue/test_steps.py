@@ -55,7 +55,9 @@ def result_for(analysis: Analysis, *, unreadable: tuple[Image, ...] = ()) -> Ana
         parts={"wrist": 1.0},
         probability=0.9,
         views=views,
-        unreadable=[UnreadableView(image.pk, "truncated", "It ends too early.") for image in unreadable],
+        unreadable=[
+            UnreadableView(image.pk, "truncated", "“view.png”", "It ends too early.") for image in unreadable
+        ],
         runtime="openvino 1",
         precision="f32",
         software="0.1.0",
@@ -95,7 +97,12 @@ class TestComplete:
         )
         assert (row.views, row.runtime, row.precision) == (2, "openvino 1", "f32")
         assert row.unreadable == [
-            {"image": str(broken.pk), "kind": "truncated", "sentence": "It ends too early."}
+            {
+                "image": str(broken.pk),
+                "kind": "truncated",
+                "file": "“view.png”",
+                "sentence": "Could not read “view.png”. It ends too early.",
+            }
         ]
         finding = Finding.objects.get(analysis=row)
         assert (finding.peak_x, finding.peak_y, finding.spacing) == (3, 4, [0.1, 0.1])
@@ -150,7 +157,11 @@ class TestComplete:
 class TestFail:
     def test_permanent_fails_with_its_sentence(self) -> None:
         claim = claimed()
-        assert queue.fail(claim=claim, kind="truncated", sentence="a.png: it ends.", permanent=True)
+        (image,) = claim.study.images.all()
+        views = [UnreadableView(image.pk, "truncated", "“a.png”", "It ends.")]
+        assert queue.fail(
+            claim=claim, kind="truncated", sentence="a.png: it ends.", permanent=True, unreadable=views
+        )
         row = again(claim)
         assert (row.state, row.error_kind, row.error_sentence) == ("failed", "truncated", "a.png: it ends.")
         assert row.finished_at is not None

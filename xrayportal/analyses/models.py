@@ -110,7 +110,7 @@ class Analysis(models.Model):
     body_part = models.CharField(max_length=32, blank=True)
     parts = models.JSONField(default=dict, help_text=_("Mean part probabilities over supported views"))
     probability = models.FloatField(null=True, blank=True)
-    #: Views that could not be read: a list of {image, kind, sentence}.
+    #: Views that could not be read: a list of {image, kind, file, sentence}; all of them where it failed so.
     unreadable = models.JSONField(default=list)
     views = models.PositiveSmallIntegerField(default=0)
     runtime = models.CharField(max_length=40, blank=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from django.conf import settings
@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 
 from xrayportal.analyses.claims import anything_waits, claim
 from xrayportal.analyses.models import Analysis, Finding
-from xrayportal.analyses.results import AnalysisResult, ViewResult
+from xrayportal.analyses.results import AnalysisResult, UnreadableView, ViewResult
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.studies.models import Study
@@ -108,7 +108,7 @@ def complete(*, claim: Analysis, result: AnalysisResult) -> bool:
         row.verdict, row.body_part, row.parts = result.verdict, result.body_part, result.parts
         row.probability = result.probability
         row.views = len(result.views) + len(result.unreadable)
-        row.unreadable = result.unreadable_as_json()
+        row.unreadable = [view.as_json() for view in result.unreadable]
         row.runtime, row.precision, row.software = result.runtime, result.precision, result.software
         row.milliseconds = result.milliseconds
         _finish(row, Analysis.State.SUCCEEDED)
@@ -131,11 +131,19 @@ def complete(*, claim: Analysis, result: AnalysisResult) -> bool:
     return True
 
 
-def fail(*, claim: Analysis, kind: str, sentence: str, permanent: bool) -> bool:
+def fail(
+    *,
+    claim: Analysis,
+    kind: str,
+    sentence: str,
+    permanent: bool,
+    unreadable: Sequence[UnreadableView] = (),
+) -> bool:
     """End the attempt. ``False``: the lease was lost, nothing changed.
 
     ``permanent``: trying again would give the same; the analysis is ``failed``, and ``sentence`` tells
-    people why. Otherwise it waits and is tried again, up to ``ATTEMPTS`` claims.
+    people why; ``unreadable`` are its views where that is the reason. Otherwise it waits and is tried again,
+    up to ``ATTEMPTS`` claims.
     """
     with transaction.atomic():
         row = _locked(claim)
@@ -145,6 +153,7 @@ def fail(*, claim: Analysis, kind: str, sentence: str, permanent: bool) -> bool:
         if row.cancel_requested:
             _cancel(row)
         elif permanent or row.attempt >= ATTEMPTS:
+            row.unreadable = [view.as_json() for view in unreadable]
             _give_up(row, kind, sentence)
         else:
             _requeue(row, kind, pause=_pause(row.attempt))

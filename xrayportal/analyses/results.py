@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +34,26 @@ class ViewResult:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableView:
-    """A view that could not be read: a kind for statistics and a sentence for people that names the file."""
+    """A view that could not be read: a kind, by which pages translate, and a sentence in English."""
 
     image_id: uuid.UUID
     kind: str
-    sentence: str
+    filename: str
+    reason: str
+
+    @property
+    def sentence(self) -> str:
+        """For people: the reason, and which file."""
+        return f"Could not read {self.filename}. {self.reason}"
+
+    def as_json(self) -> dict[str, str]:
+        """As the ``unreadable`` column keeps it."""
+        return {
+            "image": str(self.image_id),
+            "kind": self.kind,
+            "file": self.filename,
+            "sentence": self.sentence,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +74,3 @@ class AnalysisResult:
     precision: str
     software: str
     milliseconds: dict[str, float]
-
-    def unreadable_as_json(self) -> list[dict[str, Any]]:
-        """As the ``unreadable`` column keeps it."""
-        return [
-            {"image": str(view.image_id), "kind": view.kind, "sentence": view.sentence}
-            for view in self.unreadable
-        ]

@@ -28,7 +28,8 @@ def study_result(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResp
 
     The answer that first brings a prediction to the screen is audited as a look, like the page itself.
     """
-    if request.GET.get("seen") == result.polled_version(seat, study):
+    seen = request.GET.get("seen", "")
+    if seen == result.polled_version(seat, study):
         return HttpResponse(status=204)
     found = result.study_or_404(seat, study)
     shown = result.result_of(seat, found, request.GET.get("view"), request.GET.get("beside"))
@@ -44,7 +45,9 @@ def study_result(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResp
         )
     context = {"study": found, "result": shown, "kept": request.GET.get("kept")}
     response = render(request, "analyses/_result.html", context)
-    response.headers["HX-Trigger"] = "result-changed"
+    # The history is asked for again when something happened, not whenever the line moves on.
+    if not result.is_same_but_for_the_clock(seen, shown.version):
+        response.headers["HX-Trigger"] = "result-changed"
     return response
 
 

@@ -26,7 +26,8 @@ FAILURES_SINCE = timedelta(days=7)
 #: Adding up all images of all clinics takes a while, and changes little.
 _REMEMBERED_SECONDS = 60
 
-# The newest of the last day: with many more, the percentiles are no truer.
+# The newest of the last day: with many more, the percentiles are no truer. A clock that was set back between
+# two moments makes no time negative.
 _LATENCY = """
 SELECT percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY (milliseconds->>'decode')::float8 / n),
        percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY (milliseconds->>'preprocess')::float8 / n),
@@ -37,8 +38,8 @@ SELECT percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY (milliseconds->>
        count(*)
 FROM (
     SELECT milliseconds, greatest(views, 1) AS n,
-           1000 * extract(epoch FROM started_at - requested_at)::float8 AS wait,
-           1000 * extract(epoch FROM finished_at - requested_at)::float8 AS total
+           greatest(0, 1000 * extract(epoch FROM started_at - requested_at)::float8) AS wait,
+           greatest(0, 1000 * extract(epoch FROM finished_at - requested_at)::float8) AS total
     FROM analyses_analysis
     WHERE state = 'succeeded' AND finished_at > statement_timestamp() - interval '1 day'
       AND (%(clinic)s::uuid IS NULL OR clinic_id = %(clinic)s::uuid)

@@ -11,6 +11,7 @@ from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Subq
 from xrayportal.analyses.models import Analysis, Finding, Verdict
 from xrayportal.analyses.services import waiting_position
 from xrayportal.clinics.access import Seat
+from xrayportal.pages.failures import FAILURE
 from xrayportal.pages.latest import latest_state, newest
 from xrayportal.pages.versions import dotted
 from xrayportal.pages.words import ordinal, span
@@ -118,7 +119,9 @@ def files_page(seat: Seat, submission: Submission, number: str | None) -> Page[U
     shown = visible_predictions(seat, seat.studies()).filter(pk=OuterRef("image__study"))
     rows = uploads.select_related("image__study__current__bundle").annotate(
         latest_state=latest_state("image__study", "image__study__submission__state"),
-        latest_sentence=Subquery(newest("image__study").values("error_sentence")[:1]),
+        latest_failure=Subquery(
+            newest("image__study").exclude(state=Analysis.State.CANCELLED).values(told=FAILURE)[:1]
+        ),
         thumbnail=Subquery(finding.values("pk")[:1]),
         revealed=Exists(shown),
     )

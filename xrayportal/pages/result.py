@@ -16,6 +16,7 @@ from xrayportal.analyses.services import waiting_position
 from xrayportal.audit.models import AuditEvent
 from xrayportal.clinics.access import Permit, Seat
 from xrayportal.pages.earlier import Beside, beside_of
+from xrayportal.pages.failures import failure_of, unreadable_sentence
 from xrayportal.pages.status import Status, status_of, waiting_status
 from xrayportal.pages.words import part_word, percent
 from xrayportal.reviews.blind import with_revealed
@@ -25,6 +26,8 @@ PRIMARY = Analysis.Purpose.PRIMARY
 #: While a study waits, its place in the line is told anew this often (seconds).
 TELL_PLACE_EVERY = 5
 EVENTS_SHOWN = 200
+#: What follows in a version goes with the clock.
+_CLOCK = "~"
 #: What the version tells of the newest analysis.
 _NEWEST = ("newest__id", "newest__state", "newest__cancel_requested")
 
@@ -103,7 +106,7 @@ class StudyResult:
     @property
     def problem(self) -> str:
         """Why the newest analysis failed, if it did."""
-        return self.latest.error_sentence if self.latest and self.latest.state == "failed" else ""
+        return failure_of(self.latest) if self.latest and self.latest.state == "failed" else ""
 
     @property
     def is_cancelled(self) -> bool:
@@ -121,7 +124,8 @@ class StudyResult:
     def views(self) -> list[View]:
         """The images in order, the one to show marked."""
         told = {
-            str(row["image"]): row["sentence"] for row in (self.current.unreadable if self.current else [])
+            row["image"]: unreadable_sentence(row)
+            for row in (self.current.unreadable if self.current else [])
         }
         return [
             View(
@@ -235,8 +239,13 @@ def _version(
     told = (state, submission, newest or "", newest_state or "", bool(cancel_requested), revealed)
     version = ".".join(str(piece) for piece in told)
     if newest_state == Analysis.State.QUEUED:
-        return f"{version}.{int(timezone.now().timestamp()) // TELL_PLACE_EVERY}"
+        return f"{version}{_CLOCK}{int(timezone.now().timestamp()) // TELL_PLACE_EVERY}"
     return version
+
+
+def is_same_but_for_the_clock(seen: str, version: str) -> bool:
+    """Whether two versions differ at most in the place in the line: nothing has happened to the study."""
+    return seen.partition(_CLOCK)[0] == version.partition(_CLOCK)[0]
 
 
 def result_of(seat: Seat, study: Study, view: str | None, beside: str | None = None) -> StudyResult:

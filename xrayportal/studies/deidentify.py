@@ -33,7 +33,7 @@ from pydicom.uid import (
 from inference_worker.sniff import has_preamble
 from xrayportal.studies import projections, whitelist
 from xrayportal.studies.bounded import Watched, refuse_swollen
-from xrayportal.studies.rejection import RejectedError, check_dimensions, corrupt, truncated
+from xrayportal.studies.rejection import RejectedError, check_dimensions, corrupt, general, truncated
 from xrayportal.studies.whitelist import PIXELS as _PIXELS
 
 # pydicom quotes header values in what it logs and warns of; those are patients' data.
@@ -150,18 +150,16 @@ def _refuse_unsuitable(source: Dataset) -> None:
             raise RejectedError(
                 "not-a-projection",
                 _("it is %(what)s, not a projection radiograph") % {"what": other},
-                _("Send plain X-rays (CR, DX or similar)."),
+                general("not-a-projection").advice,
             )
         if not source.get(_PIXELS):
-            raise RejectedError(
-                "no-pixels", _("the DICOM file holds no picture"), _("Send the study's image files.")
-            )
+            raise general("no-pixels")
         frames = int(source.get("NumberOfFrames") or 1)
         if frames > 1:
             raise RejectedError(
                 "multi-frame",
                 _("it holds %(frames)d frames") % {"frames": frames},
-                _("Send each radiograph as a file of its own."),
+                general("multi-frame").advice,
             )
         rows, columns = int(source.Rows), int(source.Columns)
         check_dimensions(columns, rows)
@@ -176,11 +174,7 @@ def _refuse_missing_pixels(source: Dataset, rows: int, columns: int) -> None:
     syntax = _encoding(source)
     if source[_PIXELS].is_undefined_length:
         if syntax not in _ENCAPSULATED:
-            raise RejectedError(
-                "unsupported-encoding",
-                _("its pixels are compressed in a way that cannot be decoded here"),
-                _("Export it again, uncompressed if possible."),
-            )
+            raise general("unsupported-encoding")
         return
     if syntax in _ENCAPSULATED:
         raise corrupt()

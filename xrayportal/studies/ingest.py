@@ -19,7 +19,7 @@ from xrayportal.studies.filenames import clean_filename
 from xrayportal.studies.locks import name_lock
 from xrayportal.studies.models import Image, Study, Submission, Upload
 from xrayportal.studies.prepare import Prepared, prepare
-from xrayportal.studies.rejection import RejectedError
+from xrayportal.studies.rejection import RejectedError, as_stored
 from xrayportal.studies.services import try_to_seal
 from xrayportal.studies.storage import write_durably
 
@@ -88,9 +88,11 @@ def ingest_file(
         address=address,
     )
     try:
-        prepared = prepare(file, sent.size, sent.clinic)
+        with as_stored():
+            prepared = prepare(file, sent.size, sent.clinic)
     except RejectedError as error:
-        return reject(sent, error)
+        with as_stored():
+            return reject(sent, error)
     name = prepared.name(sent.clinic)
     with name_lock(name):
         write_durably(name, prepared.content)

@@ -2,8 +2,50 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 from django.conf import settings
+from django.utils import translation
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+_AGAIN = gettext_lazy("Export it again from the source.")
+#: By kind, what can be said of any such file: the reason, and what to do.
+GENERAL: dict[str, tuple[Promise, Promise]] = {
+    "empty": (gettext_lazy("the file is empty"), _AGAIN),
+    "encrypted": (gettext_lazy("the file is encrypted"), gettext_lazy("Send it without encryption.")),
+    "truncated": (gettext_lazy("the file ends before its pixels"), _AGAIN),
+    "corrupt": (gettext_lazy("the file is damaged"), _AGAIN),
+    "not-a-picture": (
+        gettext_lazy("it is not a picture that is read here"),
+        gettext_lazy("Send PNG, JPEG, TIFF or DICOM files."),
+    ),
+    "not-a-projection": (
+        gettext_lazy("it is not a projection radiograph"),
+        gettext_lazy("Send plain X-rays (CR, DX or similar)."),
+    ),
+    "no-pixels": (
+        gettext_lazy("the DICOM file holds no picture"),
+        gettext_lazy("Send the study's image files."),
+    ),
+    "multi-frame": (
+        gettext_lazy("it holds several pictures"),
+        gettext_lazy("Send each radiograph as a file of its own."),
+    ),
+    "unsupported-encoding": (
+        gettext_lazy("its pixels are compressed in a way that cannot be decoded here"),
+        gettext_lazy("Export it again, uncompressed if possible."),
+    ),
+    "too-large": (
+        gettext_lazy("it is larger than what is taken"),
+        gettext_lazy("Export the picture in a smaller size."),
+    ),
+    "too-many-pixels": (
+        gettext_lazy("the picture has more pixels than are taken"),
+        gettext_lazy("Export it in a smaller size."),
+    ),
+}
 
 
 class RejectedError(Exception):
@@ -13,7 +55,7 @@ class RejectedError(Exception):
         super().__init__(kind)  # the kind only: the reason may quote what the file says
         self.kind = kind
         self.reason = reason
-        self.advice = advice or _("Export it again from the source.")
+        self.advice = advice or str(_AGAIN)
 
     def sentence(self, filename: str) -> str:
         """What the person reads, naming the file."""
@@ -24,14 +66,25 @@ class RejectedError(Exception):
         }
 
 
+def as_stored() -> AbstractContextManager[None]:
+    """While this lasts, rejections are said in the language of what is stored; pages translate by kind."""
+    return translation.override(settings.LANGUAGE_CODE)
+
+
+def general(kind: str) -> RejectedError:
+    """What ``GENERAL`` says of this kind, in the language of now."""
+    reason, advice = GENERAL[kind]
+    return RejectedError(kind, str(reason), str(advice))
+
+
 def truncated() -> RejectedError:
     """The file stops before its picture does."""
-    return RejectedError("truncated", _("the file ends before its pixels"))
+    return general("truncated")
 
 
 def corrupt() -> RejectedError:
     """The file contradicts itself."""
-    return RejectedError("corrupt", _("the file is damaged"))
+    return general("corrupt")
 
 
 def too_large() -> RejectedError:
@@ -41,7 +94,7 @@ def too_large() -> RejectedError:
         "too-large",
         _("it is larger than %(limit)s MB")
         % {"limit": f"{megabytes:.0f}" if megabytes >= 1 else f"{megabytes:.2g}"},
-        _("Export the picture in a smaller size."),
+        str(GENERAL["too-large"][1]),
     )
 
 
@@ -55,5 +108,5 @@ def check_dimensions(width: int, height: int) -> None:
             "too-many-pixels",
             _("the picture has %(size)s pixels, more than the %(limit)d million allowed")
             % {"size": size, "limit": settings.UPLOAD_MAX_PIXELS // 1_000_000},
-            _("Export it in a smaller size."),
+            str(GENERAL["too-many-pixels"][1]),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 
 from inference_worker import sniff
-from xrayportal.studies.rejection import RejectedError
+from xrayportal.studies.rejection import RejectedError, general
 
 HEAD_BYTES = sniff.HEAD_BYTES
 DICOM = "application/dicom"
@@ -25,14 +25,14 @@ def media_type(head: bytes) -> str:
     Reads no pixels and imports no decoder.
     """
     if not head:
-        raise RejectedError("empty", _("the file is empty"))
+        raise general("empty")
     found = sniff.sniff(head)
     if found is not None:
         return MEDIA_TYPES[found]
     if sniff.is_encrypted(head):
-        raise RejectedError("encrypted", _("the file is encrypted"), _("Send it without encryption."))
+        raise general("encrypted")
     raise RejectedError(
         "not-a-picture",
         _("it is %(what)s, not a picture") % {"what": sniff.describe(head)},
-        _("Send PNG, JPEG, TIFF or DICOM files."),
+        general("not-a-picture").advice,
     )

@@ -19,6 +19,7 @@ from xrayportal.analyses.models import Finding
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.access import Permit, Seat, clinic_view
+from xrayportal.pages.failures import rejection_sentence
 from xrayportal.reviews.blind import reveals
 from xrayportal.security import client_address, wants_json
 from xrayportal.studies import pages
@@ -230,7 +231,7 @@ def _as_json(seat: Seat, stored: Upload) -> dict[str, Any]:
         "id": str(stored.pk),
         "outcome": stored.outcome,
         "filename": stored.filename,
-        "sentence": stored.sentence,
+        "sentence": rejection_sentence(stored),
         "kind": stored.kind,
         "study": reverse("study", args=[seat.clinic.slug, study.pk]) if study else None,
     }

@@ -28,7 +28,7 @@ from xrayportal.studies.bulk.labels import (
 from xrayportal.studies.filenames import clean_filename
 from xrayportal.studies.ingest import Sent, ingest_file, note_read, reject
 from xrayportal.studies.models import Submission, Upload
-from xrayportal.studies.rejection import RejectedError, too_large
+from xrayportal.studies.rejection import RejectedError, as_stored, too_large
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,9 @@ def take(delivery: Delivery, file: IO[bytes]) -> list[Upload]:
 
 def take_refusal(delivery: Delivery, code: str, size: int) -> Upload:
     """Keep that the sender's page refused a file by itself and why. KeyError for an unknown ``code``."""
-    error = too_large() if code == too_large().kind else refusal(code)
-    return reject(_sent(delivery, size), error)
+    with as_stored():
+        error = too_large() if code == too_large().kind else refusal(code)
+        return reject(_sent(delivery, size), error)
 
 
 def _take_picture(delivery: Delivery, file: IO[bytes]) -> Upload:
@@ -89,12 +90,13 @@ def _take_archive(delivery: Delivery, file: IO[bytes]) -> list[Upload]:
         return [earlier]
     written = file.seek(0, os.SEEK_END)
     size = int(getattr(file, "size", written))
-    try:
-        if size > written:  # the upload was cut on its way to the disk, see receive.py
-            raise too_large()
-        archive = Archive(file)
-    except RejectedError as error:
-        return [reject(_sent(delivery, size), error)]
+    with as_stored():
+        try:
+            if size > written:  # the upload was cut on its way to the disk, see receive.py
+                raise too_large()
+            archive = Archive(file)
+        except RejectedError as error:
+            return [reject(_sent(delivery, size), error)]
     # CSVs first: what they say holds for the pictures, wherever in the archive they lie.
     members = sorted(enumerate(archive.members), key=lambda item: not item[1].path.lower().endswith(".csv"))
     uploads = [_take_member(delivery, archive, member, index) for index, member in members]
@@ -113,14 +115,15 @@ def _take_member(delivery: Delivery, archive: Archive, member: Member, index: in
     earlier = Upload.objects.filter(submission=delivery.submission, key=key).first()
     if earlier is not None:
         return earlier
-    try:
-        if member.refusal:
-            raise member.refusal
-        data = archive.read(member)
-        if is_archive(data):
-            raise nested()
-    except RejectedError as error:
-        return reject(_sent(inner, member.size), error)
+    with as_stored():
+        try:
+            if member.refusal:
+                raise member.refusal
+            data = archive.read(member)
+            if is_archive(data):
+                raise nested()
+        except RejectedError as error:
+            return reject(_sent(inner, member.size), error)
     return take(inner, io.BytesIO(data))[0]
 
 

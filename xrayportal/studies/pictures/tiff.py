@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from xrayportal.studies.rejection import RejectedError, check_dimensions, corrupt, truncated
+from xrayportal.studies.rejection import (
+    RejectedError,
+    check_dimensions,
+    corrupt,
+    general,
+    truncated,
+)
 
 _WIDTH, _HEIGHT, _COMPRESSION, _SUBFILE = 256, 257, 259, 254
 _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES = 273, 279, 324, 325
@@ -112,11 +118,7 @@ def _refuse_more_pictures(data: bytes, order: str, following: int) -> None:
         fields, after = _directory(data, order, following)
         is_reduced = _SUBFILE in fields and _number(fields[_SUBFILE], order) & 1
         if not is_reduced:
-            raise RejectedError(
-                "multi-frame",
-                _("it holds several pictures"),
-                _("Send each radiograph as a file of its own."),
-            )
+            raise general("multi-frame")
         following = after
 
 

@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 
 from xrayportal.analyses.models import Analysis, Verdict
 from xrayportal.pages import words
+from xrayportal.pages.failures import failure_of, failure_told, rejection_sentence
 from xrayportal.pages.places import RAIL
 from xrayportal.pages.status import Status, status_of
 from xrayportal.pages.uploading import upload_words
@@ -29,6 +30,9 @@ register.filter("part_word", words.part_word)
 register.filter("figure", words.figure)
 register.filter("percent", words.percent)
 register.filter("size_words", words.size_words)
+register.filter("failure", failure_of)
+register.filter("failure_told", failure_told)
+register.filter("rejection", rejection_sentence)
 
 
 @register.simple_tag
