@@ -9,6 +9,8 @@ const LOCATOR_64 = 0x07064b50;
 const CENTRAL = 0x02014b50;
 const MAX_RATIO = 200;
 const LINK = 0o120000;
+// Of the directory, which is read whole: room for thousands of long names, and no more than a page may hold.
+const MAX_DIRECTORY = 16 * 2 ** 20;
 
 /** An archive or a member that cannot be used; `code` names the sentence in the page's texts. */
 export class UnzipError extends Error {
@@ -24,10 +26,20 @@ export class UnzipError extends Error {
  * @param {{maxFiles: number, maxBytes: number, maxFileBytes: number}} limits
  * @returns {Promise<Array<{path: string, size: number, refusal: string, read: () => Promise<File>}>>}
  *   `refusal` is a code, empty for members that may be read; directories and clutter are left out.
+ *   Rejects with UnzipError, or with the browser's DOMException where the archive cannot be read at all.
  */
 export async function unzip(archive, limits) {
+  try {
+    return await list(archive, limits);
+  } catch (error) {
+    // A header that points beyond the bytes it lies in.
+    throw error instanceof RangeError ? new UnzipError("archive-damaged") : error;
+  }
+}
+
+async function list(archive, limits) {
   const { count, size, offset } = await findDirectory(archive);
-  if (count > limits.maxFiles) throw new UnzipError("archive-files");
+  if (count > limits.maxFiles || size > MAX_DIRECTORY) throw new UnzipError("archive-files");
   const view = await slice(archive, offset, size);
   const members = [];
   let at = 0;
@@ -37,9 +49,9 @@ export async function unzip(archive, limits) {
     const entry = readEntry(view, at);
     at = entry.next;
     if (isClutter(entry.path)) continue;
-    total += entry.size;
-    if (total > limits.maxBytes) throw new UnzipError("archive-bytes");
     const refusal = refuse(entry, limits);
+    if (!refusal) total += entry.size; // what is refused is never unpacked
+    if (total > limits.maxBytes) throw new UnzipError("archive-bytes");
     members.push({ path: entry.path, size: entry.size, refusal, read: () => readMember(archive, entry) });
   }
   return members;
@@ -148,7 +160,8 @@ async function inflate(packed, size) {
     }
   } catch (error) {
     await reader.cancel().catch(() => undefined);
-    throw error instanceof UnzipError ? error : new UnzipError("member-damaged");
+    if (error instanceof DOMException) throw error; // the archive itself cannot be read any more
+    throw new UnzipError("member-damaged");
   }
   return new Blob(chunks);
 }

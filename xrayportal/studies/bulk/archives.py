@@ -57,7 +57,8 @@ class Archive:
         self.members = [_member(info) for info in self._zip.infolist() if not _is_clutter(info)]
         if len(self.members) > settings.ARCHIVE_MAX_FILES:
             raise refusal("archive-files")
-        if sum(member.size for member in self.members) > settings.ARCHIVE_MAX_BYTES:
+        # What is refused is never unpacked: a bomb spoils no other file of its archive.
+        if sum(member.size for member in self.members if not member.refusal) > settings.ARCHIVE_MAX_BYTES:
             raise refusal("archive-bytes")
 
     def read(self, member: Member) -> bytes:
