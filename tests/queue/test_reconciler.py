@@ -111,13 +111,25 @@ def test_quiet_studies_are_sealed_and_left_submissions_finished(settings: Settin
     assert Submission.objects.get(pk=active.pk).state == "open"
 
 
-def test_without_a_bundle_studies_wait_and_the_rest_is_done() -> None:
+def test_without_a_bundle_studies_wait_and_the_rest_is_done(
+    woken: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     study = make_study(state="open")
     Study.objects.update(last_view_at=Now() - timedelta(hours=1))
     Worker.objects.create(name="dead", last_seen=Now() - timedelta(hours=1))
-    assert Reconciler().round()
+    Worker.objects.create(name="waits for a bundle", bundle="")
+    reconciler = Reconciler()
+    for _ in range(3):
+        assert reconciler.round()
     assert Study.objects.get(pk=study.pk).state == "open"
-    assert not Worker.objects.exists()
+    assert Worker.objects.get().name == "waits for a bundle"
+    assert woken == [], "there is nothing to load"
+    assert caplog.text.count("bundle") == 1, "told when it begins, not every round"
+    make_bundle()
+    assert reconciler.round()
+    assert Study.objects.get(pk=study.pk).state == "sealed"
+    assert woken == ["woken"]
 
 
 def test_the_pulse_says_that_it_lives() -> None:
@@ -149,6 +161,65 @@ def test_a_step_that_fails_does_not_keep_the_others_from_being_done(
     assert reconciler.round()
     assert "step broken failed" in caplog.text
     assert not Worker.objects.exists()
+
+
+def test_who_loses_the_session_in_a_step_does_nothing_more_without_the_lead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server ends our session (a restart, a failover), and another reconciler is faster."""
+    other_leads, over = threading.Event(), threading.Event()
+
+    def take_over(session: int) -> None:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [session])
+            assert leads_soon(Reconciler())
+            other_leads.set()
+            over.wait(10)
+        finally:
+            connection.close()
+
+    def lose() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            threads.append(threading.Thread(target=take_over, args=cursor.fetchone()))
+            threads[0].start()
+            assert other_leads.wait(10)
+            cursor.execute("SELECT 1")
+
+    threads: list[threading.Thread] = []
+    done: list[str] = []
+    leader = Reconciler()
+    assert leads_soon(leader)
+    monkeypatch.setattr(leader, "_seal_studies", lose)
+    monkeypatch.setattr(leader, "_finish_submissions", lambda: done.append("finished"))
+    try:
+        assert not leader.round()
+    finally:
+        over.set()
+        threads[0].join()
+    assert done == []
+
+
+def test_a_session_that_has_ended_unseen_is_replaced() -> None:
+    reconciler = Reconciler()
+    assert leads_soon(reconciler)
+    assert connection.connection is not None
+    connection.connection.close()
+    assert reconciler.round()
+
+
+def test_a_database_that_stays_away_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    reconciler = Reconciler()
+    with monkeypatch.context() as patch:
+        patch.setitem(connection.settings_dict, "PORT", "1")
+        connection.close()
+        for _ in range(3):
+            assert not reconciler.round()
+    assert caplog.text.count("lost the database") == 1
+    assert leads_soon(reconciler)
 
 
 def test_a_database_that_goes_away_is_waited_for(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:

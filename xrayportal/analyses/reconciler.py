@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, connection
-from django.db.models import Q
+from django.db import Error, InterfaceError, OperationalError, connection
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from xrayportal.analyses.announce import wake_workers
@@ -47,6 +47,8 @@ class Reconciler:
     def __init__(self) -> None:
         self._stop = threading.Event()
         self._leads = False
+        #: Troubles that last are told when they begin, not every round.
+        self._lacks_database = self._lacks_bundle = False
         self._sweep: Iterator[int] | None = None
         self._next_sweep = time.monotonic()
         self._next_retention = time.monotonic()
@@ -64,14 +66,8 @@ class Reconciler:
 
     def round(self) -> bool:
         """One round of every step; ``False`` if another process leads or the database is away."""
-        try:
-            if not self._take_lead():
-                return False
-            Pulse.objects.update_or_create(name=Pulse.RECONCILER, defaults={"last_seen": Now()})
-        except DatabaseError as error:
-            self._lose_database(error)
-            return False
         for step in (
+            _tell_that_it_lives,
             requeue_expired,
             self._seal_studies,
             self._finish_submissions,
@@ -82,19 +78,28 @@ class Reconciler:
             self._apply_retention,
             send_mails,
         ):
-            if self._stop.is_set():
+            # A step that lost the session lost the lead with it, and another may have it by now.
+            if self._stop.is_set() or not self._has_lead():
                 break
             self._do(step)
-        return True
+        return self._leads
 
     def _do(self, step: Callable[[], object]) -> None:
         """One step; what is wrong with it must not keep the others from being done."""
         try:
             step()
-        except DatabaseError as error:
+        except (OperationalError, InterfaceError) as error:
             self._lose_database(error)
         except Exception:
             logger.exception("The reconciler's step %s failed", step.__name__)
+
+    def _has_lead(self) -> bool:
+        """Whether the rounds are ours; not while the database is away."""
+        try:
+            return self._take_lead()
+        except Error as error:
+            self._lose_database(error)
+            return False
 
     def _take_lead(self) -> bool:
         if not self._leads or connection.connection is None:
@@ -103,14 +108,22 @@ class Reconciler:
                 self._leads = bool(cursor.fetchone()[0])
             if self._leads:
                 logger.info("This reconciler leads")
+            self._lacks_database = False
         return self._leads
 
-    def _lose_database(self, error: DatabaseError) -> None:
-        logger.warning("The reconciler lost the database: %s", type(error).__name__)
-        self._leads = False
+    def _lose_database(self, error: Error) -> None:
+        if not self._lacks_database:
+            logger.warning("The reconciler lost the database: %s", type(error).__name__)
+        self._lacks_database, self._leads = True, False
         connection.close()
 
     def _seal_studies(self) -> None:
+        """Without a bundle nothing can be asked for: studies stay open until there is one."""
+        lacked, self._lacks_bundle = self._lacks_bundle, not _active_bundles().exists()
+        if self._lacks_bundle:
+            if not lacked:
+                logger.warning("No bundle is active: studies wait for one")
+            return
         for study in studies_due()[:_PER_ROUND]:
             try_to_seal(study=study, actor=None)
 
@@ -126,8 +139,8 @@ class Reconciler:
 
         One wake-up is enough: it lies unread while all are busy, and who takes it wakes the next one.
         """
-        active = Bundle.objects.filter(is_active=True).values("name")
-        if anything_waits() or live_workers().filter(Q(bundle="") | ~Q(bundle__in=active)).exists():
+        active = _active_bundles().first()
+        if anything_waits() or (active and live_workers().exclude(bundle=active.name).exists()):
             wake_workers()
 
     def _remove_orphans(self) -> None:
@@ -149,3 +162,11 @@ class Reconciler:
         if time.monotonic() >= self._next_retention and not apply_retention(limit=_RETAINED_PER_ROUND):
             SessionStore.clear_expired()
             self._next_retention = time.monotonic() + _RETENTION_SECONDS
+
+
+def _tell_that_it_lives() -> None:
+    Pulse.objects.update_or_create(name=Pulse.RECONCILER, defaults={"last_seen": Now()})
+
+
+def _active_bundles() -> QuerySet[Bundle]:
+    return Bundle.objects.filter(is_active=True)
