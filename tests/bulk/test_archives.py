@@ -146,6 +146,13 @@ def test_too_much_altogether_is_refused(deliver: Take, settings: Any) -> None:
     assert "unpacks to more than" in refused.sentence
 
 
+def test_what_is_refused_does_not_count_for_the_whole(deliver: Take, settings: Any) -> None:
+    settings.ARCHIVE_MAX_BYTES = 10 * 2**20
+    _, refused, good = deliver("x.zip", zipped({"bomb.png": bytes(40 * 2**20), "good.png": png()}))
+    assert refused.outcome == Upload.Outcome.REJECTED
+    assert good.outcome == Upload.Outcome.ACCEPTED
+
+
 def test_clutter_is_left_out(deliver: Take) -> None:
     files = {"__MACOSX/._a.png": b"x", "a/.DS_Store": b"x", "DICOMDIR": b"x", "a/a.png": png()}
     first, *inner = deliver("x.zip", zipped(files))
@@ -157,6 +164,13 @@ def test_folders_of_an_archive_are_studies(deliver: Take, submission: Submission
     names = ["in/p1/a.png", "in/p1/b.png", "in/p2/c.png", "top.png"]
     deliver("x.zip", zipped({name: png(shade=20 + index) for index, name in enumerate(names)}))
     assert sorted(study.images.count() for study in Study.objects.all()) == [1, 1, 2]
+
+
+def test_an_archive_stands_for_a_folder_of_its_name(deliver: Take) -> None:
+    """As where the browser opens it: what lies in one folder of it is one study."""
+    names = ["p1/a.png", "p1/b.png", "p2/c.png", "top.png", "top2.png"]
+    deliver("x.ZIP", zipped({name: png(shade=30 + index) for index, name in enumerate(names)}))
+    assert sorted(study.images.count() for study in Study.objects.all()) == [1, 1, 1, 2]
 
 
 def test_nothing_is_left_on_the_disk_for_what_was_refused(deliver: Take) -> None:

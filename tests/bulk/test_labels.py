@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.bulk.conftest import Take, zipped
 from tests.factories import PARTS, png
-from xrayportal.studies.bulk.labels import Label, label_for, read_labels
+from xrayportal.studies.bulk.labels import Label, as_json, label_for, read_labels
 from xrayportal.studies.models import Study, Submission, Upload
 from xrayportal.studies.rejection import RejectedError
 
@@ -51,11 +53,46 @@ def test_bytes_that_are_no_text() -> None:
     assert "encoding" in caught.value.reason
 
 
-def test_a_label_is_found_by_path_then_by_name() -> None:
-    labels = {"b.png": {"patient_reference": "bare"}, "x/b.png": {"patient_reference": "whole"}}
-    assert label_for("x/B.png", labels).patient_reference == "whole"
-    assert label_for("y/b.png", labels).patient_reference == "bare"
-    assert label_for("c.png", labels) == Label()
+def kept(**tables: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """What a submission keeps of CSVs: ``kept(top__x={"b.png": "P-1"})`` is one that lay in ``top/x``."""
+    found: dict[str, dict[str, Any]] = {}
+    for folder, rows in tables.items():
+        place = "/".join([*folder.split("__"), "labels.csv"]) if folder != "here" else "labels.csv"
+        found |= as_json({name: Label(reference) for name, reference in rows.items()}, place)
+    return found
+
+
+@pytest.mark.parametrize("path", ["b.png", "x/B.png", "Top/x/b.png"])
+def test_a_csv_on_its_own_names_a_file_by_the_end_of_its_path(path: str) -> None:
+    assert label_for(path, kept(here={"b.png": "bare"})).patient_reference == "bare"
+    labels = kept(here={"b.png": "bare"} | {path.lower(): "whole"})
+    assert label_for(path, labels).patient_reference == "whole"
+    assert label_for("c.png", kept(here={"b.png": "bare"})) == Label()
+
+
+def test_a_csv_in_a_folder_names_files_from_there() -> None:
+    labels = kept(top={"x/b.png": "from there", "top/y/b.png": "from above"})
+    assert label_for("top/x/b.png", labels).patient_reference == "from there"
+    assert label_for("top/y/b.png", labels).patient_reference == "from above"
+    assert label_for("top/z/b.png", labels) == Label()
+
+
+def test_each_folder_may_have_a_csv_of_its_own() -> None:
+    labels = kept(top__x={"image1.png": "P-1"}, top__y={"image1.png": "P-2"}, top={"image1.png": "P-3"})
+    assert label_for("top/x/image1.png", labels).patient_reference == "P-1"
+    assert label_for("top/y/image1.png", labels).patient_reference == "P-2"
+    assert label_for("top/z/image1.png", labels).patient_reference == "P-3"
+
+
+def test_a_csv_says_nothing_of_files_beside_its_folder() -> None:
+    """The reference of another patient would be worse than none."""
+    assert label_for("top/y/image1.png", kept(top__x={"image1.png": "P-1"})) == Label()
+
+
+def test_a_file_in_endless_folders_is_known_by_its_whole_path() -> None:
+    path = "f/" * 400 + "a.png"
+    assert label_for(path, kept(here={"a.png": "bare"})) == Label()
+    assert label_for(path, kept(here={path: "whole"})).patient_reference == "whole"
 
 
 def test_labels_reach_the_studies(deliver: Take, submission: Submission) -> None:
@@ -67,9 +104,13 @@ def test_labels_reach_the_studies(deliver: Take, submission: Submission) -> None
     assert study.analyses.get().forced_part == "wrist"
 
 
-def test_a_csv_anywhere_in_an_archive_counts_for_all_its_files(deliver: Take) -> None:
-    deliver("x.zip", zipped({"a.png": png(shade=6), "z/labels.csv": TABLE.encode()}))
-    assert Study.objects.get().patient_reference == "P-1"
+def test_a_csv_in_an_archive_counts_for_what_lies_below_it(deliver: Take) -> None:
+    files = {"z/a.png": png(shade=6), "z/sub/b.png": png(shade=7), "a.png": png(shade=8)}
+    deliver("x.zip", zipped({**files, "z/labels.csv": TABLE.encode()}))
+    found = {
+        study.images.get().uploads.get().sentence or study.patient_reference for study in Study.objects.all()
+    }
+    assert found == {"P-1", "P-2", ""}
 
 
 def test_a_bad_csv_spoils_no_picture(deliver: Take) -> None:

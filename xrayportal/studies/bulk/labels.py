@@ -1,12 +1,15 @@
-"""The CSV beside the files: patient reference, body part and priority."""
+"""The CSV beside the files: patient reference, body part and priority.
+
+A CSV counts for the folder that it lies in and for those below. A row names its file by the end of its path:
+by its bare name, or with as many folders as it takes to tell it from others.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -20,6 +23,8 @@ MAX_REFERENCE = 64
 #: Of a file's name, and of all names that a submission may have labels for.
 MAX_NAME = 1000
 MAX_LABELS = 100_000
+#: Files in deeper folders are known by their whole path only: there is an end to the ways to name one.
+DEEPEST = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +52,25 @@ def read_labels(data: bytes, parts: Collection[str]) -> dict[str, Label]:
 
 
 def label_for(path: str, labels: Mapping[str, Mapping[str, Any]]) -> Label:
-    """The label of the file at ``path``: by its whole relative path, else by its bare name."""
-    path = path.lower()
-    found = labels.get(path) or labels.get(PurePosixPath(path).name)
+    """The label of the file at relative ``path``, empty where no CSV speaks of it."""
+    found = next((labels[name] for name in _names(path.lower().split("/")) if name in labels), None)
     return Label(**found) if found else Label()
 
 
-def as_json(labels: Mapping[str, Label]) -> dict[str, dict[str, Any]]:
-    """Labels as they are kept on the submission."""
-    return {name: asdict(label) for name, label in labels.items()}
+def as_json(labels: Mapping[str, Label], table: str) -> dict[str, dict[str, Any]]:
+    """Labels as they are kept on the submission, by path; ``table`` is the CSV's own relative path."""
+    folder = table.lower().rpartition("/")[0]
+    return {f"{folder}/{name}" if folder else name: asdict(label) for name, label in labels.items()}
+
+
+def _names(parts: list[str]) -> Iterator[str]:
+    """What this file may be called, by CSVs of the folders above it: longest name first, then nearest CSV."""
+    if len(parts) > DEEPEST:
+        yield "/".join(parts)
+        return
+    for start in range(len(parts)):
+        for folder in reversed(range(len(parts))):
+            yield "/".join(parts[:folder] + parts[start:])
 
 
 def _labels(rows: Any, parts: Collection[str]) -> dict[str, Label]:

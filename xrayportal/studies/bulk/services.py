@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import IO
@@ -29,6 +30,8 @@ from xrayportal.studies.filenames import clean_filename
 from xrayportal.studies.ingest import Sent, ingest_file, note_read, reject
 from xrayportal.studies.models import Submission, Upload
 from xrayportal.studies.rejection import RejectedError, as_stored, too_large
+
+_ZIP = re.compile(r"\.zip$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,9 @@ def _take_archive(delivery: Delivery, file: IO[bytes]) -> list[Upload]:
 
 def _take_member(delivery: Delivery, archive: Archive, member: Member, index: int) -> Upload:
     key = hashlib.sha256(f"{delivery.key}/{index}".encode()).hexdigest()
-    inner = replace(delivery, key=key, path=member.path)
+    # The archive stands for a folder of its name, as where the browser opens it.
+    folder = _ZIP.sub("", delivery.path)
+    inner = replace(delivery, key=key, path=f"{folder}/{member.path}")
     earlier = Upload.objects.filter(submission=delivery.submission, key=key).first()
     if earlier is not None:
         return earlier
@@ -134,7 +139,7 @@ def _take_labels(delivery: Delivery, file: IO[bytes]) -> Upload:
         labels = read_labels(data, _parts())
         with transaction.atomic():
             locked = Submission.objects.select_for_update(no_key=True).get(pk=delivery.submission.pk)
-            locked.labels = {**locked.labels, **as_json(labels)}
+            locked.labels = {**locked.labels, **as_json(labels, delivery.path)}
             if len(locked.labels) > MAX_LABELS:
                 raise too_many()
             locked.save(update_fields=["labels"])
