@@ -15,11 +15,11 @@ import socket
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 from celery.signals import worker_process_init, worker_process_shutdown
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error, InterfaceError, OperationalError, connection
 
 from inference_worker.bundle import Bundle, BundleError
 from inference_worker.pipeline import BATCH, Pipeline
@@ -29,7 +29,7 @@ from inference_worker.verdict import View, judge_study
 from xrayportal.analyses import queue
 from xrayportal.analyses.announce import wake_workers
 from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle
-from xrayportal.analyses.files import STAGES, StorageTroubleError, read_image, write_view
+from xrayportal.analyses.files import STAGES, StorageTroubleError, read_image, remove_files, write_view
 from xrayportal.analyses.models import Analysis, Worker
 from xrayportal.analyses.models import Bundle as BundleRow
 from xrayportal.analyses.results import AnalysisResult, UnreadableView, ViewResult
@@ -67,6 +67,9 @@ class Reader:
         )
         self.attendance = Attendance(self.row)
         self._pipelines: dict[str, Pipeline] = {}
+        self._soft_limit = SoftLimit()
+        #: Why the active bundle is not warm: told when that changes, not at every wake-up.
+        self._trouble = ""
 
     def start(self) -> None:
         """Load the active bundle, if there is one, and report ready."""
@@ -75,12 +78,16 @@ class Reader:
 
     def _prepare(self) -> None:
         """Have the active bundle warm before an analysis names it, and say so."""
+        trouble = ""
         try:
             self.pipeline(active_bundle())
-        except NoActiveBundleError as error:
-            logger.warning("Worker %s has no network yet. %s", self.row.name, error)
-        except (BundleError, DatabaseError) as error:
-            logger.error("Worker %s cannot load the active bundle: %s", self.row.name, error)
+        except (NoActiveBundleError, BundleError) as error:
+            trouble = str(error)
+        except Error as error:
+            trouble = type(error).__name__
+        if trouble and trouble != self._trouble:
+            logger.warning("Worker %s has no warm network of the active bundle: %s", self.row.name, trouble)
+        self._trouble = trouble
         self.attendance.beat()
 
     def pipeline(self, bundle: BundleRow) -> Pipeline:
@@ -107,7 +114,7 @@ class Reader:
             wake_workers()
         self.attendance.holds(claims)
         try:
-            with _soft_limit():
+            with self._soft_limit:
                 while claims:
                     self._end(claims[0])
                     del claims[0]
@@ -125,8 +132,13 @@ class Reader:
             if self.attendance.has_lost(claim) or not queue.still_wanted(claim=claim):
                 return
             try:
-                if queue.complete(claim=claim, result=self._read(claim)):
+                with self._soft_limit.interrupts():
+                    result = self._read(claim)
+                if queue.complete(claim=claim, result=result):
                     logger.info("Analysis %s is done", claim.pk)
+                else:
+                    # Called off, taken over, or its study deleted: pictures of a person that no row names.
+                    remove_files(result.views)
             except NothingReadableError as error:
                 kind, sentence = error.views[0].kind, " ".join(view.sentence for view in error.views)
                 logger.info("Analysis %s cannot be read: %s", claim.pk, kind)
@@ -139,14 +151,14 @@ class Reader:
                 logger.error("Analysis %s waits for its bundle: %s", claim.pk, error)
                 sentence = f"The bundle {claim.bundle.name} could not be loaded by the worker."
                 queue.fail(claim=claim, kind="bundle", sentence=sentence, permanent=False)
-            except DatabaseError:
+            except (OperationalError, InterfaceError):
                 raise
             except Exception as error:  # noqa: BLE001  # the border: whatever it is, it must not spoil the neighbours
                 logger.error("Analysis %s failed, attempt %d: %s", claim.pk, claim.attempt, _where(error))
                 sentence = f"Reading this study failed {queue.CRASHES_ALONE} times for an unknown reason."
                 queue.crash(claim=claim, kind="unexpected", sentence=sentence)
-        except DatabaseError as error:
-            # Nothing can be written; its lease will run out.
+        except (OperationalError, InterfaceError) as error:
+            # The database is away, so nothing can be written; its lease will run out.
             logger.error("Analysis %s is left to its lease: %s", claim.pk, type(error).__name__)
             connection.close()
 
@@ -191,18 +203,38 @@ class Reader:
         )
 
 
-@contextmanager
-def _soft_limit() -> Iterator[None]:
-    """Celery's signal raises `OutOfTimeError` here, instead of an exception that decoders would swallow."""
+class SoftLimit:
+    """Celery's soft limit, while a batch is worked on: raises `OutOfTimeError` while a study is read.
 
-    def stop(*_: Any) -> NoReturn:
-        raise OutOfTimeError
+    Celery's own exception would be swallowed by decoders. Between two studies it is only remembered, since
+    an exception at any place of a transaction can leave the connection within one for good.
+    """
 
-    before = signal.signal(signal.SIGUSR1, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGUSR1, before)
+    def __init__(self) -> None:
+        self._is_over = self._interrupts = False
+
+    def __enter__(self) -> None:
+        self._is_over = False
+        self._before = signal.signal(signal.SIGUSR1, self._end)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGUSR1, self._before)
+
+    @contextmanager
+    def interrupts(self) -> Iterator[None]:
+        """What may be left at any place. Raises `OutOfTimeError` at once if time is over already."""
+        self._interrupts = True
+        try:
+            if self._is_over:
+                raise OutOfTimeError
+            yield
+        finally:
+            self._interrupts = False
+
+    def _end(self, *_: object) -> None:
+        self._is_over = True
+        if self._interrupts:
+            raise OutOfTimeError
 
 
 def _chunks(images: Sequence[Image]) -> Iterator[Sequence[Image]]:

@@ -6,23 +6,27 @@ import hashlib
 import json
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.db import DatabaseError
+from django.db import OperationalError
 
 from inference_worker import tasks
 from inference_worker.tasks import Reader
 from inference_worker.types import UnreadableError
+from inference_worker.verdict import judge_study
 from tests.factories import make_image, make_study, make_submission, png
 from tests.live.pictures import pictures
 from xrayportal.analyses import queue
 from xrayportal.analyses.bundles import register_bundle
 from xrayportal.analyses.models import Analysis, Bundle, Finding, Worker
+from xrayportal.analyses.results import AnalysisResult
 from xrayportal.analyses.services import cancel_analysis, request_analysis
+from xrayportal.studies.deletion import Reason, delete_study
 from xrayportal.studies.models import Study
 
 pytestmark = pytest.mark.django_db
@@ -210,9 +214,70 @@ def test_out_of_time_counts_for_one_and_gives_the_others_back(
     assert set(Analysis.objects.values_list("state", "attempt", "crashes_alone")) == {("queued", 1, 0)}
 
 
+def test_time_that_ends_within_a_transaction_does_not_tear_it(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The result that is being written is written; what was not begun is given back."""
+    finding, rings = queue._finding, iter([True])
+
+    def late(*arguments: Any) -> Any:
+        if next(rings, False):
+            signal.raise_signal(signal.SIGUSR1)
+        return finding(*arguments)
+
+    first, second = study_of(picture(0)), study_of(picture(1))
+    monkeypatch.setattr(queue, "_finding", late)
+    reader.work()
+    assert Analysis.objects.get(study=first).state == "succeeded"
+    assert Analysis.objects.get(study=second).state == "queued"
+    reader.work()
+    assert Analysis.objects.get(study=second).state == "succeeded"
+
+
+def test_a_result_that_the_database_refuses_counts_as_a_mistake(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not as a dead process: the worker lives, and nobody waits for a lease."""
+    study = study_of(picture(0))
+
+    def nonsense(*arguments: Any, **options: Any) -> Any:
+        return replace(judge_study(*arguments, **options), parts={"wrist": float("nan")})
+
+    monkeypatch.setattr(tasks, "judge_study", nonsense)
+    while queue.anything_waits():
+        reader.work()
+    row = Analysis.objects.get(study=study)
+    assert (row.state, row.error_kind, row.crashes_alone) == ("failed", "unexpected", queue.CRASHES_ALONE)
+    assert "NaN" not in caplog.text
+
+
+@pytest.mark.parametrize("late", ["called off", "taken over", "deleted"])
+def test_files_of_a_result_that_is_not_taken_go_at_once(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, late: str
+) -> None:
+    study = study_of(picture(0))
+    complete, written = queue.complete, []
+
+    def too_late(*, claim: Analysis, result: AnalysisResult) -> bool:
+        written.extend([view.display_file for view in result.views])
+        assert all(default_storage.exists(name) for name in written)
+        if late == "called off":
+            cancel_analysis(analysis=claim, actor=None, address=None)
+        elif late == "taken over":
+            Analysis.objects.filter(pk=claim.pk).update(attempt=2)
+        else:
+            delete_study(study=study, reason=Reason.REQUEST, actor=None, address=None)
+        return complete(claim=claim, result=result)
+
+    monkeypatch.setattr(queue, "complete", too_late)
+    reader.work()
+    assert written
+    assert not any(default_storage.exists(name) for name in written)
+
+
 def test_without_a_database_the_lease_decides(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(**_: Any) -> bool:
-        raise DatabaseError("gone")
+        raise OperationalError("gone")
 
     monkeypatch.setattr(queue, "complete", away)
     monkeypatch.setattr(tasks.connection, "close", lambda: None)  # the test's transaction lives in it
@@ -249,8 +314,12 @@ def test_a_worker_woken_for_nothing_loads_the_active_bundle_and_says_so() -> Non
     assert Worker.objects.get().bundle == Bundle.objects.get(is_active=True).name
 
 
-def test_a_worker_without_any_bundle_waits_for_one() -> None:
+def test_a_worker_without_any_bundle_waits_for_one_and_says_so_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     Bundle.objects.all().delete()
     fresh = Reader()
-    fresh.work()
+    for _ in range(3):
+        fresh.work()
     assert Worker.objects.get().bundle == ""
+    assert caplog.text.count("No bundle is active") == 1

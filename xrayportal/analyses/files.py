@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.core.files.storage import default_storage
@@ -14,6 +16,8 @@ from xrayportal.studies.storage import write_durably
 
 if TYPE_CHECKING:
     from inference_worker.pipeline import Result
+
+logger = logging.getLogger(__name__)
 
 STAGES = ("decode", "preprocess", "infer", "render")
 
@@ -71,6 +75,19 @@ def write_view(*, claim: Analysis, image: Image, result: Result, scale: float) -
         map_file=names["map.json"],
         milliseconds={stage: round(getattr(finding.timings, stage), 2) for stage in STAGES},
     )
+
+
+def remove_files(views: Iterable[ViewResult]) -> None:
+    """Remove what ``write_view`` wrote of a result that was not taken.
+
+    Nobody else ever names these files. What cannot be removed now, the reconciler's sweep finds.
+    """
+    for view in views:
+        for name in filter(None, (view.display_file, view.thumbnail_file, view.overlay_file, view.map_file)):
+            try:
+                default_storage.delete(name)
+            except Exception as error:  # noqa: BLE001  # each storage has its own
+                logger.warning("%s is left to the sweep: %s", name, type(error).__name__)
 
 
 def _map(evidence: Any, scale: float) -> bytes:
