@@ -332,9 +332,20 @@ class TestAttendance:
         assert live_workers().get().bundle == "b@1"
         assert attendance.has_lost(lost)
         assert not attendance.has_lost(kept)
+        assert not attendance.has_lost(Analysis.objects.get(pk=lost.pk)), "a later claim of the same"
         row = Analysis.objects.get(pk=kept.pk)
         assert row.leased_until is not None
         assert row.leased_until - (row.started_at or row.leased_until) > timedelta(seconds=5)
+
+    def test_goes_on_after_a_session_that_ended_unseen(self) -> None:
+        attendance = Attendance(Worker(name="w"))
+        attendance.beat()
+        assert connection.connection is not None
+        connection.connection.close()
+        attendance.beat()
+        Worker.objects.all().delete()
+        attendance.beat()
+        assert Worker.objects.get().name == "w"
 
     def test_beats_by_itself_and_signs_off(self, settings: Settings) -> None:
         settings.LEASE_SECONDS = 0.3

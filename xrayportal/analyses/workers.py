@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
@@ -45,7 +45,8 @@ class Attendance(threading.Thread):
         self._worker = worker
         self._lock = threading.Lock()
         self._claims: list[Analysis] = []
-        self._lost: set[uuid.UUID] = set()
+        #: By id and attempt: what was lost may be claimed again.
+        self._lost: set[tuple[uuid.UUID, int]] = set()
         self._end = threading.Event()
 
     def holds(self, claims: Iterable[Analysis]) -> None:
@@ -56,7 +57,7 @@ class Attendance(threading.Thread):
     def has_lost(self, claim: Analysis) -> bool:
         """Whether the lease could not be extended: the work would be for nothing."""
         with self._lock:
-            return claim.pk in self._lost
+            return (claim.pk, claim.attempt) in self._lost
 
     def end(self) -> None:
         """Stop, and take the row away."""
@@ -64,7 +65,7 @@ class Attendance(threading.Thread):
         self.join()
         try:
             Worker.objects.filter(name=self._worker.name).delete()
-        except DatabaseError:
+        except Error:
             logger.warning("Worker %s could not sign off", self._worker.name)
 
     def run(self) -> None:
@@ -91,7 +92,7 @@ class Attendance(threading.Thread):
             if claims:
                 ours = extend(claims=claims, worker=worker.name)
                 with self._lock:
-                    self._lost |= {claim.pk for claim in claims} - ours
-        except DatabaseError as error:
+                    self._lost |= {(claim.pk, claim.attempt) for claim in claims if claim.pk not in ours}
+        except Error as error:
             logger.warning("Worker %s cannot reach the database: %s", worker.name, type(error).__name__)
             connection.close()
