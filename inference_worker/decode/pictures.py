@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from inference_worker.decode import grey, png
+from inference_worker.decode import grey, libtiff, png
 from inference_worker.decode.limits import Limits
 from inference_worker.types import Radiograph, UnreadableError
 
@@ -19,6 +19,9 @@ Image.MAX_IMAGE_PIXELS = None
 _EXIF_ORIENTATION = 0x0112
 _NEW_SUBFILE_TYPE = 254
 _REDUCED_RESOLUTION = 1
+_COMPRESSION, _JPEG = 259, 7
+_STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES = 273, 279, 324, 325
+_JPEG_END = b"\xff\xd9"
 
 #: Pillow's modes of more than eight bits, all of one channel.
 _DEEP_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
@@ -42,7 +45,11 @@ def _decode(data: bytes, name: str, limits: Limits) -> Radiograph:
         with Image.open(BytesIO(data), formats=[name]) as picture:
             limits.check_size(*picture.size)
             _check_single(picture)
-            picture.load()
+            _check_jpeg_pieces(picture, data)
+            with libtiff.heard() as damage:
+                picture.load()
+            if damage:
+                raise _corrupt(name)
             return _radiograph(picture)
     except UnreadableError:
         raise
@@ -51,13 +58,21 @@ def _decode(data: bytes, name: str, limits: Limits) -> Radiograph:
     # Pillow's parsers of hostile input raise whatever Python raised inside them.
     except Exception as error:
         if "truncated" in str(error) or "unexpected end" in str(error).lower():
-            raise UnreadableError(
-                "truncated", f"The {name} ends before its last line; send it again from its source."
-            ) from error
-        raise UnreadableError(
-            "corrupt",
-            f"The {name} is damaged or of a rare kind and cannot be decoded; export it as ordinary {name}.",
-        ) from error
+            raise _truncated(name) from error
+        raise _corrupt(name) from error
+
+
+def _truncated(name: str) -> UnreadableError:
+    return UnreadableError(
+        "truncated", f"The {name} ends before its last line; send it again from its source."
+    )
+
+
+def _corrupt(name: str) -> UnreadableError:
+    return UnreadableError(
+        "corrupt",
+        f"The {name} is damaged or of a rare kind and cannot be decoded; export it as ordinary {name}.",
+    )
 
 
 def _check_single(picture: Image.Image) -> None:
@@ -74,6 +89,16 @@ def _check_single(picture: Image.Image) -> None:
         picture.seek(0)
     elif getattr(picture, "n_frames", 1) > 1:
         raise _several("The PNG is animated")
+
+
+def _check_jpeg_pieces(picture: Image.Image, data: bytes) -> None:
+    """JPEG in a TIFF: libtiff completes a strip or tile that was cut short with grey, and is silent."""
+    if not isinstance(picture, TiffImagePlugin.TiffImageFile) or picture.tag_v2.get(_COMPRESSION) != _JPEG:
+        return
+    for starts, sizes in ((_STRIPS, _STRIP_SIZES), (_TILES, _TILE_SIZES)):
+        for start, size in zip(picture.tag_v2.get(starts, ()), picture.tag_v2.get(sizes, ()), strict=False):
+            if not data[start : start + size].rstrip(b"\x00\xff").endswith(_JPEG_END):
+                raise _truncated("TIFF")
 
 
 def _several(what: str) -> UnreadableError:

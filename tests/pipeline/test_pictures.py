@@ -281,3 +281,52 @@ def _png(chunks: list[tuple[bytes, bytes]]) -> bytes:
     for kind, body in chunks:
         file.write(struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)))
     return file.getvalue()
+
+
+def halved(data: bytes) -> bytes:
+    """The same TIFF whose directory claims half of every strip's bytes."""
+    with Image.open(BytesIO(data)) as picture:
+        sizes = picture.tag_v2[279]
+    for kind in "IH":
+        old, new = (struct.pack(f"<{len(sizes)}{kind}", *(size // by for size in sizes)) for by in (1, 2))
+        if old in data:
+            return data.replace(old, new)
+    raise AssertionError("the sizes are not where they should be")
+
+
+@pytest.mark.parametrize(
+    ("compression", "kind"),
+    [("jpeg", "truncated"), ("tiff_lzw", "corrupt"), ("tiff_adobe_deflate", "corrupt")],
+)
+def test_compressed_tiff_that_ends_early_is_refused_without_a_word_on_stderr(
+    noise: NDArray[np.uint8], capfd: pytest.CaptureFixture[str], compression: str, kind: str
+) -> None:
+    """libtiff completes JPEG with grey, and prints its complaints about the others for nobody."""
+    data = encoded(noise, "TIFF", compression=compression)
+    assert kind_of(halved(data)) == kind
+    assert capfd.readouterr().err == ""
+    assert decode(data).pixels.shape == noise.shape
+
+
+def test_fax_codes_with_damaged_lines_are_refused(
+    noise: NDArray[np.uint8], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """libtiff leaves such lines out and goes on."""
+    file = BytesIO()
+    Image.fromarray(noise).convert("1").save(file, "TIFF", compression="group3")
+    data = bytearray(file.getvalue())
+    with Image.open(file) as picture:
+        start, size = picture.tag_v2[273][0], picture.tag_v2[279][0]
+    assert decode(bytes(data)).pixels.shape == noise.shape
+    data[start + size // 2 : start + size] = bytes(size - size // 2)
+    assert kind_of(bytes(data)) == "corrupt"
+    assert capfd.readouterr().err == ""
+
+
+def test_others_still_hear_libtiff(noise: NDArray[np.uint8], capfd: pytest.CaptureFixture[str]) -> None:
+    """Its handler is ours for as long as we decode."""
+    data = halved(encoded(noise, "TIFF", compression="tiff_lzw"))
+    kind_of(data)
+    with Image.open(BytesIO(data)) as picture, pytest.raises(OSError, match="-2"):
+        picture.load()
+    assert "LZWDecode" in capfd.readouterr().err
