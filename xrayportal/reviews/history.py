@@ -16,8 +16,7 @@ from xrayportal.analyses.models import Analysis, Verdict
 from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Clinic
 from xrayportal.reviews.blind import visible_predictions
-from xrayportal.reviews.models import Reading, Review
-from xrayportal.reviews.results import counted
+from xrayportal.reviews.models import Answer, Reading, Review
 from xrayportal.studies.models import Study
 
 PER_PAGE = 50
@@ -113,16 +112,18 @@ class Filters:
 
 def found(seat: Seat, filters: Filters) -> QuerySet[Study]:
     """Studies with a result that the filters match, as far as this person may know their predictions."""
-    studies = visible_predictions(seat, seat.studies()).filter(current__isnull=False)
+    studies = visible_predictions(seat, seat.studies())
     studies = studies.filter(filters.period.limits(seat.clinic, "created_at"))
     if filters.bundle:
-        results = counted(Analysis.objects.filter(bundle=filters.bundle, study=OuterRef("pk")))
+        # A shadow bundle may have an answer where the primary one failed.
+        answers = Answer.objects.filter(bundle=filters.bundle, study=OuterRef("pk"))
         if filters.verdict:
-            results = results.filter(verdict=filters.verdict)
+            answers = answers.filter(verdict=filters.verdict)
         if filters.part:
-            results = results.filter(_of_part(filters.part, "study__reading__body_part", "body_part"))
-        studies = studies.filter(Exists(results))
+            answers = answers.filter(_of_part(filters.part, "study__reading__body_part", "body_part"))
+        studies = studies.filter(Exists(answers))
     else:
+        studies = studies.filter(current__isnull=False)
         if filters.verdict:
             studies = studies.filter(result_verdict=filters.verdict)
         if filters.part:
@@ -140,7 +141,7 @@ def found(seat: Seat, filters: Filters) -> QuerySet[Study]:
 def results_of(studies: QuerySet[Study], filters: Filters) -> QuerySet[Analysis]:
     """The results that the filters speak of: the bundle's where one is chosen, else the current ones."""
     if filters.bundle:
-        return counted(Analysis.objects.filter(bundle=filters.bundle, study__in=studies))
+        return Analysis.objects.filter(answer__bundle=filters.bundle, answer__study__in=studies)
     return Analysis.objects.filter(pk__in=studies.values("current"))
 
 

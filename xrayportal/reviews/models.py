@@ -1,4 +1,4 @@
-"""What readers say about a study: Review, and Reading, where a study's reviews stand."""
+"""What readers say of a study: Review; where its reviews stand: Reading; what they face: Answer."""
 
 from __future__ import annotations
 
@@ -132,3 +132,48 @@ class Reading(models.Model):
 
     def __str__(self) -> str:
         return f"{self.study_id} {self.state}"
+
+
+class Answer(models.Model):
+    """Which analysis counts where predictions are compared: one row a study and bundle, kept by the database.
+
+    It is the bundle's own answer: the newest succeeded analysis, primary or shadow, that used no part but
+    the one that the sender stated. One with a part that a reader corrected afterwards is not held for or
+    against the bundle. Triggers (migration 0003) renew it with every analysis that succeeds or goes, so
+    that the scorecard adds up narrow rows instead of looking for the newest among all analyses.
+    """
+
+    analysis = models.OneToOneField(
+        "analyses.Analysis", primary_key=True, on_delete=models.CASCADE, related_name="answer"
+    )
+    # The constraint's index begins with the study; the other two keys come together in an index below.
+    study = models.ForeignKey(
+        "studies.Study", on_delete=models.CASCADE, related_name="answers", db_index=False
+    )
+    bundle = models.ForeignKey(
+        "analyses.Bundle", on_delete=models.PROTECT, related_name="answers", db_index=False
+    )
+    clinic = models.ForeignKey(
+        "clinics.Clinic", on_delete=models.PROTECT, related_name="answers", db_index=False
+    )
+    purpose = models.CharField(max_length=16)
+    #: The study's ``created_at``.
+    sent_at = models.DateTimeField()
+    # As the analysis says: a result never changes.
+    verdict = models.CharField(max_length=16, choices=Verdict.choices)
+    body_part = models.CharField(max_length=32, blank=True)
+    probability = models.FloatField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["study", "bundle"], name="answer_one_a_bundle"),
+        ]
+        indexes = [
+            # Periods of one bundle, and the bundles that a clinic has answers of.
+            models.Index(fields=["clinic", "bundle", "-sent_at"], name="answer_by_time"),
+            # Few or none: found without reading the primary ones.
+            models.Index(fields=["clinic"], name="answer_shadows", condition=Q(purpose="shadow")),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.analysis_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from django.utils.functional import cached_property
@@ -13,15 +14,17 @@ from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import User
 from xrayportal.pages import words
 from xrayportal.reviews.scorecard import charts, queries
-from xrayportal.reviews.scorecard.drift import Week, weeks_of
+from xrayportal.reviews.scorecard.drift import Drift, Week
 from xrayportal.reviews.scorecard.lines import Agreement, Cell, Line, Question, agreement, samples, summed
 from xrayportal.reviews.scorecard.queries import Cells, Scope
 from xrayportal.reviews.scorecard.statistics import (
     Calibration,
     Corrected,
     FourFold,
+    Stratum,
     calibration,
     corrected_for_verification,
+    folding,
     four_fold,
     wilson,
 )
@@ -54,8 +57,13 @@ class Scorecard:
         return queries.cells_of(self.scope)
 
     @cached_property
-    def _analysed(self) -> dict[int, dict[str, int]]:
-        return queries.analysed_of(self.scope)
+    def _drift(self) -> Drift | None:
+        return Drift(self.scope, self.bundle) if self.bundle else None
+
+    @property
+    def _analysed(self) -> Mapping[str, int]:
+        """Studies of the chosen bundle by the model's verdict, reviewed or not."""
+        return self._drift.verdicts if self._drift else {}
 
     def cells(self, bundle: Bundle) -> Cells:
         """All parts of one bundle together."""
@@ -95,7 +103,7 @@ class Scorecard:
     @cached_property
     def analysed(self) -> int:
         """Studies that the chosen bundle analysed in the period."""
-        return sum(self._analysed.get(self.bundle.pk, {}).values()) if self.bundle else 0
+        return sum(self._analysed.values())
 
     @cached_property
     def referenced(self) -> int:
@@ -113,21 +121,21 @@ class Scorecard:
         return [
             (self.word(code), charts.Interval.of(wilson(reviewed[code], total)))
             for code in Verdict.values
-            if (total := self._analysed[self.bundle.pk].get(code, 0))
+            if (total := self._analysed.get(code, 0))
         ]
 
     @cached_property
     def corrected(self) -> Corrected | None:
         """Begg and Greenes' correction of the chosen bundle's figures."""
-        if self.bundle is None:
-            return None
-        analysed = self._analysed.get(self.bundle.pk, {})
-        folded = four_fold(
-            {(code, "normal"): studies for code, studies in analysed.items()},
-            uncertain=self.question.uncertain,
-        )
+        cells = self.cells(self.bundle) if self.bundle else {}
         return corrected_for_verification(
-            self.counts, flagged=folded.false_positive, unflagged=folded.true_negative
+            Stratum(
+                is_flagged=as_what == "abnormal",
+                analysed=self._analysed.get(code, 0),
+                abnormal=cells.get((code, "abnormal"), 0),
+                normal=cells.get((code, "normal"), 0),
+            )
+            for code, as_what in folding(self.question.uncertain).items()
         )
 
     @property
@@ -210,7 +218,7 @@ class Scorecard:
         """Reliability of the chosen bundle's probabilities."""
         if self.bundle is None:
             return None
-        return calibration(queries.probabilities_of(self.scope, self.bundle))
+        return calibration(queries.calibration_of(self.scope, self.bundle))
 
     @property
     def reliability(self) -> charts.Reliability | None:
@@ -220,7 +228,7 @@ class Scorecard:
     @cached_property
     def weeks(self) -> list[Week]:
         """The chosen bundle's weeks."""
-        return weeks_of(self.scope, self.bundle) if self.bundle else []
+        return self._drift.weeks if self._drift else []
 
     @property
     def rates(self) -> list[charts.Weekly]:

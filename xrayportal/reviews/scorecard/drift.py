@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
+from zoneinfo import ZoneInfo
 
-from django.db.models import Aggregate, Count, F, FloatField
+from django.db.models import Count
 
-from xrayportal.analyses.models import Bundle, Finding
-from xrayportal.reviews.scorecard.queries import Scope, week_of
+from xrayportal.analyses.models import Bundle
+from xrayportal.reviews.scorecard.queries import Scope, over, week_of
 from xrayportal.reviews.scorecard.statistics import Figure, wilson
 
 #: The page draws so many weeks at most, the newest.
 WEEKS = 52
+_INPUTS = """
+SELECT week,
+       percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY scope_distance),
+       percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY width::float8 * height / 1e6)
+FROM answer JOIN analyses_finding ON analysis_id = analysis
+GROUP BY week
+"""
 
-
-class Percentile(Aggregate):
-    """PostgreSQL's ``percentile_cont`` of a column."""
-
-    function = "PERCENTILE_CONT"
-    template = "%(function)s(%(share)s) WITHIN GROUP (ORDER BY %(expressions)s)"
-    output_field = FloatField()
-
-    def __init__(self, column: str, share: float) -> None:
-        super().__init__(column, share=share)
+Quartiles = tuple[float, float, float]
 
 
 @dataclass
@@ -31,12 +32,12 @@ class Week:
     """One week's studies and views."""
 
     monday: dt.date
-    verdicts: dict[str, int] = field(default_factory=dict)
-    parts: dict[str, int] = field(default_factory=dict)
+    verdicts: Counter[str] = field(default_factory=Counter)
+    parts: Counter[str] = field(default_factory=Counter)
     #: Lower quartile, median, upper quartile of the views' distance from what the bundle was trained on.
-    distance: tuple[float, float, float] | None = None
+    distance: Quartiles | None = None
     #: The same of the views' megapixels.
-    megapixels: tuple[float, float, float] | None = None
+    megapixels: Quartiles | None = None
 
     @property
     def studies(self) -> int:
@@ -46,57 +47,59 @@ class Week:
     @property
     def abnormal(self) -> Figure | None:
         """The share that the model calls abnormal, of those it gave an answer for."""
-        answered = self.studies - self.verdicts.get("unsupported", 0)
-        return wilson(self.verdicts.get("abnormal", 0), answered)
+        return wilson(self.verdicts["abnormal"], self.studies - self.verdicts["unsupported"])
 
     @property
     def unsupported(self) -> Figure | None:
         """The share that the bundle does not know."""
-        return wilson(self.verdicts.get("unsupported", 0), self.studies)
+        return wilson(self.verdicts["unsupported"], self.studies)
 
     def share(self, part: str) -> Figure | None:
         """The share of one body part."""
-        return wilson(self.parts.get(part, 0), sum(self.parts.values()))
+        return wilson(self.parts[part], sum(self.parts.values()))
 
 
-def weeks_of(scope: Scope, bundle: Bundle) -> list[Week]:
-    """The newest weeks with studies, oldest first; two queries."""
-    weeks: dict[dt.date, Week] = {}
-    results = scope.results().filter(bundle=bundle)
-    counts = (
-        results.annotate(week=week_of(scope))
-        .values_list("week", "verdict", "body_part")
-        .annotate(studies=Count("pk"))
-        .order_by()
-    )
-    for at, verdict, part, studies in counts:
-        week = weeks.setdefault(at.date(), Week(at.date()))
-        week.verdicts[verdict] = week.verdicts.get(verdict, 0) + studies
-        if part:
-            week.parts[part] = week.parts.get(part, 0) + studies
-    kept = sorted(weeks.values(), key=lambda week: week.monday)[-WEEKS:]
-    if kept:
-        _add_inputs(scope, bundle, {week.monday: week for week in kept})
-    return kept
+@dataclass(frozen=True)
+class Drift:
+    """All analysed studies of one bundle, reviewed or not."""
 
+    scope: Scope
+    bundle: Bundle
 
-def _add_inputs(scope: Scope, bundle: Bundle, weeks: dict[dt.date, Week]) -> None:
-    quartiles = {
-        f"{column}_{index}": Percentile(column, share)
-        for column in ("scope_distance", "pixels")
-        for index, share in enumerate((0.25, 0.5, 0.75))
-    }
-    rows = (
-        Finding.objects.filter(analysis__in=scope.results().filter(bundle=bundle))
-        .alias(pixels=F("width") * F("height"))
-        .annotate(week=week_of(scope, "analysis__study__created_at"))
-        .values_list("week")
-        .annotate(**quartiles)
-        .order_by()
-    )
-    for at, *figures in rows:
-        week = weeks.get(at.date())
-        if week is not None:
-            low, middle, high, *pixels = figures
-            week.distance = (low, middle, high)
-            week.megapixels = (pixels[0] / 1e6, pixels[1] / 1e6, pixels[2] / 1e6)
+    @cached_property
+    def _all(self) -> list[Week]:
+        """Every week with studies, oldest first. One query."""
+        weeks: dict[dt.date, Week] = {}
+        rows = (
+            self.scope.answers(self.bundle)
+            .values_list(week_of(self.scope), "verdict", "body_part")
+            .annotate(studies=Count("pk"))
+            .order_by()
+        )
+        for at, verdict, part, studies in rows:
+            week = weeks.setdefault(at.date(), Week(at.date()))
+            week.verdicts[verdict] += studies
+            if part:
+                week.parts[part] += studies
+        return sorted(weeks.values(), key=lambda week: week.monday)
+
+    @cached_property
+    def verdicts(self) -> Counter[str]:
+        """The model's verdict → studies, over the whole period."""
+        return sum((week.verdicts for week in self._all), Counter())
+
+    @cached_property
+    def weeks(self) -> list[Week]:
+        """The newest weeks with what their pictures are like, oldest first. One query more."""
+        kept = self._all[-WEEKS:]
+        if not kept:
+            return []
+        by_monday = {week.monday: week for week in kept}
+        week = week_of(self.scope)
+        answers = self.scope.answers(self.bundle).annotate(week=week).values_list("pk", "week")
+        zone = ZoneInfo(self.scope.seat.clinic.time_zone)
+        answers = answers.filter(sent_at__gte=dt.datetime.combine(kept[0].monday, dt.time(), zone))
+        for at, distance, megapixels in over(_INPUTS, **{"answer(analysis, week)": answers}):
+            if found := by_monday.get(at.date()):
+                found.distance, found.megapixels = tuple(distance), tuple(megapixels)
+        return kept

@@ -1,23 +1,23 @@
-"""The scorecard's counts, summed by the database: no row of a study is loaded to be counted."""
+"""The scorecard's counts, added up by the database: no row of a study is loaded to be counted."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations, groupby
-from operator import itemgetter
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, QuerySet, When
+from django.db import connection
+from django.db.models import Case, CharField, Count, Exists, F, OuterRef, QuerySet, When
 from django.db.models.functions import TruncWeek
 
 from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.clinics.access import Seat
 from xrayportal.reviews.blind import reads_blind, visible_predictions
 from xrayportal.reviews.history import Period
-from xrayportal.reviews.models import Review
-from xrayportal.reviews.results import counted
+from xrayportal.reviews.models import Answer, Review
+from xrayportal.reviews.scorecard.statistics import BINS, Sums
 from xrayportal.studies.models import Study
 
 #: (model's verdict, readers' verdict) → cases
@@ -25,12 +25,30 @@ Cells = dict[tuple[str, str], int]
 _STANDING = {"blind": "study__reading__blind_verdict", "all": "study__reading__verdict"}
 #: The part by the readers where they corrected it, else by the model.
 _PART = Case(
-    When(
-        ~Q(study__reading__body_part="") & Q(study__reading__isnull=False), then="study__reading__body_part"
-    ),
+    When(study__reading__body_part__gt="", then="study__reading__body_part"),
     default="body_part",
     output_field=CharField(),
 )
+_PAIRS = """
+SELECT opinion.reader, NULL, answer.verdict, opinion.verdict, count(*)
+FROM opinion JOIN answer USING (study)
+GROUP BY 1, 3, 4
+UNION ALL
+SELECT opinion.reader, other.reader, opinion.verdict, other.verdict, count(*)
+FROM opinion JOIN opinion AS other ON other.study = opinion.study AND other.reader > opinion.reader
+GROUP BY 1, 2, 3, 4
+"""
+# Every case goes to the bin of the first case with its probability, so equal ones stay together.
+_BINS = """
+SELECT count(*), sum(probability), count(*) FILTER (WHERE is_abnormal),
+       sum((probability - is_abnormal::int) ^ 2)
+FROM (
+    SELECT probability, verdict = 'abnormal' AS is_abnormal,
+           (rank() OVER (ORDER BY probability) - 1) * %(bins)s / count(*) OVER () AS bin
+    FROM scored
+) AS ranked
+GROUP BY bin ORDER BY bin
+"""
 
 
 @dataclass(frozen=True)
@@ -42,37 +60,38 @@ class Scope:
     #: ``blind`` or ``all``: which opinions are the reference.
     basis: str
 
-    def studies(self) -> QuerySet[Study]:
-        """The studies of the period."""
-        studies = visible_predictions(self.seat, Study.objects.filter(clinic=self.seat.clinic))
-        return studies.filter(self.period.limits(self.seat.clinic, "created_at"))
-
-    def results(self) -> QuerySet[Analysis]:
-        """One result of each bundle for each of them."""
-        results = counted(Analysis.objects.filter(clinic=self.seat.clinic))
+    def answers(self, bundle: Bundle | None = None) -> QuerySet[Answer]:
+        """One answer of each bundle, or of this one, for each study of the period."""
+        answers = Answer.objects.filter(self._within("sent_at"), clinic=self.seat.clinic)
         if reads_blind(self.seat):
-            return results.filter(study__in=self.studies())
-        return results.filter(self.period.limits(self.seat.clinic, "study__created_at"))
+            answers = answers.filter(study__in=self._visible())
+        return answers.filter(bundle=bundle) if bundle else answers
 
     def opinions(self) -> QuerySet[Review]:
         """One opinion a reader and study, adjudications left out: the last blind one, or the signed one."""
         signed = Review.objects.filter(
             study=OuterRef("study"), reader=OuterRef("reader"), is_current=True, signed_at__isnull=False
         ).exclude(kind=Review.Kind.ADJUDICATION)
-        opinions = Review.objects.filter(clinic=self.seat.clinic, study__in=self.studies())
+        opinions = Review.objects.filter(self._within("study__created_at"), clinic=self.seat.clinic)
         opinions = opinions.exclude(kind=Review.Kind.ADJUDICATION)
+        if reads_blind(self.seat):
+            opinions = opinions.filter(study__in=self._visible())
         if self.basis == "blind":
             opinions = opinions.filter(Exists(signed), was_blind=True)
         else:
             opinions = opinions.filter(is_current=True, signed_at__isnull=False)
         return opinions.order_by("study", "reader", "-created_at").distinct("study", "reader")
 
+    def _within(self, moment: str) -> Any:
+        return self.period.limits(self.seat.clinic, moment)
+
+    def _visible(self) -> QuerySet[Study]:
+        return visible_predictions(self.seat, Study.objects.filter(clinic=self.seat.clinic))
+
 
 def bundles_of(scope: Scope) -> list[Bundle]:
-    """Bundles with results in the clinic, newest first."""
-    used = Analysis.objects.filter(
-        bundle=OuterRef("pk"), clinic=scope.seat.clinic, state=Analysis.State.SUCCEEDED
-    )
+    """Bundles with answers in the clinic, newest first."""
+    used = Answer.objects.filter(bundle=OuterRef("pk"), clinic=scope.seat.clinic)
     return list(Bundle.objects.filter(Exists(used)).order_by("-registered_at"))
 
 
@@ -80,7 +99,7 @@ def cells_of(scope: Scope) -> dict[int, dict[str, Cells]]:
     """Cases with a reference: bundle → part → cells. One query."""
     reference = _STANDING[scope.basis]
     rows = (
-        scope.results()
+        scope.answers()
         .filter(**{f"{reference}__gt": ""})
         .values_list("bundle", _PART, "verdict", reference)
         .annotate(cases=Count("pk"))
@@ -92,25 +111,16 @@ def cells_of(scope: Scope) -> dict[int, dict[str, Cells]]:
     return cells
 
 
-def analysed_of(scope: Scope) -> dict[int, dict[str, int]]:
-    """All analysed studies, reviewed or not: bundle → the model's verdict → studies. One query."""
-    rows = scope.results().values_list("bundle", "verdict").annotate(studies=Count("pk")).order_by()
-    found: dict[int, dict[str, int]] = {}
-    for bundle, verdict, studies in rows:
-        found.setdefault(bundle, {})[verdict] = studies
-    return found
-
-
-def probabilities_of(scope: Scope, bundle: Bundle) -> Iterator[tuple[float, bool]]:
-    """(probability, abnormal by the readers) of each case that has both. One query."""
+def calibration_of(scope: Scope, bundle: Bundle) -> list[Sums]:
+    """The bins of the cases with a probability and a reference, lowest first. One query."""
     reference = _STANDING[scope.basis]
-    rows = (
-        scope.results()
-        .filter(bundle=bundle, probability__isnull=False, **{f"{reference}__in": ["abnormal", "normal"]})
+    scored = (
+        scope.answers(bundle)
+        .filter(probability__isnull=False, **{f"{reference}__in": ["abnormal", "normal"]})
         .values_list("probability", reference)
     )
-    for probability, readers in rows:
-        yield probability, readers == "abnormal"
+    rows = over(_BINS % {"bins": BINS}, **{"scored(probability, verdict)": scored})
+    return [Sums(*row) for row in rows]
 
 
 @dataclass(frozen=True)
@@ -118,42 +128,36 @@ class Agreements:
     """Pairs of verdicts: each reader with the model, and two readers with each other."""
 
     #: reader → (model's verdict, reader's verdict) → cases
-    model: dict[int, Counter[tuple[str, str]]]
+    model: dict[int, Cells]
     #: (reader, other reader) → (the one's verdict, the other's) → cases
-    readers: dict[tuple[int, int], Counter[tuple[str, str]]]
+    readers: dict[tuple[int, int], Cells]
 
 
 def agreements_of(scope: Scope, bundle: Bundle) -> Agreements:
-    """All pairs, from two queries that are read side by side, study by study.
-
-    Both are read whole: a server-side cursor would make PostgreSQL plan for the first rows only.
-    """
-    said = scope.opinions().values_list("study", "reader", "verdict")
-    read = Exists(Review.objects.filter(study=OuterRef("study")))
-    model = scope.results().filter(read, bundle=bundle).values_list("study", "verdict").order_by("study")
-    results = iter(model)
+    """All pairs. One query."""
+    rows = over(
+        _PAIRS,
+        **{
+            "opinion(study, reader, verdict)": scope.opinions().values_list("study", "reader", "verdict"),
+            "answer(study, verdict)": scope.answers(bundle).values_list("study", "verdict"),
+        },
+    )
     found = Agreements({}, {})
-    study, verdict = next(results, (None, ""))
-    for reviewed, rows in groupby(said, key=itemgetter(0)):
-        # Both come in the order of the study's id.
-        while study is not None and study < reviewed:
-            study, verdict = next(results, (None, ""))
-        opinions = [(reader, opinion) for _, reader, opinion in rows]
-        if study == reviewed:
-            for reader, opinion in opinions:
-                found.model.setdefault(reader, Counter())[verdict, opinion] += 1
-        for (one, first), (other, second) in combinations(opinions, 2):
-            found.readers.setdefault((one, other), Counter())[first, second] += 1
+    for reader, other, first, second, cases in rows:
+        if other is None:
+            found.model.setdefault(reader, Counter())[first, second] = cases
+        else:
+            found.readers.setdefault((reader, other), Counter())[first, second] = cases
     return found
 
 
 def shadows_of(scope: Scope) -> dict[int, Cells]:
     """Shadow bundles against the study's current result: bundle → (current, shadow) → studies."""
     rows = (
-        scope.results()
+        scope.answers()
         .filter(purpose=Analysis.Purpose.SHADOW, study__current__isnull=False)
         .exclude(study__current__bundle=F("bundle"))
-        .values_list("bundle", "study__current__verdict", "verdict")
+        .values_list("bundle", "study__result_verdict", "verdict")
         .annotate(studies=Count("pk"))
         .order_by()
     )
@@ -163,6 +167,19 @@ def shadows_of(scope: Scope) -> dict[int, Cells]:
     return found
 
 
-def week_of(scope: Scope, sent: str = "study__created_at") -> TruncWeek:
+def week_of(scope: Scope) -> TruncWeek:
     """The Monday of the week that the study was sent in, in the clinic's zone."""
-    return TruncWeek(sent, tzinfo=ZoneInfo(scope.seat.clinic.time_zone))
+    return TruncWeek("sent_at", tzinfo=ZoneInfo(scope.seat.clinic.time_zone))
+
+
+def over(sql: str, **tables: QuerySet[Any, Any]) -> Iterator[tuple[Any, ...]]:
+    """The rows of ``sql`` over the rows of these queries, each named ``table(column, …)``.
+
+    For what the ORM has no words for: joins of grouped rows, and percentiles.
+    """
+    queries = {name: table.query.sql_with_params() for name, table in tables.items()}
+    named = ", ".join(f"{name} AS ({text})" for name, (text, _values) in queries.items())
+    values = [value for _text, found in queries.values() for value in found]
+    with connection.cursor() as cursor:
+        cursor.execute(f"WITH {named} {sql}", values)
+        yield from cursor.fetchall()

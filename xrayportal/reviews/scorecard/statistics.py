@@ -8,10 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 #: The 97.5th percentile of the standard normal distribution.
 Z = 1.959963984540054
+#: Calibration is told in so many bins of equal numbers of cases.
+BINS = 10
+#: What rounding leaves of a variance that is 0.
+_NOTHING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,7 @@ def four_fold(cells: Mapping[tuple[str, str], int], *, uncertain: str) -> FourFo
     ``"left-out"``. Where the readers themselves say uncertain or unsupported there is no truth to
     compare with, and where the model says unsupported it gave no answer: both are left out.
     """
-    counted = {"abnormal": "abnormal", "normal": "normal"}
-    if uncertain != "left-out":
-        counted["uncertain"] = counted[uncertain]
+    counted = folding(uncertain)
     sums: dict[tuple[str, str], int] = {}
     left_out = 0
     for (model, readers), count in cells.items():
@@ -82,23 +83,34 @@ def four_fold(cells: Mapping[tuple[str, str], int], *, uncertain: str) -> FourFo
     )
 
 
+def folding(uncertain: str) -> dict[str, str]:
+    """The model's verdicts that are counted, and as what; ``uncertain`` as for `four_fold`."""
+    counted = {"abnormal": "abnormal", "normal": "normal"}
+    if uncertain != "left-out":
+        counted["uncertain"] = counted[uncertain]
+    return counted
+
+
 def wilson(successes: int, n: int) -> Figure | None:
     """A share with Wilson's score interval; None without cases. ``0 <= successes <= n``."""
-    if n == 0:
-        return None
+    return Figure(successes / n, *_wilson_bounds(successes, n), n) if n else None
+
+
+def _wilson_bounds(successes: int, n: int) -> tuple[float, float]:
     share = successes / n
     centre = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
     half = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == n else min(1.0, centre + half)
-    return Figure(share, low, high, n)
+    return low, high
 
 
 def kappa(table: Sequence[Sequence[int]]) -> Figure | None:
     """Cohen's kappa of a square table of counts, with the large-sample interval of Fleiss, Cohen and Everitt.
 
     None without cases, or where one of the two only ever says one thing: kappa would be 0 or undefined
-    whatever the other says. The interval is cut to [-1, 1].
+    whatever the other says. The interval is cut to [-1, 1]. Where all cases agree, or none, that variance
+    is 0 however few they are; then it is Wilson's interval of the plain agreement, its chance held fixed.
     """
     n = sum(map(sum, table))
     size = range(len(table))
@@ -114,8 +126,28 @@ def kappa(table: Sequence[Sequence[int]]) -> Figure | None:
     agreeing = sum(p[i][i] * (1 - (rows[i] + columns[i]) * (1 - value)) ** 2 for i in size)
     differing = sum(p[i][j] * (columns[i] + rows[j]) ** 2 for i in size for j in size if i != j)
     variance = agreeing + (1 - value) ** 2 * differing - (value - chance * (1 - value)) ** 2
-    half = Z * math.sqrt(max(0.0, variance) / n) / (1 - chance)
-    return Figure(value, max(-1.0, value - half), min(1.0, value + half), n)
+    if variance > _NOTHING:
+        half = Z * math.sqrt(variance / n) / (1 - chance)
+        low, high = value - half, value + half
+    else:
+        share_low, share_high = _wilson_bounds(sum(table[i][i] for i in size), n)
+        low, high = (share_low - chance) / (1 - chance), (share_high - chance) / (1 - chance)
+    return Figure(value, max(-1.0, low), min(1.0, high), n)
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """Studies with one verdict of the model: how many, and of the reviewed ones what the readers said."""
+
+    is_flagged: bool
+    analysed: int
+    abnormal: int
+    normal: int
+
+    @property
+    def reviewed(self) -> int:
+        """Those with a verdict of the readers that can be compared."""
+        return self.abnormal + self.normal
 
 
 @dataclass(frozen=True)
@@ -126,41 +158,67 @@ class Corrected:
     specificity: Figure
 
 
-def corrected_for_verification(reviewed: FourFold, *, flagged: int, unflagged: int) -> Corrected | None:
-    """Begg and Greenes' correction with logit intervals.
+def corrected_for_verification(strata: Iterable[Stratum]) -> Corrected | None:
+    """Begg and Greenes' correction over any number of the model's verdicts, with logit intervals.
 
-    ``flagged`` and ``unflagged`` count all analysed studies by the model's answer, reviewed or not.
-    It holds if, among studies with the same answer, those reviewed are like those not reviewed.
-    None where a cell is empty: then the reviewed cases cannot carry it.
+    It holds if, among studies with the same verdict of the model, those reviewed are like those not
+    reviewed. Where the readers of one verdict's cases only ever say one thing, the verdicts are pooled to
+    flagged and not flagged; None where that still leaves a field empty: the cases cannot carry it.
     """
-    tp, fp = reviewed.true_positive, reviewed.false_positive
-    fn, tn = reviewed.false_negative, reviewed.true_negative
-    if not (tp and fp and fn and tn and flagged and unflagged):
+    found = [stratum for stratum in strata if stratum.analysed]
+    if not all(stratum.abnormal and stratum.normal for stratum in found):
+        found = [_pooled(found, is_flagged) for is_flagged in (True, False)]
+    if {s.is_flagged for s in found if s.abnormal and s.normal} != {True, False}:
         return None
-    n = flagged + unflagged
-    right, missed = tp / (tp + fp), fn / (fn + tn)
-    odds_variance = n / (flagged * unflagged)
-
-    def figure(hit: float, miss: float, variance: float) -> Figure:
-        centre, half = math.log(hit / miss), Z * math.sqrt(odds_variance + variance)
-        return Figure(_expit(centre), _expit(centre - half), _expit(centre + half), n)
-
     return Corrected(
-        sensitivity=figure(
-            flagged * right,
-            unflagged * missed,
-            (1 - right) / (right * (tp + fp)) + (1 - missed) / (missed * (fn + tn)),
+        sensitivity=_corrected(
+            [(s.is_flagged, s.analysed, s.abnormal / s.reviewed, s.reviewed) for s in found]
         ),
-        specificity=figure(
-            unflagged * (1 - missed),
-            flagged * (1 - right),
-            missed / ((1 - missed) * (fn + tn)) + right / ((1 - right) * (tp + fp)),
+        specificity=_corrected(
+            [(not s.is_flagged, s.analysed, s.normal / s.reviewed, s.reviewed) for s in found]
         ),
     )
 
 
+def _pooled(strata: Sequence[Stratum], is_flagged: bool) -> Stratum:
+    same = [stratum for stratum in strata if stratum.is_flagged is is_flagged]
+    return Stratum(
+        is_flagged,
+        analysed=sum(stratum.analysed for stratum in same),
+        abnormal=sum(stratum.abnormal for stratum in same),
+        normal=sum(stratum.normal for stratum in same),
+    )
+
+
+def _corrected(strata: Sequence[tuple[bool, int, float, int]]) -> Figure:
+    """The share of hits from (is a hit, analysed, share of the kind that is asked for, reviewed).
+
+    The variance of its logit by the delta method: of a multinomial ``analysed`` and binomial shares.
+    """
+    sums = {hit: sum(n * share for is_hit, n, share, _m in strata if is_hit is hit) for hit in (True, False)}
+    variance = sum(
+        (share * share * n + n * n * share * (1 - share) / m) / sums[is_hit] ** 2
+        for is_hit, n, share, m in strata
+    )
+    centre, half = math.log(sums[True] / sums[False]), Z * math.sqrt(variance)
+    analysed = sum(n for _hit, n, _share, _m in strata)
+    return Figure(_expit(centre), _expit(centre - half), _expit(centre + half), analysed)
+
+
 def _expit(x: float) -> float:
     return 1 / (1 + math.exp(-x))
+
+
+@dataclass(frozen=True)
+class Sums:
+    """One bin of a calibration, added up."""
+
+    cases: int
+    #: Of the probabilities.
+    said: float
+    abnormal: int
+    #: Of the squared differences of probability and outcome.
+    squares: float
 
 
 @dataclass(frozen=True)
@@ -183,32 +241,19 @@ class Calibration:
     n: int
 
 
-def calibration(pairs: Iterable[tuple[float, bool]], *, bins: int = 10) -> Calibration | None:
-    """Reliability of (probability, was abnormal) pairs; None without any.
+def calibration(sums: Sequence[Sums]) -> Calibration | None:
+    """Reliability from its bins; None without any.
 
-    The cases, in order of probability, are cut into at most ``bins`` bins with as equal numbers of
-    cases as possible. Equal probabilities are never torn apart, so bins may be fewer.
+    The cases, in order of probability, are cut into at most ``BINS`` bins with as equal numbers of cases as
+    possible (``queries.calibration_of``). Equal probabilities are never torn apart, so bins may be fewer.
     """
-    cases = sorted(pairs)
-    n = len(cases)
+    n = sum(one.cases for one in sums)
     if n == 0:
         return None
-    groups: list[list[tuple[float, bool]]] = [[]]
-    done = 0
-    for _, equal in groupby(cases, key=lambda case: case[0]):
-        same = list(equal)
-        if groups[-1] and done * bins >= n * len(groups):
-            groups.append([])
-        groups[-1].extend(same)
-        done += len(same)
-    drawn = []
-    for group in groups:
-        observed = wilson(sum(abnormal for _, abnormal in group), len(group))
-        if observed is not None:
-            drawn.append(Bin(sum(p for p, _ in group) / len(group), observed))
+    bins = [Bin(one.said / one.cases, figure) for one in sums if (figure := wilson(one.abnormal, one.cases))]
     return Calibration(
-        bins=drawn,
-        brier=sum((p - abnormal) ** 2 for p, abnormal in cases) / n,
-        gap=sum(abs(b.said - b.observed.value) * b.observed.n for b in drawn) / n,
+        bins=bins,
+        brier=sum(one.squares for one in sums) / n,
+        gap=sum(abs(one.said - one.observed.value) * one.observed.n for one in bins) / n,
         n=n,
     )
