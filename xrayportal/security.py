@@ -81,7 +81,12 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
         view_args: tuple[Any, ...],
         view_kwargs: dict[str, Any],
     ) -> HttpResponseBase | None:
-        """Nobody's files are taken, at the doors that are open to everybody either."""
+        """Nobody's files are taken, at the doors that are open to everybody either.
+
+        Who only looks through such a door is not looked up: ``/healthz`` answers without a database.
+        """
+        if request.method != "POST" and not getattr(view_func, "login_required", True):
+            return None
         if not request.user.is_authenticated:
             request.upload_handlers = [NoFilesHandler(request)]
         return super().process_view(request, view_func, view_args, view_kwargs)

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Count, Q
@@ -38,7 +38,7 @@ def database() -> Part:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except DatabaseError as error:
+    except Error as error:
         return {"ok": False, "reason": type(error).__name__}
     return {"ok": True}
 
@@ -47,7 +47,7 @@ def migrations() -> Part:
     """Whether the database has the tables that this code expects."""
     try:
         applied = MigrationRecorder(connection).applied_migrations().keys()
-    except DatabaseError as error:
+    except Error as error:
         return {"ok": False, "reason": type(error).__name__}
     missing = len(_known_migrations() - set(applied))
     return {"ok": missing == 0, "missing": missing}
