@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.core.files.storage import default_storage
 from django.urls import reverse
 
 from tests.factories import dicom, jpeg, make_analysis, make_image, make_study, make_submission
@@ -50,6 +51,18 @@ def test_files_of_a_finding(house: House, study: Study, kind: str, media_type: s
     assert (unchanged.status_code, unchanged.content) == (304, b"")
     assert unchanged.headers["ETag"] == response.headers["ETag"]
     assert browser(house.stranger).get(address, headers={"if-none-match": "*"}).status_code == 404
+
+
+def test_a_file_that_is_gone_is_a_404_and_no_look(house: House, study: Study) -> None:
+    """Between the deletion of a study and the answer, or after a restore."""
+    assert study.current is not None
+    image = study.images.get()
+    for name in (study.current.findings.get().display_file, image.file):
+        default_storage.delete(name)
+    client = browser(house.reader)
+    assert client.get(finding_address(study, "display")).status_code == 404
+    assert client.get(reverse("image-file", args=[study.clinic.slug, image.pk])).status_code == 404
+    assert not AuditEvent.objects.filter(action=Action.IMAGE_VIEWED).exists()
 
 
 def test_a_finding_without_a_map_has_no_map_file(house: House, study: Study) -> None:

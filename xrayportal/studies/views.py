@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from typing import Any
 
@@ -29,6 +30,8 @@ from xrayportal.studies.ingest import SubmissionClosedError
 from xrayportal.studies.models import Grouping, Queue, Submission, Upload
 from xrayportal.studies.services import cancel_submission, create_submission, finish_submission
 from xrayportal.studies.sniff import SUFFIXES
+
+logger = logging.getLogger(__name__)
 
 #: More files than that in one submission are bulk work and wait behind interactive work.
 INTERACTIVE_FILES = 20
@@ -257,6 +260,12 @@ def _file(request: HttpRequest, name: str, media_type: str, *, etag: str) -> Htt
     headers = {"ETag": etag, "Cache-Control": "private, max-age=86400, immutable", "Vary": "Cookie"}
     if etag in request.headers.get("If-None-Match", ""):
         return HttpResponseNotModified(headers=headers)
-    response = FileResponse(default_storage.open(name, "rb"), content_type=media_type, headers=headers)
+    try:
+        file = default_storage.open(name, "rb")
+    except FileNotFoundError:
+        # The study was deleted a moment ago, or a backup of the rows is older than that of the files.
+        logger.warning("%s is not in the file storage", name)
+        raise Http404("Not found.") from None
+    response = FileResponse(file, content_type=media_type, headers=headers)
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
