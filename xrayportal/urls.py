@@ -8,6 +8,8 @@ from django.views.i18n import set_language
 
 from xrayportal.clinics.views import admin_sign_in
 
+handler400 = "xrayportal.security.bad_request"
+
 urlpatterns = [
     path("", include("xrayportal.clinics.urls")),
     path("", include("xrayportal.worklist.urls")),

@@ -35,6 +35,21 @@
     remember("rail", closed ? "closed" : "");
   }
 
+  // --- single-key shortcuts: who dictates, or leans on the keyboard, can do without them ---
+
+  const singleKeys = () => root.dataset.singleKeys !== "off";
+
+  function showSingleKeys() {
+    for (const box of document.querySelectorAll("[data-single-keys-off]")) box.checked = !singleKeys();
+  }
+
+  document.addEventListener("change", ({ target }) => {
+    if (!target.matches("[data-single-keys-off]")) return;
+    if (target.checked) root.dataset.singleKeys = "off";
+    else delete root.dataset.singleKeys;
+    remember("single-keys", target.checked ? "off" : "");
+  });
+
   // --- clicks: one listener, so that swapped-in pieces work as well ---
 
   document.addEventListener("click", (event) => {
@@ -61,7 +76,7 @@
   });
 
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "?" || event.target.matches("textarea, select, input:not([type=checkbox], [type=radio])")) return;
+    if (event.key !== "?" || !singleKeys() || event.target.matches("textarea, select, input:not([type=checkbox], [type=radio])")) return;
     if (!document.querySelector("dialog:modal")) document.getElementById("keys-sheet")?.showModal();
   });
 
@@ -130,6 +145,7 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     showTheme();
+    showSingleKeys();
     fade();
   });
 })();

@@ -1,4 +1,4 @@
-// Runs before the first paint, so that a remembered appearance never flashes the other one.
+// Runs before the first paint, so that a remembered appearance never flashes the other one, and before any key is heard.
 (() => {
   const root = document.documentElement;
   root.dataset.script = "";
@@ -6,6 +6,7 @@
     const theme = localStorage.getItem("theme");
     if (theme === "light" || theme === "dark") root.dataset.theme = theme;
     if (localStorage.getItem("rail") === "closed") root.dataset.rail = "closed";
+    if (localStorage.getItem("single-keys") === "off") root.dataset.singleKeys = "off";
   } catch {
     // Storage is refused (private mode, policy): follow the system.
   }

@@ -73,6 +73,7 @@
       target.blur();
       return;
     }
+    if (document.documentElement.dataset.singleKeys === "off") return;
     if (target.matches(TEXT) || target.closest("dialog[open], details[open]") || !Object.hasOwn(KEYS, key)) return;
     event.preventDefault();
     KEYS[key]();

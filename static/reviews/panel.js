@@ -94,6 +94,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !KEYS.includes(event.key)) return;
+    if (document.documentElement.dataset.singleKeys === "off") return;
     if (event.target.closest("input:not([type=radio]), select, textarea, dialog, [contenteditable]")) return;
     const choice = form()?.querySelector(`[data-key="${event.key}"]`);
     if (!choice || choice.offsetParent === null) return;

@@ -55,7 +55,9 @@ document.addEventListener("keydown", (event) => {
   const lightbox = meantBy(target);
   if (!lightbox) return;
   const onStage = target === lightbox.stage.element && stageKey(lightbox, event);
-  if (onStage || lightbox.toolbar.press(shortcut(event))) event.preventDefault();
+  // Whoever turned single-key shortcuts off (static/js/portal.js) keeps what the stage itself heeds.
+  const heeds = document.documentElement.dataset.singleKeys !== "off";
+  if (onStage || (heeds && lightbox.toolbar.press(shortcut(event)))) event.preventDefault();
 });
 
 for (const name of ["pointerdown", "focusin"]) {

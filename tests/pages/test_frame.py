@@ -114,8 +114,12 @@ def test_every_icon_that_a_page_names_is_in_the_sprite() -> None:
     assert named <= there
 
 
-def test_too_large_page() -> None:
-    assert "Too large" in render_to_string("413.html")
+def test_what_is_too_large_or_makes_no_sense_has_a_page_of_its_own(house: House) -> None:
+    person = browser(house.uploader)
+    too_many = person.post(reverse("password"), {f"field-{number}": "" for number in range(2000)})
+    assert (too_many.status_code, "Too large" in too_many.content.decode()) == (413, True)
+    nonsense = person.get("/", headers={"host": "not a host"})
+    assert (nonsense.status_code, "Not understood" in nonsense.content.decode()) == (400, True)
 
 
 def test_without_scripts_the_upload_is_a_plain_form(house: House, addresses: list[str]) -> None:

@@ -153,6 +153,49 @@ def test_roles_change_and_a_person_without_any_is_out(clinic: Clinic, admin: Sea
     ]
 
 
+def test_who_was_deactivated_is_listed_with_when_and_by_whom_and_can_come_back(
+    clinic: Clinic, admin: Seat
+) -> None:
+    reader = take_seat(clinic, Role.READER, first_name="Rosa", last_name="Lind").user
+    Membership.objects.create(clinic=clinic, user=reader, role=Role.UPLOADER)
+    people.change_roles(seat=admin, user=reader, roles={Role.READER}, address=None)
+    Membership.objects.create(clinic=clinic, user=reader, role=Role.ADMIN)
+    assert people.former_members_of(clinic) == []
+    send(admin, "people-roles", reader.pk, deactivate="1")
+    (former,) = people.former_members_of(clinic)
+    assert (former.user, former.by) == (reader, admin.user.email)
+    # Those of the last time, not the one that was taken before.
+    assert former.roles == {Role.READER, Role.ADMIN}
+    page = client_of(admin).get(reverse("people", args=[clinic.slug])).content.decode()
+    assert f"by {admin.user.email}" in page
+
+    send(admin, "people-reactivate", reader.pk)
+    assert roles_of(reader, clinic) == set()  # no role, no way in
+    send(admin, "people-reactivate", reader.pk, roles=["reader"])
+    assert roles_of(reader, clinic) == {"reader"}
+    assert people.former_members_of(clinic) == []
+    event = AuditEvent.objects.filter(clinic=clinic, action=Action.MEMBER_ADDED).latest("id")
+    assert (event.target_id, event.detail) == (str(reader.pk), {"role": "reader", "held": []})
+
+
+def test_only_a_former_member_of_this_clinic_is_reactivated(clinic: Clinic, admin: Seat) -> None:
+    other = make_clinic()
+    stranger = take_seat(other, Role.READER).user
+    people.change_roles(seat=take_seat(other, Role.ADMIN), user=stranger, roles=(), address=None)
+    for somebody in (stranger, take_seat(clinic, Role.READER).user):
+        answer = send(admin, "people-reactivate", somebody.pk, roles=["admin"])
+        assert answer.status_code == 404
+    assert roles_of(stranger, clinic) == set()
+
+
+def test_a_closed_account_is_not_reactivated(clinic: Clinic, admin: Seat) -> None:
+    reader = take_seat(clinic, Role.READER).user
+    people.change_roles(seat=admin, user=reader, roles=(), address=None)
+    User.objects.filter(pk=reader.pk).update(is_active=False)
+    send(admin, "people-reactivate", reader.pk, roles=["reader"])
+    assert roles_of(reader, clinic) == set()
+
+
 def test_a_link_does_not_bring_back_who_was_deactivated(clinic: Clinic, admin: Seat) -> None:
     send(admin, "people-invite", email="a@example.org", roles=["reader"])
     person = User.objects.get(email="a@example.org")

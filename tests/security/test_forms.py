@@ -80,6 +80,7 @@ def test_posts_take_odd_values(odd: str, house: House) -> None:
         "adjudicator": [slug, study.pk],
         "people-invite": [slug],
         "people-roles": [slug, house.reader.pk],
+        "people-reactivate": [slug, house.reader.pk],
         "clinic-settings": [slug],
         "password": [],
         "worklist-several": [slug],
@@ -160,6 +161,7 @@ def test_another_clinics_rows_cannot_be_changed(house: House) -> None:
         "submission-retry": study.submission_id,
         "people-roles": house.reader.pk,
         "people-link": house.reader.pk,
+        "people-reactivate": house.reader.pk,
     }.items():
         file = SimpleUploadedFile("a.png", png())
         entered = {"verdict": "normal", "key": "k", "file": file, "roles": "admin"}

@@ -100,6 +100,26 @@ def member_roles(request: HttpRequest, seat: Seat, user: int) -> HttpResponse:
     return redirect("people", seat.clinic.slug)
 
 
+@require_POST
+@clinic_view(Permit.MANAGE)
+def reactivate(request: HttpRequest, seat: Seat, user: int) -> HttpResponse:
+    """Let a former member in again."""
+    former = {member.user.pk: member.user for member in services.former_members_of(seat.clinic)}
+    form = RolesForm(request.POST)
+    if user not in former or not form.is_valid():
+        raise Http404("Not found.")
+    person = former[user]
+    try:
+        services.reactivate(
+            seat=seat, user=person, roles=form.cleaned_data["roles"], address=client_address(request)
+        )
+    except services.PeopleRefused as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, _("%(person)s is in the clinic again.") % {"person": person})
+    return redirect("people", seat.clinic.slug)
+
+
 @require_http_methods(["GET", "POST"])
 @clinic_view(Permit.MANAGE)
 def clinic_settings(request: HttpRequest, seat: Seat) -> HttpResponse:
@@ -151,7 +171,13 @@ def invitation(request: HttpRequest, uid: str, token: str) -> HttpResponse:
 
 
 def _people_page(request: HttpRequest, seat: Seat, form: InviteForm) -> HttpResponse:
-    context = {"seat": seat, "members": services.members_of(seat.clinic), "roles": Role.choices, "form": form}
+    context = {
+        "seat": seat,
+        "members": services.members_of(seat.clinic),
+        "former": services.former_members_of(seat.clinic),
+        "roles": Role.choices,
+        "form": form,
+    }
     return render(request, "clinics/people.html", context, status=REFUSED if form.is_bound else 200)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.contrib.auth.tokens import default_token_generator
 from django.db import transaction
@@ -11,7 +12,7 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_decode, urlsafe_base64_encode
 from django.utils.translation import gettext_lazy as _
 
-from xrayportal.audit.models import Action
+from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import record
 from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Clinic, Membership, Role, User
@@ -41,6 +42,35 @@ def members_of(clinic: Clinic) -> list[Member]:
     for row in rows:
         people.setdefault(row.user, set()).add(row.role)
     return [Member(user, frozenset(roles)) for user, roles in people.items()]
+
+
+@dataclass(frozen=True)
+class FormerMember:
+    """A person who had roles here: what these were, since when they have none, and who took them."""
+
+    user: User
+    roles: frozenset[str]
+    since: datetime
+    by: str
+
+
+def former_members_of(clinic: Clinic) -> list[FormerMember]:
+    """Everybody whose roles were taken and who has none now, the last one first; two queries."""
+    last: dict[int, AuditEvent] = {}
+    for event in AuditEvent.objects.filter(clinic=clinic, action=Action.MEMBER_REMOVED).order_by("-id"):
+        last.setdefault(int(event.target_id), event)
+    gone = User.objects.exclude(memberships__clinic=clinic).in_bulk(last)
+    return [
+        FormerMember(
+            user=gone[pk],
+            # The platform's support takes one role at a time and says no more than that.
+            roles=frozenset(event.detail.get("held", [event.detail["role"]])),
+            since=event.at,
+            by=event.actor_label,
+        )
+        for pk, event in last.items()
+        if pk in gone
+    ]
 
 
 def invite(*, seat: Seat, email: str, roles: Collection[str], address: str | None) -> User:
@@ -95,15 +125,35 @@ def change_roles(*, seat: Seat, user: User, roles: Collection[str], address: str
         changes = [(Action.MEMBER_REMOVED, role) for role in sorted(held - wanted)]
         changes += [(Action.MEMBER_ADDED, role) for role in sorted(wanted - held)]
         for action, role in changes:
-            detail: dict[str, object] = {"role": role}
-            if action == Action.MEMBER_ADDED:
-                detail["held"] = sorted(held)  # what they could see until now: reviews.blind asks
             record(
                 clinic=seat.clinic,
                 action=action,
                 actor=seat.user,
                 target=user,
-                detail=detail,
+                # What they could see and do until now: reviews.blind and former_members_of ask.
+                detail={"role": role, "held": sorted(held)},
+                address=address,
+            )
+
+
+def reactivate(*, seat: Seat, user: User, roles: Collection[str], address: str | None) -> None:
+    """Give a former member roles again; their password still holds."""
+    if not roles:
+        raise PeopleRefused(_("Choose at least one role."))
+    with transaction.atomic():
+        _lock(seat.clinic)
+        if Membership.objects.filter(clinic=seat.clinic, user=user).exists():
+            raise PeopleRefused(_("This person is in the clinic already: change their roles in the list."))
+        if not user.is_active:
+            raise PeopleRefused(_("This account is closed. The platform's support can open it."))
+        for role in sorted(set(roles)):
+            Membership.objects.create(clinic=seat.clinic, user=user, role=role)
+            record(
+                clinic=seat.clinic,
+                action=Action.MEMBER_ADDED,
+                actor=seat.user,
+                target=user,
+                detail={"role": role, "held": []},
                 address=address,
             )
 

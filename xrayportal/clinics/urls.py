@@ -16,6 +16,7 @@ urlpatterns = [
     path("c/<slug:clinic>/people/invite/", pages.invite, name="people-invite"),
     path("c/<slug:clinic>/people/<int:user>/roles/", pages.member_roles, name="people-roles"),
     path("c/<slug:clinic>/people/<int:user>/link/", pages.invite_again, name="people-link"),
+    path("c/<slug:clinic>/people/<int:user>/reactivate/", pages.reactivate, name="people-reactivate"),
     path("c/<slug:clinic>/settings/", pages.clinic_settings, name="clinic-settings"),
     path("invitations/<str:uid>/<str:token>/", pages.invitation, name="invitation"),
 ]
