@@ -5,12 +5,14 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
+from PIL import Image as Picture
 
 from tests.factories import dicom, jpeg, png, tiff
 from tests.portal.conftest import House, Sender, browser
@@ -41,6 +43,14 @@ def jpeg_header(width: int, height: int) -> bytes:
     return bytes(content)
 
 
+def with_second_frame(source: bytes) -> bytes:
+    """The PNG followed by its negative, as an animation."""
+    out = BytesIO()
+    with Picture.open(BytesIO(source)) as picture:
+        picture.save(out, "PNG", save_all=True, append_images=[picture.point(lambda level: 255 - level)])
+    return out.getvalue()
+
+
 def with_second_page(content: bytes) -> bytes:
     """A TIFF whose directory chain leads to a second picture (the first one again)."""
     first = struct.unpack_from("<I", content, 4)[0]
@@ -67,6 +77,7 @@ BAD = [
     ("flipped.png", png()[:45] + b"\x00\x01\x02" + png()[48:], "corrupt", "damaged"),
     ("cut.tif", tiff()[: len(tiff()) // 3], "truncated", "ends before its pixels"),
     ("pages.tif", with_second_page(tiff()), "multi-frame", "several pictures"),
+    ("moving.png", with_second_frame(png(shade=40)), "multi-frame", "several pictures"),
     ("big.tif", b"II+\x00\x08\x00\x00\x00" + b"\x00" * 600, "unsupported-encoding", "BigTIFF"),
     ("cut.dcm", dicom()[:-300], "truncated", "ends before its pixels"),
     ("cut_head.dcm", dicom()[:600], "truncated", "ends before its pixels"),

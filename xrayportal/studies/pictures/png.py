@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 from xrayportal.studies.pictures import exif
-from xrayportal.studies.rejection import check_dimensions, corrupt, truncated
+from xrayportal.studies.rejection import check_dimensions, corrupt, general, truncated
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Chunks of 8 kB are common; each costs time, however short it is.
@@ -17,7 +17,7 @@ _KEPT = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM"
 def strip(data: bytes) -> bytes:
     """The same picture without metadata; pixel chunks pass through byte for byte.
 
-    Raises ``RejectedError`` for a truncated or damaged file or one with too many pixels.
+    Raises ``RejectedError`` for a truncated, damaged or animated file or one with too many pixels.
     """
     view = memoryview(data)
     out = [_SIGNATURE]
@@ -37,6 +37,8 @@ def strip(data: bytes) -> bytes:
             if len(body) != 13:
                 raise corrupt()
             check_dimensions(int.from_bytes(body[:4], "big"), int.from_bytes(body[4:8], "big"))
+        if kind == b"acTL" and int.from_bytes(body[:4], "big") > 1:
+            raise general("multi-frame")
         has_pixels = has_pixels or kind == b"IDAT"
         if kind in _KEPT:
             out.append(bytes(view[at:end]))
