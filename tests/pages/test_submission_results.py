@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import tracemalloc
 import zipfile
 from typing import Any
 
+import numpy as np
 import pytest
 from django.core import mail
 from django.core.cache import cache
+from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.test import override_settings
 from django.urls import reverse
+from pypdf import PdfReader
 
-from tests.factories import make_analysis, make_study, make_submission
+from inference_worker import render
+from tests.factories import jpeg, make_analysis, make_study, make_submission
 from tests.pages.conftest import House, browser
 from tests.reviews.people import say, take_seat
+from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.models import User
 from xrayportal.studies.models import Study, Submission
@@ -100,16 +107,17 @@ def test_results_as_csv(house: House, submission: Submission) -> None:
 def test_exports_hide_what_a_blind_reader_may_not_know(house: House, submission: Submission) -> None:
     house.clinic.blind_first = True
     house.clinic.save()
-    make_analysis(make_study(submission=submission))
+    as_the_worker_writes(make_analysis(make_study(submission=submission)))
     (row,) = table(submission, house.reader)
     assert row["verdict_words"] in ("", "After your opinion")
     assert not row["probability"]
     assert not row["body_part"]
     with archive(submission, house.reader) as found:
-        assert [name for name in found.namelist() if "heatmap" in name] == []
+        told = [name for name in found.namelist() if "heatmap" in name or name == "missing.txt"]
+        assert told == []
         assert b"abnormal" not in found.read("results.csv")
     with archive(submission, house.uploader) as found:
-        assert [name for name in found.namelist() if "heatmap" in name] != []
+        assert len([name for name in found.namelist() if "heatmap" in name]) == 2
 
 
 def archive(submission: Submission, person: User) -> zipfile.ZipFile:
@@ -118,24 +126,90 @@ def archive(submission: Submission, person: User) -> zipfile.ZipFile:
     return zipfile.ZipFile(io.BytesIO(b"".join(response)))
 
 
+def as_the_worker_writes(analysis: Analysis, size: tuple[int, int] = (300, 400)) -> None:
+    """Pictures of the kinds that a worker leaves behind."""
+    signed = np.zeros((20, 20), np.float32)
+    signed[5:9, 5:9] = 4.0
+    for finding in analysis.findings.all():
+        stem = f"clinics/{analysis.clinic_id}/findings/zip/{finding.pk}"
+        finding.display_file = default_storage.save(f"{stem}-display.jpg", ContentFile(jpeg(size, shade=90)))
+        overlay = ContentFile(render.overlay(signed, 4.0, *size))
+        finding.overlay_file = default_storage.save(f"{stem}-overlay.png", overlay)
+        finding.save()
+
+
 def test_results_as_zip(house: House, submission: Submission) -> None:
-    study = make_study(submission=submission, views=2, patient_reference="../NH 7")
-    analysis = make_analysis(study)
-    gone = analysis.findings.order_by("image__created_at").last()
+    analysis = make_analysis(make_study(submission=submission, views=2, patient_reference="../NH 7"))
+    as_the_worker_writes(analysis)
+    gone = analysis.findings.order_by("image__created_at", "image").last()
     assert gone is not None
     default_storage.delete(gone.overlay_file)
     with archive(submission, house.uploader) as found:
         assert found.testzip() is None
-        assert sorted(found.namelist()) == [
-            "0001-_NH_7/view-1-heatmap.png",
+        assert found.namelist() == [
+            "contents.txt",
+            "results.csv",
             "0001-_NH_7/view-1.jpg",
+            "0001-_NH_7/view-1-heatmap.png",
+            "0001-_NH_7/view-1-with-heatmap.pdf",
             "0001-_NH_7/view-2.jpg",
             "missing.txt",
-            "results.csv",
         ]
-        assert found.read("missing.txt") == b"0001-_NH_7/view-2-heatmap.png\n"
+        assert found.read("contents.txt").startswith(b"Research use only. Not a diagnosis.\n")
+        missing = found.read("missing.txt").decode().split()
+        assert missing == ["0001-_NH_7/view-2-heatmap.png", "0001-_NH_7/view-2-with-heatmap.pdf"]
         assert found.read("0001-_NH_7/view-1.jpg")[:2] == b"\xff\xd8"
     assert AuditEvent.objects.get(action=Action.EXPORTED).detail == {"kind": "submission-zip"}
+
+
+def test_the_radiograph_with_its_heatmap_says_what_it_is(house: House, submission: Submission) -> None:
+    as_the_worker_writes(make_analysis(make_study(submission=submission, patient_reference="NH-7")))
+    with archive(submission, house.uploader) as found:
+        (page,) = PdfReader(io.BytesIO(found.read("0001-NH-7/view-1-with-heatmap.pdf"))).pages
+        radiograph = found.read("0001-NH-7/view-1.jpg")
+    text = page.extract_text()
+    for said in (
+        "Research use only. Not a diagnosis.",
+        "Fracture suspected 0.87",
+        "NH-7 · Wrist · View 1 of 1",
+        "Heatmap: The model's answer depends on the marked area",
+        "Bundle test-",
+    ):
+        assert said in text
+    assert len(page.images) == 2
+    assert radiograph in [image.indirect_reference.get_object()._data for image in page.images]  # type: ignore[union-attr]
+
+
+def test_a_reference_in_any_script_is_readable(house: House, submission: Submission) -> None:
+    as_the_worker_writes(make_analysis(make_study(submission=submission, patient_reference="Пациент 7")))
+    with archive(submission, house.uploader) as found:
+        (name,) = [name for name in found.namelist() if name.endswith(".pdf")]
+        (page,) = PdfReader(io.BytesIO(found.read(name))).pages
+    assert "Пациент 7 · Wrist · View 1 of 1" in page.extract_text()
+
+
+def test_a_study_without_a_reference_is_known_by_its_first_file(house: House, submission: Submission) -> None:
+    make_analysis(make_study(submission=submission))
+    with archive(submission, house.uploader) as found:
+        assert re.fullmatch(r"0001-view_\d+/view-1.jpg", found.namelist()[2])
+
+
+def test_the_zip_costs_one_view_of_memory(house: House, submission: Submission) -> None:
+    for number in range(12):
+        analysis = make_analysis(make_study(submission=submission))
+        as_the_worker_writes(analysis)
+        big = jpeg((300, 400), shade=number, comment=bytes(60_000)) * 1
+        for finding in analysis.findings.all():
+            default_storage.save(finding.display_file, ContentFile(big + bytes(400_000)))
+    b"".join(take("submission-pictures", submission, house.uploader))  # fonts are loaded once per process
+    tracemalloc.start()
+    try:
+        sent = sum(len(piece) for piece in take("submission-pictures", submission, house.uploader))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sent > 9_000_000
+    assert peak < 5_000_000
 
 
 @pytest.mark.parametrize("name", ["submission-results", "submission-pictures"])

@@ -1,7 +1,7 @@
 """The results of one submission to take away: a CSV, or a ZIP with the pictures and heatmaps beside it.
 
-Both are made while they are sent, so their size costs no memory, and tell a person who reads blind first
-nothing about studies that they have given no opinion on.
+Both are made while they are sent, so their size costs no memory (one view at a time), and tell a person who
+reads blind first nothing about studies that they have given no opinion on.
 """
 
 from __future__ import annotations
@@ -10,20 +10,23 @@ import csv
 import re
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePath
 from zoneinfo import ZoneInfo
 
 from django.core.files.storage import default_storage
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from xrayportal.analyses.models import Finding
+from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.clinics.access import Seat
 from xrayportal.pages import words
 from xrayportal.pages.worklist import with_status
 from xrayportal.reviews.blind import with_revealed
 from xrayportal.reviews.export import safe
+from xrayportal.reviews.report import caption_of, render_plate
 from xrayportal.studies.models import Study, Submission
 
 COLUMNS = (
@@ -44,8 +47,7 @@ COLUMNS = (
     "bundle",
     "analysed_at",
 )
-_CHUNK = 64 * 1024
-_ROWS = 500
+_ROWS = 200
 
 
 class _Line:
@@ -95,30 +97,45 @@ def result_lines(seat: Seat, submission: Submission) -> Iterator[str]:
 
 
 def result_zip(seat: Seat, submission: Submission) -> Iterator[bytes]:
-    """The ZIP, piece by piece: ``results.csv``, and a folder a study with each view and its heatmap.
+    """The ZIP, piece by piece: ``results.csv``, and a folder a study: each view, plain and with its heatmap.
 
-    A file that cannot be read (its study was deleted meanwhile) is named in ``missing.txt``.
+    ``contents.txt`` says what is what. A file that cannot be read (its study was deleted meanwhile) is named
+    in ``missing.txt``. The language is kept from the request.
     """
+    language = translation.get_language()
     pipe = _Pipe()
     missing: list[str] = []
-    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:
+    with translation.override(language), zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(zipfile.ZipInfo("contents.txt"), _contents())
         with archive.open("results.csv", "w") as out:
             for line in result_lines(seat, submission):
                 out.write(line.encode())
                 yield pipe.take()
-        for name, file in _pictures(seat, submission):
-            try:
-                source = default_storage.open(file, "rb")
-            except OSError:
-                missing.append(name)
-                continue
-            with source, archive.open(name, "w") as out:
-                for chunk in source.chunks(_CHUNK):
-                    out.write(chunk)
-                    yield pipe.take()
+        for view in _views(seat, submission):
+            for name, content in view.files():
+                if content is None:
+                    missing.append(name)
+                    continue
+                # Without a time: the moment of an export would make each a different file.
+                archive.writestr(zipfile.ZipInfo(name), content)
+                yield pipe.take()
         if missing:
-            archive.writestr("missing.txt", "\n".join(missing) + "\n")
+            archive.writestr(zipfile.ZipInfo("missing.txt"), "\n".join(missing) + "\n")
     yield pipe.take()
+
+
+def _contents() -> str:
+    """What lies in the archive, and what it is not."""
+    lines = [
+        _("Research use only. Not a diagnosis."),
+        "",
+        _("results.csv: a line a study."),
+        _("view-1.jpg: the radiograph."),
+        _("view-1-with-heatmap.pdf: the radiograph with the heatmap on it, its verdict and what made it."),
+        _("view-1-heatmap.png: the heatmap alone, transparent, for the same frame as the radiograph."),
+        _("missing.txt, if there is one: files that could not be read."),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _studies(seat: Seat, submission: Submission) -> QuerySet[Study]:
@@ -152,20 +169,61 @@ def _cells(study: Study, zone: ZoneInfo) -> list[str]:
     ]
 
 
-def _pictures(seat: Seat, submission: Submission) -> Iterator[tuple[str, str]]:
-    """Name in the archive and in the storage of each picture, and of the heatmaps that may be shown."""
-    place = 0
-    for study in _studies(seat, submission).iterator(chunk_size=_ROWS):
-        place += 1
-        if study.current_id is None:
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One view of a study: ``stem`` is the beginning of its names in the archive."""
+
+    stem: str
+    finding: Finding
+    analysis: Analysis
+    reference: str
+    number: int
+    views: int
+    #: Whether this person may know the prediction.
+    revealed: bool
+
+    def files(self) -> Iterator[tuple[str, bytes | None]]:
+        """Name and content of each file that may be shown; None for one that cannot be read."""
+        display = _read(self.finding.display_file)
+        yield f"{self.stem}.jpg", display
+        if not (self.finding.overlay_file and self.revealed):
+            return
+        overlay = _read(self.finding.overlay_file)
+        yield f"{self.stem}-heatmap.png", overlay
+        caption = caption_of(
+            self.finding, self.analysis, reference=self.reference, number=self.number, views=self.views
+        )
+        yield f"{self.stem}-with-heatmap.pdf", render_plate(display or b"", overlay or b"", caption)
+
+
+def _views(seat: Seat, submission: Submission) -> Iterator[_View]:
+    """Every view that has a result, in the order of the CSV."""
+    findings = Finding.objects.order_by("image__created_at", "image")
+    studies = _studies(seat, submission).prefetch_related(Prefetch("current__findings", findings))
+    for place, study in enumerate(studies.iterator(chunk_size=_ROWS), start=1):
+        if study.current is None:
             continue
-        name = re.sub(r"[^A-Za-z0-9.-]+", "_", study.patient_reference)[:40].strip(".") or study.pk
-        folder = f"{place:04}-{name}"
-        findings = Finding.objects.filter(analysis=study.current_id).order_by("image__created_at", "image")
-        for number, finding in enumerate(findings, start=1):
-            yield f"{folder}/view-{number}.jpg", finding.display_file
-            if finding.overlay_file and study.revealed:  # type: ignore[attr-defined]  # annotated by with_revealed
-                yield f"{folder}/view-{number}-heatmap.png", finding.overlay_file
+        known_by = study.patient_reference or PurePath(study.name).stem  # type: ignore[attr-defined]  # with_status
+        name = re.sub(r"[^A-Za-z0-9.-]+", "_", known_by)[:40].strip(".") or study.pk
+        views = list(study.current.findings.all())
+        for number, finding in enumerate(views, start=1):
+            yield _View(
+                stem=f"{place:04}-{name}/view-{number}",
+                finding=finding,
+                analysis=study.current,
+                reference=study.patient_reference,
+                number=number,
+                views=len(views),
+                revealed=study.revealed,  # type: ignore[attr-defined]  # annotated by with_revealed
+            )
+
+
+def _read(name: str) -> bytes | None:
+    try:
+        with default_storage.open(name, "rb") as file:
+            return bytes(file.read())
+    except OSError:
+        return None
 
 
 def _time(at: datetime | None, zone: ZoneInfo) -> str:

@@ -108,7 +108,7 @@ def facts_of(study: Study, *, clinic: Clinic) -> Facts:
         printed_view=number,
         width=finding.width if finding else 0,
         height=finding.height if finding else 0,
-        trust=_trust(finding, analysis),
+        trust=trust_words(finding, analysis),
         bundle=analysis.bundle.name,
         made=_("Analysed %(at)s, %(runtime)s %(precision)s, software %(software)s")
         % {
@@ -137,18 +137,19 @@ def facts_of(study: Study, *, clinic: Clinic) -> Facts:
     )
 
 
-def _moment(at: datetime) -> str:
-    local = timezone.localtime(at)
-    pattern = _("j F Y, H:i")
-    return f"{date_format(local, pattern)} {local.tzname()}"
-
-
-def _trust(finding: Finding | None, analysis: Analysis) -> str:
+def trust_words(finding: Finding | None, analysis: Analysis) -> str:
+    """How far to trust the view's map; empty where it has none."""
     if finding is None or finding.trust is None:
         return ""
     if finding.trust < analysis.bundle.manifest["trust"]["weak_below"]:
         return _("Weak: treat the map with care")
     return _("The model's answer depends on the marked area")
+
+
+def _moment(at: datetime) -> str:
+    local = timezone.localtime(at)
+    pattern = _("j F Y, H:i")
+    return f"{date_format(local, pattern)} {local.tzname()}"
 
 
 def _incomplete(analysis: Analysis) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from io import BytesIO
-from pathlib import Path
 from typing import Final
 
 from django.core.files.storage import Storage
@@ -13,17 +12,14 @@ from reportlab.lib.colors import Color, HexColor
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.utils import simpleSplit
-from reportlab.pdfbase import pdfmetrics
-from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Paragraph
 
 from xrayportal.pages import words
 from xrayportal.reviews.report import pictures
 from xrayportal.reviews.report.facts import Facts, ReviewFact
+from xrayportal.reviews.report.lettering import BODY, BOLD, register_fonts
 
-_FONTS = Path(__file__).parent / "fonts"
-_BODY, _BOLD = "DejaVuSans", "DejaVuSans-Bold"
 _WIDTH, _HEIGHT = A4
 _MARGIN: Final = 42.0
 _INNER: Final = _WIDTH - 2 * _MARGIN
@@ -31,7 +27,6 @@ _GAP: Final = 12.0
 _PICTURE_HEIGHT: Final = 320.0
 #: Where the foot begins; nothing above may reach below.
 _FOOT: Final = _MARGIN + 62.0
-_OPACITY: Final = 0.6
 _INK, _QUIET, _LINE, _PAPER = (
     HexColor("#14171a"),
     HexColor("#454d55"),
@@ -48,7 +43,7 @@ _TONES = {
 
 def render_report(facts: Facts, *, storage: Storage) -> bytes:
     """The report as PDF. Files that are missing or of another kind are named instead of drawn."""
-    _register_fonts()
+    register_fonts()
     out = BytesIO()
     canvas = Canvas(out, pagesize=A4, pageCompression=1)
     canvas.setTitle(f"{_('Radiograph report')} {facts.study[:8]}")
@@ -64,14 +59,6 @@ def render_report(facts: Facts, *, storage: Storage) -> bytes:
     canvas.showPage()
     canvas.save()
     return out.getvalue()
-
-
-def _register_fonts() -> None:
-    """Once per process; reportlab puts only the letters in use into the file."""
-    known = pdfmetrics.getRegisteredFontNames()
-    for name in (_BODY, _BOLD):
-        if name not in known:
-            pdfmetrics.registerFont(TTFont(name, str(_FONTS / f"{name}.ttf")))
 
 
 class _Page:
@@ -94,7 +81,7 @@ class _Page:
     ) -> float:
         """Wrapped plain text; returns its height. Without ``y`` it moves the pen."""
         style = ParagraphStyle(
-            "plain", fontName=_BOLD if bold else _BODY, fontSize=size, leading=size * 1.4, textColor=colour
+            "plain", fontName=BOLD if bold else BODY, fontSize=size, leading=size * 1.4, textColor=colour
         )
         paragraph = Paragraph(escape(text).replace("\n", "<br/>"), style)
         _used, height = paragraph.wrap(width, _HEIGHT)
@@ -106,7 +93,7 @@ class _Page:
 
     def head(self, facts: Facts) -> None:
         """Title, clinic, and what study this is."""
-        self.canvas.setFont(_BODY, 8)
+        self.canvas.setFont(BODY, 8)
         self.canvas.setFillColor(_QUIET)
         self.canvas.drawRightString(
             _WIDTH - _MARGIN, self.y - 10, _("Printed %(at)s") % {"at": facts.printed}
@@ -188,7 +175,7 @@ class _Page:
         for threshold in (facts.low, facts.high):
             canvas.line(x + width * threshold, top - 13, x + width * threshold, top + 1)
         canvas.setFillColor(_INK)
-        canvas.setFont(_BOLD, 12)
+        canvas.setFont(BOLD, 12)
         canvas.drawRightString(_WIDTH - _MARGIN, top - 10, words.figure(value))
         sentence = _("Probability; thresholds %(low)s and %(high)s") % {
             "low": words.figure(facts.low),
@@ -211,13 +198,9 @@ class _Page:
         width, height = picture.width * scale, picture.height * scale
         bottom = self.y - height
         places = [_MARGIN + (column - width) / 2, _MARGIN + column + _GAP + (column - width) / 2]
-        for x in places if overlay else places[:1]:
-            pictures.draw(self.canvas, "radiograph", picture, x, bottom, width, height)
+        pictures.draw(self.canvas, "radiograph", picture, places[0], bottom, width, height)
         if overlay:
-            self.canvas.saveState()
-            self.canvas.setFillAlpha(_OPACITY)
-            pictures.draw(self.canvas, "overlay", overlay, places[1], bottom, width, height)
-            self.canvas.restoreState()
+            pictures.draw_marked(self.canvas, picture, overlay, places[1], bottom, width, height)
         self.y = bottom - 4
         plain = _("View %(number)d of %(all)d") % {"number": facts.printed_view, "all": len(facts.views)}
         marked = f"{_('Heatmap')}: {facts.trust}" if facts.trust else _("Heatmap")
@@ -278,7 +261,7 @@ def _first_lines(text: str, lines: int, *, size: float) -> str:
     """As much of the text as fits in so many lines of the page's width."""
     wrapped: list[str] = []
     for paragraph in text.split("\n"):
-        wrapped += simpleSplit(paragraph, _BODY, size, _INNER - 16) or [""]
+        wrapped += simpleSplit(paragraph, BODY, size, _INNER - 16) or [""]
     if len(wrapped) <= lines:
         return text
     return "\n".join([*wrapped[: lines - 1], f"{wrapped[lines - 1]} …"]) if lines else ""

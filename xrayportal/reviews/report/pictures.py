@@ -18,6 +18,8 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PALETTE_HEADER = (8, 3, 0, 0, 0)  # bit depth, colour type, compression, filter, interlace
 #: JPEG frame headers; DHT, JPG and DAC share their range.
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+#: How opaque full evidence is on paper; the viewer starts with the same.
+OPACITY = 0.6
 _SPACES = {1: "/DeviceGray", 3: "/DeviceRGB"}
 
 
@@ -85,6 +87,17 @@ def draw(
     canvas.saveState()
     canvas.transform(width, 0, 0, height, x, y)
     canvas.doForm(name)
+    canvas.restoreState()
+
+
+def draw_marked(
+    canvas: Canvas, radiograph: Picture, heatmap: Picture, x: float, y: float, width: float, height: float
+) -> None:
+    """The radiograph with the heatmap on it; one radiograph and one heatmap to a document."""
+    draw(canvas, "radiograph", radiograph, x, y, width, height)
+    canvas.saveState()
+    canvas.setFillAlpha(OPACITY)
+    draw(canvas, "overlay", heatmap, x, y, width, height)
     canvas.restoreState()
 
 
