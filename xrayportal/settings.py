@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import environ
 from django.utils.translation import gettext_lazy as _
 
+from xrayportal.environment import Environment
+
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
+env = Environment()
 
 VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var"))).resolve()
 if (VAR_DIR / "portal.env").is_file():
@@ -22,16 +23,16 @@ VERSION = "0.1.0"
 
 # --- who may talk to us -------------------------------------------------------------------
 SECRET_KEY = env.str("SECRET_KEY")
-DEBUG = env.bool("DEBUG", default=False)
+DEBUG = env.flag("DEBUG", default=False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 #: True wherever people reach the portal over HTTPS; the demo on loopback turns it off.
-HTTPS = env.bool("HTTPS", default=True)
+HTTPS = env.flag("HTTPS", default=True)
 #: How many proxies of ours stand in front: that many entries of X-Forwarded-For are believed.
-TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+TRUSTED_PROXIES = env.whole("TRUSTED_PROXIES", default=0)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_ENGINE = "xrayportal.clinics.sessions"
-SESSION_COOKIE_AGE = env.int("SESSION_SECONDS", default=12 * 3600)
+SESSION_COOKIE_AGE = env.whole("SESSION_SECONDS", default=12 * 3600, least=1)
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 #: Cookies carry no port, so two portals on one host need two names (``make demo`` sets it).
 SESSION_COOKIE_NAME = env.str("SESSION_COOKIE_NAME", default="sessionid")
@@ -97,14 +98,14 @@ TEMPLATES = [
 ]
 
 # --- PostgreSQL is the truth --------------------------------------------------------------
-DATABASES = {"default": env.db("DATABASE_URL")}
-DATABASES["default"].setdefault("CONN_MAX_AGE", env.int("CONN_MAX_AGE", default=60))
+DATABASES = {"default": env.database("DATABASE_URL")}
+DATABASES["default"].setdefault("CONN_MAX_AGE", env.whole("CONN_MAX_AGE", default=60))
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Redis is a hint; see xrayportal/celery.py for Celery's numbers -------------------------
-REDIS_URL = env.str("REDIS_URL")
+REDIS_URL = env.redis("REDIS_URL")
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 #: Everything in Redis has this prefix, so that two portals can share one server.
@@ -112,17 +113,17 @@ REDIS_KEY_PREFIX = env.str("REDIS_KEY_PREFIX", default="xrayportal:")
 
 # --- the queue; docs/queue.md explains the numbers -------------------------------------------
 #: A batch that takes longer is hung: its process is killed. xrayportal/celery.py derives the rest.
-TASK_HARD_SECONDS = env.int("TASK_HARD_SECONDS", default=300)
+TASK_HARD_SECONDS = env.whole("TASK_HARD_SECONDS", default=300, least=1)
 #: A worker that is silent for this long has lost its work. It extends its leases every third of it.
-LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
+LEASE_SECONDS = env.whole("LEASE_SECONDS", default=30, least=1)
 #: Of so many analyses that start, one is kept for bulk work.
-BULK_EVERY = env.int("BULK_EVERY", default=5)
+BULK_EVERY = env.whole("BULK_EVERY", default=5, least=1)
 #: Pause between two rounds of the reconciler.
-RECONCILE_SECONDS = env.float("RECONCILE_SECONDS", default=2.0)
+RECONCILE_SECONDS = env.real("RECONCILE_SECONDS", default=2.0)
 #: Files that no row names are removed when they are this old; longer than any upload or analysis takes.
-ORPHAN_GRACE_SECONDS = env.int("ORPHAN_GRACE_SECONDS", default=24 * 3600)
+ORPHAN_GRACE_SECONDS = env.whole("ORPHAN_GRACE_SECONDS", default=24 * 3600, least=2 * TASK_HARD_SECONDS)
 #: Pause between two searches for such files.
-ORPHAN_SWEEP_SECONDS = env.int("ORPHAN_SWEEP_SECONDS", default=3600)
+ORPHAN_SWEEP_SECONDS = env.whole("ORPHAN_SWEEP_SECONDS", default=3600)
 
 # --- people -------------------------------------------------------------------------------
 AUTH_USER_MODEL = "clinics.User"
@@ -158,9 +159,9 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 FILE_UPLOAD_PERMISSIONS = 0o600
 FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700
 #: Largest file taken (bytes). A 16-bit 4,000 x 4,000 radiograph is 32 MB.
-UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", default=64 * 1024 * 1024)
+UPLOAD_MAX_BYTES = env.whole("UPLOAD_MAX_BYTES", default=64 * 1024 * 1024, least=1)
 #: Largest picture taken (width x height by its header); the workers have a limit of their own.
-UPLOAD_MAX_PIXELS = env.int("UPLOAD_MAX_PIXELS", default=64_000_000)
+UPLOAD_MAX_PIXELS = env.whole("UPLOAD_MAX_PIXELS", default=64_000_000, least=1)
 #: Files go to a temporary file as they come, and no further than the limit above.
 FILE_UPLOAD_HANDLERS = [
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
@@ -169,16 +170,16 @@ FILE_UPLOAD_HANDLERS = [
 #: Files in one plain form post (without JavaScript); the page sends one request a file.
 DATA_UPLOAD_MAX_NUMBER_FILES = 100
 #: A ZIP archive that reaches the server whole: files in it, and bytes they unpack to.
-ARCHIVE_MAX_FILES = env.int("ARCHIVE_MAX_FILES", default=2000)
-ARCHIVE_MAX_BYTES = env.int("ARCHIVE_MAX_BYTES", default=2 * 1024**3)
+ARCHIVE_MAX_FILES = env.whole("ARCHIVE_MAX_FILES", default=2000)
+ARCHIVE_MAX_BYTES = env.whole("ARCHIVE_MAX_BYTES", default=2 * 1024**3)
 #: An open study is sealed when no new view came for this long.
-SEAL_AFTER_SECONDS = env.int("SEAL_AFTER_SECONDS", default=60)
+SEAL_AFTER_SECONDS = env.whole("SEAL_AFTER_SECONDS", default=60)
 #: An open submission is finished when no file came for this long; its sender may only have paused it.
-FINISH_AFTER_SECONDS = env.int("FINISH_AFTER_SECONDS", default=15 * 60)
+FINISH_AFTER_SECONDS = env.whole("FINISH_AFTER_SECONDS", default=15 * 60)
 
 # --- the worklist -------------------------------------------------------------------------
 #: By urgency, what no reader has opened for this long comes before everything else.
-LONGEST_WAIT_HOURS = env.float("LONGEST_WAIT_HOURS", default=24.0)
+LONGEST_WAIT_HOURS = env.real("LONGEST_WAIT_HOURS", default=24.0)
 #: Where people reach the portal, for links in e-mails; without it none is sent about submissions.
 PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/")
 
@@ -188,7 +189,7 @@ BUNDLES_DIR = Path(env.str("BUNDLES_DIR", default=str(BASE_DIR / "models")))
 XRAY_RUNTIME = env.str("XRAY_RUNTIME", default="openvino")
 XRAY_PRECISION = env.str("XRAY_PRECISION", default="f32")
 #: How many analyses a worker claims at once.
-XRAY_BATCH = env.int("XRAY_BATCH", default=4)
+XRAY_BATCH = env.whole("XRAY_BATCH", default=4, least=1)
 
 # --- language and time --------------------------------------------------------------------
 LANGUAGE_CODE = "en"

@@ -68,3 +68,33 @@ def test_wrong_settings_are_one_sentence(variables: dict[str, str], sentence: st
     assert done.returncode == 1
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"HTTPS": "ture"}, "HTTPS must be true or false, not “ture”."),
+        ({"DEBUG": "enabled"}, "DEBUG must be true or false, not “enabled”."),
+        ({"LEASE_SECONDS": "half"}, "LEASE_SECONDS must be a whole number, at least 1, not “half”."),
+        ({"BULK_EVERY": "0"}, "BULK_EVERY must be a whole number, at least 1, not “0”."),
+        ({"RECONCILE_SECONDS": "-1"}, "RECONCILE_SECONDS must be a number above 0, not “-1”."),
+        ({"ORPHAN_GRACE_SECONDS": "60"}, "ORPHAN_GRACE_SECONDS must be a whole number, at least 600"),
+        ({"DATABASE_URL": "sqlite:///secret"}, "DATABASE_URL must begin with postgres:// or postgresql://."),
+        ({"REDIS_URL": "secret:6379"}, "REDIS_URL must begin with redis:// or rediss://."),
+    ],
+)
+def test_wrong_settings_stop_the_start_by_name(
+    tmp_path: Path, variables: dict[str, str], sentence: str
+) -> None:
+    good = {
+        "VAR_DIR": str(tmp_path),
+        "SECRET_KEY": "x" * 50,
+        "DATABASE_URL": "postgres://portal@127.0.0.1/portal",
+        "REDIS_URL": "redis://127.0.0.1/0",
+    }
+    command = [sys.executable, "-c", "import xrayportal.settings"]
+    environment = {**good, **variables}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "secret" not in done.stderr

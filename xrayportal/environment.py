@@ -1,0 +1,67 @@
+"""Values from the environment: what cannot be meant stops the start and names the variable.
+
+``environ`` itself takes every word that it does not know for "false", and says of a wrong number neither
+which variable it is nor what would be right. A slip in ``HTTPS`` must not quietly make cookies insecure.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+_WORDS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+
+
+class Environment(environ.Env):  # type: ignore[misc]  # environ has no types
+    """As ``environ.Env``, for the kinds of values that the settings have."""
+
+    def flag(self, var: str, default: bool) -> bool:
+        """``true`` or ``false``, or a word that means one of them."""
+        text = self.str(var, default=str(default))
+        if text.strip().lower() not in _WORDS:
+            raise ImproperlyConfigured(f"{var} must be true or false, not “{text}”.")
+        return _WORDS[text.strip().lower()]
+
+    def whole(self, var: str, default: int, least: int = 0) -> int:
+        """A whole number, at least ``least``."""
+        text = self.str(var, default=str(default))
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least:
+            raise ImproperlyConfigured(f"{var} must be a whole number, at least {least}, not “{text}”.")
+        return number
+
+    def real(self, var: str, default: float) -> float:
+        """A number above zero."""
+        text = self.str(var, default=str(default))
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not 0 < number < math.inf:
+            raise ImproperlyConfigured(f"{var} must be a number above 0, not “{text}”.")
+        return number
+
+    def database(self, var: str) -> dict[str, Any]:
+        """Django's settings of a PostgreSQL database; the portal knows no other kind."""
+        self._expect(var, "postgres://", "postgresql://")
+        settings: dict[str, Any] = self.db(var)
+        return settings
+
+    def redis(self, var: str) -> str:
+        """The address of a Redis server."""
+        return self._expect(var, "redis://", "rediss://")
+
+    def _expect(self, var: str, *beginnings: str) -> str:
+        address = str(self.str(var))
+        if not address.startswith(beginnings):  # the rest may hold a password, so it is not repeated
+            raise ImproperlyConfigured(f"{var} must begin with {' or '.join(beginnings)}.")
+        return address
