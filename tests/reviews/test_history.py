@@ -106,6 +106,30 @@ def test_a_bundle_means_its_own_result(clinic: Clinic, admin: Seat) -> None:
     assert "Fracture suspected" in page.content.decode()
 
 
+def test_readers_against_model_means_the_bundle_that_is_chosen(clinic: Clinic, admin: Seat) -> None:
+    study = study_of(clinic, verdict="normal")
+    shadow = make_bundle(is_active=False)
+    make_analysis(study, bundle=shadow, purpose=Analysis.Purpose.SHADOW, verdict="abnormal")
+    say(take_seat(clinic), study, "abnormal")
+    assert study.current is not None
+
+    assert ask(admin, standing="model") == {study}
+    assert ask(admin, standing="model", bundle=study.current.bundle.pk) == {study}
+    assert ask(admin, standing="model", bundle=shadow.pk) == set()
+
+
+def test_a_shadow_answer_is_found_where_the_primary_analysis_failed(clinic: Clinic, admin: Seat) -> None:
+    study = make_study(clinic)
+    make_analysis(study, Analysis.State.FAILED)
+    shadow = make_bundle(is_active=False)
+    make_analysis(study, bundle=shadow, purpose=Analysis.Purpose.SHADOW, verdict="abnormal")
+
+    assert ask(admin) == set()
+    assert ask(admin, bundle=shadow.pk) == {study}
+    page = client_of(admin).get(reverse("history", args=[clinic.slug]), {"bundle": shadow.pk})
+    assert str(study.pk) in page.content.decode()
+
+
 def test_pages_follow_places_and_lose_nothing(clinic: Clinic, admin: Seat) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     # Pairs of studies from the same moment: the place must tell them apart.

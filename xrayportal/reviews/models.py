@@ -1,4 +1,4 @@
-"""What readers say of a study: Review; where its reviews stand: Reading; what they face: Answer."""
+"""What readers say of a study: Review; where its reviews stand: Reading; what is held to them: Answer."""
 
 from __future__ import annotations
 
