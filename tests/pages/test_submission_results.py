@@ -7,6 +7,7 @@ import io
 import re
 import tracemalloc
 import zipfile
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.test import override_settings
 from django.urls import reverse
+from django.utils import timezone
 from pypdf import PdfReader
 
 from inference_worker import render
@@ -291,7 +293,19 @@ def test_a_mail_server_that_is_away_is_tried_again_and_given_up(house: House) ->
     _submission, study = finished(house)
     settle(study)
     make_ready()
-    for _ in range(Digest.MOST_ATTEMPTS + 2):
+    for minutes, attempts in ((0, 1), (0, 1), (2, 1), (4, 2), (16, 3), (59, 3), (61, 4), (241, 5), (9999, 5)):
+        Digest.objects.update(ready_at=timezone.now() - timedelta(minutes=minutes))
         assert send_mails() == 0
-    digest = Digest.objects.get()
-    assert (digest.mailed_at, digest.mail_attempts) == (None, Digest.MOST_ATTEMPTS)
+        digest = Digest.objects.get()
+        assert (digest.mailed_at, digest.mail_attempts) == (None, attempts), minutes
+
+
+@override_settings(EMAIL_BACKEND=SMTP, PUBLIC_URL="https://xray.example")
+def test_a_slow_mail_server_does_not_hold_the_reconciler(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        settle(finished(house)[1])
+    assert make_ready() == 2
+    monkeypatch.setattr("xrayportal.worklist.digests._ROUND_SECONDS", 0.0)
+    assert [send_mails(), send_mails(), send_mails()] == [1, 1, 0]

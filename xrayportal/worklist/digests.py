@@ -6,10 +6,12 @@ The mail holds counts and a link, never what somebody sent or what was found.
 from __future__ import annotations
 
 import logging
+import time
+from datetime import timedelta
 
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, Q
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
@@ -24,8 +26,11 @@ from xrayportal.worklist.models import Digest
 logger = logging.getLogger(__name__)
 
 _PER_ROUND = 50
-#: The reconciler has other work than to wait for a mail server.
+#: The reconciler has other work than to wait for a mail server: one answer, and all of a round.
 _MAIL_SECONDS = 10
+_ROUND_SECONDS = 5.0
+#: A mail that did not leave is tried again this long after it was due; then it is given up.
+_AGAIN_AFTER = [timedelta(), *(timedelta(minutes=minutes) for minutes in (3, 15, 60, 240))]
 _NOTICES = 5
 
 
@@ -59,10 +64,8 @@ def send_mails() -> int:
     """
     if not settings.PUBLIC_URL or settings.EMAIL_BACKEND.endswith("console.EmailBackend"):
         return 0
-    due = Digest.objects.filter(
-        ready_at__isnull=False, mailed_at__isnull=True, mail_attempts__lt=Digest.MOST_ATTEMPTS
-    )
-    sent = 0
+    due = Digest.objects.filter(_is_due(), mailed_at__isnull=True)
+    sent, end = 0, time.monotonic() + _ROUND_SECONDS
     for digest in due.select_related("user", "clinic").order_by("ready_at")[:_PER_ROUND]:
         mine = Digest.objects.filter(pk=digest.pk, mailed_at__isnull=True)
         if not mine.update(mailed_at=timezone.now(), mail_attempts=F("mail_attempts") + 1):
@@ -75,6 +78,8 @@ def send_mails() -> int:
             Digest.objects.filter(pk=digest.pk).update(mailed_at=None)
             break
         sent += 1
+        if time.monotonic() > end:
+            break
     return sent
 
 
@@ -95,6 +100,14 @@ def note_seen(submission: Submission, user: User) -> None:
     Digest.objects.filter(submission=submission, user=user, seen_at__isnull=True).update(
         seen_at=timezone.now()
     )
+
+
+def _is_due() -> Q:
+    """By the attempts so far: a server that restarts, or is away for an hour, loses nobody's mail."""
+    now, due = timezone.now(), Q(pk__in=[])
+    for attempts, pause in enumerate(_AGAIN_AFTER):
+        due |= Q(mail_attempts=attempts, ready_at__lte=now - pause)
+    return due
 
 
 def _mail(digest: Digest) -> EmailMessage:

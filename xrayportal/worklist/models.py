@@ -63,9 +63,6 @@ class SavedView(models.Model):
 class Digest(models.Model):
     """One message to the sender when everything of a submission is done; made when its last file came."""
 
-    #: A server that refuses a mail so often will not take it.
-    MOST_ATTEMPTS = 5
-
     submission = models.OneToOneField(
         "studies.Submission", primary_key=True, on_delete=models.CASCADE, related_name="digest"
     )
