@@ -170,8 +170,8 @@ def studies_due() -> QuerySet[Study]:
 def _only_waiting_analyses(study: Study) -> bool:
     """Hold the study's waiting analyses so that no worker claims them; False if one is on its way.
 
-    A completing analysis locks its row before its study's; skipping locked rows keeps that from
-    becoming a deadlock with us, who hold the study.
+    One that is locked is just being claimed, or ends: it counts as on its way, and we, who hold the study,
+    wait for nobody.
     """
     primary = study.analyses.filter(purpose=Analysis.Purpose.PRIMARY)
     waiting = primary.filter(state=Analysis.State.QUEUED)
