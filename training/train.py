@@ -186,6 +186,12 @@ def _compile(network: keras.Model, config: Config, batches: Batches, parts: int)
         },
         jit_compile=False,
     )
+    # What optimizer and losses keep count in: a resumed run's state needs somewhere to go, and variables that
+    # are made while the first step is traced bring conditions into its graph and have it traced twice.
+    optimizer.build(network.trainable_variables)
+    answer = network(np.zeros((1, config.size, config.size, 1), np.float32))
+    nothing = {"part": np.zeros(1, np.int32), "logit": np.zeros(1), "map": np.zeros(answer["map"].shape)}
+    network.compute_loss(y=nothing, y_pred=answer)
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -219,8 +225,6 @@ class Checkpoint(keras.callbacks.Callback):
             raise DatasetError(
                 f"{self.run} holds a run with another configuration: give this one a new name."
             )
-        # Both files hold the optimizer's state too, which has nowhere to go before it is built.
-        network.optimizer.build(network.trainable_variables)
         network.load_weights(self.run / AVERAGE)
         self.average = network.get_weights()
         network.load_weights(self.run / STATE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,16 @@ from tests.conftest import ROOT
 
 SHARED = Path(os.environ.get("XRAY_SHARED", ROOT.parent / "shared"))
 PARTS = ("hand", "wrist")
+#: As ``lite0.STAGES``; the features at a sixteenth are those of the fifth.
+SHALLOW = (
+    (3, 2, 1, 8, 1),
+    (3, 2, 1, 8, 1),
+    (5, 2, 2, 16, 1),
+    (3, 1, 1, 16, 1),
+    (3, 1, 1, 16, 1),
+    (3, 2, 2, 32, 1),
+    (3, 1, 1, 32, 1),
+)
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +33,22 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the folder of shared data is absent")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def shallow() -> Iterator[None]:
+    """Lite0 with every kind of block but few and narrow ones: tracing a graph costs by its layers.
+
+    For tests of the way from data to bundle, to which the depth is nothing; the whole network has
+    its own tests.
+    """
+    from training import lite0  # Keras is slow to load, and not every test here needs it
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lite0, "STAGES", SHALLOW)
+        patch.setattr(lite0, "STEM_CHANNELS", 8)
+        patch.setattr(lite0, "TOP_CHANNELS", 64)
+        yield
 
 
 def draw_bone(seed: int, broken: bool) -> tuple[np.ndarray, list[list[float]]]:

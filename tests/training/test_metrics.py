@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, cohen_kappa_score, roc_auc_score
 
 from training import metrics
 from training.metrics import Undefined
@@ -28,6 +29,21 @@ def test_one_label_gives_no_auc() -> None:
         metrics.auc(np.ones(3, bool), np.arange(3.0))
     with pytest.raises(Undefined):
         metrics.sensitivity_at(np.zeros(3, bool), np.arange(3.0), 0.5)
+
+
+@pytest.mark.parametrize("levels", [3, 10, 10_000])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
+def test_ranking_and_agreement_are_what_scikit_learn_says(levels: int, share: float) -> None:
+    """With few levels most scores are equal to others."""
+    generator = np.random.default_rng(levels)
+    label = generator.random(300) < share
+    score = np.round((generator.random(300) + 0.3 * label) * levels) / levels
+    assert metrics.auc(label, score) == pytest.approx(roc_auc_score(label, score))
+    expected = average_precision_score(label, score)
+    assert metrics.average_precision(label, score) == pytest.approx(expected)
+    for threshold in (-1.0, 0.5, 2.0):
+        called = score >= threshold
+        assert metrics.kappa(label, called) == pytest.approx(cohen_kappa_score(label, called))
 
 
 def test_calibration_error_of_the_perfect_and_of_the_boastful() -> None:

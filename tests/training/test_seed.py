@@ -32,6 +32,7 @@ from training.squares import load
 # Keras 3.15 writes its variables in a way that NumPy 2 warns about.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.usefixtures("shallow"),
     pytest.mark.timeout(900),  # tracing the training graph is slow on a busy machine
 ]
 
@@ -88,7 +89,7 @@ def configs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def runs(tree: Path, configs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(shallow: None, tree: Path, configs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     common = ["--data", str(tree), "--runs", str(folder), "--logs", str(folder / "logs")]
     for config in configs:

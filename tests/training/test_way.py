@@ -22,6 +22,7 @@ from training.squares import load
 # Keras 3.15 writes its variables in a way that NumPy 2 warns about.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.usefixtures("shallow"),
     pytest.mark.timeout(900),  # tracing the training graph is slow on a busy machine
 ]
 
@@ -44,7 +45,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def runs(bones: Path, config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(shallow: None, bones: Path, config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run that was stopped with Ctrl-C in its second epoch and taken up again."""
     folder = tmp_path_factory.mktemp("runs")
 
