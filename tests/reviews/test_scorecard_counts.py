@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from datetime import date, timedelta
+from importlib import import_module
 from itertools import combinations
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from django.db import connection
 from django.http import QueryDict
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
@@ -19,7 +21,7 @@ from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Role
 from xrayportal.reviews.history import Filters, found
-from xrayportal.reviews.models import Answer
+from xrayportal.reviews.models import Answer, Reading
 from xrayportal.reviews.scorecard import queries
 from xrayportal.reviews.scorecard.card import Scorecard
 from xrayportal.reviews.scorecard.lines import Question
@@ -224,3 +226,21 @@ def test_one_answer_a_study_and_bundle_whatever_happens_to_analyses(seed: int) -
     world.analyses = [one for one in world.analyses if one.study != gone]
     Study.objects.get(pk=gone.pk).delete()
     check()
+
+
+def test_readings_derived_before_are_renewed_by_the_migration() -> None:
+    world = random_clinic(21)
+    expected = {study.pk: reading.blind_verdict for study, reading in world.readings.items()}
+    adjudicated = Reading.objects.filter(state=Reading.State.ADJUDICATED)
+    assert adjudicated.count() > 5
+    for reading in adjudicated:
+        # As it was derived once: the adjudicator's, if that was blind.
+        last = [one for one in world.reviews[reading.study] if one.kind == "adjudication"][-1]
+        if last.was_blind:
+            Reading.objects.filter(pk=reading.pk).update(blind_verdict=last.verdict)
+    assert dict(Reading.objects.values_list("pk", "blind_verdict")) != expected
+    migration = import_module("xrayportal.reviews.migrations.0005_blind_verdicts_of_adjudicated")
+    with connection.cursor() as cursor:
+        cursor.execute(migration.FORWARDS)
+
+    assert dict(Reading.objects.values_list("pk", "blind_verdict")) == expected

@@ -96,6 +96,25 @@ def test_blind_opinions_that_differ_need_a_blind_ruling() -> None:
     assert settle([*readings, Said(3, "normal", was_blind=True, **RULING)]).blind_verdict == "normal"
 
 
+def test_blind_opinions_that_agree_stand_against_any_ruling() -> None:
+    """The second reader changed their mind over the prediction, which brought the case to a third."""
+    opinions = [
+        Said(1, "normal", was_blind=True),
+        draft(2, "normal", was_blind=True),
+        Said(2, "abnormal"),
+        Said(3, "abnormal", was_blind=True, **RULING),
+    ]
+
+    standing = settle(opinions)
+    assert (standing.state, standing.verdict, standing.blind_verdict) == ("adjudicated", "abnormal", "normal")
+
+
+def test_a_blind_ruling_over_opinions_that_were_not_is_no_blind_reference() -> None:
+    opinions = [Said(1, "normal"), Said(2, "abnormal"), Said(3, "abnormal", was_blind=True, **RULING)]
+
+    assert settle(opinions).blind_verdict == ""
+
+
 @pytest.mark.parametrize(
     ("parts", "expected"),
     [(["", ""], ""), (["wrist", ""], "wrist"), (["wrist", "wrist"], "wrist"), (["wrist", "hand"], "")],

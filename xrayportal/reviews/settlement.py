@@ -44,9 +44,11 @@ def settle(opinions: Iterable[Opinion]) -> Settlement:
     A signed adjudication decides. Otherwise signed readers who agree do, one reader being enough;
     signed readers who differ leave the study open. Drafts never count.
 
-    The blind verdict follows the same rule over what each reader who signed had last stored before
-    the prediction was revealed to them, so that nobody's change of mind enters it. It is empty where
-    no such opinion exists or the blind opinions differ without a blind adjudication.
+    The blind verdict is over what each reader who signed had last stored before the prediction was
+    revealed to them, so that nobody's change of mind enters it. Where those agree it is theirs, whatever
+    an adjudication of what they signed later says: cases would come to a third reader because the
+    prediction changed somebody's mind. It is empty where no such opinion exists or the blind opinions
+    differ without a blind adjudication.
     """
     chains: dict[tuple[int, bool], list[Opinion]] = {}
     for opinion in opinions:
@@ -60,7 +62,8 @@ def settle(opinions: Iterable[Opinion]) -> Settlement:
     blind = [last for chain in readings if (last := _last_blind(chain))]
     blind_ruling = _last_blind(rulings[-1]) if rulings else None
 
-    verdict = _decide(final, final_ruling)
+    verdict = final_ruling.verdict if final_ruling else _common(final)
+    blind_verdict = _common(blind) or (blind_ruling.verdict if blind and blind_ruling else "")
     if final_ruling:
         state = "adjudicated"
     elif not final:
@@ -72,7 +75,7 @@ def settle(opinions: Iterable[Opinion]) -> Settlement:
     return Settlement(
         state=state,
         verdict=verdict,
-        blind_verdict=_decide(blind, blind_ruling),
+        blind_verdict=blind_verdict,
         body_part=parts.pop() if len(parts) == 1 else "",
         readers=len(readings),
         changes=sum(
@@ -87,8 +90,7 @@ def _last_blind(chain: Sequence[Opinion]) -> Opinion | None:
     return next((opinion for opinion in reversed(chain) if opinion.was_blind), None)
 
 
-def _decide(opinions: Sequence[Opinion], ruling: Opinion | None) -> str:
+def _common(opinions: Sequence[Opinion]) -> str:
+    """The verdict of all; empty where they differ, or there is none."""
     verdicts = {opinion.verdict for opinion in opinions}
-    if len(verdicts) == 1 and ruling is None:
-        return verdicts.pop()
-    return ruling.verdict if ruling else ""
+    return verdicts.pop() if len(verdicts) == 1 else ""
