@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import uuid
@@ -157,16 +158,29 @@ def test_a_blind_reader_sees_no_other_review(clinic: Clinic, study: Study) -> No
 def test_the_adjudicator_sees_the_readers_but_not_what_they_changed(clinic: Clinic, study: Study) -> None:
     first, second, third = (take_seat(clinic) for _ in range(3))
     say(first, study, "normal", sign=False)
-    say(first, study, "abnormal", comment="On reflection.")
+    image = str(study.images.get().pk)
+    say(
+        first,
+        study,
+        "abnormal",
+        comment="The model is right: 0.87.",
+        body_part="hand",
+        boxes=[{"image": image, "box": [1, 2, 3, 4]}],
+    )
     say(second, study, "normal")
 
     page = as_(third).get(address("review", clinic, study)).content.decode()
     assert "Settle the disagreement" in page
-    assert "On reflection." in page
-    assert "· blind" not in page
+    assert str(first.user) in page
+    # What was said after the prediction may quote it.
+    told = ["· blind", "The model is right", "<span>Hand</span>", "1 region", "[1, 2, 3, 4]"]
+    assert [words for words in told if words in html.unescape(page)] == []
+    assert page.count("After your opinion") == 2
 
     answer = post(third, study, verdict="abnormal", ruling="1")
-    assert "Settled by adjudication" in answer.content.decode()
+    page = html.unescape(answer.content.decode())
+    assert "Settled by adjudication" in page
+    assert [words for words in told if words not in page] == []
     assert Review.objects.get(kind=Review.Kind.ADJUDICATION).was_blind
 
 

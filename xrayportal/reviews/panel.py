@@ -94,7 +94,10 @@ class Panel:
 
     @property
     def others(self) -> list[Review]:
-        """Other people's signed reviews; a blind reader sees them after their own, an adjudicator at once."""
+        """Other people's signed reviews: for a blind reader after their own, for an adjudicator at once.
+
+        A blind adjudicator is shown the verdicts alone: comments, parts and regions may go by the prediction.
+        """
         if not (self.revealed or self.ruling):
             return []
         return [r for r in self.current if r.is_signed and r != self.own]
@@ -170,8 +173,8 @@ class Panel:
 
     @property
     def shown_boxes(self) -> str:
-        """Regions for the viewer, as JSON: the person's own, and others' that they may see."""
-        shown = [self._drawn(r, own=False) for r in self.others if r.boxes]
+        """Regions for the viewer, as JSON: the person's own; others' once the prediction may be known."""
+        shown = [self._drawn(r, own=False) for r in self.others if r.boxes and self.revealed]
         if self.own and self.own.boxes and self.sent is None:
             shown.append(self._drawn(self.own, own=True))
         return json.dumps(shown)
