@@ -12,15 +12,28 @@ from typing import Any
 import pytest
 from django.core.files.storage import default_storage
 from django.db import connection, connections
+from django.urls import reverse
 from django.utils import timezone
 from pydicom.uid import generate_uid
 
-from tests.factories import dicom, jpeg, make_analysis, make_bundle, make_clinic, make_submission, png
-from tests.portal.conftest import Sender
+from tests.factories import (
+    dicom,
+    jpeg,
+    make_analysis,
+    make_bundle,
+    make_clinic,
+    make_study,
+    make_submission,
+    png,
+)
+from tests.portal.conftest import House, Sender, browser
+from xrayportal.analyses import views
 from xrayportal.analyses.models import Analysis, Bundle
+from xrayportal.analyses.services import cancel_analysis
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import verify
 from xrayportal.studies import ingest, services
+from xrayportal.studies.deletion import Reason, delete_study
 from xrayportal.studies.ingest import SubmissionClosedError, ingest_file
 from xrayportal.studies.models import Image, Study, Submission, Upload
 
@@ -216,6 +229,56 @@ def test_an_ended_submission_takes_no_more(submission: Submission, end: Callable
     assert take(submission, png()) == known  # a repeated request is still answered
     with pytest.raises(SubmissionClosedError, match="Start a new one"):
         take(submission, png(shade=9), key="late")
+
+
+def test_a_file_that_came_too_late_leaves_nothing(
+    submission: Submission, monkeypatch: pytest.MonkeyPatch, stored_files: Callable[[], set[str]]
+) -> None:
+    """Called off between the look and the row; a picture that is known stays, of course."""
+    kept = take(submission, png())
+    write = ingest.write_durably
+
+    def write_and_cancel(name: str, content: bytes) -> None:
+        write(name, content)
+        services.cancel_submission(submission=late, actor=None, address=None)
+
+    monkeypatch.setattr(ingest, "write_durably", write_and_cancel)
+    for content in (png(), png(shade=9)):
+        late = make_submission(submission.clinic)
+        with pytest.raises(SubmissionClosedError):
+            take(late, content)
+    assert kept.image is not None
+    assert stored_files() == {kept.image.file}
+
+
+def test_what_was_deleted_meanwhile_is_neither_sealed_nor_called_off(submission: Submission) -> None:
+    """Two people at once: no error for the slower one."""
+    take(submission, dicom())
+    study = only_study()
+    analysis = make_analysis(study, Analysis.State.QUEUED)
+    assert delete_study(study=only_study(), reason=Reason.MISTAKE, actor=None, address=None)
+    services.seal_study(study=study, actor=None)
+    assert cancel_analysis(analysis=analysis, actor=None, address=None) == analysis
+    assert not delete_study(study=study, reason=Reason.MISTAKE, actor=None, address=None)
+    assert not AuditEvent.objects.filter(action=Action.STUDY_SEALED).exists()
+
+
+def test_a_study_that_is_deleted_while_a_new_analysis_is_asked_for(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(house.clinic)
+    reader = browser(house.reader)
+    reader.get(reverse("study", args=[house.clinic.slug, study.pk]))
+    request = views.services.request_analysis
+
+    def too_late(**said: Any) -> Analysis:
+        delete_study(study=only_study(), reason=Reason.MISTAKE, actor=None, address=None)
+        return request(**said)
+
+    monkeypatch.setattr(views.services, "request_analysis", too_late)
+    answer = reader.post(reverse("analysis-request", args=[house.clinic.slug, study.pk]))
+    assert answer.status_code == 302
+    assert answer.headers["Location"] == reverse("worklist", args=[house.clinic.slug])
 
 
 def test_an_ended_submission_answers_409(sender: Sender) -> None:

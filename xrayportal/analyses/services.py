@@ -102,10 +102,12 @@ def request_analysis(
 def cancel_analysis(*, analysis: Analysis, actor: User | None, address: str | None) -> Analysis:
     """Call it off: a waiting one ends now, a running one when its worker or its lease next ends.
 
-    What has finished stays as it is. Returns the analysis as it is now.
+    What has finished stays as it is, and what was deleted with its study. Returns the analysis as it is now.
     """
     with transaction.atomic():
-        row = Analysis.objects.select_for_update(no_key=True).get(pk=analysis.pk)
+        row = Analysis.objects.select_for_update(no_key=True).filter(pk=analysis.pk).first()
+        if row is None:
+            return analysis
         if row.is_finished or row.cancel_requested:
             return row
         if row.state == Analysis.State.QUEUED:

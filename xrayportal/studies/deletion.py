@@ -88,6 +88,13 @@ def forget_files(submission: Submission) -> None:
     submission.save(update_fields=["labels"])
 
 
+def remove_if_unnamed(clinic: Clinic, name: str) -> None:
+    """Remove a file that no image of the clinic names; the caller holds the lock of its name."""
+    sha256 = PurePosixPath(name).name
+    if not Image.objects.filter(clinic=clinic, sha256=sha256, file=name).exists():
+        default_storage.delete(name)
+
+
 def _files_of(study: Study) -> list[str]:
     """Names of files that are this study's own: not those of another shape, which seeded rows share."""
     prefix = f"clinics/{study.clinic_id}"
@@ -104,9 +111,7 @@ def _remove_unnamed(clinic: Clinic, names: Iterable[str]) -> None:
     for name in names:
         try:
             with name_lock(name):
-                sha256 = PurePosixPath(name).name
-                if not Image.objects.filter(clinic=clinic, sha256=sha256, file=name).exists():
-                    default_storage.delete(name)
+                remove_if_unnamed(clinic, name)
         except Exception:
             # Each storage has its own errors; the study is gone, and the reconciler finds the file.
             logger.exception("Could not remove %s of a deleted study", name)

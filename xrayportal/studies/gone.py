@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from xrayportal.clinics.access import Seat
 from xrayportal.studies.deletion import was_deleted
+from xrayportal.studies.models import Study
 
 View = Callable[..., HttpResponseBase]
 
@@ -29,9 +30,9 @@ def tells_deletion(view: View) -> View:
     def wrapper(request: HttpRequest, seat: Seat, study: uuid.UUID, **kwargs: Any) -> HttpResponseBase:
         try:
             return view(request, seat, study=study, **kwargs)
-        except Http404:
+        except (Http404, Study.DoesNotExist):  # before the view looked, or while it worked
             if not was_deleted(clinic=seat.clinic, study=study, user=seat.user):
-                raise
+                raise Http404("Not found.") from None
             return _gone(request, seat)
 
     return wrapper

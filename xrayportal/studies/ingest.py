@@ -15,6 +15,7 @@ from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.models import Clinic, User
+from xrayportal.studies.deletion import remove_if_unnamed
 from xrayportal.studies.filenames import clean_filename
 from xrayportal.studies.locks import name_lock
 from xrayportal.studies.models import Image, Study, Submission, Upload
@@ -96,7 +97,11 @@ def ingest_file(
     name = prepared.name(sent.clinic)
     with name_lock(name):
         write_durably(name, prepared.content)
-        upload = _store(sent, prepared, name)
+        try:
+            upload = _store(sent, prepared, name)
+        except SubmissionClosedError:  # meanwhile: what was sent in vain is not kept
+            remove_if_unnamed(sent.clinic, name)
+            raise
     # Views of a group wait for the submission's end; a study of one file has all it will ever have.
     study = upload.image.study if upload.image else None
     if study is not None and study.state == Study.State.OPEN and not (prepared.study_key or grouping_key):

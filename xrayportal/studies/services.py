@@ -113,16 +113,20 @@ def cancel_submission(*, submission: Submission, actor: User | None, address: st
 
 
 def seal_study(*, study: Study, actor: User | None) -> None:
-    """Close the study to further views and ask for its analysis; a sealed study is left alone.
+    """Close the study to further views and ask for its analysis; a sealed or deleted one is left alone.
 
     While an earlier analysis of the study runs it stays open: that analysis may have begun without the
     newest view. A waiting one is kept, because it reads all views when it starts.
     """
     with transaction.atomic():
-        submission = Submission.objects.select_for_update(no_key=True, of=("self",)).get(studies=study)
-        locked = Study.objects.select_for_update(no_key=True).get(pk=study.pk)
+        submission = (
+            Submission.objects.select_for_update(no_key=True, of=("self",)).filter(studies=study).first()
+        )
+        locked = Study.objects.select_for_update(no_key=True).filter(pk=study.pk).first()
         if (
-            locked.state == Study.State.SEALED
+            submission is None
+            or locked is None
+            or locked.state == Study.State.SEALED
             or locked.submission_id != submission.pk
             or submission.state == Submission.State.CANCELLED
             or not locked.images.exists()
