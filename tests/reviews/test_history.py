@@ -236,6 +236,8 @@ def test_an_export_is_asked_for_by_post(clinic: Clinic, admin: Seat) -> None:
     assert client_of(admin).get(reverse("history-export", args=[clinic.slug])).status_code == 405
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+@pytest.mark.parametrize(
+    "cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1+1", "\N{FULLWIDTH EQUALS SIGN}1+1"]
+)
 def test_no_cell_begins_a_formula(cell: str) -> None:
     assert safe([cell, "", "3"]) == [f"'{cell}", "", "3"]

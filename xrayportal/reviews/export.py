@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import unicodedata
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -37,8 +38,8 @@ FIELDS = {
     "readers": "study__reading__readers",
     "changes_of_mind": "study__reading__changes",
 }
-#: What a spreadsheet takes for the beginning of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+#: What a spreadsheet takes for the beginning of a formula; some take the wide forms of East Asian type too.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class _Line:
@@ -71,7 +72,11 @@ def history_lines(results: QuerySet[Analysis], *, clinic: Clinic) -> Iterator[st
 
 def safe(texts: Iterable[str]) -> list[str]:
     """The cells, with an apostrophe in front of one that a spreadsheet would run as a formula."""
-    return [f"'{text}" if text.startswith(_FORMULA) else text for text in texts]
+    return [f"'{text}" if _begins_like_a_formula(text) else text for text in texts]
+
+
+def _begins_like_a_formula(text: str) -> bool:
+    return unicodedata.normalize("NFKC", text.lstrip(" ")[:1]).startswith(_FORMULA)
 
 
 def _text(cell: object, zone: ZoneInfo) -> str:
