@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import struct
 import warnings
 import zlib
@@ -231,7 +232,7 @@ def _spacing(dataset: Dataset) -> tuple[float, float] | None:
     """Millimetres per pixel (row, column): calibrated if the file has it, else at the detector."""
     for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
         value = dataset.get(keyword)
-        if value is not None and len(value) == 2 and min(float(value[0]), float(value[1])) > 0:
+        if value is not None and len(value) == 2 and all(0 < float(one) < math.inf for one in value):
             return float(value[0]), float(value[1])
     return None
 

@@ -259,6 +259,12 @@ def test_thirty_two_bit_values() -> None:
     assert (found[0], found[-1]) == (0, 255)
 
 
+@pytest.mark.parametrize("spacing", [["1e400", "0.2"], ["0.2", "1e999"], ["0", "0.2"], ["-0.2", "0.2"]])
+def test_spacing_that_is_no_length_is_none(spacing: list[str]) -> None:
+    """JSON, and so the database, has no word for infinity."""
+    assert decode(written(radiograph(RAMP, PixelSpacing=spacing))).spacing is None
+
+
 @pytest.mark.parametrize("keyword", ["PixelSpacing", "ImagerPixelSpacing"])
 def test_spacing(keyword: str) -> None:
     assert decode(written(radiograph(RAMP, **{keyword: [0.2, 0.15]}))).spacing == (0.2, 0.15)

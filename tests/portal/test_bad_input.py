@@ -200,6 +200,14 @@ def test_names_through_the_endpoint(sender: Sender, stored_files: Callable[[], s
     assert file.startswith(f"clinics/{sender.clinic.pk}/originals/")
 
 
+def test_two_codes_where_one_belongs_are_none(sender: Sender) -> None:
+    """Together they are longer than the column is wide."""
+    codes = ["OBLIQUE_EXTERNAL", "OBLIQUE_INTERNAL"]
+    answer = sender.send(sender.begin(), "two.dcm", dicom(ViewPosition=codes))
+    assert (answer.status_code, answer.json()["outcome"]) == (201, "accepted")
+    assert Image.objects.get().view_position == ""
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -99,7 +99,7 @@ def deidentify(data: bytes, key: bytes) -> Cleaned:
         content=_written(cleaned, _encoding(source)),
         study_key=_keyed(key, f"study\x00{study}\x00{patient}").hex() if study else "",
         patient_reference=reference,
-        view_position=str(cleaned.get("ViewPosition") or ""),
+        view_position=_one_code(cleaned, "ViewPosition"),
     )
 
 
@@ -209,6 +209,12 @@ def _copy(source: Dataset, cleaned: Dataset, keyword: str) -> None:
         return
     if keyword not in whitelist.CODES or whitelist.is_code(element.value):
         cleaned.add(element)
+
+
+def _one_code(cleaned: Dataset, keyword: str) -> str:
+    """The code, or nothing where the file gives none or several."""
+    value = cleaned.get(keyword)
+    return value if isinstance(value, str) else ""
 
 
 def _table(item: Dataset) -> Dataset:
