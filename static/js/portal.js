@@ -115,13 +115,14 @@
     document.dispatchEvent(new CustomEvent("portal:signed-out"));
   }
 
-  // The answer to a request after the session ended is a 401 or a way to the sign-in page: for a poll,
-  // leave the page as it is and say so. Nobody is torn away from what they read.
+  // The answer to a request after the session ended is a 401 or a way to the sign-in page: for a poll and a
+  // review, leave the page as it is and say so. Nobody is torn away from what they read or write.
   document.addEventListener("htmx:beforeOnLoad", (event) => {
     const { elt, xhr } = event.detail;
     const wayOut = xhr.getResponseHeader("HX-Redirect") ?? "";
     const signInPage = xhr.responseURL && new URL(xhr.responseURL).pathname.endsWith("/sign-in/");
-    if (xhr.status === 401 || (isPoll(elt) && (wayOut.includes("/sign-in/") || signInPage))) {
+    const stays = isPoll(elt) || elt.closest("[data-review-form]");
+    if (xhr.status === 401 || (stays && (wayOut.includes("/sign-in/") || signInPage))) {
       event.preventDefault();
       endSession();
     }

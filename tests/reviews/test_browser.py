@@ -140,6 +140,23 @@ def test_two_windows_lose_nothing(page: Page, live_server: Any, clinic: Clinic, 
     assert Review.objects.get(is_current=True).comment == "From this window."
 
 
+def test_a_session_that_ended_takes_nothing_that_was_typed(
+    page: Page, live_server: Any, clinic: Clinic, study: Study
+) -> None:
+    sign_in(page, live_server, take_seat(clinic))
+    open_study(page, live_server, study)
+    panel = page.locator("#review-panel")
+    page.keyboard.press("2")
+    panel.get_by_label("Comment").fill("Typed at length.")
+    page.context.clear_cookies(name=settings.SESSION_COOKIE_NAME)
+
+    panel.get_by_role("button", name="Save and show the prediction").click()
+
+    expect(page.locator("#banner-signed-out")).to_be_visible()
+    expect(panel.get_by_label("Comment")).to_have_value("Typed at length.")
+    assert not Review.objects.exists()
+
+
 def test_the_admin_goes_from_the_matrix_to_the_case(
     page: Page, live_server: Any, clinic: Clinic, study: Study
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_POST, require_safe
@@ -79,6 +79,8 @@ def request_analysis(request: HttpRequest, seat: Seat, study: uuid.UUID) -> Http
         )
     except (services.NoActiveBundleError, services.UnknownPartError) as error:
         messages.error(request, str(error))
+    except Study.DoesNotExist as error:
+        raise Http404("Not found.") from error
     return redirect("study", clinic=seat.clinic.slug, study=found.pk)
 
 

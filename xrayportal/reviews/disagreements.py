@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
 from xrayportal.clinics.access import Seat
+from xrayportal.clinics.models import User
 from xrayportal.pages.worklist import with_status
-from xrayportal.reviews import blind, services
+from xrayportal.reviews import adjudication, blind
 from xrayportal.reviews.models import Reading, Review
 from xrayportal.studies.models import Study
 
@@ -24,6 +25,8 @@ class Row:
     reviews: list[Review]
     #: This person may settle it.
     mine: bool
+    #: Who was named to; None for any third reader.
+    adjudicator: User | None
 
 
 def disagreements_of(seat: Seat) -> QuerySet[Reading]:
@@ -35,8 +38,8 @@ def disagreements_of(seat: Seat) -> QuerySet[Reading]:
     )
 
 
-def rows_of(seat: Seat, readings: Sequence[Reading]) -> list[Row]:
-    """The rows of one page, in two queries.
+def rows_of(seat: Seat, readings: Sequence[Reading], readers: Collection[User]) -> list[Row]:
+    """The rows of one page, in two queries; ``readers`` are those of the clinic.
 
     Other people's verdicts are shown to who may settle, and after the own opinion; where the clinic
     reads blind first they would otherwise lean a reader who has not spoken yet.
@@ -53,9 +56,10 @@ def rows_of(seat: Seat, readings: Sequence[Reading]) -> list[Row]:
     rows = []
     for reading in readings:
         current = reviews[reading.pk]
-        mine = services.may_rule(seat, reading, current)
+        adjudicator = adjudication.adjudicator_of(reading, readers)
+        mine = adjudication.may_rule(seat, reading, current, adjudicator=adjudicator)
         spoken = any(review.reader_id == seat.user.pk for review in current)
         shown = mine or spoken or not blind.reads_blind(seat)
         signed = [review for review in current if review.is_signed] if shown else []
-        rows.append(Row(reading, studies[reading.pk], signed, mine))
+        rows.append(Row(reading, studies[reading.pk], signed, mine, adjudicator))
     return rows

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
 from django.core.files.storage import default_storage
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
@@ -17,10 +19,10 @@ from django_htmx.http import trigger_client_event
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.access import Permit, Seat, clinic_view
-from xrayportal.reviews import blind, services
+from xrayportal.reviews import adjudication, blind, services
 from xrayportal.reviews.disagreements import disagreements_of, rows_of
 from xrayportal.reviews.entries import BadEntry, parse_entry
-from xrayportal.reviews.panel import Panel, clinic_readers
+from xrayportal.reviews.panel import Panel
 from xrayportal.reviews.report import facts_of, render_report
 from xrayportal.security import client_address
 from xrayportal.studies.gone import tells_deletion
@@ -39,7 +41,30 @@ def review(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
     return _answer(request, seat, Panel(seat, _study(seat, study)), status=200)
 
 
+View = Callable[..., HttpResponseBase]
+
+
+def keeps_what_was_typed(view: View) -> View:
+    """Decorator over ``clinic_view``: who lost their role meanwhile is told so in the panel's place.
+
+    Everybody gets the same 404 where the clinic or the study is none of theirs; to the panel's script it
+    is a fragment instead of a page, with the comment that would be lost.
+    """
+
+    @functools.wraps(view)
+    def wrapper(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return view(request, **kwargs)
+        except Http404:
+            if not request.htmx:  # type: ignore[attr-defined]  # set by django_htmx
+                raise
+            return _gone(request, None)
+
+    return wrapper
+
+
 @require_POST
+@keeps_what_was_typed
 @clinic_view(Permit.REVIEW)
 def review_save(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
     """Keep the reader's opinion as a draft; blind first, this is what reveals the prediction."""
@@ -47,6 +72,7 @@ def review_save(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpRespo
 
 
 @require_POST
+@keeps_what_was_typed
 @clinic_view(Permit.REVIEW)
 def review_sign(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
     """Make the reader's opinion final, or supersede the one that is."""
@@ -87,7 +113,10 @@ def _store(request: HttpRequest, seat: Seat, study_id: uuid.UUID, *, sign: bool)
         if stored.problem:
             messages.warning(request, str(stored.problem))
         return redirect("study", seat.clinic.slug, study_id)
-    study.refresh_from_db()
+    try:
+        study.refresh_from_db()
+    except Study.DoesNotExist:
+        return _gone(request, seat)
     response = render(
         request,
         "reviews/_panel.html",
@@ -103,10 +132,11 @@ def _answer(request: HttpRequest, seat: Seat, panel: Panel, *, status: int) -> H
     return render(request, template, {"seat": seat, "panel": panel, "study": panel.study}, status=status)
 
 
-def _gone(request: HttpRequest, seat: Seat) -> HttpResponse:
+def _gone(request: HttpRequest, seat: Seat | None) -> HttpResponse:
     if not request.htmx:  # type: ignore[attr-defined]  # set by django_htmx
         raise Http404("Not found.")
-    return render(request, "reviews/_gone.html", {"seat": seat}, status=GONE)
+    comment = request.POST.get("comment", "")
+    return render(request, "reviews/_gone.html", {"seat": seat, "comment": comment}, status=GONE)
 
 
 @require_POST
@@ -118,7 +148,7 @@ def adjudicator(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpRespo
     reader = None
     if chosen:
         is_id = chosen.isascii() and chosen.isdigit() and len(chosen) < 19
-        reader = clinic_readers(seat).filter(pk=chosen).first() if is_id else None
+        reader = adjudication.clinic_readers(seat.clinic).filter(pk=chosen).first() if is_id else None
         if reader is None:
             raise Http404("Not found.")
     try:
@@ -140,10 +170,9 @@ def adjudicator(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpRespo
 def disagreements(request: HttpRequest, seat: Seat) -> HttpResponse:
     """Studies whose signed readers differ, longest waiting first."""
     page = Paginator(disagreements_of(seat), PER_PAGE).get_page(request.GET.get("page"))
-    rows = rows_of(seat, list(page.object_list))
-    context: dict[str, Any] = {"seat": seat, "page": page, "rows": rows}
-    if seat.may(Permit.MANAGE):
-        context["readers"] = list(clinic_readers(seat))
+    readers = list(adjudication.clinic_readers(seat.clinic))
+    rows = rows_of(seat, list(page.object_list), readers)
+    context = {"seat": seat, "page": page, "rows": rows, "readers": readers}
     return render(request, "reviews/disagreements.html", context)
 
 

@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
 from django.utils.functional import cached_property
 
 from xrayportal.analyses.models import Bundle, Verdict
 from xrayportal.clinics.access import Permit, Seat
-from xrayportal.clinics.models import Role, User
+from xrayportal.clinics.models import User
 from xrayportal.pages import words
-from xrayportal.reviews import blind, services
+from xrayportal.reviews import adjudication, blind
 from xrayportal.reviews.entries import Box, Sentence
 from xrayportal.reviews.models import Reading, Review
 from xrayportal.studies.models import Study
@@ -64,7 +63,8 @@ class Panel:
     @cached_property
     def reading(self) -> Reading | None:
         """Where the reviews stand, if there is any."""
-        return Reading.objects.filter(study=self.study).select_related("adjudicator").first()
+        found = Reading.objects.filter(study=self.study).select_related("adjudicator", "clinic")
+        return found.first()
 
     @property
     def reads(self) -> bool:
@@ -85,12 +85,17 @@ class Panel:
     @cached_property
     def ruling(self) -> bool:
         """Whether the form adjudicates."""
-        return services.may_rule(self.seat, self.reading, self.current)
+        return adjudication.may_rule(self.seat, self.reading, self.current, adjudicator=self.adjudicator)
+
+    @cached_property
+    def adjudicator(self) -> User | None:
+        """Who was named to settle, if they still can."""
+        return adjudication.adjudicator_of(self.reading)
 
     @cached_property
     def own(self) -> Review | None:
         """The person's own current review, the one that the form would supersede."""
-        return services.own_review(self.seat, self.current, ruling=self.ruling)
+        return adjudication.own_review(self.seat, self.current, ruling=self.ruling)
 
     @property
     def others(self) -> list[Review]:
@@ -182,10 +187,3 @@ class Panel:
     @staticmethod
     def _drawn(review: Review, *, own: bool) -> dict[str, str | bool | list[Box]]:
         return {"reader": str(review.reader), "own": own, "boxes": review.boxes}
-
-
-def clinic_readers(seat: Seat) -> QuerySet[User]:
-    """Active readers of the clinic, for the admin to name one."""
-    return User.objects.filter(
-        is_active=True, memberships__clinic=seat.clinic, memberships__role=Role.READER
-    ).order_by("first_name", "last_name", "email")

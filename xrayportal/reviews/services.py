@@ -14,8 +14,9 @@ from xrayportal.analyses.services import NoActiveBundleError, UnknownPartError, 
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.access import Permit, Seat
-from xrayportal.clinics.models import Membership, Role, User
+from xrayportal.clinics.models import User
 from xrayportal.reviews import blind
+from xrayportal.reviews.adjudication import adjudicator_of, clinic_readers, may_rule, own_review
 from xrayportal.reviews.entries import Entry, Sentence
 from xrayportal.reviews.models import Reading, Review
 from xrayportal.reviews.settlement import settle
@@ -23,6 +24,7 @@ from xrayportal.studies.models import Queue, Study
 
 Kind = Review.Kind
 State = Reading.State
+_GONE = _("This study was deleted while you had it open. Nothing was stored.")
 
 
 class ReviewRefused(Exception):
@@ -109,29 +111,6 @@ def store_review(
     return _with_corrected_part(seat, study, review, own, address=address)
 
 
-def own_review(seat: Seat, current: list[Review], *, ruling: bool) -> Review | None:
-    """The person's own current review: their reading, or their adjudication."""
-    return next(
-        (r for r in current if r.reader_id == seat.user.pk and (r.kind == Kind.ADJUDICATION) is ruling), None
-    )
-
-
-def may_rule(seat: Seat, reading: Reading | None, current: list[Review]) -> bool:
-    """Whether this person may adjudicate: one named by the admin, else any reader who signed no reading.
-
-    Only where signed readers disagree, or to supersede their own adjudication.
-    """
-    if reading is None or not seat.may(Permit.REVIEW):
-        return False
-    if reading.adjudicator_id:
-        unsettled = reading.state in (State.DISAGREED, State.ADJUDICATED)
-        return unsettled and reading.adjudicator_id == seat.user.pk
-    if own_review(seat, current, ruling=True):
-        return True
-    own = own_review(seat, current, ruling=False)
-    return reading.state == State.DISAGREED and not (own and own.is_signed)
-
-
 def name_adjudicator(
     *, seat: Seat, study_id: uuid.UUID, reader: User | None, address: str | None = None
 ) -> None:
@@ -143,9 +122,7 @@ def name_adjudicator(
         reading = Reading.objects.filter(study=study, state=State.DISAGREED).first()
         if reading is None:
             raise ReviewRefused(_("The readers of this study do not disagree any more."))
-        if reader and not Membership.objects.filter(
-            clinic=seat.clinic, user=reader, user__is_active=True, role=Role.READER
-        ):
+        if reader and reader not in clinic_readers(seat.clinic):
             raise ReviewRefused(_("This person is not a reader of the clinic."))
         reading.adjudicator = reader
         reading.save(update_fields=["adjudicator", "changed_at"])
@@ -186,7 +163,7 @@ def _locked(seat: Seat, study_id: uuid.UUID) -> Study:
         .filter(pk=study_id)
     ).first()
     if study is None:
-        raise StudyGone(_("This study was deleted while you had it open. Nothing was stored."))
+        raise StudyGone(_GONE)
     return study
 
 
@@ -197,10 +174,12 @@ def _check_rules(
         raise ReviewRefused(_("This study still receives views. Review it when it is complete."))
     if own is not None and own.is_signed and not sign:
         raise ReviewRefused(_("Your review is signed. A change to it is signed again, not saved as a draft."))
-    if ruling and not may_rule(seat, Reading.objects.filter(study=study).first(), current):
-        raise ReviewRefused(
-            _("There is nothing for you to settle here: the readers agree, or somebody else was named.")
-        )
+    if ruling:
+        reading = Reading.objects.filter(study=study).select_related("adjudicator", "clinic").first()
+        if not may_rule(seat, reading, current, adjudicator=adjudicator_of(reading)):
+            raise ReviewRefused(
+                _("There is nothing for you to settle here: the readers agree, or somebody else was named.")
+            )
 
 
 def _says(review: Review, entry: Entry) -> bool:
@@ -272,4 +251,6 @@ def _with_corrected_part(
         )
     except (NoActiveBundleError, UnknownPartError) as error:
         return Stored(review, problem=str(error))
+    except Study.DoesNotExist as error:
+        raise StudyGone(_GONE) from error
     return Stored(review, analysis)

@@ -1,0 +1,151 @@
+"""What changes while somebody reviews: people who leave, roles that go, studies that are deleted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from tests.factories import make_analysis, make_clinic, make_study
+from tests.reviews.people import say, take_seat
+from xrayportal.analyses.models import Analysis
+from xrayportal.clinics.access import Seat
+from xrayportal.clinics.models import Clinic, Role, User
+from xrayportal.clinics.people import change_roles
+from xrayportal.reviews import services
+from xrayportal.reviews.adjudication import clinic_readers
+from xrayportal.reviews.disagreements import disagreements_of, rows_of
+from xrayportal.reviews.models import Reading, Review
+from xrayportal.reviews.panel import Panel
+from xrayportal.reviews.services import ReviewRefused
+from xrayportal.studies.deletion import Reason, delete_study
+from xrayportal.studies.models import Study
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def clinic() -> Clinic:
+    return make_clinic()
+
+
+@pytest.fixture
+def study(clinic: Clinic) -> Study:
+    study = make_study(clinic)
+    make_analysis(study)
+    return study
+
+
+def post(client: Client, study: Study, name: str = "review-sign", *, htmx: bool = True, **data: str) -> Any:
+    return client.post(
+        reverse(name, args=[study.clinic.slug, study.pk]),
+        {"supersedes": "", "verdict": "normal", "comment": "Typed at length.", **data},
+        headers={"HX-Request": "true"} if htmx else {},
+    )
+
+
+def signed_in(seat: Seat) -> Client:
+    client = Client()
+    client.force_login(seat.user)
+    return client
+
+
+@pytest.mark.parametrize("name", ["review-save", "review-sign"])
+@pytest.mark.parametrize("left", [[Role.UPLOADER], [Role.ADMIN], []])
+def test_who_lost_the_role_is_told_and_keeps_what_they_typed(
+    clinic: Clinic, study: Study, left: list[str], name: str
+) -> None:
+    reader, admin = take_seat(clinic), take_seat(clinic, Role.ADMIN)
+    client = signed_in(reader)
+    change_roles(seat=admin, user=reader.user, roles=left, address=None)
+
+    answer = post(client, study, name)
+
+    page = answer.content.decode()
+    assert answer.status_code == 404
+    assert "You may not review here any more. Nothing was stored." in page
+    assert "Typed at length." in page
+    # A fragment for the panel's place, not a page in it.
+    assert page.strip().startswith('<section class="card review" id="review-panel"')
+    assert post(client, study, name, htmx=False).status_code == 404
+    assert not Review.objects.exists()
+
+
+def test_a_study_deleted_while_it_is_open_gives_back_what_was_typed(clinic: Clinic, study: Study) -> None:
+    client = signed_in(take_seat(clinic))
+    client.get(reverse("study", args=[clinic.slug, study.pk]))
+    delete_study(study=study, reason=Reason.MISTAKE, actor=None, address=None)
+
+    answer = post(client, study)
+
+    assert answer.status_code == 404
+    assert "This study was deleted while you had it open. Nothing was stored." in answer.content.decode()
+    assert "Typed at length." in answer.content.decode()
+
+
+def test_a_closed_account_stores_nothing_and_leaves_the_page_alone(clinic: Clinic, study: Study) -> None:
+    reader = take_seat(clinic)
+    client = signed_in(reader)
+    User.objects.filter(pk=reader.user.pk).update(is_active=False)
+
+    answer = post(client, study)
+
+    # The script stays on the page and says that the session has ended (tests/reviews/test_browser.py).
+    assert "/sign-in/" in answer["HX-Redirect"]
+    assert answer.content == b""
+    assert not Review.objects.exists()
+
+
+@pytest.mark.parametrize("leaving", ["role", "account"])
+def test_who_was_named_and_left_holds_nobody_up(clinic: Clinic, study: Study, leaving: str) -> None:
+    first, second, named, third = (take_seat(clinic) for _ in range(4))
+    admin = take_seat(clinic, Role.ADMIN)
+    say(first, study, "normal")
+    say(second, study, "abnormal")
+    services.name_adjudicator(seat=admin, study_id=study.pk, reader=named.user)
+    with pytest.raises(ReviewRefused):
+        say(third, study, "normal", ruling=True)
+    if leaving == "role":
+        change_roles(seat=admin, user=named.user, roles=[], address=None)
+    else:
+        User.objects.filter(pk=named.user.pk).update(is_active=False)
+
+    readers = list(clinic_readers(clinic))
+    [row] = rows_of(third, list(disagreements_of(third)), readers)
+    assert (row.mine, row.adjudicator) == (True, None)
+    panel = Panel(third, study)
+    assert (panel.ruling, panel.adjudicator) == (True, None)
+    assert say(third, study, "normal", ruling=True).kind == Review.Kind.ADJUDICATION
+    with pytest.raises(ReviewRefused):
+        say(second, study, "normal", ruling=True)
+
+
+def test_a_draft_ruling_does_not_overturn_one_that_was_signed(clinic: Clinic, study: Study) -> None:
+    first, second, slow, quick = (take_seat(clinic) for _ in range(4))
+    say(first, study, "normal")
+    say(second, study, "abnormal")
+    say(slow, study, "normal", ruling=True, sign=False)
+    say(quick, study, "abnormal", ruling=True)
+
+    with pytest.raises(ReviewRefused, match="nothing for you to settle"):
+        say(slow, study, "normal", ruling=True)
+    study.reading.refresh_from_db()
+    assert (study.reading.state, study.reading.verdict) == (Reading.State.ADJUDICATED, "abnormal")
+
+
+def test_a_study_deleted_before_its_corrected_part_is_asked_for(
+    clinic: Clinic, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The review's transaction has ended, the new analysis' has not begun."""
+    real = services.request_analysis
+
+    def meanwhile(**asked: Any) -> Analysis:
+        delete_study(study=study, reason=Reason.MISTAKE, actor=None, address=None)
+        return real(**asked)
+
+    monkeypatch.setattr(services, "request_analysis", meanwhile)
+
+    with pytest.raises(services.StudyGone, match="deleted while you had it open"):
+        say(take_seat(clinic), study, "abnormal", body_part="forearm")
