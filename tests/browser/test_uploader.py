@@ -3,62 +3,15 @@
 from __future__ import annotations
 
 import base64
-import re
-from collections.abc import Callable, Iterator
-from typing import Any
 
-import pytest
 from django.conf import settings
-from playwright.sync_api import Browser, Page, Request, Route, expect
-from pytest_django.live_server_helper import LiveServer
+from playwright.sync_api import Request, Route, expect
 
-from tests.factories import PASSWORD, make_bundle, make_clinic, make_user, png
-from xrayportal.clinics.models import Role
+from tests.browser.uploads import SUBMISSION, UPLOADS, Enter, choose, enter, pictures, sign_in
+from tests.factories import png
 from xrayportal.studies.models import Submission, Upload
 
-UPLOADS = re.compile(r"/uploads/$")
-SUBMISSION = re.compile(r"/c/north/submissions/[-0-9a-f]{36}/$")
-Enter = Callable[..., Page]
-
-
-@pytest.fixture
-def enter(browser: Browser, live_server: LiveServer) -> Iterator[Enter]:
-    """Signs an uploader in and opens a page of the clinic."""
-    make_bundle()
-    make_user(make_clinic(slug="north"), Role.UPLOADER, email="ines@north.example")
-    contexts = []
-
-    def start(place: str, **options: Any) -> Page:
-        contexts.append(browser.new_context(**options))
-        page = contexts[-1].new_page()
-        sign_in(page, f"{live_server.url}/c/north/{place}")
-        return page
-
-    yield start
-    for context in contexts:
-        for page in context.pages:
-            page.unroute_all(behavior="ignoreErrors")  # requests that a test held back for good
-        context.close()
-
-
-def sign_in(page: Page, address: str) -> None:
-    """By way of the sign-in page, which leads on to the address."""
-    page.goto(address)
-    page.get_by_label("E-mail address").fill("ines@north.example")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url(address, wait_until="load")  # the scripts listen from here on
-
-
-def pictures(count: int) -> list[dict[str, Any]]:
-    return [
-        {"name": f"view_{number}.png", "mimeType": "image/png", "buffer": png(text=f"{number:04}")}
-        for number in range(count)
-    ]
-
-
-def choose(page: Page, files: list[dict[str, Any]]) -> None:
-    page.locator("[data-choose]").first.set_input_files(files)
+__all__ = ["enter"]
 
 
 def test_lost_requests_and_lost_answers_are_sent_again_once(enter: Enter) -> None:

@@ -1,0 +1,77 @@
+"""What tests of the uploader share: an uploader at the page, pictures to send, and ways to hand them over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+from pytest_django.live_server_helper import LiveServer
+
+from tests.factories import PASSWORD, make_bundle, make_clinic, make_user, png
+from xrayportal.clinics.models import Role
+
+UPLOADS = re.compile(r"/uploads/$")
+SUBMISSION = re.compile(r"/c/north/submissions/[-0-9a-f]{36}/$")
+Enter = Callable[..., Page]
+
+
+@pytest.fixture
+def enter(browser: Browser, live_server: LiveServer) -> Iterator[Enter]:
+    """Signs an uploader in and opens a page of the clinic."""
+    make_bundle()
+    make_user(make_clinic(slug="north"), Role.UPLOADER, email="ines@north.example")
+    contexts = []
+
+    def start(place: str, **options: Any) -> Page:
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        sign_in(page, f"{live_server.url}/c/north/{place}")
+        return page
+
+    yield start
+    for context in contexts:
+        context.set_offline(True)  # what a test held back for good never reaches the portal
+        for page in context.pages:
+            page.unroute_all(behavior="ignoreErrors")
+        context.close()
+
+
+def sign_in(page: Page, address: str) -> None:
+    """By way of the sign-in page, which leads on to the address."""
+    page.goto(address)
+    page.get_by_label("E-mail address").fill("ines@north.example")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(address, wait_until="load")  # the scripts listen from here on
+
+
+def pictures(count: int) -> list[dict[str, Any]]:
+    return [
+        {"name": f"view_{number}.png", "mimeType": "image/png", "buffer": png(text=f"{number:04}")}
+        for number in range(count)
+    ]
+
+
+def choose(page: Page, files: list[dict[str, Any]]) -> None:
+    page.locator("[data-choose]").first.set_input_files(files)
+
+
+def choose_folder(page: Page, folder: Path) -> None:
+    """By the second button, as a person picks a folder."""
+    page.locator("[data-choose]").nth(1).set_input_files(folder)
+
+
+def drop(page: Page, paths: Sequence[Path]) -> None:
+    """Drag files and folders from the disk onto the page: the browser itself hands them over."""
+    box = page.locator("h1").bounding_box()
+    assert box is not None
+    place = {"x": box["x"] + 5, "y": box["y"] + 5}
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    devtools = page.context.new_cdp_session(page)
+    for step in ("dragEnter", "dragOver", "drop"):
+        devtools.send("Input.dispatchDragEvent", {"type": step, **place, "data": data})
+    devtools.detach()
