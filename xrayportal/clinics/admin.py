@@ -169,7 +169,9 @@ class MembershipAdmin(RowAdmin):
     def delete_model(self, request: HttpRequest, obj: Membership) -> None:
         """Remove the role and audit it."""
         with transaction.atomic():
-            clinic, user, detail = obj.clinic, obj.user, {"role": obj.role}
+            clinic, user = obj.clinic, obj.user
+            held = Membership.objects.filter(clinic=clinic, user=user).values_list("role", flat=True)
+            detail = {"role": obj.role, "held": sorted(held)}
             super().delete_model(request, obj)
             _record(request, clinic, Action.MEMBER_REMOVED, user, detail)
 

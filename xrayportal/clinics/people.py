@@ -63,7 +63,7 @@ def former_members_of(clinic: Clinic) -> list[FormerMember]:
     return [
         FormerMember(
             user=gone[pk],
-            # The platform's support takes one role at a time and says no more than that.
+            # Events of the platform's support once told the role alone.
             roles=frozenset(event.detail.get("held", [event.detail["role"]])),
             since=event.at,
             by=event.actor_label,

@@ -45,8 +45,8 @@ def is_blind(seat: Seat, study: Study, analysis: Analysis | None) -> bool:
 
     It is while there is no result at all. It is not once they stored one before, once a page showed
     them the result (their own event ``study-viewed`` with ``revealed`` in its detail), or when the
-    result was there before the clinic turned blind reading on, or before they became a reader having
-    had another role, because lists showed it then.
+    result was there before the clinic turned blind reading on, or while they had a role here without
+    being a reader, even if they left between, because lists showed it then.
     ``analysis`` is the study's current result.
     """
     if analysis is None:
@@ -62,15 +62,17 @@ def is_blind(seat: Seat, study: Study, analysis: Analysis | None) -> bool:
     if seen.exists():
         return False
     turned_on = Q(action=Action.CLINIC_CHANGED, detail__blind_first=True)
-    turned_reader = Q(
-        action=Action.MEMBER_ADDED,
+    # What they held until a change of their roles: no event tells of the time after the last change, but they
+    # read now, so a change ended it.
+    no_reader = Q(
+        ~Q(detail__held__contains=[Role.READER.value]),
+        action__in=[Action.MEMBER_ADDED, Action.MEMBER_REMOVED],
         target_kind="user",
         target_id=str(seat.user.pk),
-        detail__role=Role.READER.value,
         detail__held__0__isnull=False,
     )
     return not AuditEvent.objects.filter(
-        turned_on | turned_reader, clinic=seat.clinic, at__gt=analysis.finished_at or analysis.requested_at
+        turned_on | no_reader, clinic=seat.clinic, at__gt=analysis.finished_at or analysis.requested_at
     ).exists()
 
 
