@@ -26,7 +26,7 @@ from tests.reviews.people import say, take_seat
 from xrayportal.analyses.models import Analysis
 from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Clinic, Membership, Role, User
-from xrayportal.clinics.people import invitation_parts
+from xrayportal.clinics.people import change_roles, invitation_parts
 from xrayportal.studies.models import Study, Submission, Upload
 
 
@@ -63,6 +63,12 @@ def build_scene() -> Scene:
     traveller = make_user(clinic, Role.ADMIN, email="tom@north.example")
     Membership.objects.create(clinic=empty, user=traveller, role=Role.ADMIN)
     invited = make_user(clinic, Role.READER, email="new@north.example")
+    change_roles(
+        seat=Seat(clinic=clinic, user=admin, roles=frozenset({Role.ADMIN})),
+        user=make_user(clinic, Role.READER, email="gone@north.example"),
+        roles=(),
+        address=None,
+    )
     submission = make_submission(clinic, uploader, expected_files=12, source="browser")
     submission.state = Submission.State.FINISHED
     submission.save()
@@ -119,6 +125,17 @@ def _studies(submission: Submission, reader: Seat, colleague: Seat) -> dict[str,
     return studies
 
 
+def become(context: BrowserContext, live_server: LiveServer, user: User | None) -> None:
+    """From here on this browser is that person's, signed in already; or nobody's."""
+    context.clear_cookies()
+    if user is None:
+        return
+    client = Client()
+    client.force_login(user)
+    name = settings.SESSION_COOKIE_NAME
+    context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": live_server.url}])
+
+
 @contextmanager
 def tab(
     browser: Browser, live_server: LiveServer, user: User | None, **options: Any
@@ -126,11 +143,7 @@ def tab(
     """A browser in which this person is signed in already; closed at the end."""
     options.setdefault("viewport", {"width": 1280, "height": 900})
     context = browser.new_context(base_url=live_server.url, **options)
-    if user is not None:
-        client = Client()
-        client.force_login(user)
-        name = settings.SESSION_COOKIE_NAME
-        context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": live_server.url}])
+    become(context, live_server, user)
     try:
         yield context
     finally:

@@ -12,9 +12,10 @@ from playwright.sync_api import Browser, Page, expect
 from pydicom.data import get_testdata_file
 from pytest_django.live_server_helper import LiveServer
 
+from tests.browser.scene import become
 from tests.factories import PASSWORD, make_clinic, make_user
 from tests.live.conftest import Portal, portal, redis_server
-from xrayportal.clinics.models import Role
+from xrayportal.clinics.models import Role, User
 
 __all__ = ["portal", "redis_server"]
 
@@ -43,14 +44,16 @@ def errors(page: Page) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def signed_in(page: Page, live_server: LiveServer, portal: Portal, errors: list[str]) -> Page:
-    """An uploader on the worklist of their clinic."""
+def uploader(portal: Portal) -> User:
     clinic = make_clinic(slug="north", name="North Harbour")
-    make_user(clinic, Role.UPLOADER, email="ines@north.example", first_name="Ines", last_name="Albers")
+    return make_user(clinic, Role.UPLOADER, email="ines@north.example", first_name="Ines", last_name="Albers")
+
+
+@pytest.fixture
+def signed_in(page: Page, live_server: LiveServer, uploader: User, errors: list[str]) -> Page:
+    """An uploader on the worklist of their clinic."""
+    become(page.context, live_server, uploader)
     page.goto(live_server.url)
-    page.get_by_label("E-mail address").fill("ines@north.example")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Worklist")).to_be_visible()
     return page
 
@@ -70,8 +73,13 @@ def is_same_document(page: Page) -> bool:
     return bool(page.evaluate("window.sameDocument === true"))
 
 
-def test_from_upload_to_heatmap(signed_in: Page, portal: Portal) -> None:
-    page = signed_in
+def test_from_upload_to_heatmap(
+    page: Page, live_server: LiveServer, uploader: User, portal: Portal, errors: list[str]
+) -> None:
+    page.goto(live_server.url)
+    page.get_by_label("E-mail address").fill(uploader.email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
     page.get_by_role("link", name="Upload").first.click()
     page.get_by_label("Choose files").set_input_files(
         [picture(TIBIA, Path()), picture(CHEST, Path()), picture(TIBIA, Path("cut_short.dcm"), keep=90_000)]
@@ -113,9 +121,7 @@ def test_same_file_again_leads_to_the_earlier_study(signed_in: Page, portal: Por
     expect(page.locator("#studies tbody tr")).to_have_count(1)
 
 
-def test_ended_session_is_told_and_nothing_is_lost(
-    signed_in: Page, portal: Portal, errors: list[str]
-) -> None:
+def test_ended_session_is_told_and_nothing_is_lost(signed_in: Page) -> None:
     page = signed_in
     page.get_by_role("link", name="Upload").first.click()
     page.locator("[data-choose]").first.set_input_files([picture(TIBIA, Path())])

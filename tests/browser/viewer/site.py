@@ -1,4 +1,4 @@
-"""Pages with viewers for test_viewer.py: pictures and maps made in code, served under the content policy."""
+"""Pages with viewers for the tests beside this file: pictures and maps made in code, the portal's policy."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
+from django.test import override_settings
 from django.urls import path
 from PIL import Image
 
 from xrayportal.analyses.models import Finding
 from xrayportal.security import POLICY
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
 
 #: The picture of most tests: its marker and the only hot cell of its map have the same middle.
@@ -93,6 +94,8 @@ class Site:
                 self.send_header("Content-Type", kind or "text/plain")
                 self.send_header("Content-Length", str(len(body)))
                 self.send_header("Content-Security-Policy", POLICY)
+                if self.path.startswith("/static/"):
+                    self.send_header("Cache-Control", "max-age=3600")
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -150,6 +153,8 @@ class Site:
 
 
 def viewer(finding: Finding, **context: Any) -> str:
-    return render_to_string(
-        "viewer/_viewer.html", {"finding": finding, "clinic": SimpleNamespace(slug="east"), **context}
-    )
+    """The viewer's markup, with the addresses of this site."""
+    with override_settings(ROOT_URLCONF=__name__):
+        return render_to_string(
+            "viewer/_viewer.html", {"finding": finding, "clinic": SimpleNamespace(slug="east"), **context}
+        )

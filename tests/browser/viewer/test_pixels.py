@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
-from django.test import override_settings
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from inference_worker.colours import ramp
 from inference_worker.gradcam import evidence
-from tests.browser.viewer_site import HEIGHT, HOT_COLUMN, HOT_ROW, MARKER, WIDTH, Site, evidence_map, viewer
+from tests.browser.viewer.conftest import Tabs
+from tests.browser.viewer.site import HEIGHT, HOT_COLUMN, HOT_ROW, MARKER, WIDTH, Site, evidence_map, viewer
 
 #: Draws, then measures: where the white marker and the heatmap are, in CSS pixels of the stage.
 MEASURE = """() => {
@@ -82,31 +82,22 @@ class Measured:
     middleGrey: int
 
 
-@pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    with override_settings(ROOT_URLCONF="tests.browser.viewer_site"):
-        site = Site()
-        yield site
-        site.close()
-
-
 @pytest.fixture(params=["TextureSurface", "PlainSurface"])
-def page(request: pytest.FixtureRequest, site: Site, browser: Browser) -> Iterator[Page]:
+def page(request: pytest.FixtureRequest, site: Site, tabs: Tabs) -> Page:
     """One viewer, once drawn by WebGL and once without it; two screen pixels to the CSS pixel."""
-    context = browser.new_context(viewport={"width": 640, "height": 560}, device_scale_factor=2)
-    context.add_init_script(WEBGL[request.param])
-    page = context.new_page()
+    page = tabs.tab(
+        script=WEBGL[request.param], viewport={"width": 640, "height": 560}, device_scale_factor=2
+    )
     page.goto(site.page(viewer(site.finding())))
     expect(page.locator("figure.viewer")).to_have_attribute("data-ready", "")
     assert measure(page).surface == request.param
-    yield page
-    context.close()
+    return page
 
 
 @pytest.fixture
-def modules(site: Site, browser: Browser) -> Iterator[Callable[[str], Any]]:
+def modules(site: Site, tabs: Tabs) -> Callable[[str], Any]:
     """Runs an expression with `colours`, `heatmap` and `contour` as the modules of those names."""
-    page = browser.new_page()
+    page = tabs.tab()
     page.goto(site.page())
 
     def run(expression: str) -> Any:
@@ -119,8 +110,7 @@ def modules(site: Site, browser: Browser) -> Iterator[Callable[[str], Any]]:
             }}"""
         )
 
-    yield run
-    page.close()
+    return run
 
 
 def measure(page: Page) -> Measured:
