@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from tests.factories import make_analysis, make_clinic, make_study
 from tests.reviews.people import say, take_seat
+from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.models import Role
@@ -121,3 +124,26 @@ def test_results_from_before_blind_reading_began_are_not_blind() -> None:
 
     assert not say(seat, old).was_blind
     assert say(seat, new).was_blind
+
+
+def test_a_colleagues_corrected_part_leaves_no_trace_in_the_history() -> None:
+    """It is analysed again only where the predicted part was another."""
+    clinic = make_clinic(blind_first=True)
+    study = make_study(clinic)
+    make_analysis(study, body_part="wrist")
+    seat, colleague = take_seat(clinic), take_seat(clinic, email="colleague@example.org")
+    client = Client()
+    client.force_login(seat.user)
+    address = reverse("study-history", args=[clinic.slug, study.pk])
+    say(colleague, study, "abnormal", body_part="hand")
+    again = Analysis.objects.get(forced_part="hand")
+
+    page = client.get(address).content.decode()
+    assert f"analysis-{again.pk}" not in page
+    assert "colleague@example.org</strong> asked for an analysis" not in page
+    assert page.count("colleague@example.org") == 1  # signed a review
+
+    say(seat, study, "normal")
+    page = client.get(address).content.decode()
+    assert f"analysis-{again.pk}" in page
+    assert "colleague@example.org</strong> asked for an analysis" in page

@@ -277,15 +277,24 @@ def title_of(study: Study) -> str:
 
 
 def history_of(seat: Seat, study: Study) -> History:
-    """The study's analyses, newest first, and for readers and admins who did what; two queries."""
+    """The study's analyses, newest first, and for readers and admins who did what; two queries.
+
+    Three where the prediction is hidden: an analysis with a part that somebody corrected would tell that
+    the predicted one was another.
+    """
+    revealed: bool = study.revealed  # type: ignore[attr-defined]  # annotated by study_or_404
     shows_events = seat.may(Permit.SEE_ALL)
-    events = AuditEvent.objects.filter(study_id=study.pk, clinic=seat.clinic).order_by("-id")
-    found = list(events[: EVENTS_SHOWN + 1]) if shows_events else []
     analyses = study.analyses.filter(purpose=PRIMARY).select_related("bundle", "requested_by")
+    events = AuditEvent.objects.filter(study_id=study.pk, clinic=seat.clinic).order_by("-id")
+    if not revealed:
+        own = Q(forced_part__in=["", study.stated_part])
+        corrected = [str(pk) for pk in study.analyses.exclude(own).values_list("pk", flat=True)]
+        analyses, events = analyses.filter(own), events.exclude(target_id__in=corrected)
+    found = list(events[: EVENTS_SHOWN + 1]) if shows_events else []
     return History(
         analyses=list(analyses.order_by("-requested_at")),
         events=found[:EVENTS_SHOWN],
-        revealed=study.revealed,  # type: ignore[attr-defined]  # annotated by study_or_404
+        revealed=revealed,
         shows_events=shows_events,
         has_more=len(found) > EVENTS_SHOWN,
     )
