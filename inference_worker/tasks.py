@@ -98,7 +98,11 @@ class Reader:
             # A result names the bundle that was registered, so it must be that one.
             if hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest() != bundle.manifest_sha256:
                 raise BundleError(f"{folder} is not {bundle.name} as it was registered")
-            networks = load_runtimes(files, settings.XRAY_RUNTIME, precision=settings.XRAY_PRECISION)
+            try:
+                networks = load_runtimes(files, settings.XRAY_RUNTIME, precision=settings.XRAY_PRECISION)
+            except (ImportError, RuntimeError, ValueError) as error:
+                # This machine's trouble: it must not count against the study, which others may well read.
+                raise BundleError(f"{bundle.name} does not run here: {error}") from error
             while len(self._pipelines) >= _KEPT_PIPELINES:
                 del self._pipelines[next(iter(self._pipelines))]
             self._pipelines[bundle.name] = Pipeline(files, networks)

@@ -50,6 +50,13 @@ class Environment(environ.Env):  # type: ignore[misc]  # environ has no types
             raise ImproperlyConfigured(f"{var} must be a number above 0, not “{text}”.")
         return number
 
+    def one_of(self, var: str, *choices: str) -> str:
+        """One of these words; the first where none is set."""
+        text = str(self.str(var, default=choices[0]))
+        if text not in choices:
+            raise ImproperlyConfigured(f"{var} must be {' or '.join(choices)}, not “{text}”.")
+        return text
+
     def database(self, var: str) -> dict[str, Any]:
         """Django's settings of a PostgreSQL database; the portal knows no other kind."""
         self._expect(var, "postgres://", "postgresql://")

@@ -186,8 +186,8 @@ PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/")
 # --- the networks -------------------------------------------------------------------------
 BUNDLES_DIR = Path(env.str("BUNDLES_DIR", default=str(BASE_DIR / "models")))
 #: What a worker runs the networks with: openvino on a CPU, tensorflow on a GPU; and in which precision.
-XRAY_RUNTIME = env.str("XRAY_RUNTIME", default="openvino")
-XRAY_PRECISION = env.str("XRAY_PRECISION", default="f32")
+XRAY_RUNTIME = env.one_of("XRAY_RUNTIME", "openvino", "tensorflow")
+XRAY_PRECISION = env.one_of("XRAY_PRECISION", "f32", "bf16", "f16")
 #: How many analyses a worker claims at once.
 XRAY_BATCH = env.whole("XRAY_BATCH", default=4, least=1)
 

@@ -14,6 +14,7 @@ import pytest
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import OperationalError
+from django.db.models.functions import Now
 
 from inference_worker import tasks
 from inference_worker.tasks import Reader
@@ -306,6 +307,21 @@ def test_a_bundle_that_is_not_the_registered_one_is_refused(reader: Reader) -> N
     reader.work()
     row = Analysis.objects.get(study=study)
     assert (row.state, row.attempt) == ("queued", 1)
+
+
+def test_a_worker_that_cannot_run_networks_fails_no_study(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was set up wrongly; the next one may not be."""
+    study = study_of(picture())
+    monkeypatch.setattr(settings, "XRAY_PRECISION", "f99")
+    fresh = Reader()
+    for _ in range(queue.CRASHES_ALONE + 1):
+        fresh.work()
+        Analysis.objects.update(not_before=Now())
+    row = Analysis.objects.get(study=study)
+    assert (row.state, row.attempt, row.crashes_alone) == ("queued", queue.CRASHES_ALONE + 1, 0)
+    assert "does not run here: OpenVINO runs f32" in caplog.text
 
 
 def test_a_worker_woken_for_nothing_loads_the_active_bundle_and_says_so() -> None:
