@@ -28,6 +28,7 @@ from tests.reviews.people import say, take_seat
 from xrayportal.analyses.models import Analysis
 from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Clinic, Role, User
+from xrayportal.clinics.people import change_roles
 from xrayportal.studies.ingest import ingest_file
 from xrayportal.studies.models import Study, Submission
 from xrayportal.studies.services import finish_submission
@@ -93,6 +94,9 @@ def test_take_them(browser: Browser, live_server: LiveServer, portal: Portal) ->
     emil = take_seat(clinic, Role.READER, email="emil@north.example", first_name="Emil", last_name="Sand")
     uma = take_seat(clinic, Role.READER, email="uma@north.example", first_name="Uma", last_name="Berg")
     admin = make_user(clinic, Role.ADMIN, email="ada@north.example", first_name="Ada", last_name="Holm")
+    left = take_seat(clinic, Role.READER, email="jon@north.example", first_name="Jon", last_name="Ek")
+    ada = Seat(clinic=clinic, user=admin, roles=frozenset({Role.ADMIN}))
+    change_roles(seat=ada, user=left.user, roles=(), address=None)
     superuser = make_superuser(email="support@portal.example")
     portal.worker()
     portal.reconciler()
@@ -148,7 +152,7 @@ def test_take_them(browser: Browser, live_server: LiveServer, portal: Portal) ->
     shoot(admin, "history", "/c/north/history/")
     shoot(admin, "scorecard", "/c/north/scorecard/")
     shoot(admin, "scorecard-phone", "/c/north/scorecard/", view=PHONE, dark=True)
-    shoot(admin, "people", "/c/north/people/")
+    shoot(admin, "people", "/c/north/people/", view={"width": 1280, "height": 980})
     shoot(admin, "settings", "/c/north/settings/")
     shoot(admin, "operations", "/c/north/operations/")
     shoot(superuser, "operations-dark", "/operations/", dark=True)
