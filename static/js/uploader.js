@@ -3,7 +3,7 @@
 
 import { FileList, Troubles } from "./upload/list.js";
 import { Queue } from "./upload/queue.js";
-import { droppedFiles, placed, sized, unpacked, withoutClutter } from "./upload/sources.js";
+import { droppedFiles, ordered, placed, sized, unpacked, withoutClutter } from "./upload/sources.js";
 import { fill, sizeWords } from "./upload/words.js";
 
 const HEARD_EVERY = 10_000; // ms: who listens to the page hears of the progress no more often
@@ -71,12 +71,14 @@ class Uploader {
     this.queue.pump();
   }
 
-  /** Archives as what is inside; meanwhile what was chosen before goes on, and does not finish. */
+  /** In order, archives as what is inside; meanwhile what was chosen before goes on, and does not finish. */
   async opened(chosen) {
     this.queue.opening += 1;
     try {
       const { unzip } = this.form.dataset;
-      return (await Promise.all((await sized(chosen)).map((one) => unpacked(one, unzip, this.archive)))).flat();
+      await sized(chosen);
+      const inside = await Promise.all(chosen.map((one) => unpacked(one, unzip, this.archive)));
+      return ordered(inside.flat());
     } finally {
       this.queue.opening -= 1;
     }

@@ -59,13 +59,18 @@ export function withoutClutter(sources) {
   });
 }
 
+/** As people number them: image2 before image10. Disks hand a folder's files over in any order. */
+export function ordered(sources) {
+  const { compare } = new Intl.Collator(undefined, { numeric: true });
+  return sources.sort((one, other) => compare(one.path, other.path));
+}
+
 /** Look up the sizes. Each may be a question to the disk: a few at a time, so that the page stays at hand. */
 export async function sized(sources) {
   for (let at = 0; at < sources.length; at += SIZED_AT_ONCE) {
     for (const source of sources.slice(at, at + SIZED_AT_ONCE)) source.size ??= source.file.size;
     await new Promise((resolve) => setTimeout(resolve));
   }
-  return sources;
 }
 
 /**
