@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 import time
 import zipfile
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.bulk.conftest import Take, deliver, submission, zipped
 from tests.factories import jpeg, png
+from xrayportal.clinics.models import Clinic
+from xrayportal.studies import prepare
 from xrayportal.studies.bulk.archives import Archive
 from xrayportal.studies.deidentify import deidentify
 from xrayportal.studies.models import Upload
@@ -227,3 +231,36 @@ def test_labels_without_end(deliver: Take, monkeypatch: pytest.MonkeyPatch) -> N
     assert (first.outcome, second.outcome) == (Upload.Outcome.READ, Upload.Outcome.REJECTED)
     (long,) = deliver("c.csv", f"file\n{'x' * 2000}.png\n".encode())
     assert long.outcome == Upload.Outcome.REJECTED
+
+
+def test_large_files_take_turns_and_small_ones_pass_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen at once would take gigabytes, and the web process with them."""
+    monkeypatch.setattr(prepare, "_LARGE_BYTES", 1000)
+    clinic = Clinic()
+    at_work: list[bytes] = []
+    most: list[int] = []
+    two, go_on = threading.Event(), threading.Event()
+
+    def slow(data: bytes) -> bytes:
+        at_work.append(data)
+        most.append(len(at_work))
+        if len(at_work) == 2:
+            two.set()
+        assert go_on.wait(10)
+        at_work.remove(data)
+        return data
+
+    monkeypatch.setitem(prepare._STRIP, "image/png", slow)
+    monkeypatch.setitem(prepare._STRIP, "image/jpeg", lambda data: data)
+    large = [png(shade=shade) + bytes(2000) for shade in range(6)]
+    with ThreadPoolExecutor(len(large)) as pool:
+        waiting = [pool.submit(prepare.prepare, io.BytesIO(one), len(one), clinic) for one in large]
+        small = jpeg()
+        assert len(small) <= 1000
+        try:
+            assert two.wait(10)
+            assert prepare.prepare(io.BytesIO(small), len(small), clinic).media_type == "image/jpeg"
+        finally:
+            go_on.set()
+        assert [one.result().media_type for one in waiting] == ["image/png"] * 6
+    assert max(most) == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import IO
 
@@ -13,6 +15,11 @@ from xrayportal.studies import sniff
 from xrayportal.studies.deidentify import deidentify
 from xrayportal.studies.pictures import jpeg, png, tiff
 from xrayportal.studies.rejection import too_large
+
+#: Cleaning a file takes up to five times its size. Of large ones a process cleans so many at once, each in
+#: half a second; small ones do not wait for them.
+_LARGE_BYTES = 8 * 2**20
+_large = threading.BoundedSemaphore(2)
 
 _STRIP = {"image/png": png.strip, "image/jpeg": jpeg.strip, "image/tiff": tiff.strip}
 
@@ -37,6 +44,12 @@ def prepare(file: IO[bytes], size: int, clinic: Clinic) -> Prepared:
     """Read and clean one file of ``size`` bytes. Raises ``RejectedError``; decodes no pixel."""
     if size > settings.UPLOAD_MAX_BYTES:
         raise too_large()
+    turn: AbstractContextManager[object] = _large if size > _LARGE_BYTES else nullcontext()
+    with turn:
+        return _cleaned(file, clinic)
+
+
+def _cleaned(file: IO[bytes], clinic: Clinic) -> Prepared:
     file.seek(0)
     head = file.read(sniff.HEAD_BYTES)
     media_type = sniff.media_type(head)
