@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from datetime import timedelta
 
 from django.conf import settings
@@ -280,23 +281,7 @@ def _has_newer_result(study: Study, row: Analysis) -> bool:
 
 
 def _finding(row: Analysis, view: ViewResult) -> Finding:
+    """The row of a view: what the worker says, under the same names."""
+    said = {field.name: getattr(view, field.name) for field in fields(view) if field.name != "peak"}
     peak_x, peak_y = view.peak or (None, None)
-    return Finding(
-        analysis=row,
-        image_id=view.image_id,
-        verdict=view.verdict,
-        parts=view.parts,
-        probability=view.probability,
-        peak_x=peak_x,
-        peak_y=peak_y,
-        trust=view.trust,
-        scope_distance=view.scope_distance,
-        width=view.width,
-        height=view.height,
-        spacing=view.spacing,
-        display_file=view.display_file,
-        thumbnail_file=view.thumbnail_file,
-        overlay_file=view.overlay_file,
-        map_file=view.map_file,
-        milliseconds=view.milliseconds,
-    )
+    return Finding(analysis=row, peak_x=peak_x, peak_y=peak_y, **said)
