@@ -11,17 +11,19 @@ import numpy as np
 from keras import layers
 
 from training.lite0 import Features, lite0, load_imagenet
+from training.state_dict import read_state_dict
+from training.torchvision import DEVIATION, MEAN, load_torchvision, set_normalisation
 
-#: Grey levels to what torchvision's and Keras' DenseNet expect, channel by channel.
-DENSENET_MEAN, DENSENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IMAGENET = "imagenet"
+TORCH = (".pth", ".pt")
 
 
 def densenet169(picture: Any) -> Features:
     """DenseNet169 of ``keras.applications``, as Rajpurkar et al. used for MURA."""
     colour = layers.Concatenate(name="grey_to_rgb")([picture] * 3)
-    scale = [1 / (255 * std) for std in DENSENET_STD]
-    offset = [-mean / std for mean, std in zip(DENSENET_MEAN, DENSENET_STD, strict=True)]
+    # What torchvision's and Keras' DenseNet expect alike.
+    scale = [1 / (255 * deviation) for deviation in DEVIATION]
+    offset = [-mean / deviation for mean, deviation in zip(MEAN, DEVIATION, strict=True)]
     colour = layers.Rescaling(scale, offset, name="densenet_rescale")(colour)
     body = keras.applications.DenseNet169(include_top=False, weights=None, input_tensor=colour)
     return Features(stride16=body.get_layer("pool4_relu").output, top=body.get_layer("relu").output)
@@ -43,21 +45,26 @@ BACKBONES: dict[str, Callable[[Any], Features]] = {
     "efficientnetb0": efficientnetb0,
 }
 #: Keras' ImageNet file for EfficientNetB0 was trained with grey levels divided by this once more.
-_EFFICIENTNET_EXTRA = np.sqrt(DENSENET_STD)
+_EFFICIENTNET_EXTRA = np.sqrt(DEVIATION)
 _APPLICATIONS = {"densenet169": "DenseNet169", "efficientnetb0": "EfficientNetB0"}
 
 
 def load_pretrained(network: keras.Model, backbone: str, weights: str) -> None:
     """Copy ImageNet weights into ``network``'s backbone.
 
-    ``weights`` is a file (.npz for lite0, for the others the .h5 without the top that
-    ``keras.applications`` publishes) or ``imagenet``, which downloads that. Raises ``ValueError`` or
-    ``OSError`` for what does not fit.
+    ``weights`` is a file (.npz for lite0; for the others the .h5 without the top that
+    ``keras.applications`` publishes, or a torchvision state dict, .pth, with or without its classifier) or
+    ``imagenet``, which downloads the .h5. Raises ``ValueError`` or ``OSError`` for what does not fit.
     """
     if backbone == "lite0":
         if weights == IMAGENET:
             raise ValueError("Lite0's weights are not downloaded: name the .npz file.")
+        if Path(weights).suffix.lower() != ".npz":
+            raise ValueError("Lite0's weights are an .npz file; torchvision has no Lite0.")
         load_imagenet(network, Path(weights))
+        return
+    if Path(weights).suffix.lower() in TORCH:
+        load_torchvision(network, backbone, read_state_dict(Path(weights)))
         return
     application = getattr(keras.applications, _APPLICATIONS[backbone])
     donor = application(include_top=False, weights=weights)
@@ -67,9 +74,6 @@ def load_pretrained(network: keras.Model, backbone: str, weights: str) -> None:
             network.get_layer(layer.name).set_weights(layer.get_weights())
     if backbone == "efficientnetb0":
         # Keras numbers these two layers as it meets them, so names do not find them.
-        mean, variance, *count = _normalisation(donor).get_weights()
-        _normalisation(network).set_weights([mean, variance * _EFFICIENTNET_EXTRA**2, *count])
-
-
-def _normalisation(network: keras.Model) -> layers.Normalization:
-    return next(layer for layer in network.layers if isinstance(layer, layers.Normalization))
+        scaling = next(layer for layer in donor.layers if isinstance(layer, layers.Normalization))
+        mean, variance, _ = scaling.get_weights()
+        set_normalisation(network, mean, variance * _EFFICIENTNET_EXTRA**2)

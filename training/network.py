@@ -69,11 +69,15 @@ def release(network: keras.Model, given: Sequence[str] = OUTPUTS) -> keras.Model
             return layers.BatchNormalization.from_config(config)
         if isinstance(layer, Pool):
             return layers.Activation("linear", name="unpooled")
+        if isinstance(layer, layers.Normalization):
+            # Its weights would reach no copy's computation (``training.torchvision.set_normalisation``).
+            mean, variance, _ = layer.get_weights()
+            return layers.Normalization(mean=mean.tolist(), variance=variance.tolist(), name=layer.name)
         return layer.__class__.from_config(config)
 
     clone = keras.models.clone_model(network, clone_function=own)
     for layer in network.layers:
-        if layer is not head and layer.weights:
+        if layer is not head and layer.weights and not isinstance(layer, layers.Normalization):
             clone.get_layer(layer.name).set_weights(layer.get_weights())
     evidence = clone.output["map"]
     bias = float(head.get_weights()[0])

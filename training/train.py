@@ -239,8 +239,9 @@ class Checkpoint(keras.callbacks.Callback):
             return
         keep = min(self.config.average, self.steps / (self.steps + 10))
         for mean, now in zip(self.average, self.model.get_weights(), strict=True):
-            mean *= keep
-            mean += (1 - keep) * now
+            if mean.dtype.kind == "f":  # EfficientNet's normalisation counts, too
+                mean *= keep
+                mean += (1 - keep) * now
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._replace(STATE)

@@ -258,6 +258,7 @@ def test_a_local_file_gives_the_published_features(backbone: str, tmp_path: Path
     if backbone == "efficientnetb0":
         scaling = next(layer for layer in donor.layers if isinstance(layer, keras.layers.Normalization))
         scaling.set_weights([mean, std**2, np.array(0)])
+        scaling.finalize_state()
     donor.save_weights(tmp_path / "donor.weights.h5")
     network = unified(64, 2, backbone=backbone, grid="top")
     load_pretrained(network, backbone, str(tmp_path / "donor.weights.h5"))
@@ -268,5 +269,8 @@ def test_a_local_file_gives_the_published_features(backbone: str, tmp_path: Path
     else:
         # With weights="imagenet" Keras divides the normalised levels by the root of the deviation.
         colour = 255 * (mean + (colour / 255 - mean) / np.sqrt(std))
+        scaled = next(layer for layer in network.layers if isinstance(layer, keras.layers.Normalization))
+        found = keras.Model(network.input, scaled.output).predict_on_batch(grey)
+        np.testing.assert_allclose(found, (colour / 255 - mean) / std, atol=1e-4)
     expected = donor.predict_on_batch(colour).mean(axis=(1, 2))
     np.testing.assert_allclose(network.predict_on_batch(grey)["embedding"], expected, rtol=1e-3, atol=1e-4)
