@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.files.storage import default_storage
 
-from xrayportal.analyses.models import Analysis
+from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.results import ViewResult
 from xrayportal.studies.models import Image
 from xrayportal.studies.storage import write_durably
@@ -83,7 +83,7 @@ def remove_files(views: Iterable[ViewResult]) -> None:
     Nobody else ever names these files. What cannot be removed now, the reconciler's sweep finds.
     """
     for view in views:
-        for name in filter(None, (view.display_file, view.thumbnail_file, view.overlay_file, view.map_file)):
+        for name in filter(None, (getattr(view, field) for field in Finding.FILES)):
             try:
                 default_storage.delete(name)
             except Exception as error:  # noqa: BLE001  # each storage has its own

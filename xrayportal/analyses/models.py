@@ -181,6 +181,9 @@ class Analysis(models.Model):
 class Finding(models.Model):
     """The result for one image of one analysis. Files are names in the file storage."""
 
+    #: The fields that name a file, or none.
+    FILES = ("display_file", "thumbnail_file", "overlay_file", "map_file")
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     # Its index is below.
     analysis = models.ForeignKey(Analysis, on_delete=models.CASCADE, related_name="findings", db_index=False)

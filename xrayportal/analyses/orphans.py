@@ -18,7 +18,6 @@ from xrayportal.studies.models import Image
 logger = logging.getLogger(__name__)
 
 ROOT = "clinics"
-_FINDING_FILES = ("display_file", "thumbnail_file", "overlay_file", "map_file")
 
 
 def sweep() -> Iterator[int]:
@@ -60,7 +59,7 @@ def _named(folder: str, names: list[str]) -> set[str]:
         analysis = uuid.UUID(key)
     except ValueError:
         return set()
-    rows = Finding.objects.filter(analysis_id=analysis).values_list(*_FINDING_FILES)
+    rows = Finding.objects.filter(analysis_id=analysis).values_list(*Finding.FILES)
     return {name for row in rows for name in row if name}
 
 

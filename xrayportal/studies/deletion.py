@@ -22,8 +22,6 @@ from xrayportal.studies.models import Image, Study, Submission, Upload
 
 logger = logging.getLogger(__name__)
 
-_FINDING_FILES = ("display_file", "thumbnail_file", "overlay_file", "map_file")
-
 
 class Reason(models.TextChoices):
     """Why a study is deleted: a kind, because a free text could name a person in the audit."""
@@ -100,7 +98,7 @@ def _files_of(study: Study) -> list[str]:
     prefix = f"clinics/{study.clinic_id}"
     originals = study.images.values_list("file", "sha256")
     own = [file for file, sha256 in originals if file == f"{prefix}/originals/{sha256[:2]}/{sha256}"]
-    findings = Finding.objects.filter(analysis__study=study).values_list("analysis", *_FINDING_FILES)
+    findings = Finding.objects.filter(analysis__study=study).values_list("analysis", *Finding.FILES)
     for analysis, *names in findings:
         own += [name for name in names if name.startswith(f"{prefix}/findings/{analysis}/")]
     return own
