@@ -20,6 +20,7 @@ from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Clinic, Role
+from xrayportal.reviews import history
 from xrayportal.reviews.export import safe
 from xrayportal.reviews.history import Filters, Place, found, page_of
 from xrayportal.studies.models import Study
@@ -191,6 +192,26 @@ def test_the_page_costs_the_same_for_one_and_many(clinic: Clinic, admin: Seat) -
     for _ in range(4):
         say(reader, study_of(clinic), "abnormal")
     assert queries() == one <= 14
+
+
+@pytest.mark.parametrize("few", [0, 500])
+def test_many_and_few_are_paged_alike(
+    clinic: Clinic, admin: Seat, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few are asked for by their ids."""
+    monkeypatch.setattr(history, "FEW", few)
+    monkeypatch.setattr(history.page_of, "__kwdefaults__", {"size": 2})
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    studies = [study_of(clinic, start + timedelta(days=day), verdict="abnormal") for day in range(5)]
+    study_of(clinic, verdict="normal")
+    where = reverse("history", args=[clinic.slug])
+
+    first = client_of(admin).get(where, {"verdict": "abnormal"}).context
+    second = client_of(admin).get(where, {"verdict": "abnormal", "before": str(first["page"].older)}).context
+
+    assert [study for study, _ in first["rows"]] == studies[:-3:-1]
+    assert [study for study, _ in second["rows"]] == studies[2:0:-1]
+    assert first["count"] == second["count"] == 5
 
 
 def test_an_admin_who_reads_finds_only_what_they_gave_an_opinion_on() -> None:

@@ -22,6 +22,8 @@ from xrayportal.studies.models import Study
 PER_PAGE = 50
 #: Counting further would cost time on every view.
 COUNTED = 10_000
+#: So many studies of all are asked for by their ids.
+FEW = 500
 
 #: Which opinions are the reference: those stored blind, or those finally signed.
 BASES: dict[str, Promise] = {"blind": _("Blind opinions"), "all": _("All signed reviews")}
@@ -136,6 +138,16 @@ def found(seat: Seat, filters: Filters) -> QuerySet[Study]:
         wanted &= _standing(filters.standing, said)
     # All at once: every further call would join the answers again.
     return studies.filter(wanted)
+
+
+def narrowed(studies: QuerySet[Study], count: int) -> QuerySet[Study]:
+    """The same studies, by their ids where there are few of them.
+
+    For the newest of few the database would go through all studies of the clinic, newest first.
+    """
+    if count > FEW:
+        return studies
+    return Study.objects.filter(pk__in=list(studies.order_by().values_list("pk", flat=True)))
 
 
 def results_of(studies: QuerySet[Study], filters: Filters) -> QuerySet[Analysis]:

@@ -15,7 +15,17 @@ from xrayportal.clinics.models import User
 from xrayportal.pages.worklist import part_choices, verdict_choices, with_status
 from xrayportal.reviews.blind import reads_blind
 from xrayportal.reviews.export import history_lines
-from xrayportal.reviews.history import BASES, COUNTED, STANDINGS, Filters, Place, found, page_of, results_of
+from xrayportal.reviews.history import (
+    BASES,
+    COUNTED,
+    STANDINGS,
+    Filters,
+    Place,
+    found,
+    narrowed,
+    page_of,
+    results_of,
+)
 from xrayportal.reviews.models import Review
 from xrayportal.security import client_address
 from xrayportal.studies.models import Study
@@ -27,13 +37,13 @@ def history(request: HttpRequest, seat: Seat) -> HttpResponse:
     """Past predictions with what readers said of them."""
     filters = Filters.read(request.GET)
     studies = found(seat, filters)
+    count = studies.order_by()[:COUNTED].count()
     page = page_of(
-        studies,
+        narrowed(studies, count),
         before=Place.read(request.GET.get("before", "")),
         after=Place.read(request.GET.get("after", "")),
     )
     active = Bundle.objects.filter(is_active=True).first()
-    count = studies.order_by()[:COUNTED].count()
     # Not DISTINCT over a join: that would read every analysis for a handful of names.
     used = Analysis.objects.filter(bundle=OuterRef("pk"), clinic=seat.clinic)
     wrote = Review.objects.filter(reader=OuterRef("pk"), clinic=seat.clinic)
