@@ -19,6 +19,7 @@ export class FileList {
     this.rows = new Map();
     this.height = 0;
     this.follows = true;
+    this.led = 0; // the place of the file that was sent last
     box.addEventListener("scroll", () => this.drawSoon(), { passive: true });
     new ResizeObserver(() => this.measure()).observe(box);
     // Who looks through the list themselves is not led away from where they look.
@@ -40,7 +41,9 @@ export class FileList {
   refresh(item) {
     const row = this.rows.get(item.place);
     if (row) this.paint(row, item);
-    if (this.follows && item.state === "sending") this.lead(item.place);
+    if (item.state !== "sending") return;
+    this.led = Math.max(this.led, item.place);
+    this.lead();
   }
 
   /** Rows are of one height, which the style sheet says for this width of the window. */
@@ -49,6 +52,7 @@ export class FileList {
     this.list.style.height = `${this.height * this.items.length}px`;
     for (const [place, row] of this.rows) this.put(row, place);
     this.draw();
+    this.lead();
   }
 
   drawSoon() {
@@ -81,8 +85,9 @@ export class FileList {
   }
 
   /** What is being sent stays in sight: a new pageful when it has reached the lower edge. */
-  lead(place) {
-    const top = place * this.height;
+  lead() {
+    if (!this.follows) return;
+    const top = this.led * this.height;
     const { scrollTop, clientHeight } = this.box;
     if (top >= scrollTop && top + this.height <= scrollTop + clientHeight) return;
     this.box.scrollTop = top - this.height;
