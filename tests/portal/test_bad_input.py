@@ -7,16 +7,19 @@ import zlib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 from PIL import Image as Picture
+from pytest_django.fixtures import Settings
 
 from tests.factories import dicom, jpeg, png, tiff
 from tests.portal.conftest import House, Sender, browser
 from xrayportal.audit.models import AuditEvent
+from xrayportal.studies import views
 from xrayportal.studies.filenames import clean_filename
 from xrayportal.studies.models import Image, Study, Upload
 
@@ -161,6 +164,24 @@ def test_a_large_file_goes_to_the_disk_only_up_to_the_limit(settings: object) ->
     assert file is not None
     assert (file.size, len(file.read())) == (640, 100)
     file.close()
+
+
+def test_what_is_being_received_has_no_name_on_the_disk(
+    sender: Sender, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is killed meanwhile leaves nobody's name in a folder for temporary files."""
+    settings.FILE_UPLOAD_TEMP_DIR = str(tmp_path)
+    settings.FILE_UPLOAD_MAX_MEMORY_SIZE = 100
+    seen: list[list[Path]] = []
+    take = views.take
+
+    def watched(*said: Any) -> Any:
+        seen.append(list(tmp_path.iterdir()))
+        return take(*said)
+
+    monkeypatch.setattr(views, "take", watched)
+    stored = sender.send(sender.begin(), "a.dcm", dicom(patient_id="Mustermann")).json()
+    assert (stored["outcome"], seen) == ("accepted", [[]])
 
 
 @pytest.mark.parametrize(
