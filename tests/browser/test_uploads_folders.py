@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
+from tests.browser.test_accessibility import faults
 from tests.browser.uploads import SUBMISSION, UPLOADS, Enter, choose, choose_folder, drop, enter
 from tests.bulk.conftest import zipped
 from tests.factories import dicom, png
@@ -151,6 +152,7 @@ def test_what_is_hostile_is_a_sentence_each_and_the_rest_goes_on(enter: Enter) -
     expect(lines).to_have_count(len(SENTENCES), timeout=20_000)
     told = sorted(lines.all_inner_texts())
     assert told == sorted(f"Could not read {name}: {words}" for name, words in SENTENCES.items())
+    assert list(faults(page)) == []  # a page that the visits of test_accessibility do not find
     page.unroute(UPLOADS)  # lets what was held go on
     expect(page).to_have_url(SUBMISSION, timeout=20_000)
     rows = page.locator("#progress tbody")

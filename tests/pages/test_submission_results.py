@@ -246,7 +246,7 @@ def test_one_digest_when_all_is_done(house: House) -> None:
     (sent,) = mail.outbox
     assert sent.to == [house.uploader.email]
     assert f"https://xray.example/c/{house.clinic.slug}/submissions/{submission.pk}/" in sent.body
-    assert "1 analysed" in sent.body
+    assert "1 study\n1 analysed\n\nhttps://" in sent.body  # and no word of what there was none of
     for secret in ("NH-secret", "Fracture", "view_"):
         assert secret not in sent.body
     # On the next page, once; and only for the sender.
@@ -281,6 +281,17 @@ def test_no_mail_unless_configured(house: House, unset: dict[str, str]) -> None:
     with override_settings(**{"EMAIL_BACKEND": SMTP, "PUBLIC_URL": "https://xray.example", **unset}):
         assert send_mails() == 0
     assert Digest.objects.get().mailed_at is None
+
+
+@override_settings(EMAIL_BACKEND=SMTP, PUBLIC_URL="https://xray.example")
+def test_what_is_no_news_is_not_mailed(house: House) -> None:
+    """Where a mail server is named only later, nobody hears of every submission they ever made."""
+    _submission, study = finished(house)
+    settle(study)
+    make_ready()
+    Digest.objects.update(ready_at=timezone.now() - timedelta(days=2))
+    assert send_mails() == 0
+    assert mail.outbox == []
 
 
 @override_settings(

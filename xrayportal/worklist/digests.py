@@ -32,6 +32,8 @@ _ROUND_SECONDS = 5.0
 #: A mail that did not leave is tried again this long after it was due; then it is given up.
 _AGAIN_AFTER = [timedelta(), *(timedelta(minutes=minutes) for minutes in (3, 15, 60, 240))]
 _NOTICES = 5
+#: What is older is no news, even where a mail server is named only now.
+_NEWS = timedelta(days=1)
 
 
 def make_ready() -> int:
@@ -64,7 +66,7 @@ def send_mails() -> int:
     """
     if not settings.PUBLIC_URL or settings.EMAIL_BACKEND.endswith("console.EmailBackend"):
         return 0
-    due = Digest.objects.filter(_is_due(), mailed_at__isnull=True)
+    due = Digest.objects.filter(_is_due(), mailed_at__isnull=True, ready_at__gt=timezone.now() - _NEWS)
     sent, end = 0, time.monotonic() + _ROUND_SECONDS
     for digest in due.select_related("user", "clinic").order_by("ready_at")[:_PER_ROUND]:
         mine = Digest.objects.filter(pk=digest.pk, mailed_at__isnull=True)
