@@ -98,8 +98,8 @@ def test_poll_answers_204_until_something_changes(house: House, study: Study) ->
     with counted() as queries:
         idle = person.get(address)
     assert (idle.status_code, idle.content) == (204, b"")
-    # The session, the person, their seat, the version.
-    assert len(queries) == 4
+    # The session with the person and their seat; the version.
+    assert len(queries) == 2
     analysis.delete()
     make_analysis(study)
     changed = person.get(address)

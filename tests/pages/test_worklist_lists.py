@@ -215,8 +215,8 @@ def test_poll_says_nothing_until_the_list_reads_otherwise(house: House, urgent: 
     with counted() as queries:
         idle = poll(seen)
     assert (idle.status_code, idle.content) == (204, b"")
-    # The session, the person, their seat, the number of the clinic's newest event.
-    assert len(queries) == 4
+    # The session with the person and their seat; the number of the clinic's newest event.
+    assert len(queries) == 2
     record(clinic=house.clinic, action=Action.EXPORTED, actor=house.reader)
     unchanged = poll(seen)
     assert unchanged.status_code == 204
