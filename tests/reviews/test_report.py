@@ -10,15 +10,19 @@ import numpy as np
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.utils import timezone
+from django.test import Client
+from django.urls import reverse
 from PIL import Image as Picture
 from pypdf import PdfReader
 
 from inference_worker import render
-from tests.factories import jpeg, make_analysis, make_clinic, make_study, png
+from tests.factories import jpeg, make_analysis, make_clinic, make_study, make_submission, png
+from tests.queue.test_steps import result_for
 from tests.reviews.people import say, take_seat
+from xrayportal.analyses import queue
 from xrayportal.analyses.models import Analysis, Finding
-from xrayportal.clinics.models import Clinic
+from xrayportal.clinics.access import Seat
+from xrayportal.clinics.models import Clinic, Role
 from xrayportal.reviews.report import facts_of, pictures, render_report
 from xrayportal.studies.models import Study
 
@@ -129,18 +133,38 @@ def test_missing_files_are_named(clinic: Clinic) -> None:
     assert "could not be put on this page" in report_of(study).pages[0].extract_text()
 
 
-def test_an_incomplete_and_an_unsupported_study(clinic: Clinic) -> None:
-    study = make_study(clinic)
-    analysis = make_analysis(study, Analysis.State.QUEUED)
-    analysis.state, analysis.verdict, analysis.finished_at = "succeeded", "unsupported", timezone.now()
-    analysis.unreadable, analysis.views = [{"image": "x", "kind": "truncated", "sentence": "…"}], 0
-    analysis.save()
-    study.current = analysis
-    study.save()
+def test_an_incomplete_study_says_how_many_views_it_lacks(clinic: Clinic) -> None:
+    study = make_study(clinic, views=3)
+    claim = make_analysis(study, Analysis.State.RUNNING)
+    assert queue.complete(claim=claim, result=result_for(claim, unreadable=(study.images.all()[2],)))
+    study.refresh_from_db()
 
-    text = report_of(study).pages[0].extract_text()
-    assert "Unsupported" in text
-    assert "Incomplete: 1 of 1 views unreadable" in text
+    assert "Incomplete: 1 of 3 views unreadable" in report_of(study).pages[0].extract_text()
+
+
+def test_an_unsupported_study(clinic: Clinic) -> None:
+    study = make_study(clinic)
+    make_analysis(study, verdict="unsupported", probability=None, body_part="", parts={})
+
+    assert "Unsupported" in report_of(study).pages[0].extract_text()
+
+
+def test_a_sender_who_sees_no_reviews_gets_none_on_paper(clinic: Clinic) -> None:
+    uploader, reader = take_seat(clinic, Role.UPLOADER), take_seat(clinic, last_name="Reader")
+    study = make_study(clinic, make_submission(clinic, uploader.user))
+    make_analysis(study)
+    say(reader, study, "normal", comment="Between colleagues.")
+
+    def printed(seat: Seat) -> str:
+        client = Client()
+        client.force_login(seat.user)
+        answer = client.get(reverse("report", args=[clinic.slug, study.pk]))
+        return PdfReader(io.BytesIO(answer.content)).pages[0].extract_text()
+
+    for words in ("Between colleagues.", "Reader", "No fracture seen"):
+        assert words in printed(reader)
+        assert words not in printed(uploader)
+    assert "Fracture suspected" in printed(uploader)
 
 
 def test_a_large_radiograph_costs_no_more_than_its_file(clinic: Clinic) -> None:

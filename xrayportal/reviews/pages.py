@@ -188,7 +188,8 @@ def report(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
     if not blind.reveals(seat, found):
         messages.error(request, _("Give your own opinion first: the report shows the prediction."))
         return redirect("study", seat.clinic.slug, study)
-    content = render_report(facts_of(found, clinic=seat.clinic), storage=default_storage)
+    facts = facts_of(found, clinic=seat.clinic, with_reviews=seat.may(Permit.SEE_ALL))
+    content = render_report(facts, storage=default_storage)
     record(
         clinic=seat.clinic,
         action=Action.EXPORTED,

@@ -70,8 +70,11 @@ class Facts:
     reviews: list[ReviewFact] = field(default_factory=list)
 
 
-def facts_of(study: Study, *, clinic: Clinic) -> Facts:
-    """The report's content for a study with a current result (``study.current`` must not be None)."""
+def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Facts:
+    """The report's content for a study with a current result (``study.current`` must not be None).
+
+    Without reviews there is no word of the readers: for people who see none of them on any page.
+    """
     analysis = study.current
     if analysis is None:
         raise ValueError("A report needs a result.")
@@ -117,7 +120,7 @@ def facts_of(study: Study, *, clinic: Clinic) -> Facts:
             "precision": analysis.precision,
             "software": analysis.software,
         },
-        standing=_standing(study, manifest),
+        standing=_standing(study, manifest) if with_reviews else "",
         incomplete=_incomplete(analysis),
         views=[
             ViewFact(i, words.verdict_word(manifest, row.verdict), words.figure(row.probability))
@@ -132,7 +135,7 @@ def facts_of(study: Study, *, clinic: Clinic) -> Facts:
                 signed=_moment(review.signed_at) if review.signed_at else "",
                 comment=review.comment,
             )
-            for review in current
+            for review in (current if with_reviews else [])
         ],
     )
 
@@ -157,7 +160,7 @@ def _incomplete(analysis: Analysis) -> str:
         return ""
     return _("Incomplete: %(bad)d of %(all)d views unreadable") % {
         "bad": len(analysis.unreadable),
-        "all": analysis.views + len(analysis.unreadable),
+        "all": analysis.views,
     }
 
 

@@ -224,6 +224,8 @@ class _Page:
 
     def readers(self, facts: Facts) -> None:
         """The standing and as many reviews as the page holds; it says how many it leaves out."""
+        if not facts.standing:
+            return
         self.rule()
         self.text(_("Readers"), size=10, bold=True)
         self.text(facts.standing)
