@@ -64,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--bundle", type=Path, required=True, help="folder to write")
     export.add_argument("--name", help="name of the bundle (the folder's name)")
     export.add_argument("--version", required=True, help="e.g. 2026.11")
+    export.add_argument(
+        "--int8", action="store_true", help="INT8 graphs, if the fold's AUC falls by no more than 0.003"
+    )
     export.set_defaults(run=_export)
 
     evaluate = _command(commands, "evaluate", "figures, plots and report of a bundle; writes its card")
@@ -139,7 +142,7 @@ def _export(options: argparse.Namespace) -> None:
 
     release_as = Release(options.name or options.bundle.name, options.version)
     configs = [read_config(path) for path in options.config]
-    export(configs, dataset_of(options.data), options.runs, options.bundle, release_as)
+    export(configs, dataset_of(options.data), options.runs, options.bundle, release_as, int8=options.int8)
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import keras
@@ -27,6 +28,7 @@ from training.datasets import Dataset, DatasetError, Record
 from training.heatmaps import cropped, hits
 from training.network import FEATURES, release
 from training.outliers import chest, outliers
+from training.quantise import quantise
 from training.squares import load, sized
 from training.train import build, folds, released_weights
 
@@ -69,32 +71,50 @@ class Release:
 
 
 def export(
-    configs: Sequence[Config], dataset: Dataset, runs: Path, folder: Path, release_as: Release
+    configs: Sequence[Config],
+    dataset: Dataset,
+    runs: Path,
+    folder: Path,
+    release_as: Release,
+    *,
+    int8: bool = False,
 ) -> Path:
     """Write the bundle of the runs ``runs/<name>`` of ``configs`` to ``folder``, without metrics or card.
 
     One unified network, or one that tells the part with any number that judge; an expert's ``only`` are
     the parts it answers for. Calibration, thresholds, limits and trust come from the calibration
     fold, read with the exported OpenVINO graphs themselves, each picture by the network that answers
-    for it; the test split is not touched. Raises ``DatasetError`` if a run has no finished epoch,
-    the target has no words, or the networks do not belong together.
+    for it; the test split is not touched. With ``int8`` these graphs are INT8 (``training.quantise``) and all
+    that is fitted is fitted to them; the Keras files stay f32. Raises ``DatasetError``, and leaves ``folder``
+    alone, if a run has no finished epoch, the target has no words, the networks do not belong together,
+    or INT8 costs too much.
     """
     networks = together(configs, dataset.parts)
     weights = {config.name: released_weights(config, runs) for config in configs}
     if dataset.target not in WORDS:
         raise DatasetError(f"No words are known for the target {dataset.target}.")
-    folder.mkdir(parents=True, exist_ok=True)
-    for config, network in zip(configs, networks, strict=True):
-        _write_graphs(config, dataset.parts, weights[config.name], folder, network)
-
     config = _pooled(configs)
     learn, held = folds(dataset, config)
     logger.info("reading %d training and %d calibration pictures", len(learn), len(held))
+    learn_squares, held_squares = (load(fold, config.size, runs / "cache").pixels for fold in (learn, held))
+    quantised: dict[str, Any] = {}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".export-", dir=folder.parent) as name:
+        drafts = Path(name)
+        for one, network in zip(configs, networks, strict=True):
+            _write_graphs(one, dataset.parts, weights[one.name], drafts, network)
+        if int8:
+            abnormal = np.array([record.abnormal for record in held])
+            found = quantise(drafts, networks, dataset.parts, learn_squares, held_squares, abnormal)
+            quantised = {"int8": found}
+        folder.mkdir(exist_ok=True)
+        for draft in drafts.iterdir():
+            draft.replace(folder / draft.name)
+
     tellers = [network for network in networks if network.role != "abnormality"]
-    held_squares = load(held, config.size, runs / "cache").pixels
     gate = scope.fit(
         lambda squares: run_networks(folder, tellers, dataset.parts, squares).embedding,
-        load(learn, config.size, runs / "cache").pixels,
+        learn_squares,
         part_index(learn, dataset.parts),
         held_squares,
         scope.outlier_squares([*outliers("set"), *[chest()] * CHESTS], config.size, copies=3, seed=21),
@@ -123,6 +143,7 @@ def export(
             "configuration": "+".join(one.name for one in configs),
             "trained_on": len(learn),
             "calibrated_on": len(held),
+            **quantised,
         },
         "software": {name: installed(name) for name in SOFTWARE},
         "files": {name: sha256(folder / name) for name in (*written, SCOPE)},

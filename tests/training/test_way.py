@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 
 from inference_worker.bundle import Bundle
 from inference_worker.preprocess import as_batch
+from inference_worker.runtimes import load_runtimes
+from training import quantise
 from training import train as training
 from training.__main__ import dataset_of, main
 from training.configuration import Config, read_config
@@ -116,6 +119,27 @@ def test_the_report_holds_figures_with_intervals(bundle: Path, runs: Path) -> No
     page = (runs / "evaluation" / "report.html").read_text()
     assert "Research use only" in page
     assert "reliability.png" in page
+
+
+@pytest.mark.slow
+def test_int8_is_released_only_if_the_fold_does_not_mind(
+    runs: Path, bones: Path, config: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    folder = tmp_path / "models" / "small"
+    common = ["--data", str(bones), "--runs", str(runs), "--config", str(config)]
+    export = ["export", *common, "--bundle", str(folder), "--version", "1", "--int8"]
+    monkeypatch.setattr(quantise, "MOST_LOST", -1.0)
+    assert main(export) == 1
+    assert re.search(r"INT8 is refused: .* AUC falls from 0\.\d+ to 0\.\d+, by more", caplog.text)
+    assert not list(folder.parent.iterdir())
+    monkeypatch.setattr(quantise, "MOST_LOST", 1.0)
+    assert main(export) == 0
+    loaded = Bundle.load(folder)
+    assert set(loaded.manifest.data["int8"]) == {"auc_f32", "auc_int8", "pictures"}
+    assert "FakeQuantize" in (folder / "network.xml").read_text()
+    # What the worker asks of a graph, it gives.
+    assert load_runtimes(loaded, threads=1)
 
 
 @pytest.mark.slow
