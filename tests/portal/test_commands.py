@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from tests.factories import PASSWORD, make_clinic, make_user
+from tests.factories import PASSWORD, make_clinic, make_superuser, make_user
 from xrayportal.audit.models import AuditEvent
 from xrayportal.clinics.models import Clinic, Membership, User
 
@@ -57,3 +57,11 @@ def test_wrong_words_are_a_sentence_and_make_nothing(arguments: list[str], words
         create(*arguments)
     assert Clinic.objects.count() == 1
     assert not User.objects.exists()
+
+
+def test_a_superuser_becomes_no_admin_of_a_clinic() -> None:
+    boss = make_superuser()
+    with pytest.raises(CommandError, match="no role in a clinic"):
+        create("--name", "North", "--slug", "north", "--admin", boss.email.upper())
+    assert not Clinic.objects.exists()
+    assert not Membership.objects.filter(user=boss).exists()

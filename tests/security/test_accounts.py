@@ -14,6 +14,7 @@ from tests.portal.conftest import House, browser
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import verify
 from xrayportal.clinics import people, sign_in
+from xrayportal.clinics.access import seat_of
 from xrayportal.clinics.models import Membership, Role
 
 pytestmark = pytest.mark.django_db
@@ -129,6 +130,17 @@ def test_a_superuser_neither_takes_a_role_nor_sets_a_password(house: House) -> N
     assert client.post(address, entered).status_code == 302
     house.reader.refresh_from_db()
     assert house.reader.check_password(PASSWORD)
+
+
+def test_an_admin_gives_no_superuser_a_role(house: House) -> None:
+    """They open a clinic's content with a reason, for half an hour; a role would go round that."""
+    seat = seat_of(house.admin, Membership.objects.filter(user=house.admin).select_related("clinic"))
+    asked = {"seat": seat, "roles": [Role.READER], "address": None}
+    with pytest.raises(people.PeopleRefused, match="no role in a clinic"):
+        people.invite(email=house.superuser.email, **asked)
+    with pytest.raises(people.PeopleRefused, match="no role in a clinic"):
+        people.reactivate(user=house.superuser, **asked)
+    assert not Membership.objects.filter(user=house.superuser).exists()
 
 
 def test_the_platform_knows_who_changed_an_account(house: House) -> None:

@@ -84,6 +84,7 @@ def invite(*, seat: Seat, email: str, roles: Collection[str], address: str | Non
     with transaction.atomic():
         _lock(seat.clinic)
         user = User.objects.filter(email=email).first() or User.objects.create_user(email=email)
+        _refuse_support(user)
         if not user.is_active:
             raise PeopleRefused(_("This account is closed. The platform's support can open it."))
         if Membership.objects.filter(clinic=seat.clinic, user=user).exists():
@@ -144,6 +145,7 @@ def reactivate(*, seat: Seat, user: User, roles: Collection[str], address: str |
         _lock(seat.clinic)
         if Membership.objects.filter(clinic=seat.clinic, user=user).exists():
             raise PeopleRefused(_("This person is in the clinic already: change their roles in the list."))
+        _refuse_support(user)
         if not user.is_active:
             raise PeopleRefused(_("This account is closed. The platform's support can open it."))
         for role in sorted(set(roles)):
@@ -175,6 +177,12 @@ def invited_user(uid: str, token: str) -> User | None:
     people = User.objects.filter(is_active=True, is_staff=False, is_superuser=False)
     user = people.filter(pk=pk, memberships__isnull=False).distinct().first()
     return user if user and default_token_generator.check_token(user, token) else None
+
+
+def _refuse_support(user: User) -> None:
+    """Superusers see patient content for a reason and a while; a role would go round that."""
+    if user.is_superuser:
+        raise PeopleRefused(_("This address is of the platform's support, who have no role in a clinic."))
 
 
 def _lock(clinic: Clinic) -> None:

@@ -32,6 +32,8 @@ class Command(BaseCommand):
         try:
             if admin is not None:
                 validate_email(admin)
+                if User.objects.filter(email=admin.lower(), is_superuser=True).exists():
+                    raise CommandError(f"{admin} is a superuser, who has no role in a clinic. Name another.")
             clinic = services.create_clinic(name=name, slug=slug, time_zone=time_zone, actor_label=LABEL)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
