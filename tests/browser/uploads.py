@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 from pytest_django.live_server_helper import LiveServer
 
+from tests.browser.scene import become
 from tests.factories import PASSWORD, make_bundle, make_clinic, make_user, png
 from xrayportal.clinics.models import Role
 
@@ -21,15 +22,16 @@ Enter = Callable[..., Page]
 
 @pytest.fixture
 def enter(browser: Browser, live_server: LiveServer) -> Iterator[Enter]:
-    """Signs an uploader in and opens a page of the clinic."""
+    """Opens a page of the clinic for an uploader who is signed in already."""
     make_bundle()
-    make_user(make_clinic(slug="north"), Role.UPLOADER, email="ines@north.example")
+    uploader = make_user(make_clinic(slug="north"), Role.UPLOADER, email="ines@north.example")
     contexts = []
 
     def start(place: str, **options: Any) -> Page:
         contexts.append(browser.new_context(**options))
+        become(contexts[-1], live_server, uploader)
         page = contexts[-1].new_page()
-        sign_in(page, f"{live_server.url}/c/north/{place}")
+        page.goto(f"{live_server.url}/c/north/{place}")  # until it is loaded: the scripts listen from here on
         return page
 
     yield start
