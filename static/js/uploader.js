@@ -6,6 +6,9 @@ import { Queue } from "./upload/queue.js";
 import { droppedFiles, ordered, placed, sized, unpacked, withoutClutter } from "./upload/sources.js";
 import { fill, sizeWords } from "./upload/words.js";
 
+/** @typedef {import("./upload/sources.js").Source} Source */
+
+const SLOW = 300; // ms until a person wonders
 const HEARD_EVERY = 10_000; // ms: who listens to the page hears of the progress no more often
 
 class Uploader {
@@ -30,7 +33,7 @@ class Uploader {
   listen() {
     for (const input of this.form.querySelectorAll("[data-choose]")) {
       const take = () => {
-        this.add([...input.files].map((file) => placed(file)));
+        this.look([...input.files].map((file) => placed(file)));
         input.value = "";
       };
       input.addEventListener("change", take);
@@ -48,7 +51,19 @@ class Uploader {
     });
   }
 
-  /** @param {import("./upload/sources.js").Source[]} chosen */
+  /** Large folders take their time: say so. @param {Source[] | Promise<Source[]>} chosen */
+  async look(chosen) {
+    const looking = this.part("looking");
+    const slow = setTimeout(() => (looking.hidden = false), SLOW);
+    try {
+      await this.add(await chosen);
+    } finally {
+      clearTimeout(slow);
+      looking.hidden = true;
+    }
+  }
+
+  /** @param {Source[]} chosen */
   async add(chosen) {
     if (this.queue.over) return; // on the way to the submission's page
     const wanted = withoutClutter(chosen);
@@ -211,14 +226,14 @@ document.addEventListener("DOMContentLoaded", () => {
   addEventListener("dragover", (event) => {
     if (hasFiles(event)) event.preventDefault();
   });
-  addEventListener("drop", async (event) => {
+  addEventListener("drop", (event) => {
     if (!hasFiles(event)) return;
     event.preventDefault();
     depth = 0;
     over(false);
     const files = droppedFiles(event.dataTransfer); // before any await: the transfer empties after the event
     if (sheet && !sheet.open) sheet.showModal();
-    uploader.add(await files);
+    uploader.look(files);
   });
 
   document.querySelector("[data-opens-uploader]")?.addEventListener("click", (event) => {
