@@ -16,12 +16,13 @@ from xrayportal.studies.services import cancel_submission, finish_submission
 
 __all__ = ["enter"]
 
+LABELS = b"file,patient_reference\nview_7.png,NH-7\n"
 NAMES = [f"view_{number}.png" for number in range(5)]
 Earlier = Callable[[bytes], Study]
 
 
 def paused_after_some(page: Page) -> Submission:
-    """Eight files chosen, some sent, the rest waiting."""
+    """Eight pictures and a CSV about the last chosen, some sent, the rest waiting."""
     held: list[Route] = []
 
     def some(route: Route) -> None:
@@ -31,7 +32,8 @@ def paused_after_some(page: Page) -> Submission:
             held.append(route)
 
     page.route(UPLOADS, some)
-    choose(page, pictures(8))
+    table = {"name": "labels.csv", "mimeType": "text/csv", "buffer": LABELS}
+    choose(page, [*pictures(8), table])
     expect(page.locator('.sending-file[data-state="accepted"]').first).to_be_attached()
     page.get_by_role("button", name="Pause").click()
     expect(page.locator('.sending-file[data-state="sending"]')).to_have_count(0)
@@ -110,9 +112,13 @@ def test_after_a_long_pause_the_rest_goes_into_a_new_submission(enter: Enter) ->
     expect(page).to_have_url(SUBMISSION, timeout=20_000)
     second = Submission.objects.exclude(pk=first.pk).get()
     assert page.url.endswith(f"/{second.pk}/")
-    assert first.uploads.count() + second.uploads.count() == 8
-    assert Study.objects.count() == 8
+    assert Upload.objects.filter(outcome="accepted").count() == Study.objects.count() == 8
     assert second.expected_files == second.uploads.count()
+    last = Study.objects.get(images__uploads__filename="view_7.png")
+    assert (last.submission, last.patient_reference) == (
+        second,
+        "NH-7",
+    )  # what the CSV said holds
 
 
 def test_a_submission_that_was_cancelled_elsewhere_goes_no_further(enter: Enter) -> None:

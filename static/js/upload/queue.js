@@ -112,6 +112,11 @@ export class Queue {
   goOn(ended, sentence) {
     if (this.portal.addresses !== ended) return; // another file was told the same
     this.portal.addresses = null;
+    for (const item of this.items) {
+      if (item.state !== "read") continue; // what a table says holds for one submission
+      this.mark(item, "waiting");
+      this.tables.push(item.place);
+    }
     this.starting = (async () => {
       if ((await this.portal.end(ended.finish)) === "cancelled") throw new CancelledError(sentence);
       await this.open();
@@ -271,7 +276,9 @@ export class Queue {
     }
     if (ENDED.has(state)) {
       this.count(item, item.size);
-      if (state !== "unsent") item.file = item.read = item.request = null; // with what was unpacked
+      item.request = null;
+      // With what was unpacked. A table may be asked for again.
+      if (state !== "unsent" && state !== "read") item.file = item.read = null;
     }
     this.watcher.changed(item);
   }
