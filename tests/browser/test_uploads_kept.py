@@ -115,10 +115,7 @@ def test_after_a_long_pause_the_rest_goes_into_a_new_submission(enter: Enter) ->
     assert Upload.objects.filter(outcome="accepted").count() == Study.objects.count() == 8
     assert second.expected_files == second.uploads.count()
     last = Study.objects.get(images__uploads__filename="view_7.png")
-    assert (last.submission, last.patient_reference) == (
-        second,
-        "NH-7",
-    )  # what the CSV said holds
+    assert (last.submission, last.patient_reference) == (second, "NH-7")
 
 
 def test_a_submission_that_was_cancelled_elsewhere_goes_no_further(enter: Enter) -> None:
