@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--bundle", type=Path, required=True)
     evaluate.add_argument("--split", choices=("train", "test"), default="test")
     evaluate.add_argument("--out", type=Path, default=RUNS / "evaluation")
+    evaluate.add_argument("--explanations", type=Path, help="explanations.json of explain, for the report")
     evaluate.add_argument("--card", action="store_true", help="put the figures into the bundle")
     evaluate.set_defaults(run=_evaluate)
 
@@ -149,7 +150,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     from training.card import write_card
     from training.evaluate import evaluate
 
-    evaluate(options.bundle, dataset_of(options.data), options.split, options.runs / "cache", options.out)
+    dataset, cache = dataset_of(options.data), options.runs / "cache"
+    evaluate(options.bundle, dataset, options.split, cache, options.out, options.explanations)
     if options.card:
         write_card(options.bundle, options.out)
 

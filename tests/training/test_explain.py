@@ -125,8 +125,9 @@ def test_shuffling_changes_only_what_is_named() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("shallow")
 @pytest.mark.timeout(900)
-def test_the_command_on_made_up_bones(bones: Path, tmp_path: Path) -> None:
+def test_the_command_on_made_up_bones(bones: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """From an untrained network: the figures mean nothing, but they are all there."""
     from training.__main__ import main
 
@@ -143,3 +144,23 @@ def test_the_command_on_made_up_bones(bones: Path, tmp_path: Path) -> None:
         assert {"pointing", "energy", "iou", "deletion", "insertion"} <= set(row)
         assert 0 <= row["deletion"]["value"] <= 1
     assert set(found["shuffled"]) == set(CASCADE)
+
+    # The evaluation's report shows them, and only those of its own bundle.
+    figures = tmp_path / "out" / "explanations.json"
+    evaluate = ["evaluate", *common[2:], *bundle, "--out", str(tmp_path / "evaluation")]
+    assert main([*evaluate, "--explanations", str(figures)]) == 0
+    page = (tmp_path / "evaluation" / "report.html").read_text()
+    for method, row in found["methods"].items():
+        assert f"<th>{method}</th><td>{row['pointing']['value']:.3f} (" in page
+    assert f"<td>{found['shuffled']['everything']:.2f}</td>" in page
+    kept = json.loads((tmp_path / "evaluation" / "figures.json").read_text())["explanations"]
+    assert kept == found
+    for wrong, words in (
+        ({**found, "bundle": "other@1"}, "explains other@1"),
+        ({"bundle": "bundle@1"}, "no file of figures"),
+        ([], "no file of figures"),
+    ):
+        figures.write_text(json.dumps(wrong))
+        caplog.clear()
+        assert main([*evaluate, "--explanations", str(figures)]) == 1
+        assert words in caplog.text
