@@ -147,7 +147,8 @@ def test_a_claim_is_fast_with_a_hundred_thousand_waiting(explain: Callable[..., 
                 {"clinic": clinic.pk, "submission": submission.pk, "bundle": bundle.pk},
             )
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE analyses_analysis")
+        # All: what checks foreign keys keeps its plans from when the tables were small.
+        cursor.execute("ANALYZE")
     parameters = {"worker": "a", "limit": 4, "every": 5, "lease": 30}
     claim(worker="a", limit=4)
     plan = explain(CLAIM, parameters)

@@ -67,18 +67,27 @@ def seed_studies(*, clinic: Clinic, studies: int, days: int, waiting: int, seed:
         target=clinic,
         detail={"seeded_studies": studies},
     )
-    made = 0
+    made = known = 0
     for batch in Rows(setting, studies=studies, seed=seed).batches(BATCH):
         with transaction.atomic():
             for rows in batch.tables():
                 copy_rows(rows)
                 made += len(rows)
+        if made > 2 * known:
+            # This session keeps its plans for triggers and foreign keys: those made while the tables
+            # were small read them whole, until the tables are analysed anew.
+            _analyse()
+            known = made
     # The database notes every new study as unopened; in a clinic at work only those of the last days are.
     opened = Study.objects.filter(clinic=clinic, created_at__lt=setting.now - UNOPENED)
     Unopened.objects.filter(study__in=opened.filter(grouping_key__startswith=MARK)).delete()
+    _analyse()
+    return Seeded(studies=studies, rows=made)
+
+
+def _analyse() -> None:
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
-    return Seeded(studies=studies, rows=made)
 
 
 def _people(clinic: Clinic, role: str, least: int) -> list[User]:
