@@ -16,10 +16,10 @@ from xrayportal.studies.deidentify import deidentify
 from xrayportal.studies.pictures import jpeg, png, tiff
 from xrayportal.studies.rejection import too_large
 
-#: Cleaning a file takes up to five times its size. Of large ones a process cleans so many at once, each in
-#: half a second; small ones do not wait for them.
+#: Cleaning a file takes up to five times its size and half a second. Large ones take turns in a process;
+#: small ones do not wait for them.
 _LARGE_BYTES = 8 * 2**20
-_large = threading.BoundedSemaphore(2)
+_large = threading.Lock()
 
 _STRIP = {"image/png": png.strip, "image/jpeg": jpeg.strip, "image/tiff": tiff.strip}
 
