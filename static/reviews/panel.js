@@ -95,7 +95,10 @@
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !KEYS.includes(event.key)) return;
     if (document.documentElement.dataset.singleKeys === "off") return;
-    if (event.target.closest("input:not([type=radio]), select, textarea, dialog, [contenteditable]")) return;
+    // Not by where the focus is: for a moment it may still lie in a sheet that has just closed.
+    if (document.querySelector("dialog:modal")) return;
+    const writes = "input:not([type=checkbox], [type=radio]), select, textarea, [contenteditable]";
+    if (event.target.closest(writes)) return;
     const choice = form()?.querySelector(`[data-key="${event.key}"]`);
     if (!choice || choice.offsetParent === null) return;
     event.preventDefault();
