@@ -7,6 +7,7 @@ A message is only a wake-up: the work, its attempts and its leases are rows in P
 from __future__ import annotations
 
 import os
+import ssl
 
 from celery import Celery
 
@@ -15,6 +16,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "xrayportal.settings")
 os.environ.setdefault("CELERY_SKIP_CHECKS", "true")
 
 from django.conf import settings  # the line above must come first
+
+from xrayportal import broker
 
 #: Holds wake-ups only; the lanes (interactive, bulk) are in PostgreSQL.
 QUEUE = "analyses"
@@ -28,23 +31,24 @@ SOFT_SECONDS = 0.9 * HARD_SECONDS
 #: An unacknowledged message comes back after this. Below the hard limit, a running task would run twice.
 VISIBILITY_SECONDS = 1.1 * HARD_SECONDS
 
+broker.use()
 app = Celery("xrayportal")
 app.conf.update(
     # JSON without content, no results: PostgreSQL has both.
     broker_url=settings.REDIS_URL,
+    # Celery would take any certificate; what the address says (``?ssl_cert_reqs=…``) counts more.
+    broker_use_ssl={"ssl_cert_reqs": ssl.CERT_REQUIRED} if settings.REDIS_URL.startswith("rediss:") else None,
     result_backend=None,
     task_ignore_result=True,
     task_serializer="json",
     accept_content=["json"],
     task_default_queue=QUEUE,
     imports=["inference_worker.tasks"],
-    # One child, one batch at a time: a network uses all the cores that it is given.
+    # One child, one batch at a time: a network uses all the cores that it is given. No wake-up lies
+    # with a worker that is busy while another has nothing to do.
     worker_pool="prefork",
     worker_concurrency=1,
-    # One more than the child can take. A parent that fails to give a message back (child killed while Redis
-    # is away) keeps its place taken for good; with no place free it would never read, and so never see, the
-    # broken connection. The spare wake-up costs others nothing: the reconciler sends more while work is due.
-    worker_prefetch_multiplier=2,
+    worker_prefetch_multiplier=1,
     # The wake-up of a worker that died wakes another one.
     task_acks_late=True,
     task_reject_on_worker_lost=True,
