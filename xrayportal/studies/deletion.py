@@ -72,11 +72,16 @@ def delete_study(*, study: Study, reason: Reason, actor: User | None, address: s
     return True
 
 
+def is_deleted(*, study: uuid.UUID, clinic: Clinic | None) -> bool:
+    """Whether there was such a study in the clinic, or with None in any, and it was deleted."""
+    events = AuditEvent.objects.filter(study_id=study, action=Action.STUDY_DELETED)
+    return (events if clinic is None else events.filter(clinic=clinic)).exists()
+
+
 def was_deleted(*, clinic: Clinic, study: uuid.UUID, user: User) -> bool:
     """Whether the study was deleted after this person had looked at it."""
-    events = AuditEvent.objects.filter(study_id=study, clinic=clinic)
-    seen = events.filter(action=Action.STUDY_VIEWED, actor_id_text=str(user.pk))
-    return events.filter(action=Action.STUDY_DELETED).exists() and seen.exists()
+    looks = AuditEvent.objects.filter(study_id=study, clinic=clinic, action=Action.STUDY_VIEWED)
+    return is_deleted(study=study, clinic=clinic) and looks.filter(actor_id_text=str(user.pk)).exists()
 
 
 def forget_files(submission: Submission) -> None:

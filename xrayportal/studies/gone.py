@@ -1,4 +1,4 @@
-"""What people see who had a study open when it was deleted: one sentence, no error."""
+"""What people see who act on a study that was deleted a moment ago: one sentence, no error."""
 
 from __future__ import annotations
 
@@ -11,31 +11,59 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from xrayportal.clinics.access import Seat
-from xrayportal.studies.deletion import was_deleted
+from xrayportal.clinics.models import Clinic
+from xrayportal.studies.deletion import is_deleted, was_deleted
 from xrayportal.studies.models import Study
 
 View = Callable[..., HttpResponseBase]
 
 
 def tells_deletion(view: View) -> View:
-    """Decorator under ``clinic_view``, for ``view(request, seat, study, …)``.
+    """Decorator under ``clinic_view``, for ``view(request, seat, study, …)`` and for views of something
+    that went with its study, which the form names as ``study``.
 
     Only for who had looked at the study; for everybody else a study that is gone is a study that never
     was. A fragment gets a fragment, which ends its polling; a page gets the worklist with the sentence.
     """
 
     @functools.wraps(view)
-    def wrapper(request: HttpRequest, seat: Seat, study: uuid.UUID, **kwargs: Any) -> HttpResponseBase:
+    def wrapper(request: HttpRequest, seat: Seat, **kwargs: Any) -> HttpResponseBase:
         try:
-            return view(request, seat, study=study, **kwargs)
+            return view(request, seat, **kwargs)
         except (Http404, Study.DoesNotExist):  # before the view looked, or while it worked
-            if not was_deleted(clinic=seat.clinic, study=study, user=seat.user):
+            study = kwargs.get("study") or _named(request)
+            if study is None or not was_deleted(clinic=seat.clinic, study=study, user=seat.user):
                 raise Http404("Not found.") from None
             return _gone(request, seat)
 
     return wrapper
+
+
+def tell_if_deleted(request: HttpRequest, *, study: uuid.UUID | None = None, clinic: Clinic | None) -> bool:
+    """For who acts from a list that they may see whole, without having opened the study: leave the sentence.
+
+    The study is the form's ``study`` unless given; ``clinic`` is None for the platform's own people.
+    """
+    study = study or _named(request)
+    if study is None or not is_deleted(study=study, clinic=clinic):
+        return False
+    messages.error(request, _("This study was deleted."))
+    return True
+
+
+def some_deleted(count: int) -> str:
+    """The sentence for ``count`` of several studies that an action did not find any more."""
+    return ngettext("%d study was deleted meanwhile.", "%d studies were deleted meanwhile.", count) % count
+
+
+def _named(request: HttpRequest) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(request.POST.get("study", ""))
+    except ValueError:
+        return None
 
 
 def _gone(request: HttpRequest, seat: Seat) -> HttpResponse:

@@ -72,10 +72,6 @@ def ingest_file(
     `SubmissionClosedError`, and OSError (or the object store's error) where the file could not be written;
     then nothing is stored and the same key may be sent again.
     """
-    earlier = Upload.objects.filter(submission=submission, key=key).first()
-    if earlier is not None:
-        return earlier
-    _refuse_closed(Submission.objects.get(pk=submission.pk))
     sent = Sent(
         submission=submission,
         key=key,
@@ -88,6 +84,11 @@ def ingest_file(
         actor=actor,
         address=address,
     )
+    if submission.state != Submission.State.OPEN:  # nothing is prepared in vain
+        with transaction.atomic():
+            _submission, earlier = _enter(sent)
+        if earlier is not None:
+            return earlier
     try:
         with as_stored():
             prepared = prepare(file, sent.size, sent.clinic)
@@ -102,6 +103,8 @@ def ingest_file(
         except SubmissionClosedError:  # meanwhile: what was sent in vain is not kept
             remove_if_unnamed(sent.clinic, name)
             raise
+        if upload.image is None or upload.image.file != name:  # another file came with this key before
+            remove_if_unnamed(sent.clinic, name)
     # Views of a group wait for the submission's end; a study of one file has all it will ever have.
     study = upload.image.study if upload.image else None
     if study is not None and study.state == Study.State.OPEN and not (prepared.study_key or grouping_key):
@@ -126,7 +129,7 @@ def _store(sent: Sent, prepared: Prepared, name: str) -> Upload:
     """Upload, Image, Study and audit in one transaction, repeated if somebody was a moment faster."""
     try:
         return _store_once(sent, prepared, name)
-    except (IntegrityError, Study.DoesNotExist):  # a study that held this picture was deleted meanwhile
+    except (IntegrityError, Study.DoesNotExist):  # begun by another submission, or deleted, meanwhile
         return _store_once(sent, prepared, name)
 
 
@@ -223,19 +226,17 @@ def _upload(sent: Sent, **fields: Any) -> Upload:
 def _study(sent: Sent, prepared: Prepared, submission: Submission) -> Study:
     """The study that the new view belongs to, locked; open (again) for it."""
     key = prepared.study_key or sent.grouping_key or prepared.sha256
-    study, is_new = Study.objects.get_or_create(
-        clinic=sent.clinic,
-        grouping_key=key,
-        defaults={
-            "submission": submission,
-            "patient_reference": sent.patient_reference or prepared.patient_reference,
-            "stated_part": sent.stated_part,
-            "priority": sent.priority,
-        },
-    )
-    if is_new:
-        return study
-    study = Study.objects.select_for_update(no_key=True).get(pk=study.pk)
+    known = Study.objects.select_for_update(no_key=True).filter(clinic=sent.clinic, grouping_key=key)
+    study = known.first()
+    if study is None:
+        return Study.objects.create(
+            clinic=sent.clinic,
+            grouping_key=key,
+            submission=submission,
+            patient_reference=sent.patient_reference or prepared.patient_reference,
+            stated_part=sent.stated_part,
+            priority=sent.priority,
+        )
     # A view that comes later means a new analysis: open, it will be sealed again.
     study.state, study.sealed_at, study.last_view_at = Study.State.OPEN, None, timezone.now()
     if study.submission_id != submission.pk and study.submission.state == Submission.State.CANCELLED:

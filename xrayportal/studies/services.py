@@ -18,7 +18,7 @@ from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.models import Clinic, User
-from xrayportal.studies.models import Grouping, Study, Submission
+from xrayportal.studies.models import Grouping, Image, Study, Submission
 from xrayportal.worklist.models import Digest
 
 logger = logging.getLogger(__name__)
@@ -122,14 +122,20 @@ def seal_study(*, study: Study, actor: User | None) -> None:
         submission = (
             Submission.objects.select_for_update(no_key=True, of=("self",)).filter(studies=study).first()
         )
-        locked = Study.objects.select_for_update(no_key=True).filter(pk=study.pk).first()
+        locked = (
+            Study.objects.select_for_update(no_key=True, of=("self",))
+            .select_related("clinic")
+            .filter(pk=study.pk)
+            .first()
+        )
+        images = Image.objects.filter(study_id=study.pk).count()
         if (
             submission is None
             or locked is None
             or locked.state == Study.State.SEALED
             or locked.submission_id != submission.pk
             or submission.state == Submission.State.CANCELLED
-            or not locked.images.exists()
+            or not images
             or not _only_waiting_analyses(locked)
         ):
             return
@@ -145,7 +151,7 @@ def seal_study(*, study: Study, actor: User | None) -> None:
             actor_label="" if actor else "portal",
             target=locked,
             study=locked,
-            detail={"images": locked.images.count()},
+            detail={"images": images},
         )
     study.state, study.sealed_at = locked.state, locked.sealed_at
 
@@ -177,7 +183,9 @@ def _only_waiting_analyses(study: Study) -> bool:
     One that is locked is just being claimed, or ends: it counts as on its way, and we, who hold the study,
     wait for nobody.
     """
-    primary = study.analyses.filter(purpose=Analysis.Purpose.PRIMARY)
-    waiting = primary.filter(state=Analysis.State.QUEUED)
-    held = set(waiting.select_for_update(skip_locked=True).values_list("pk", flat=True))
-    return held.issuperset(primary.filter(state__in=Analysis.UNFINISHED).values_list("pk", flat=True))
+    unfinished = study.analyses.filter(purpose=Analysis.Purpose.PRIMARY, state__in=Analysis.UNFINISHED)
+    on_their_way = set(unfinished.values_list("pk", flat=True))
+    if not on_their_way:  # and none begins while we hold the study
+        return True
+    waiting = unfinished.filter(state=Analysis.State.QUEUED)
+    return on_their_way == set(waiting.select_for_update(skip_locked=True).values_list("pk", flat=True))

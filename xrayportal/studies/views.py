@@ -119,7 +119,9 @@ def submission_uploads(request: HttpRequest, seat: Seat, submission: uuid.UUID) 
         reference = clean_reference(request.POST.get("patient_reference", ""))
     except ValidationError as error:
         return _refused(error.messages[0])
-    is_known = found.uploads.filter(key=key).exists()
+    earlier = found.uploads.filter(key=key).first()
+    if earlier is not None:
+        return JsonResponse(_as_json(seat, earlier))
     delivery = _delivery(request, seat, found, key=key, file=file, patient_reference=reference)
     try:
         stored = (
@@ -134,7 +136,7 @@ def submission_uploads(request: HttpRequest, seat: Seat, submission: uuid.UUID) 
     told = _as_json(seat, stored[0])
     if len(stored) > 1:
         told["uploads"] = [_as_json(seat, inner) for inner in stored[1:]]
-    return JsonResponse(told, status=200 if is_known else 201)
+    return JsonResponse(told, status=201)
 
 
 @require_POST
