@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -29,6 +30,7 @@ from xrayportal.studies.ingest import ingest_file
 from xrayportal.studies.models import Image, Study, Submission, Upload
 from xrayportal.studies.retention import apply_retention
 from xrayportal.studies.services import cancel_submission
+from xrayportal.worklist.models import StudyRead
 
 Captured = Any
 HTMX = {"HX-Request": "true"}
@@ -40,6 +42,12 @@ def address(name: str, study: Study) -> str:
 
 def said(response: Any) -> str:
     return [str(message) for message in get_messages(response.wsgi_request)][-1]
+
+
+def _named(where: str) -> tuple[Any, str]:
+    """The module and the name in it."""
+    module, _, name = where.rpartition(".")
+    return importlib.import_module(module), name
 
 
 def delete(study: Study, user: User | None = None) -> bool:
@@ -213,6 +221,64 @@ def test_who_never_saw_it_gets_the_404_of_a_missing_row(house: House, study: Stu
     missing = reverse("study-result", args=[house.clinic.slug, uuid.uuid4()])
     assert client.get(address("study-result", study), headers=HTMX).status_code == 404
     assert client.get(missing, headers=HTMX).status_code == 404
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_vanishes_while_one_acts_on_it_is_a_sentence(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deleted between the view's look and its change: at the last thing before the change."""
+    slug = house.clinic.slug
+    submission = make_submission(house.clinic, house.reader, state="finished")
+    last, reader = make_study(house.clinic, submission), browser(house.reader)
+
+    def lost(where: str) -> tuple[Study, Analysis]:
+        """A study that goes as soon as ``where`` is called."""
+        study, real = make_study(house.clinic, submission), getattr(*_named(where))
+        failed = make_analysis(study, "failed")
+
+        def first_delete(*arguments: Any, **fields: Any) -> Any:
+            delete(study)
+            return real(*arguments, **fields)
+
+        monkeypatch.setattr(where, first_delete)
+        return study, failed
+
+    several = reverse("worklist-several", args=[slug])
+    for action, where in (("read", "marks._mark"), ("unread", "marks._unmark")):
+        study, _failed = lost(f"xrayportal.worklist.{where}")
+        ids = [study.pk, last.pk]
+        assert reader.post(several, {"action": action, "study": ids}).status_code == 302, action
+        assert StudyRead.objects.filter(study=last, user=house.reader).exists() == (action == "read")
+        monkeypatch.undo()
+
+    asks = "xrayportal.analyses.services.active_bundle"
+    study, failed = lost(asks)
+    answer = reader.post(several, {"action": "analyse", "study": [study.pk, last.pk]})
+    assert said(answer) == "1 study is analysed again. 1 study was deleted meanwhile."
+    for action in ("analyse", "delete"):  # it is gone already
+        answer = browser(house.admin).post(several, {"action": action, "study": [study.pk]})
+        assert said(answer) == "1 study was deleted meanwhile."
+    monkeypatch.undo()
+    lost(asks)
+    assert said(reader.post(reverse("submission-retry", args=[slug, submission.pk]))) == (
+        "1 study was deleted meanwhile."
+    )
+    monkeypatch.undo()
+    study, failed = lost(asks)
+    reader.get(address("study", study))
+    assert said(reader.post(address("analysis-request", study))) == "This study was deleted."
+    cancel = reverse("analysis-cancel", args=[slug, failed.pk])
+    assert said(reader.post(cancel, {"study": study.pk})) == "This study was deleted."
+    assert browser(house.stranger).post(cancel, {"study": study.pk}).status_code == 404
+    for again in (
+        address("adjudicator", study),
+        reverse("operations-retry", args=[failed.pk]),
+        reverse("clinic-operations-retry", args=[slug, failed.pk]),
+    ):
+        person = browser(house.superuser if again.startswith("/operations") else house.admin)
+        assert said(person.post(again, {"study": study.pk})) == "This study was deleted.", again
+        assert person.post(again.replace(str(study.pk), str(uuid.uuid4()))).status_code == 404
 
 
 def aged(clinic: Clinic, days: int, **fields: Any) -> Study:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_POST, require_safe
@@ -16,7 +16,7 @@ from xrayportal.audit.services import record
 from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.pages import progress, result
 from xrayportal.security import client_address
-from xrayportal.studies.gone import tells_deletion
+from xrayportal.studies.gone import some_deleted, tells_deletion
 from xrayportal.studies.models import Study
 
 
@@ -79,13 +79,12 @@ def request_analysis(request: HttpRequest, seat: Seat, study: uuid.UUID) -> Http
         )
     except (services.NoActiveBundleError, services.UnknownPartError) as error:
         messages.error(request, str(error))
-    except Study.DoesNotExist as error:
-        raise Http404("Not found.") from error
     return redirect("study", clinic=seat.clinic.slug, study=found.pk)
 
 
 @require_POST
 @clinic_view(Permit.SUBMIT)
+@tells_deletion
 def cancel_analysis(request: HttpRequest, seat: Seat, analysis: uuid.UUID) -> HttpResponse:
     """Call an analysis off; what has finished stays."""
     found = get_object_or_404(seat.analyses(), pk=analysis)
@@ -98,14 +97,19 @@ def cancel_analysis(request: HttpRequest, seat: Seat, analysis: uuid.UUID) -> Ht
 def retry_submission(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> HttpResponse:
     """Ask again for every study of the submission whose newest analysis failed."""
     found = get_object_or_404(seat.submissions(), pk=submission)
-    asked = 0
+    asked = gone = 0
     try:
         for study in progress.failed_studies(found).select_related("clinic", "submission"):
-            services.request_analysis(study=study, actor=seat.user, address=client_address(request))
-            asked += 1
+            try:
+                services.request_analysis(study=study, actor=seat.user, address=client_address(request))
+                asked += 1
+            except Study.DoesNotExist:
+                gone += 1
     except services.NoActiveBundleError as error:
         messages.error(request, str(error))
     if asked:
         words = ngettext("%d study is analysed again.", "%d studies are analysed again.", asked)
         messages.success(request, words % asked)
+    if gone:
+        messages.info(request, some_deleted(gone))
     return redirect("submission", clinic=seat.clinic.slug, submission=found.pk)

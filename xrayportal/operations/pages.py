@@ -11,7 +11,7 @@ from typing import Any
 from django.contrib import messages
 from django.core.cache import cache
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -27,6 +27,8 @@ from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.clinics.models import Clinic, User
 from xrayportal.operations import figures, health
 from xrayportal.security import client_address
+from xrayportal.studies.gone import tell_if_deleted
+from xrayportal.studies.models import Study
 
 #: Longer chains are verified by the command, which no request waits for.
 CHECKED_HERE = 50_000
@@ -64,7 +66,7 @@ def clinic_operations(request: HttpRequest, seat: Seat) -> HttpResponse:
 @platform_view
 def operations_retry(request: HttpRequest, analysis: uuid.UUID) -> HttpResponse:
     """Ask again for an analysis that failed, in whatever clinic."""
-    return _retry(request, get_object_or_404(Analysis, pk=analysis), reverse("operations"))
+    return _retry(request, Analysis.objects.filter(pk=analysis).first(), None, reverse("operations"))
 
 
 @require_POST
@@ -72,7 +74,7 @@ def operations_retry(request: HttpRequest, analysis: uuid.UUID) -> HttpResponse:
 def clinic_operations_retry(request: HttpRequest, seat: Seat, analysis: uuid.UUID) -> HttpResponse:
     """Ask again for an analysis of this clinic that failed."""
     back = reverse("clinic-operations", args=[seat.clinic.slug])
-    return _retry(request, get_object_or_404(seat.analyses(), pk=analysis), back)
+    return _retry(request, seat.analyses().filter(pk=analysis).first(), seat.clinic, back)
 
 
 @require_POST
@@ -128,8 +130,10 @@ def _broker() -> health.Part:
     return known
 
 
-def _retry(request: HttpRequest, failed: Analysis, back: str) -> HttpResponse:
-    if failed.state != Analysis.State.FAILED:
+def _retry(request: HttpRequest, failed: Analysis | None, clinic: Clinic | None, back: str) -> HttpResponse:
+    if failed is None and tell_if_deleted(request, clinic=clinic):
+        return redirect(back)
+    if failed is None or failed.state != Analysis.State.FAILED:
         raise Http404("Not found.")
     user = request.user
     try:
@@ -142,6 +146,8 @@ def _retry(request: HttpRequest, failed: Analysis, back: str) -> HttpResponse:
         )
     except (NoActiveBundleError, UnknownPartError) as error:
         messages.error(request, str(error))
+    except Study.DoesNotExist:
+        messages.error(request, _("This study was deleted."))
     else:
         messages.success(request, _("The study is analysed again."))
     return redirect(back)

@@ -25,7 +25,7 @@ from xrayportal.reviews.entries import BadEntry, parse_entry
 from xrayportal.reviews.panel import Panel
 from xrayportal.reviews.report import facts_of, render_report
 from xrayportal.security import client_address
-from xrayportal.studies.gone import tells_deletion
+from xrayportal.studies.gone import tell_if_deleted, tells_deletion
 from xrayportal.studies.models import Study
 
 PER_PAGE = 50
@@ -143,7 +143,10 @@ def _gone(request: HttpRequest, seat: Seat | None) -> HttpResponse:
 @clinic_view(Permit.MANAGE)
 def adjudicator(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
     """The admin names who settles a disagreement; an empty ``reader`` leaves it to any third reader."""
-    _study(seat, study)
+    if not seat.studies().filter(pk=study).exists():
+        if tell_if_deleted(request, study=study, clinic=seat.clinic):
+            return redirect("disagreements", seat.clinic.slug)
+        raise Http404("Not found.")
     chosen = request.POST.get("reader", "")
     reader = None
     if chosen:

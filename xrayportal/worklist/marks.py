@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
 
 from xrayportal.clinics.access import Permit, Seat
@@ -26,15 +26,29 @@ def mark_read(seat: Seat, studies: Collection[uuid.UUID]) -> None:
     """
     if seat.granted_until is not None or not studies:
         return
-    StudyRead.objects.bulk_create(
-        [StudyRead(user=seat.user, study_id=study) for study in studies], ignore_conflicts=True
-    )
+    try:
+        _mark(seat, studies)
+    except IntegrityError:  # one of them was deleted meanwhile
+        _mark(seat, Study.objects.filter(pk__in=studies).values_list("pk", flat=True))
     if seat.may(Permit.REVIEW):
         Unopened.objects.filter(study__in=studies).delete()
 
 
 def mark_unread(seat: Seat, studies: Collection[uuid.UUID]) -> None:
     """Take the marks back; a study that no other reader has opened waits again, since it came."""
+    try:
+        _unmark(seat, studies)
+    except IntegrityError:  # one of them was deleted meanwhile
+        _unmark(seat, studies)
+
+
+def _mark(seat: Seat, studies: Iterable[uuid.UUID]) -> None:
+    StudyRead.objects.bulk_create(
+        [StudyRead(user=seat.user, study_id=study) for study in studies], ignore_conflicts=True
+    )
+
+
+def _unmark(seat: Seat, studies: Collection[uuid.UUID]) -> None:
     with transaction.atomic():
         StudyRead.objects.filter(user=seat.user, study__in=studies).delete()
         if not seat.may(Permit.REVIEW):

@@ -18,7 +18,8 @@ from xrayportal.analyses.models import Analysis
 from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.pages.worklist import PER_PAGE, Filters
 from xrayportal.security import client_address
-from xrayportal.studies.deletion import REASONS, Reason, delete_study
+from xrayportal.studies.deletion import REASONS, Reason, delete_study, is_deleted
+from xrayportal.studies.gone import some_deleted
 from xrayportal.studies.models import Study
 from xrayportal.worklist.marks import mark_read, mark_unread
 from xrayportal.worklist.models import SavedView
@@ -94,7 +95,12 @@ def _do(request: HttpRequest, seat: Seat, action: str, ids: Sequence[uuid.UUID])
     studies = list(seat.studies().filter(pk__in=ids).select_related("clinic", "submission"))
     found = [study.pk for study in studies]
     if not found:
-        return Done(gettext("Choose studies first."), level=messages.ERROR)
+        gone = (
+            sum(is_deleted(study=study, clinic=seat.clinic) for study in ids)
+            if seat.may(Permit.SEE_ALL)
+            else 0
+        )
+        return Done(some_deleted(gone) if gone else gettext("Choose studies first."), level=messages.ERROR)
     match action:
         case "read":
             mark_read(seat, found)
@@ -117,19 +123,26 @@ def _analyse(request: HttpRequest, seat: Seat, studies: Sequence[Study]) -> Done
     unfinished = Analysis.objects.filter(study__in=studies, state__in=Analysis.UNFINISHED)
     known = set(unfinished.values_list("pk", flat=True))
     asked: list[uuid.UUID] = []
+    gone = 0
     try:
         for study in studies:
-            if study.state == Study.State.SEALED:
+            if study.state != Study.State.SEALED:
+                continue
+            try:
                 wanted = analyses.request_analysis(
                     study=study, actor=seat.user, address=client_address(request)
                 )
+            except Study.DoesNotExist:
+                gone += 1
+            else:
                 asked += [] if wanted.pk in known else [wanted.pk]
     except analyses.NoActiveBundleError as error:
         return Done(str(error), level=messages.ERROR)
     if not asked:
-        return Done(gettext("Nothing to do: they wait already or still receive views."), level=messages.INFO)
-    words = ngettext("%d study is analysed again.", "%d studies are analysed again.", len(asked))
-    return Done(words % len(asked), "withdraw", asked)
+        nothing = gettext("Nothing to do: they wait already or still receive views.")
+        return Done(some_deleted(gone) if gone else nothing, level=messages.INFO)
+    words = ngettext("%d study is analysed again.", "%d studies are analysed again.", len(asked)) % len(asked)
+    return Done(f"{words} {some_deleted(gone)}" if gone else words, "withdraw", asked)
 
 
 def _delete(request: HttpRequest, seat: Seat, studies: Sequence[Study]) -> Done:
@@ -142,6 +155,8 @@ def _delete(request: HttpRequest, seat: Seat, studies: Sequence[Study]) -> Done:
         for study in studies
         if delete_study(study=study, reason=Reason(reason), actor=seat.user, address=client_address(request))
     ]
+    if not gone:  # somebody was faster
+        return Done(some_deleted(len(studies)), level=messages.INFO)
     return Done(ngettext("%d study was deleted.", "%d studies were deleted.", len(gone)) % len(gone))
 
 
