@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 from pytest_django import DjangoDbBlocker
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,6 +24,10 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+#: How long a page may take for what is expected of it, in ms; Playwright's own 5 s are a guess at a machine.
+PATIENCE = 30_000
+#: Everybody else's sessions in the tests' database.
+OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
 
 def pytest_configure() -> None:
@@ -37,10 +43,21 @@ def pytest_configure() -> None:
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """Transactional tests empty all tables at their end; the audit chain refuses that, so it stands aside.
 
-    At the very end no thread of a live server keeps the database from being dropped.
+    Requests that browsers left unanswered when their pages closed may still be at work in threads of the live
+    server, and a killed worker's statement in PostgreSQL; emptying the tables beside it may end in deadlock.
+    At the very end none of them keeps the database from being dropped.
     """
     from django.db import connection
     from django.test import TransactionTestCase
+
+    def let_others_finish() -> None:
+        end = time.monotonic() + PATIENCE / 1000
+        with connection.cursor() as cursor:
+            while time.monotonic() < end:
+                cursor.execute(f"SELECT 1 {OTHERS} AND state <> 'idle'")
+                if cursor.fetchone() is None:
+                    return
+                time.sleep(0.02)
 
     def switch(how: str) -> None:
         with connection.cursor() as cursor:
@@ -49,6 +66,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
     empty = TransactionTestCase._fixture_teardown
 
     def empty_with_audit(case: TransactionTestCase) -> None:
+        let_others_finish()
         switch("DISABLE")
         try:
             empty(case)
@@ -59,11 +77,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
         patch.setattr(TransactionTestCase, "_fixture_teardown", empty_with_audit)
         yield
     with django_db_blocker.unblock(), connection.cursor() as cursor:
-        # Requests that browsers left unanswered when their pages closed.
-        cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
+        cursor.execute(f"SELECT pg_terminate_backend(pid) {OTHERS}")
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +91,8 @@ def english() -> None:
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """The system's Chromium: Playwright's own browsers are not assumed."""
+    """The system's Chromium: Playwright's own browsers are not assumed. Nor is a quick machine."""
+    expect.set_options(timeout=PATIENCE)
     found = next((path for name in CHROMIUM_NAMES if (path := shutil.which(name))), None)
     if found is None:
         pytest.fail("No Chromium is on PATH; on Debian: apt-get install chromium")

@@ -107,9 +107,9 @@
 
   document.addEventListener("htmx:beforeSwap", ({ detail }) => {
     if (detail.target !== list()) return;
-    // An answer for filters that were changed meanwhile is too late.
-    const asked = detail.requestConfig.elt;
-    if (asked.id === "studies" && asked.getAttribute("hx-get") !== list().getAttribute("hx-get")) {
+    // An answer for filters that were changed meanwhile is too late. The list itself is the same element all along.
+    const { elt: asked, path } = detail.requestConfig;
+    if (asked.id === "studies" && path !== list().getAttribute("hx-get")) {
       detail.shouldSwap = false;
       return;
     }
