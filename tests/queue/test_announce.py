@@ -59,26 +59,45 @@ def test_it_goes_on_after_redis_was_wiped() -> None:
     assert unread() == 1
 
 
-def test_a_redis_that_is_down_is_told_once_and_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+def _count_tries(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """One entry for each time that Redis was tried in vain."""
+    tried: list[bool] = []
+    failed = announce._breaker.failed
+
+    def note(error: Exception) -> None:
+        tried.append(True)
+        failed(error)
+
+    monkeypatch.setattr(announce._breaker, "failed", note)
+    return tried
+
+
+def test_a_redis_that_is_down_is_told_once_and_left_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         _forget(f"redis://127.0.0.1:{closed.getsockname()[1]}/0")
+        tried = _count_tries(monkeypatch)
         began = time.perf_counter()
         assert not any(announce.wake_workers() for _ in range(50))
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < announce.QUIET_SECONDS, "no pauses before further tries"
+    assert len(tried) == 1
     (line,) = [record for record in caplog.records if record.name == announce.__name__]
     assert line.levelname == "WARNING"
     assert line.exc_info is None
 
 
-def test_a_redis_that_does_not_answer_costs_seconds_once() -> None:
+def test_a_redis_that_does_not_answer_costs_seconds_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         _forget(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        tried = _count_tries(monkeypatch)
         began = time.perf_counter()
         assert not any(announce.wake_workers() for _ in range(50))
-        assert time.perf_counter() - began < 4
+        assert time.perf_counter() - began < 2 * announce.QUIET_SECONDS, "its own timeout is two seconds"
+        assert len(tried) == 1
 
 
 def test_it_recovers_when_redis_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
