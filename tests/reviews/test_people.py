@@ -317,6 +317,8 @@ def test_settings_are_saved_and_audited(clinic: Clinic, admin: Seat) -> None:
         ({"threshold_low": "nan", "threshold_high": "0.7"}, "Enter a number"),
         ({"retention_days": "0"}, "At least 1 day"),
         ({"time_zone": "Mars/Olympus"}, "not a known time zone"),
+        ({"time_zone": "localtime"}, "not a known time zone"),
+        ({"time_zone": "York"}, "not a known time zone"),
         ({"name": ""}, "required"),
     ],
 )
@@ -333,6 +335,26 @@ def test_settings_out_of_bounds_are_sentences(
     clinic.refresh_from_db()
     assert clinic.name == before
     assert AuditEvent.objects.filter(clinic=clinic).count() == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "zone"),
+    [
+        (" oslo ", "Europe/Oslo"),
+        ("new york", "America/New_York"),
+        ("europe/berlin", "Europe/Berlin"),
+        ("utc", "UTC"),
+    ],
+)
+def test_a_city_finds_its_time_zone(clinic: Clinic, admin: Seat, said: str, zone: str) -> None:
+    make_bundle()
+    page = client_of(admin).get(reverse("clinic-settings", args=[clinic.slug])).content.decode()
+    assert 'list="zones"' in page
+    assert 'aria-describedby="id_time_zone_hint"' in page
+    assert f'<option value="{zone}">' in page
+    assert send(admin, "clinic-settings", **settings(time_zone=said)).status_code == 302
+    clinic.refresh_from_db()
+    assert clinic.time_zone == zone
 
 
 def test_without_a_bundle_there_are_no_thresholds(clinic: Clinic, admin: Seat) -> None:

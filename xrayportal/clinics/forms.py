@@ -10,7 +10,13 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
 from xrayportal.analyses.models import Bundle
-from xrayportal.clinics.models import Clinic, Role, User
+from xrayportal.clinics.models import Clinic, Role, User, time_zones
+
+#: Zones are named by a place; their old and technical other names begin otherwise.
+_PLACES = (
+    *("Africa/", "America/", "Antarctica/", "Arctic/", "Asia/", "Atlantic/", "Australia/"),
+    *("Europe/", "Indian/", "Pacific/"),
+)
 
 if TYPE_CHECKING:  # generic for the type checker only
     PasswordFormOfUser = SetPasswordForm[User]
@@ -47,6 +53,11 @@ class WelcomeForm(PasswordFormOfUser):
         return super().save(commit)
 
 
+def offered_zones() -> list[str]:
+    """Time zones to choose from."""
+    return ["UTC", *sorted(name for name in time_zones() if name.startswith(_PLACES))]
+
+
 class ClinicForm(ModelFormOfClinic):
     """A clinic's settings; thresholds within what the active bundle allows, both or neither."""
 
@@ -58,12 +69,26 @@ class ClinicForm(ModelFormOfClinic):
         super().__init__(*args, **kwargs)
         self.bundle = bundle
         self.fields["retention_days"].widget.attrs["min"] = 1
+        self.fields["time_zone"].widget.attrs |= {
+            "list": "zones",
+            "autocomplete": "off",
+            "spellcheck": "false",
+        }
         if bundle is None:
             del self.fields["threshold_low"], self.fields["threshold_high"]
             return
         for name in ("low", "high"):
             lowest, highest = bundle.thresholds["limits"][name]
             self.fields[f"threshold_{name}"].widget.attrs |= {"min": lowest, "max": highest, "step": "0.01"}
+
+    def clean_time_zone(self) -> str:
+        """A zone by its name, in whatever capitals, or by its city, if only one has it."""
+        said: str = self.cleaned_data["time_zone"]
+        name = "_".join(said.split()).casefold()
+        known = [zone for zone in time_zones() if zone.casefold() == name]
+        cities = [zone for zone in offered_zones() if zone.rpartition("/")[2].casefold() == name]
+        found = known or cities
+        return found[0] if len(found) == 1 else said
 
     def clean_retention_days(self) -> int | None:
         """At least a day."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 import uuid
 import zoneinfo
@@ -20,9 +21,18 @@ def new_key() -> bytes:
     return secrets.token_bytes(32)
 
 
+@functools.cache
+def time_zones() -> frozenset[str]:
+    """The names that the IANA data base knows; looked up once, because the disk is asked for each.
+
+    Without those that are no zone of their own, but whatever a machine is set to.
+    """
+    return frozenset(zoneinfo.available_timezones()) - {"Factory", "localtime"}
+
+
 def validate_time_zone(name: str) -> None:
     """Refuse a name that the IANA data base does not know."""
-    if name not in zoneinfo.available_timezones():
+    if name not in time_zones():
         raise ValidationError(_("“%(name)s” is not a known time zone."), params={"name": name})
 
 

@@ -23,7 +23,7 @@ from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics import people as services
 from xrayportal.clinics.access import Permit, Seat, clinic_view
-from xrayportal.clinics.forms import ClinicForm, InviteForm, RolesForm, WelcomeForm
+from xrayportal.clinics.forms import ClinicForm, InviteForm, RolesForm, WelcomeForm, offered_zones
 from xrayportal.clinics.models import Clinic, Role, User
 from xrayportal.clinics.sign_in import record_password
 from xrayportal.security import client_address
@@ -143,7 +143,7 @@ def clinic_settings(request: HttpRequest, seat: Seat) -> HttpResponse:
                 )
             messages.success(request, _("Saved. New analyses use the new settings; results that exist stay."))
         return redirect("clinic-settings", seat.clinic.slug)
-    context = {"seat": seat, "form": form, "bundle": bundle}
+    context = {"seat": seat, "form": form, "bundle": bundle, "zones": offered_zones()}
     return render(request, "clinics/settings.html", context, status=REFUSED if form.is_bound else 200)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from django import template
 from django.conf import settings
+from django.forms import BoundField
 from django.http import QueryDict
 from django.templatetags.static import static
 from django.urls import reverse
@@ -44,6 +45,14 @@ def icon(name: str, classes: str = "") -> SafeString:
         static("vendor/lucide/sprite.svg"),
         name,
     )
+
+
+@register.filter
+def with_hint(field: BoundField, hint: str) -> SafeString:
+    """The field's control, which names its hint (``ID_hint``) and its errors for those who hear the page."""
+    ids = [f"{field.auto_id}_hint"] if hint else []
+    ids += [f"{field.auto_id}_error"] if field.errors else []
+    return field.as_widget(attrs={"aria-describedby": " ".join(ids)} if ids else {})
 
 
 @register.simple_tag
