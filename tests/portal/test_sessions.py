@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.db import connection
 from django.test import Client
@@ -76,6 +77,24 @@ def test_whoever_is_deactivated_is_out_at_once(reader: User, clinic: Clinic) -> 
     client = signed_in(reader)
     User.objects.update(is_active=False)
     assert not is_in(client, clinic)
+
+
+@pytest.mark.parametrize("key", ["aaaaaaaaaaaa\0", "' or 1=1 --", "\xb2" * 9, "a", "a" * 4000])
+def test_a_cookie_that_is_no_key_is_nobodys(key: str, clinic: Clinic) -> None:
+    client = Client()
+    client.cookies[settings.SESSION_COOKIE_NAME] = key
+    assert not is_in(client, clinic)
+    assert client.get(reverse("sign-in")).status_code == 200
+
+
+def test_an_account_that_is_opened_again_brings_no_session_back(reader: User, clinic: Clinic) -> None:
+    client = signed_in(reader)
+    root = signed_in(User.objects.create_superuser("root@example.org", "correct horse battery"))
+    account = reverse("admin:clinics_user_change", args=[reader.pk])
+    for closed_or_open in ({}, {"is_active": "on"}):
+        assert root.post(account, {"email": reader.email, **closed_or_open}).status_code == 302
+        assert not is_in(client, clinic)
+    assert is_in(signed_in(reader), clinic)
 
 
 def test_another_password_ends_the_session(reader: User, clinic: Clinic) -> None:

@@ -90,6 +90,8 @@ class PersonAdmin(PeopleAdmin):
         """Save, and tell the platform's chain which fields changed."""
         with transaction.atomic():
             super().save_model(request, obj, form, change)
+            if not obj.is_active:
+                obj.sessions.all().delete()  # an account that is opened again must not bring them back
             detail = {"fields": sorted(form.changed_data), "created": not change}
             _record(request, None, Action.PERSON_CHANGED, obj, detail)
 
