@@ -15,7 +15,7 @@ from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import verify
 from xrayportal.clinics import people, sign_in
 from xrayportal.clinics.access import seat_of
-from xrayportal.clinics.models import Membership, Role
+from xrayportal.clinics.models import Membership, Role, User
 
 pytestmark = pytest.mark.django_db
 NEW = "another horse entirely 7"
@@ -141,6 +141,21 @@ def test_an_admin_gives_no_superuser_a_role(house: House) -> None:
     with pytest.raises(people.PeopleRefused, match="no role in a clinic"):
         people.reactivate(user=house.superuser, **asked)
     assert not Membership.objects.filter(user=house.superuser).exists()
+
+
+def test_nobody_is_superuser_and_member(house: House) -> None:
+    root, member = browser(house.superuser), browser(house.reader)
+    account = reverse("admin:clinics_user_change", args=[house.reader.pk])
+    entered = {"email": house.reader.email, "is_active": "on", "is_staff": "on", "is_superuser": "on"}
+    page = reverse("worklist", args=[house.clinic.slug])
+    assert "remove them first" in root.post(account, entered).content.decode()
+    assert member.get(page).status_code == 200
+    # However both came about, the role does not count: not for the page, nor for the way to it.
+    User.objects.filter(pk=house.reader.pk).update(is_superuser=True)
+    assert member.get(page).status_code == 404
+    assert reverse("content-access", args=[house.clinic.slug]) in member.get("/").content.decode()
+    Membership.objects.filter(user=house.reader).delete()
+    assert root.post(account, entered).status_code == 302
 
 
 def test_the_platform_knows_who_changed_an_account(house: House) -> None:

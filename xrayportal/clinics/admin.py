@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.forms import UserChangeForm
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.forms import ModelForm
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     RowAdmin = admin.ModelAdmin[Any]
     PeopleAdmin = UserAdmin[User]
     FormOfMembership = ModelForm[Membership]
+    FormOfPerson = UserChangeForm[User]
 else:  # generic for type checkers only
     RowAdmin = admin.ModelAdmin
     PeopleAdmin = UserAdmin
     FormOfMembership = ModelForm
+    FormOfPerson = UserChangeForm
 
 
 class ReadOnlyAdmin(RowAdmin):
@@ -59,10 +62,24 @@ class ReadOnlyAdmin(RowAdmin):
         return False
 
 
+class PersonForm(FormOfPerson):
+    """A person's account."""
+
+    def clean_is_superuser(self) -> bool:
+        """Whoever has a role in a clinic gives it up first: the clinic's chain tells what they could see."""
+        makes: bool = self.cleaned_data["is_superuser"]
+        if makes and not self.instance.is_superuser and self.instance.memberships.exists():
+            raise ValidationError(
+                "This person has roles in clinics, which a superuser has not: remove them first."
+            )
+        return makes
+
+
 @admin.register(User)
 class PersonAdmin(PeopleAdmin):
     """People by e-mail address. They are deactivated, not deleted: what they did stays theirs."""
 
+    form = PersonForm
     ordering = ["email"]
     list_display = ["email", "first_name", "last_name", "is_active", "is_superuser", "last_login"]
     search_fields = ["email", "first_name", "last_name"]

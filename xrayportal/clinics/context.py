@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from xrayportal.analyses.models import Bundle
-from xrayportal.clinics.access import Permit, Seat, seat_of
+from xrayportal.clinics.access import Permit, Seat, places_of, seat_of
 from xrayportal.clinics.models import User
 from xrayportal.worklist.digests import take_notices
 
@@ -39,6 +39,6 @@ def seats_of(request: HttpRequest) -> list[Seat]:
     user = getattr(request, "user", None)
     if not isinstance(user, User):
         return []
-    places = sorted(user.places, key=lambda place: (place.clinic.name, str(place.clinic_id)))
+    places = sorted(places_of(user), key=lambda place: (place.clinic.name, str(place.clinic_id)))
     by_clinic = groupby(places, key=lambda place: place.clinic_id)
     return [seat_of(user, rows) for _, rows in by_clinic]
