@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from django.contrib.auth.models import Permission
 from django.core import mail
+from django.db import connections
 from django.test import Client
 from django.urls import reverse
 from pytest_django.fixtures import Settings
@@ -156,6 +159,24 @@ def test_nobody_is_superuser_and_member(house: House) -> None:
     assert reverse("content-access", args=[house.clinic.slug]) in member.get("/").content.decode()
     Membership.objects.filter(user=house.reader).delete()
     assert root.post(account, entered).status_code == 302
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("door", ["sign-in", "password"])
+def test_guesses_at_once_gain_nothing(house: House, door: str) -> None:
+    guesses = sign_in.ACCOUNT_LIMIT + 3
+    clients = [browser(house.reader if door == "password" else None) for _ in range(guesses)]
+
+    def guess(client: Client) -> int:
+        wrong = {"username": house.reader.email, "password": "wrong", "old_password": "wrong"}
+        try:
+            return client.post(reverse(door), wrong).status_code
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(guesses) as pool:
+        assert set(pool.map(guess, clients)) == {200}
+    assert AuditEvent.objects.filter(action=Action.SIGN_IN_FAILED).count() == sign_in.ACCOUNT_LIMIT
 
 
 def test_the_platform_knows_who_changed_an_account(house: House) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -63,11 +65,7 @@ class SignInView(LoginView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Check and record the attempt in one transaction."""
-        account = _account(request.POST.get("username", ""))
-        with transaction.atomic():
-            with connection.cursor() as cursor:
-                lock = f"sign-in {account} {neighbourhood(client_address(request))}"
-                cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
+        with _turn(request.POST.get("username", ""), request):
             return super().post(request, *args, **kwargs)
 
 
@@ -106,7 +104,7 @@ class PasswordForm(PasswordChangeForm):
 
 
 class PasswordView(PasswordChangeView):
-    """A signed-in person chooses another password; their other sessions end."""
+    """A signed-in person chooses another password; their other sessions end. One attempt at a time too."""
 
     template_name = "registration/password.html"
     form_class = PasswordForm
@@ -116,11 +114,15 @@ class PasswordView(PasswordChangeView):
         """The form asks where the request came from."""
         return {**super().get_form_kwargs(), "request": self.request}
 
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Check the present password, keep the new one and record either in one transaction."""
+        with _turn(request.user.get_username(), request):
+            return super().post(request, *args, **kwargs)
+
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
-        """Keep and record it in one transaction."""
-        with transaction.atomic():
-            response = super().form_valid(form)
-            record_password(form.user, request=self.request)
+        """It is chosen."""
+        response = super().form_valid(form)
+        record_password(form.user, request=self.request)
         messages.success(self.request, _("Your password is changed. Other devices are signed out."))
         return response
 
@@ -134,6 +136,16 @@ def record_password(user: User, *, request: HttpRequest) -> None:
         target=user,
         address=client_address(request),
     )
+
+
+@contextmanager
+def _turn(email: str, request: HttpRequest) -> Iterator[None]:
+    """A transaction that waits for others about the same account from the same address."""
+    lock = f"sign-in {_account(email)} {neighbourhood(client_address(request))}"
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
+        yield
 
 
 def is_throttled(email: str, address: str | None) -> bool:
