@@ -48,6 +48,7 @@
     if (target.checked) root.dataset.singleKeys = "off";
     else delete root.dataset.singleKeys;
     remember("single-keys", target.checked ? "off" : "");
+    document.dispatchEvent(new CustomEvent("portal:single-keys"));
   });
 
   // --- clicks: one listener, so that swapped-in pieces work as well ---

@@ -1,8 +1,11 @@
 /**
  * The controls that the template lays out: `data-mode` (what dragging does), `data-action`
  * (something to do now), `data-toggle` (on or off) and `data-setting` (a value). Shortcuts are
- * read from `aria-keyshortcuts`, so what is announced and what works are the same list.
+ * read from `data-keys`, and announced from there as long as they are heeded.
  */
+
+/** Whether keys of a single character mean anything; people can turn them off (static/js/portal.js). */
+export const heedsSingleKeys = () => document.documentElement.dataset.singleKeys !== "off";
 
 export class Toolbar {
   /**
@@ -15,6 +18,7 @@ export class Toolbar {
       ...figure.querySelectorAll("[data-mode], [data-action], [data-toggle], [data-setting]"),
     ];
     this.shortcuts = readShortcuts(this.controls);
+    this.hinted = [...figure.querySelectorAll("[data-hint]")];
     this.signal = new AbortController();
     const options = { signal: this.signal.signal };
     for (const control of this.controls) {
@@ -22,6 +26,23 @@ export class Toolbar {
       control.addEventListener(event, () => this.#use(control), options);
     }
     for (const bar of figure.querySelectorAll('[role="toolbar"]')) rove(bar, options);
+    document.addEventListener("portal:single-keys", () => this.announce(), options);
+    this.announce();
+  }
+
+  /** To those who hear the page, and on hover: what is announced works, and nothing else is. */
+  announce() {
+    const heeds = heedsSingleKeys();
+    for (const control of this.controls) {
+      const { keys } = control.dataset;
+      if (keys && heeds) control.setAttribute("aria-keyshortcuts", keys);
+      else control.removeAttribute("aria-keyshortcuts");
+    }
+    for (const element of this.hinted) {
+      element.dataset.title ??= element.title;
+      const { title, hint } = element.dataset;
+      element.title = heeds ? `${title} (${hint})` : title;
+    }
   }
 
   close() {
@@ -82,7 +103,7 @@ export function shortcut({ key, shiftKey }) {
 function readShortcuts(controls) {
   const shortcuts = new Map();
   for (const control of controls) {
-    const keys = (control.getAttribute("aria-keyshortcuts") ?? "").toUpperCase().split(" ");
+    const keys = (control.dataset.keys ?? "").toUpperCase().split(" ");
     keys.filter(Boolean).forEach((key, place) => shortcuts.set(key, { control, second: place === 1 }));
   }
   return shortcuts;

@@ -9,7 +9,7 @@
 
 import { Lightbox } from "./lightbox.js";
 import { stageKey } from "./input.js";
-import { shortcut } from "./toolbar.js";
+import { heedsSingleKeys, shortcut } from "./toolbar.js";
 
 /** @type {Set<Lightbox>} */
 const live = new Set();
@@ -55,9 +55,8 @@ document.addEventListener("keydown", (event) => {
   const lightbox = meantBy(target);
   if (!lightbox) return;
   const onStage = target === lightbox.stage.element && stageKey(lightbox, event);
-  // Whoever turned single-key shortcuts off (static/js/portal.js) keeps what the stage itself heeds.
-  const heeds = document.documentElement.dataset.singleKeys !== "off";
-  if (onStage || (heeds && lightbox.toolbar.press(shortcut(event)))) event.preventDefault();
+  // Whoever turned single-key shortcuts off keeps what the stage itself heeds.
+  if (onStage || (heedsSingleKeys() && lightbox.toolbar.press(shortcut(event)))) event.preventDefault();
 });
 
 for (const name of ["pointerdown", "focusin"]) {

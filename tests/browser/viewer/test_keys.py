@@ -68,7 +68,20 @@ def test_the_toolbar_is_one_tab_stop(page: Page) -> None:
     expect(tool(page, "Heatmap")).to_be_focused()
 
 
-def test_every_announced_shortcut_is_announced_once(page: Page) -> None:
-    lists = page.locator("[aria-keyshortcuts]").evaluate_all("all => all.map(one => one.ariaKeyShortcuts)")
+def test_what_works_is_announced_once_and_nothing_else(page: Page) -> None:
+    announced = page.locator("[aria-keyshortcuts]")
+    lists = announced.evaluate_all("all => all.map(one => one.ariaKeyShortcuts)")
     keys = " ".join(lists).split()
+    assert "H" in keys
     assert len(keys) == len(set(keys))
+    expect(tool(page, "Heatmap")).to_have_attribute("title", "Heatmap (H)")
+
+    def turn(how: str) -> None:
+        """As the sheet of keys does."""
+        page.evaluate(f"{how}; document.dispatchEvent(new CustomEvent('portal:single-keys'))")
+
+    turn("document.documentElement.dataset.singleKeys = 'off'")
+    expect(announced).to_have_count(0)
+    expect(tool(page, "Heatmap")).to_have_attribute("title", "Heatmap")
+    turn("delete document.documentElement.dataset.singleKeys")
+    expect(announced).to_have_count(len(lists))
