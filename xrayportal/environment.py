@@ -57,6 +57,13 @@ class Environment(environ.Env):  # type: ignore[misc]  # environ has no types
             raise ImproperlyConfigured(f"{var} must be {' or '.join(choices)}, not “{text}”.")
         return text
 
+    def secret(self, var: str) -> str:
+        """What sessions and links to passwords are signed with: too long to be guessed."""
+        text = str(self.str(var))
+        if len(text) < 32:  # nor is it repeated
+            raise ImproperlyConfigured(f"{var} must be a random text of at least 32 characters.")
+        return text
+
     def database(self, var: str) -> dict[str, Any]:
         """Django's settings of a PostgreSQL database; the portal knows no other kind."""
         self._expect(var, "postgres://", "postgresql://")
