@@ -57,7 +57,7 @@ class Environment(environ.Env):  # type: ignore[misc]  # environ has no types
             raise ImproperlyConfigured(f"{var} must be {' or '.join(choices)}, not “{text}”.")
         return text
 
-    def secret(self, var: str) -> str:
+    def key(self, var: str) -> str:
         """What sessions and links to passwords are signed with: too long to be guessed."""
         text = str(self.str(var))
         if len(text) < 32:  # nor is it repeated

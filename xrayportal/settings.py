@@ -22,7 +22,7 @@ if (VAR_DIR / "portal.env").is_file():
 VERSION = "0.1.0"
 
 # --- who may talk to us -------------------------------------------------------------------
-SECRET_KEY = env.secret("SECRET_KEY")
+SECRET_KEY = env.key("SECRET_KEY")
 DEBUG = env.flag("DEBUG", default=False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
