@@ -187,6 +187,22 @@ def test_others_are_refused_by_kind(name: str, kind: str) -> None:
     assert caught.value.kind == kind
 
 
+@pytest.mark.parametrize("keyword", ["Rows", "Columns", "BitsAllocated"])
+@pytest.mark.parametrize("name", ["RG3_UNCR.dcm", "RG3_J2KR.dcm"])
+@pytest.mark.parametrize("value", [None, "several"])
+def test_a_picture_without_its_measures_is_refused(name: str, keyword: str, value: str | None) -> None:
+    source = read(packaged(name))
+    if value is None:
+        delattr(source, keyword)
+    else:
+        setattr(source, keyword, [16, 16])
+    out = BytesIO()
+    source.save_as(out)
+    with pytest.raises(RejectedError) as caught:
+        deidentify(out.getvalue(), KEY)
+    assert caught.value.kind == "corrupt"
+
+
 @pytest.mark.parametrize("name", ["RG3_UNCR.dcm", "RG3_J2KI.dcm"])
 def test_cut_anywhere_is_refused_never_a_crash(name: str) -> None:
     source = packaged(name)

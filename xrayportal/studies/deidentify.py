@@ -172,13 +172,14 @@ def _refuse_unsuitable(source: Dataset) -> None:
 def _refuse_missing_pixels(source: Dataset, rows: int, columns: int) -> None:
     pixels: bytes = source[_PIXELS].value
     syntax = _encoding(source)
+    needed = _picture_bytes(source)  # what it counts from, a compressed picture has to say too
     if source[_PIXELS].is_undefined_length:
         if syntax not in _ENCAPSULATED:
             raise general("unsupported-encoding")
         return
     if syntax in _ENCAPSULATED:
         raise corrupt()
-    if len(pixels) < _picture_bytes(source):
+    if len(pixels) < needed:
         raise truncated()
 
 
