@@ -53,12 +53,19 @@
 
   // --- clicks: one listener, so that swapped-in pieces work as well ---
 
-  document.addEventListener("click", (event) => {
-    const target = event.target instanceof Element ? event.target : null;
-    if (!target) return;
+  /** All but the one that holds the target. */
+  function closeMenus(target) {
     for (const menu of document.querySelectorAll("details.menu[open]")) {
       if (!menu.contains(target)) menu.open = false;
     }
+  }
+
+  document.addEventListener("focusin", ({ target }) => closeMenus(target)); // Tab leads out of a menu
+
+  document.addEventListener("click", (event) => {
+    const target = event.target instanceof Element ? event.target : null;
+    if (!target) return;
+    closeMenus(target);
     const theme = target.closest("[data-theme-choice]");
     if (theme) chooseTheme(theme.dataset.themeChoice);
     if (target.closest("[data-rail-toggle]")) toggleRail();
@@ -92,28 +99,54 @@
 
   document.addEventListener("htmx:oobAfterSwap", fade);
 
+  /** An action that had no answer, or one that nobody shows: the person must not take it for done. */
+  function tellFailure() {
+    const failed = document.getElementById("toast-failed");
+    const toasts = document.querySelector(".toasts");
+    if (!failed || !toasts || toasts.querySelector("[data-failed]")) return;
+    toasts.append(failed.content.cloneNode(true));
+  }
+
   // --- polling: nothing while hidden, at once when seen again, and trouble said in words ---
 
   const banner = (name) => document.getElementById(`banner-${name}`);
+  const show = (name, shown) => {
+    if (banner(name)) banner(name).hidden = !shown;
+  };
   let signedOut = false;
+  let isGone = false;
 
   function isPoll(element) {
     return element.hasAttribute("data-poll");
   }
 
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (isPoll(event.detail.elt) && (document.hidden || signedOut)) event.preventDefault();
+    if (isPoll(event.detail.elt) && (document.hidden || signedOut || isGone)) event.preventDefault();
   });
 
-  document.addEventListener("visibilitychange", () => {
+  document.addEventListener("visibilitychange", async () => {
     if (document.hidden) return;
+    if (signedOut) await comeBack();
     for (const element of document.querySelectorAll("[data-poll][hx-get]")) htmx.trigger(element, "seen-again");
   });
 
   function endSession() {
     signedOut = true;
-    if (banner("signed-out")) banner("signed-out").hidden = false;
-    document.dispatchEvent(new CustomEvent("portal:signed-out"));
+    show("signed-out", true);
+  }
+
+  /** Whoever signed in again, in another tab, goes on here: with a new token, and as the same person only. */
+  async function comeBack() {
+    const { renew, person } = banner("signed-out")?.dataset ?? {};
+    const answer = renew && (await fetch(renew, { headers: { Accept: "text/html" } }).catch(() => null));
+    if (!answer?.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const token = fresh.querySelector(`[data-person="${person}"] [name=csrfmiddlewaretoken]`)?.value;
+    if (!token) return;
+    document.body.setAttribute("hx-headers", JSON.stringify({ "X-CSRFToken": token }));
+    for (const input of document.querySelectorAll("input[name=csrfmiddlewaretoken]")) input.value = token;
+    signedOut = false;
+    show("signed-out", false);
   }
 
   // The answer to a request after the session ended is a 401 or a way to the sign-in page: for a poll and a
@@ -129,12 +162,25 @@
     }
   });
 
-  document.addEventListener("htmx:afterRequest", (event) => {
-    const { elt, xhr, successful } = event.detail;
-    if (!isPoll(elt) || !banner("offline")) return;
-    const silent = xhr.status === 0 || xhr.status >= 500;
-    if (silent || successful) banner("offline").hidden = !silent;
+  document.addEventListener("htmx:afterRequest", ({ detail }) => {
+    const { elt, xhr, successful } = detail;
+    const isSilent = xhr.status === 0 || xhr.status >= 500;
+    if (successful || (isSilent && isPoll(elt))) show("offline", isSilent);
+    // The clinic, the study or the right to see it went: nothing comes of asking on.
+    if (isPoll(elt) && (xhr.status === 403 || xhr.status === 404)) {
+      isGone = true;
+      show("gone", true);
+    }
   });
+
+  for (const trouble of ["htmx:sendError", "htmx:responseError"]) {
+    document.addEventListener(trouble, ({ detail }) => {
+      if (isPoll(detail.elt)) return;
+      tellFailure();
+      // A token goes void when the person signs in again in another tab: with a new one they can try again.
+      if (detail.xhr.status === 403) comeBack();
+    });
+  }
 
   // --- swaps keep what the person opened and what the viewer drew ---
 

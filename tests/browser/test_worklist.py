@@ -13,6 +13,7 @@ from django.utils import timezone
 from playwright.sync_api import APIResponse, Browser, Page, Route, expect
 from pytest_django.live_server_helper import LiveServer
 
+from tests.browser.scene import become
 from tests.browser.waiting import wait_until
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study, make_user
 from xrayportal.audit.models import Action
@@ -177,12 +178,13 @@ def test_choose_all_and_save_a_view(page: Page) -> None:
     expect(tab).to_have_attribute("href", "?verdict=abnormal")
 
 
-def test_says_when_the_session_has_ended(page: Page) -> None:
+def test_says_when_the_session_has_ended_and_goes_on_after_the_next(
+    page: Page, live_server: LiveServer, clinic: Clinic, reader: User
+) -> None:
     page.context.clear_cookies()
     page.evaluate("htmx.trigger('#studies', 'seen-again')")
-    expect(
-        page.get_by_text("Your session has ended. What you see here is no longer updated.")
-    ).to_be_visible()
+    ended = page.get_by_text("Your session has ended. What you see here is no longer updated.")
+    expect(ended).to_be_visible()
     expect(page.locator("#studies tbody .row")).to_have_count(STUDIES)
     asked = """() => {
         let count = 0;
@@ -191,3 +193,27 @@ def test_says_when_the_session_has_ended(page: Page) -> None:
         return count;
     }"""
     assert page.evaluate(asked) == 0
+    see_again = "document.dispatchEvent(new Event('visibilitychange'))"
+
+    with page.expect_response("**/password/"):  # as somebody else it stays as it was
+        become(page.context, live_server, make_user(clinic, Role.READER))
+        page.evaluate(see_again)
+    expect(ended).to_be_visible()
+    become(page.context, live_server, reader)  # in another tab
+    with page.expect_response(POLL):
+        page.evaluate(see_again)
+    expect(ended).to_be_hidden()
+    page.get_by_label("Choose NH-00").check()
+    page.get_by_role("button", name="Mark read").click()
+    expect(page.get_by_text("1 study marked as read.")).to_be_visible()
+
+
+def test_says_what_had_no_answer_and_when_nothing_more_will_come(page: Page, clinic: Clinic) -> None:
+    page.route("**/several/", lambda route: route.abort())
+    page.get_by_label("Choose NH-00").check()
+    page.get_by_role("button", name="Mark read").click()
+    expect(page.get_by_text("That had no answer, so it may not be stored.")).to_be_visible()
+    clinic.memberships.all().delete()
+    page.evaluate("htmx.trigger('#studies', 'seen-again')")
+    expect(page.get_by_text("This page is no longer updated")).to_be_visible()
+    expect(page.locator("#studies tbody .row")).to_have_count(STUDIES)
