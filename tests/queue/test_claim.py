@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import re
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
@@ -125,7 +125,10 @@ def test_rivals_never_get_the_same_row(
 
 @pytest.mark.slow
 def test_a_claim_is_fast_with_a_hundred_thousand_waiting(explain: Callable[..., str]) -> None:
-    """By the partial indexes: nothing that grows with the queue is read or sorted."""
+    """By the partial indexes: nothing that grows with the queue is read or sorted.
+
+    Told by the blocks that it reads, which a busy machine does not change; on an idle one they take 3 ms.
+    """
     bundle = make_bundle()
     for clinic in [make_clinic() for _ in range(40)]:
         submission = make_submission(clinic)
@@ -150,11 +153,12 @@ def test_a_claim_is_fast_with_a_hundred_thousand_waiting(explain: Callable[..., 
         # All: what checks foreign keys keeps its plans from when the tables were small.
         cursor.execute("ANALYZE")
     parameters = {"worker": "a", "limit": 4, "every": 5, "lease": 30}
-    claim(worker="a", limit=4)
+    for _ in range(20):
+        assert len(claim(worker="a", limit=4)) == 4
     plan = explain(CLAIM, parameters)
     assert "analysis_waiting" in plan
     assert "Seq Scan on analyses_analysis" not in plan
-    began = time.perf_counter()
-    for _ in range(20):
-        assert len(claim(worker="a", limit=4)) == 4
-    assert (time.perf_counter() - began) / 20 < 0.05, plan
+    whole = re.search(r"Buffers: shared hit=(\d+)(?: read=(\d+))?", plan)
+    assert whole is not None
+    # Of forty clinics, each with two queues: the way down the index, and eight rows.
+    assert sum(int(blocks or 0) for blocks in whole.groups()) < 40 * 2 * 20, plan
