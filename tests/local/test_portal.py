@@ -37,7 +37,7 @@ class Run:
     def answers(self, path: str) -> bool:
         """Whether the address is there with status 200."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -109,12 +109,12 @@ def starter() -> Iterator[Starter]:
         yield starter
         for run in starter.runs:
             run.process.terminate()
-            run.process.wait(timeout=30)
+            run.process.wait(timeout=PATIENCE)
 
 
 def gone(processes: list[psutil.Process]) -> bool:
     """Whether all of them end."""
-    _, alive = psutil.wait_procs(processes, timeout=20)
+    _, alive = psutil.wait_procs(processes, timeout=PATIENCE)
     return all(process.status() == psutil.STATUS_ZOMBIE for process in alive)
 
 
@@ -135,7 +135,7 @@ def test_start_stop_start_kill(starter: Starter) -> None:
     members = first.family()
     assert len(members) >= 8, "servers, web with two workers, worker with a child, reconciler"
     os.killpg(first.process.pid, signal.SIGINT)
-    assert first.process.wait(timeout=30) == 0
+    assert first.process.wait(timeout=PATIENCE) == 0
     assert gone(members)
 
     remembered = (starter.var / "portal.env").read_text(), logins.read_text()

@@ -18,10 +18,10 @@ def test_the_portal_role_is_no_superuser() -> None:
 
 def test_redis_wants_its_password() -> None:
     url = settings.REDIS_URL
-    with redis.Redis.from_url(url, socket_timeout=2) as client:
+    with redis.Redis.from_url(url, socket_timeout=30) as client:
         assert client.ping()
     with (
-        redis.Redis.from_url("redis://" + url.rsplit("@", 1)[1], socket_timeout=2) as stranger,
+        redis.Redis.from_url("redis://" + url.rsplit("@", 1)[1], socket_timeout=30) as stranger,
         pytest.raises(redis.exceptions.AuthenticationError),
     ):
         stranger.ping()

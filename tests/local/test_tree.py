@@ -16,6 +16,8 @@ import pytest
 from xrayportal.embedded.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Seconds for what takes a moment, or five where processes are killed in the end; a busy machine needs more.
+PATIENCE = 60
 #: A process with a child of its own, like a web server with its workers; it ends its child on TERM.
 PROGRAM = """
 import os, signal, subprocess, sys, time
@@ -59,14 +61,14 @@ def command(folder: Path) -> list[str]:
 def family(folder: Path, root: int) -> list[psutil.Process]:
     """Everything that runs, once it runs."""
     pids = [folder / "first.pids", folder / "second.pids"]
-    assert wait_until(lambda: all(path.exists() for path in pids), seconds=20)
+    assert wait_until(lambda: all(path.exists() for path in pids), seconds=PATIENCE)
     members = [psutil.Process(int(pid)) for path in pids for pid in path.read_text().split()]
     return [*members, *psutil.Process(root).children(recursive=True)]
 
 
 def left(members: list[psutil.Process]) -> list[psutil.Process]:
     """Those that do not end."""
-    _, alive = psutil.wait_procs(members, timeout=10)
+    _, alive = psutil.wait_procs(members, timeout=PATIENCE)
     return [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 
 
@@ -90,7 +92,7 @@ def test_a_signal_ends_everything(
 ) -> None:
     members = family(folder, root.pid)
     os.killpg(root.pid, number)  # a terminal signals its whole foreground group
-    assert root.wait(timeout=10) == 0
+    assert root.wait(timeout=PATIENCE) == 0
     assert left(members) == []
 
 
@@ -104,7 +106,7 @@ def test_a_killed_root_leaves_nothing(folder: Path, root: subprocess.Popen[bytes
 def test_a_process_that_ends_by_itself_ends_the_others(folder: Path, root: subprocess.Popen[bytes]) -> None:
     members = family(folder, root.pid)
     members[0].kill()
-    assert root.wait(timeout=10) == 1
+    assert root.wait(timeout=PATIENCE) == 1
     # The killed one's own child is its own affair; everything that we started has ended.
     assert left([process for process in members if process != members[1]]) == []
     members[1].kill()
