@@ -24,6 +24,7 @@ from xrayportal.analyses.models import Analysis, Pulse, Worker
 from xrayportal.analyses.orphans import sweep
 from xrayportal.analyses.reconciler import Reconciler
 from xrayportal.analyses.workers import Attendance, live_workers
+from xrayportal.studies.deletion import Reason, delete_study
 from xrayportal.studies.locks import name_lock
 from xrayportal.studies.models import Study, Submission
 
@@ -271,6 +272,13 @@ class TestOrphans:
         assert sum(sweep()) == 3
         assert not any(default_storage.exists(name) for name in orphans)
         assert all(default_storage.exists(name) for name in [*kept, young])
+        # A folder that was an analysis' goes with its last file; one that is an analysis' stays.
+        assert default_storage.listdir(f"{folder}/findings")[0] == [str(analysis.pk)]
+        delete_study(study=analysis.study, reason=Reason.MISTAKE, actor=None, address=None)
+        assert default_storage.listdir(f"{folder}/findings")[0] == [str(analysis.pk)]
+        sum(sweep())
+        assert default_storage.listdir(f"{folder}/findings")[0] == []
+        assert default_storage.exists(f"{folder}/originals/aa")
 
     def test_what_a_kill_left_half_written_goes_too(self) -> None:
         name = f"clinics/{make_clinic().pk}/originals/cc/.partial-x"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from xrayportal.analyses.models import Finding
+from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.studies.locks import name_lock
 from xrayportal.studies.models import Image
 
@@ -36,7 +37,12 @@ def sweep() -> Iterator[int]:
 def _sweep_folder(folder: str) -> int:
     names = [f"{folder}/{name}" for name in default_storage.listdir(folder)[1]]
     unnamed = set(names) - _named(folder, names)
-    return sum(_remove_if_orphan(folder, name) for name in sorted(unnamed) if _is_old(name))
+    removed = sum(_remove_if_orphan(folder, name) for name in sorted(unnamed) if _is_old(name))
+    if removed == len(names) and _was_deleted(folder):
+        # Too late to know, a worker may write there just now: it is left to the next walk.
+        with suppress(OSError):
+            default_storage.delete(folder)
+    return removed
 
 
 def _remove_if_orphan(folder: str, name: str) -> bool:
@@ -51,16 +57,28 @@ def _remove_if_orphan(folder: str, name: str) -> bool:
 
 def _named(folder: str, names: list[str]) -> set[str]:
     """Those of ``names`` in ``folder`` that a row names."""
-    *_, kind, key = folder.split("/")
-    if kind == "originals":
+    if _is_of_originals(folder):
         hashes = [name.rsplit("/", 1)[1] for name in names]
         return set(Image.objects.filter(sha256__in=hashes, file__in=names).values_list("file", flat=True))
-    try:
-        analysis = uuid.UUID(key)
-    except ValueError:
-        return set()
-    rows = Finding.objects.filter(analysis_id=analysis).values_list(*Finding.FILES)
+    rows = Finding.objects.filter(analysis_id=_analysis_of(folder)).values_list(*Finding.FILES)
     return {name for row in rows for name in row if name}
+
+
+def _was_deleted(folder: str) -> bool:
+    """Whether it was of an analysis that is gone; a folder of originals is always needed again."""
+    return not (_is_of_originals(folder) or Analysis.objects.filter(pk=_analysis_of(folder)).exists())
+
+
+def _is_of_originals(folder: str) -> bool:
+    return folder.split("/")[-2] == "originals"
+
+
+def _analysis_of(folder: str) -> uuid.UUID:
+    """The id that the folder is named by; one that no row has where its name is none."""
+    try:
+        return uuid.UUID(folder.rpartition("/")[2])
+    except ValueError:
+        return uuid.UUID(int=0)
 
 
 def _is_old(name: str) -> bool:
