@@ -28,7 +28,8 @@ def upload_words() -> dict[str, str]:
         "some_rejected": gettext("{count} rejected"),
         "more_troubles": gettext("{count} more: the submission's page lists them all."),
         "continued": gettext(
-            "The submission had been closed meanwhile, so the rest of the files goes into a new one."
+            "The submission had been closed meanwhile, so the rest of the files goes into a new one. "
+            "A folder that was parted stays one study, unless a reader has signed it already."
         ),
         "some_unsent": gettext("{count} files could not be sent."),
         "one_unsent": gettext("1 file could not be sent."),

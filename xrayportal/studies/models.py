@@ -48,6 +48,8 @@ class Submission(models.Model):
     #: How many files the sender announced; the page shows progress against it.
     expected_files = models.PositiveIntegerField(default=0)
     grouping = models.CharField(max_length=16, choices=Grouping.choices, default=Grouping.FOLDERS)
+    #: The first of several that one batch of files went into: it was ended while the sender paused.
+    continues = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     #: What a CSV said, by file: see ``bulk.labels``.
     labels = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

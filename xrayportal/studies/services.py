@@ -35,9 +35,13 @@ def create_submission(
     queue: str,
     expected_files: int,
     grouping: str = Grouping.FOLDERS,
+    continues: Submission | None = None,
     address: str | None,
 ) -> Submission:
-    """Open a submission that files can be sent to."""
+    """Open a submission that files can be sent to.
+
+    With ``continues`` it takes the rest of that one's files, and what lies in one folder stays together.
+    """
     with transaction.atomic():
         submission = Submission.objects.create(
             clinic=clinic,
@@ -46,6 +50,7 @@ def create_submission(
             queue=queue,
             expected_files=expected_files,
             grouping=grouping,
+            continues_id=(continues.continues_id or continues.pk) if continues else None,
         )
         record(
             clinic=clinic,

@@ -199,8 +199,19 @@ def _create(request: HttpRequest, seat: Seat, expected: int) -> Submission:
         queue=Queue.INTERACTIVE if expected <= INTERACTIVE_FILES else Queue.BULK,
         expected_files=expected,
         grouping=grouping if grouping in Grouping.values else Grouping.FOLDERS,
+        continues=_continued(request, seat),
         address=client_address(request),
     )
+
+
+def _continued(request: HttpRequest, seat: Seat) -> Submission | None:
+    """The person's own submission that was ended while they paused, if the form names one."""
+    try:
+        named = uuid.UUID(request.POST.get("continues", ""))
+    except ValueError:
+        return None
+    ended = seat.submissions().filter(submitter=seat.user, state=Submission.State.FINISHED)
+    return ended.filter(pk=named).first()
 
 
 def _delivery(

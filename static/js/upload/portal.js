@@ -11,9 +11,13 @@ export class Portal {
     this.addresses = null;
   }
 
-  /** Make a submission. @param {{expected: number, grouping: string}} wanted */
-  async open({ expected, grouping }) {
-    const body = new URLSearchParams({ expected_files: expected, grouping });
+  /**
+   * Make a submission.
+   * @param {{expected: number, grouping: string, continues: string}} wanted  `continues`: the id of one that
+   *   was ended before all files had come, so that its folders stay together
+   */
+  async open({ expected, grouping, continues }) {
+    const body = new URLSearchParams({ expected_files: expected, grouping, continues });
     const ask = () => this.fetch(this.form.dataset.submissions, body);
     let answer = await ask();
     if (answer.status === 403) {

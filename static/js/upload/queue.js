@@ -42,6 +42,7 @@ export class Queue {
     this.size = this.sent = 0;
     this.from = 0; // no file before this place waits
     this.starting = null;
+    this.ended = ""; // the submission that was ended while we paused
     this.active = 0;
     /** Archives that are being opened: more files are to come. */
     this.opening = 0;
@@ -105,13 +106,14 @@ export class Queue {
 
   open() {
     const expected = this.items.length - this.done;
-    return this.portal.open({ expected, grouping: this.form.elements.grouping.value });
+    return this.portal.open({ expected, grouping: this.form.elements.grouping.value, continues: this.ended });
   }
 
   /** The submission behind `ended` takes no more: after a long pause the rest goes into a new one. */
   goOn(ended, sentence) {
     if (this.portal.addresses !== ended) return; // another file was told the same
     this.portal.addresses = null;
+    this.ended = ended.id;
     for (const item of this.items) {
       if (item.state !== "read") continue; // what a table says holds for one submission
       this.mark(item, "waiting");

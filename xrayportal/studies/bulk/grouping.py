@@ -27,7 +27,8 @@ def place(path: str, choice: str, submission: uuid.UUID) -> Place:
 
     With ``folders``, files that lie in one nested folder are one study; a file at the top, or
     directly in the one folder that was dropped, is a study of its own, because a flat folder of
-    radiographs is a pile of patients, not a patient. Keys hold within one submission.
+    radiographs is a pile of patients, not a patient. Keys hold within one submission, or the first of
+    those that one batch of files went into.
     """
     if choice != Grouping.FOLDERS:
         return Place()

@@ -16,8 +16,9 @@ from django.utils.translation import ngettext
 
 from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle
 from xrayportal.clinics.models import User
+from xrayportal.reviews.models import Review
 from xrayportal.studies.bulk.archives import Archive, Member, is_archive, nested, refusal
-from xrayportal.studies.bulk.grouping import place
+from xrayportal.studies.bulk.grouping import Place, place
 from xrayportal.studies.bulk.labels import (
     MAX_BYTES,
     MAX_LABELS,
@@ -71,7 +72,7 @@ def take_refusal(delivery: Delivery, code: str, size: int) -> Upload:
 
 def _take_picture(delivery: Delivery, file: IO[bytes]) -> Upload:
     submission = delivery.submission
-    where = place(delivery.path, submission.grouping, submission.pk)
+    where = _place(delivery.path, submission)
     label = label_for(delivery.path, submission.labels)
     return ingest_file(
         submission=submission,
@@ -85,6 +86,23 @@ def _take_picture(delivery: Delivery, file: IO[bytes]) -> Upload:
         actor=delivery.actor,
         address=delivery.address,
     )
+
+
+def _place(path: str, submission: Submission) -> Place:
+    """A folder that a pause parted goes on in its study, unless a reader has signed that one as it was."""
+    if submission.continues_id is None:
+        return place(path, submission.grouping, submission.pk)
+    where = place(path, submission.grouping, submission.continues_id)
+    is_signed = (
+        where.grouping_key
+        and Review.objects.filter(
+            study__clinic=submission.clinic_id,
+            study__grouping_key=where.grouping_key,
+            is_current=True,
+            signed_at__isnull=False,
+        ).exists()
+    )
+    return place(path, submission.grouping, submission.pk) if is_signed else where
 
 
 def _take_archive(delivery: Delivery, file: IO[bytes]) -> list[Upload]:
