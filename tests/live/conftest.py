@@ -99,13 +99,10 @@ class Portal:
 
 
 def kill(process: Python) -> None:
-    """``kill -9`` for the process and every child."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        family = psutil.Process(process.pid)
-        for member in [family, *family.children(recursive=True)]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.send_signal(signal.SIGKILL)
-    process.wait(timeout=10)
+    """``kill -9`` for the process and every child, at one blow: none is born or goes on between."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def child(process: Python) -> psutil.Process:
@@ -114,7 +111,7 @@ def child(process: Python) -> psutil.Process:
     return found
 
 
-def until(condition: Callable[[], Any], seconds: float = 60) -> None:
+def until(condition: Callable[[], Any], seconds: float = 150) -> None:
     """Wait for a condition; the test fails if it does not come true."""
     end = time.monotonic() + seconds
     while not condition():
