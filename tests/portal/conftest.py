@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from tests.factories import make_bundle, make_clinic, make_superuser, make_user
+from tests.factories import make_bundle, make_clinic, make_submission, make_superuser, make_user
 from xrayportal.clinics.models import Clinic, Role, User
-from xrayportal.studies.models import Submission, Upload
+from xrayportal.studies.ingest import ingest_file
+from xrayportal.studies.models import Study, Submission, Upload
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,24 @@ def body(response: Any) -> bytes:
     """The whole answer (a file closes when read to its end) without the token that differs in every page."""
     content: bytes = b"".join(response) if response.streaming else response.content
     return re.sub(rb"[A-Za-z0-9]{64}", b"token", content)
+
+
+def take(submission: Submission, content: bytes, key: str = "k", **said: Any) -> Upload:
+    """What becomes of one file, without a browser."""
+    fields = {"filename": f"{key}.bin", "actor": submission.submitter, "address": "192.0.2.1", **said}
+    return ingest_file(submission=submission, key=key, file=BytesIO(content), **fields)
+
+
+def only_study() -> Study:
+    """The one there is."""
+    return Study.objects.get()
+
+
+@pytest.fixture
+def submission(db: None) -> Submission:
+    """An open one, while a bundle is active."""
+    make_bundle()
+    return make_submission(make_clinic())
 
 
 @dataclass(frozen=True)
