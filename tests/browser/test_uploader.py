@@ -8,6 +8,7 @@ from django.conf import settings
 from playwright.sync_api import Request, Route, expect
 
 from tests.browser.uploads import SUBMISSION, UPLOADS, Enter, choose, enter, pictures, sign_in
+from tests.browser.waiting import wait_until
 from tests.factories import png
 from xrayportal.studies.models import Submission, Upload
 
@@ -30,7 +31,7 @@ def test_lost_requests_and_lost_answers_are_sent_again_once(enter: Enter) -> Non
 
     page.route(UPLOADS, bad_network)
     choose(page, pictures(1))
-    expect(page).to_have_url(SUBMISSION, timeout=20_000)
+    expect(page).to_have_url(SUBMISSION)
     assert len(seen) == 3
     assert [upload.outcome for upload in Upload.objects.all()] == ["accepted"]
     assert Submission.objects.get().state == "finished"
@@ -42,9 +43,9 @@ def test_files_chosen_before_the_script_came_are_sent(enter: Enter) -> None:
     page.route("**/uploader*.js", lambda route: held.append(route))
     page.reload(wait_until="commit")
     choose(page, pictures(1))
-    assert len(held) == 1
+    wait_until(page, lambda: held)
     held[0].continue_()
-    expect(page).to_have_url(SUBMISSION, timeout=20_000)
+    expect(page).to_have_url(SUBMISSION)
     assert Upload.objects.count() == 1
 
 
@@ -54,13 +55,13 @@ def test_four_at_a_time_pause_and_go_on(enter: Enter) -> None:
     page.route(UPLOADS, lambda route: held.append(route))
     choose(page, pictures(6))
     expect(page.locator('.sending-file[data-state="sending"]')).to_have_count(4)
-    assert len(held) == 4
+    wait_until(page, lambda: len(held) == 4)
     page.get_by_role("button", name="Pause").click()
     expect(page.locator('.sending-file[data-state="waiting"]')).to_have_count(6)
     expect(page.locator("[data-said]")).to_have_text("Paused. 0 of 6 files are sent.")
     page.unroute(UPLOADS)
     page.get_by_role("button", name="Go on").click()
-    expect(page).to_have_url(SUBMISSION, timeout=30_000)
+    expect(page).to_have_url(SUBMISSION)
     assert Upload.objects.count() == 6
 
 
@@ -83,7 +84,7 @@ def test_ended_session_waits_for_the_person(enter: Enter) -> None:
     other = page.context.new_page()
     sign_in(other, page.url)  # which makes the first tab's token void
     page.get_by_role("button", name="Go on").click()
-    expect(page).to_have_url(SUBMISSION, timeout=30_000)
+    expect(page).to_have_url(SUBMISSION)
     assert Upload.objects.count() == 2
 
 

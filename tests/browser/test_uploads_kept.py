@@ -60,7 +60,7 @@ def test_only_failed_files_are_tried_again(enter: Enter) -> None:
         "view_2.png was refused by the portal (code 418)."
     )
     page.get_by_role("button", name="Try these again").click()
-    expect(page).to_have_url(SUBMISSION, timeout=20_000)
+    expect(page).to_have_url(SUBMISSION)
     assert sorted(seen) == sorted([*NAMES, "view_2.png"])
     assert Upload.objects.filter(outcome="accepted").count() == 5
 
@@ -76,10 +76,10 @@ def test_a_file_that_went_away_is_named_and_left_to_the_person(enter: Enter, tmp
     paths[5].unlink()
     page.unroute(UPLOADS)  # lets what was held go on
     expect(page.locator("[data-troubles] li")).to_have_text(
-        "The browser could not read knee_5.png. It may have been moved or changed.", timeout=20_000
+        "The browser could not read knee_5.png. It may have been moved or changed."
     )
     page.get_by_role("button", name="Finish without them").click()
-    expect(page).to_have_url(SUBMISSION, timeout=20_000)
+    expect(page).to_have_url(SUBMISSION)
     assert Upload.objects.count() == 5
     assert Submission.objects.get().state == "finished"
 
@@ -97,7 +97,8 @@ def test_leaving_half_way_is_asked_about(enter: Enter) -> None:
     page.get_by_role("heading", name="Upload").click()  # browsers ask only those who did something there
     choose(page, pictures(2))
     expect(page.locator('.sending-file[data-state="sending"]')).to_have_count(2)
-    page.get_by_role("link", name="Worklist").click(no_wait_after=True)
+    with page.expect_event("dialog"):
+        page.get_by_role("link", name="Worklist").click(no_wait_after=True)
     expect(page.locator('.sending-file[data-state="sending"]')).to_have_count(2)
     assert asked == ["beforeunload"]
     assert page.url.endswith("/upload/")
@@ -109,7 +110,7 @@ def test_after_a_long_pause_the_rest_goes_into_a_new_submission(enter: Enter) ->
     first = paused_after_some(page)
     finish_submission(submission=first, actor=None, address=None)
     page.get_by_role("button", name="Go on").click()
-    expect(page).to_have_url(SUBMISSION, timeout=20_000)
+    expect(page).to_have_url(SUBMISSION)
     second = Submission.objects.exclude(pk=first.pk).get()
     assert page.url.endswith(f"/{second.pk}/")
     assert Upload.objects.filter(outcome="accepted").count() == Study.objects.count() == 8
@@ -156,7 +157,7 @@ def test_duplicates_lead_to_the_earlier_study(enter: Enter, earlier: Earlier) ->
     expect(link).to_have_attribute("href", f"/c/north/studies/{study.pk}/")
     expect(page.locator("[data-said]")).to_contain_text("1 already here")
     page.unroute(UPLOADS)  # lets what was held go on
-    expect(page).to_have_url(SUBMISSION, timeout=20_000)
+    expect(page).to_have_url(SUBMISSION)
     row = page.get_by_role("row", name="view_1.png")
     expect(row).to_contain_text("Already here: this links to the earlier study.")
     expect(row.get_by_role("link")).to_have_attribute("href", f"/c/north/studies/{study.pk}/")
