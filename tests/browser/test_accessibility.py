@@ -222,6 +222,7 @@ def test_sign_in_to_signature_without_a_mouse(
         press(page, "Enter")
         expect(page.get_by_role("heading", name="P-opinion")).to_be_visible()
         page.wait_for_load_state()
+        expect(page.locator("figure.viewer")).to_have_attribute("data-ready", "")
 
         heatmap = page.get_by_role("button", name="Heatmap", exact=True)
         expect(heatmap).to_have_attribute("aria-pressed", "true")

@@ -23,15 +23,14 @@ def page(browser: Browser, live_server: LiveServer) -> Iterator[Page]:
     make_analysis(make_study(clinic, patient_reference="NH-1"))
     with tab(browser, live_server, make_user(clinic, Role.READER)) as context:
         page = context.new_page()
-        page.goto(WORKLIST)
-        page.wait_for_load_state()  # from here on keys are heard
+        page.goto(WORKLIST)  # until it is loaded: from here on keys are heard
         yield page
 
 
 def open_study(page: Page) -> None:
     page.get_by_role("link", name="NH-1").click()
-    page.wait_for_load_state()
     expect(page.locator("figure.viewer")).to_have_attribute("data-ready", "")
+    page.wait_for_load_state()
 
 
 def test_off_on_every_page_until_turned_on_again(page: Page) -> None:
@@ -70,6 +69,5 @@ def test_off_on_every_page_until_turned_on_again(page: Page) -> None:
     expect(page.locator("#review-panel input[type=radio]:checked")).to_have_count(1)
 
     page.goto(WORKLIST)
-    page.wait_for_load_state()
     page.keyboard.press("j")
     expect(page.get_by_role("link", name="NH-1")).to_be_focused()

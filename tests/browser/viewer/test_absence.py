@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from tests.browser.viewer.hands import Open, expect_figures, tool
 from tests.browser.viewer.site import ROOT, Site, viewer
+from tests.browser.waiting import wait_until
 
 
 def test_without_javascript_the_heatmap_lies_over_the_picture(site: Site, open_page: Open) -> None:
@@ -47,7 +48,7 @@ def test_a_missing_map_is_said_and_the_picture_stays(site: Site, open_page: Open
     expect(tool(page, "Heatmap")).to_be_disabled()
     page.keyboard.press("a")
     expect_figures(page, "100 %")
-    assert len(errors) == 2  # the 404 itself, and its cause
+    wait_until(page, lambda: len(errors) == 2)  # the 404 itself, and its cause
     errors.clear()
 
 
@@ -56,6 +57,7 @@ def test_a_missing_picture_is_said(site: Site, open_page: Open, errors: list[str
     del site.answers[f"/files/east/{finding.id}/display"]
     page = open_page(site.page(viewer(finding)), ready=False)
     expect(page.get_by_role("alert")).to_contain_text("The radiograph could not be loaded")
+    wait_until(page, lambda: len(errors) == 2)  # the 404 itself, and its cause
     errors.clear()
 
 

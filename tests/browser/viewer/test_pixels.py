@@ -14,6 +14,7 @@ from inference_worker.colours import ramp
 from inference_worker.gradcam import evidence
 from tests.browser.viewer.conftest import Tabs
 from tests.browser.viewer.site import HEIGHT, HOT_COLUMN, HOT_ROW, MARKER, WIDTH, Site, evidence_map, viewer
+from tests.browser.waiting import wait_until
 
 #: Draws, then measures: where the white marker and the heatmap are, in CSS pixels of the stage.
 MEASURE = """() => {
@@ -119,11 +120,7 @@ def measure(page: Page) -> Measured:
 
 def until(page: Page, condition: str) -> None:
     """Waits for a condition of the page; Playwright's own wait needs the `eval` that the policy forbids."""
-    for _ in range(100):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(f"never came true: {condition}")
+    wait_until(page, lambda: page.evaluate(condition))
 
 
 def fitted(stage: dict[str, float], *, turns: int = 0, mirrored: bool = False) -> tuple[float, float]:
