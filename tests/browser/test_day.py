@@ -122,9 +122,9 @@ def upload(page: Page, files: list[Path]) -> None:
     """Through the page, and wait until every study is done."""
     page.goto("/c/north/upload/")
     page.locator("[data-choose]").first.set_input_files(files)
-    expect(page).to_have_url(re.compile(r"/submissions/[-0-9a-f]{36}/$"), timeout=120_000)
+    expect(page).to_have_url(re.compile(r"/submissions/[-0-9a-f]{36}/$"), timeout=240_000)
     expect(page.locator("#progress")).to_contain_text(
-        re.compile(f"{FILES} of {FILES} studies done"), timeout=120_000
+        re.compile(f"{FILES} of {FILES} studies done"), timeout=240_000
     )
     assert Analysis.objects.filter(state="succeeded").count() == FILES
 
