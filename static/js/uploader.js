@@ -241,8 +241,12 @@ document.addEventListener("DOMContentLoaded", () => {
     event.preventDefault();
     sheet.showModal();
   });
-  // Closing the sheet by Escape would leave a sending nobody sees.
-  sheet?.addEventListener("cancel", (event) => {
-    if (uploader.queue.isBusy) event.preventDefault();
-  });
+  // Closing the sheet would leave a sending nobody sees; browsers let a second Escape through.
+  for (const name of ["cancel", "close"]) {
+    sheet?.addEventListener(name, (event) => {
+      if (!uploader.queue.isBusy) return;
+      event.preventDefault();
+      if (!sheet.open) sheet.showModal();
+    });
+  }
 });

@@ -91,8 +91,9 @@ export async function unpacked(source, module, limits) {
     return members.map((member) => ({ ...member, file: source.file, path: `${folder}/${member.path}` }));
   } catch (error) {
     if (error instanceof UnzipError) return [{ ...source, refusal: error.code }];
-    if (error instanceof DOMException) return [broken(source.path)]; // moved or changed since it was chosen
-    throw error;
+    // Moved or changed since it was chosen; or more than this page can hold. The other files go on.
+    console.error(error);
+    return [broken(source.path)];
   }
 }
 
