@@ -96,6 +96,7 @@ def test_a_region_is_drawn_and_stored(page: Page, live_server: Any, clinic: Clin
     sign_in(page, live_server, take_seat(clinic))
     open_study(page, live_server, study)
     panel = page.locator("#review-panel")
+    expect(page.locator("figure.viewer")).to_have_attribute("data-ready", "")
     panel.get_by_role("button", name="Draw a region").click()
     stage = page.locator("#study-result .viewer canvas").first
     box = stage.bounding_box()
