@@ -28,16 +28,6 @@ from xrayportal.studies.models import Study
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def clinic() -> Clinic:
-    return make_clinic()
-
-
-@pytest.fixture
-def admin(clinic: Clinic) -> Seat:
-    return take_seat(clinic, Role.ADMIN)
-
-
 def study_of(clinic: Clinic, at: datetime | None = None, **analysis: Any) -> Study:
     study = make_study(clinic)
     make_analysis(study, **analysis)

@@ -8,7 +8,6 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from tests.factories import make_analysis, make_clinic, make_study
 from tests.reviews.people import say, take_seat
 from xrayportal.analyses.models import Analysis
 from xrayportal.clinics.access import Seat
@@ -24,18 +23,6 @@ from xrayportal.studies.deletion import Reason, delete_study
 from xrayportal.studies.models import Study
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def clinic() -> Clinic:
-    return make_clinic()
-
-
-@pytest.fixture
-def study(clinic: Clinic) -> Study:
-    study = make_study(clinic)
-    make_analysis(study)
-    return study
 
 
 def post(client: Client, study: Study, name: str = "review-sign", *, htmx: bool = True, **data: str) -> Any:

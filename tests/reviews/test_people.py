@@ -27,16 +27,6 @@ pytestmark = pytest.mark.django_db
 NEW_PASSWORD = "seven brass otters humming"
 
 
-@pytest.fixture
-def clinic() -> Clinic:
-    return make_clinic()
-
-
-@pytest.fixture
-def admin(clinic: Clinic) -> Seat:
-    return take_seat(clinic, Role.ADMIN)
-
-
 def client_of(seat: Seat) -> Client:
     client = Client()
     client.force_login(seat.user)

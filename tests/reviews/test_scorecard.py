@@ -31,11 +31,6 @@ def clinic() -> Clinic:
     return make_clinic(blind_first=True)
 
 
-@pytest.fixture
-def admin(clinic: Clinic) -> Seat:
-    return take_seat(clinic, Role.ADMIN)
-
-
 def read(seat: Seat, **query: object) -> Scorecard:
     address = QueryDict(mutable=True)
     address.update({name: str(value) for name, value in query.items()})

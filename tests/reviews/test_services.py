@@ -24,18 +24,6 @@ from xrayportal.studies.models import Study
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def clinic() -> Clinic:
-    return make_clinic()
-
-
-@pytest.fixture
-def study(clinic: Clinic) -> Study:
-    study = make_study(clinic)
-    make_analysis(study)
-    return study
-
-
 def store(seat: Seat, study: Study, entry: Entry, **fields: object) -> services.Stored:
     defaults: dict[str, object] = {"supersedes": None, "sign": True}
     return services.store_review(seat=seat, study_id=study.pk, entry=entry, **{**defaults, **fields})  # type: ignore[arg-type]
