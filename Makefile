@@ -34,12 +34,13 @@ up: install  ## The portal without demo users and samples
 test: $(VENV)/.test  ## Run the whole test suite (ARGS=… are handed to pytest)
 	@$(PYTHON) -m pytest $(ARGS)
 
-lint: $(VENV)/.test  ## Formatting, lint, types, templates, missing migrations
+lint: $(VENV)/.test  ## Formatting, lint, types, templates, Django's own checks, missing migrations
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	git ls-files -z 'templates/*.html' '*/templates/*.html' | xargs -0r $(VENV)/bin/djade --check --target-version 5.2
 	git ls-files -z 'templates/*.html' '*/templates/*.html' | xargs -0r $(VENV)/bin/curlylint
+	HTTPS=true $(PYTHON) manage.py check --deploy --fail-level WARNING --settings xrayportal.offline_settings
 	$(PYTHON) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run --settings xrayportal.offline_settings
 
 bench: $(VENV)/.test  ## Measure speed and memory: a table, and JSON

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-os.environ.setdefault("SECRET_KEY", "only-for-steps-that-serve-nobody")
+os.environ.setdefault("SECRET_KEY", "only-for-steps-that-serve-nobody-and-ask-no-server")
 os.environ.setdefault("DATABASE_URL", "postgres://portal@127.0.0.1/portal")
 os.environ.setdefault("REDIS_URL", "redis://127.0.0.1/0")
 
