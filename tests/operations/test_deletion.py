@@ -23,7 +23,7 @@ from xrayportal.analyses.queue import fail
 from xrayportal.analyses.reconciler import Reconciler
 from xrayportal.audit.models import AuditEvent
 from xrayportal.audit.services import verify
-from xrayportal.clinics.models import Clinic, User
+from xrayportal.clinics.models import Clinic, Session, User
 from xrayportal.reviews.models import Review
 from xrayportal.studies.deletion import REASONS, Reason, delete_study
 from xrayportal.studies.ingest import ingest_file
@@ -347,10 +347,13 @@ def test_reconciler_applies_it_once_a_day(forgetful: Clinic, monkeypatch: pytest
     monkeypatch.setattr("xrayportal.analyses.reconciler._RETAINED_PER_ROUND", 1)
     aged(forgetful, 31)
     aged(forgetful, 32)
+    for key, hours in (("over", -1), ("lasting", 1)):
+        Session.objects.create(session_key=key, expire_date=timezone.now() + timedelta(hours=hours))
     reconciler = Reconciler()
     for left in (1, 0, 0):
         assert reconciler.round()
         assert Study.objects.count() == left
+    assert Session.objects.get().session_key == "lasting"
     aged(forgetful, 33)
     assert reconciler.round()
     assert Study.objects.count() == 1
