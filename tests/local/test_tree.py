@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -32,16 +31,24 @@ while True:
     print("working", flush=True)
     time.sleep(0.05)
 """
-DRIVER = """
-import os, sys
+DRIVER = '''
+import os, signal, sys
 from pathlib import Path
 from xrayportal.embedded.processes import Records
 from xrayportal.embedded.tree import Tree
 folder = Path(sys.argv[1])
-tree = Tree(folder / "Procfile", records=Records(folder / "run"), env=os.environ, cwd=folder)
+class Hasty(Tree):
+    """Interrupted before any process has told its number, with its readers, as a terminal does it."""
+
+    def _start(self):
+        super()._start()
+        os.killpg(0, signal.SIGINT)
+
+kind = Hasty if sys.argv[2:] else Tree
+tree = kind(folder / "Procfile", records=Records(folder / "run"), env=os.environ, cwd=folder)
 tree.loop()
 sys.exit(0 if tree.asked_to_stop else 1)
-"""
+'''
 
 
 @pytest.fixture
@@ -96,6 +103,16 @@ def test_a_signal_ends_everything(
     assert left(members) == []
 
 
+def test_an_interrupt_at_once_ends_everything(folder: Path) -> None:
+    with subprocess.Popen([*command(folder), "hasty"], cwd=ROOT, start_new_session=True) as root:
+        try:
+            assert root.wait(timeout=PATIENCE) == 0
+        finally:
+            root.kill()
+    told = {int(pid) for path in folder.glob("*.pids") for pid in path.read_text().split()}
+    assert left([psutil.Process(pid) for pid in told if psutil.pid_exists(pid)]) == []
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children that their parent was killed")
 def test_a_killed_root_leaves_nothing(folder: Path, root: subprocess.Popen[bytes]) -> None:
     members = family(folder, root.pid)
@@ -113,11 +130,23 @@ def test_a_process_that_ends_by_itself_ends_the_others(folder: Path, root: subpr
 
 
 def test_a_closed_terminal_ends_everything(folder: Path) -> None:
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(ROOT)
-        os.execv(sys.executable, command(folder))
-    members = family(folder, pid)
-    os.close(terminal)
-    os.waitpid(pid, 0)
+    ours, theirs = os.openpty()
+    # Whoever leads a session and opens a terminal is controlled by it. No pty.fork: a fork of a process with
+    # as many threads and libraries as this one now may crash it.
+    control = "import os, sys; os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.argv[1], sys.argv[1:])"
+    with subprocess.Popen(
+        [sys.executable, "-c", control, *command(folder)],
+        cwd=ROOT,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as root:
+        os.close(theirs)
+        try:
+            members = family(folder, root.pid)
+            os.close(ours)
+            root.wait(timeout=PATIENCE)
+        finally:
+            root.kill()
     assert left(members) == []

@@ -17,11 +17,15 @@ from honcho.process import Popen, Process
 
 from xrayportal.embedded.processes import Records, end_with_parent, ending_with_us
 
+#: What asks the whole tree to end.
+_REQUESTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 class BoundProcess(Process):
     """A line of the Procfile. honcho forks a reader for each, which starts the command through a shell.
 
-    The kernel ends the reader when we end, and the command when its reader ends.
+    The kernel ends the reader when we end, and the command when its reader ends. The reader takes no
+    request to end: it is there for the command's last lines.
     """
 
     def __init__(self, *arguments: Any, records: Records, **options: Any) -> None:
@@ -30,10 +34,20 @@ class BoundProcess(Process):
         self._starter = os.getpid()
 
     def run(self, *arguments: Any, **options: Any) -> None:
-        """In the reader. A closing terminal must not end it before the command's last lines are read."""
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        """In the reader, which was forked with its parent's handlers, and with requests held back."""
+        for number in _REQUESTS:
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _REQUESTS)
         end_with_parent(self._starter, signal.SIGKILL)
-        self._child_ctor = partial(Popen, preexec_fn=ending_with_us(signal.SIGTERM))
+        bind = ending_with_us(signal.SIGTERM)
+
+        def prepare() -> None:
+            # What is ignored stays ignored in the command; these two it must be able to heed.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            bind()
+
+        self._child_ctor = partial(Popen, preexec_fn=prepare)
         super().run(*arguments, **options)
 
     def _send_message(self, data: Any, type: str = "line") -> None:
@@ -89,11 +103,32 @@ class Tree(Manager):
         for name, command in parse_procfile(procfile.read_text()).processes.items():
             # The command replaces its shell, so that a signal reaches it.
             self.add_process(name, f"exec {command}", env=dict(env), cwd=str(cwd))
+        self._is_ending = False
 
     def loop(self) -> None:
         """Run until a process ends by itself or somebody asks us to stop: Ctrl-C, TERM, a closed terminal."""
         signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         super().loop()
+
+    def terminate(self) -> None:
+        """End every process; those that have not yet told their number, once all have."""
+        self._is_ending = True
+        self._all_started()
+
+    def _all_started(self) -> bool:
+        """honcho asks this in every round."""
+        started = bool(super()._all_started())
+        if started and self._is_ending:
+            super().terminate()  # the second time it does nothing
+        return started
+
+    def _start(self) -> None:
+        # A reader must not meet a request with our handlers, which are for the whole tree.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _REQUESTS)
+        try:
+            super()._start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     @property
     def asked_to_stop(self) -> bool:
