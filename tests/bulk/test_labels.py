@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ import pytest
 from tests.bulk.conftest import Take, zipped
 from tests.factories import PARTS, png
 from xrayportal.studies.bulk.labels import Label, as_json, label_for, read_labels
+from xrayportal.studies.ingest import SubmissionClosedError
 from xrayportal.studies.models import Study, Submission, Upload
 from xrayportal.studies.rejection import RejectedError
+from xrayportal.studies.services import cancel_submission, finish_submission
 
 TABLE = "file,patient_reference,body_part,priority\na.png,P-1,wrist,3\nsub/b.png,P-2,,\n"
 
@@ -117,3 +120,18 @@ def test_a_bad_csv_spoils_no_picture(deliver: Take) -> None:
     _, refused, taken = deliver("x.zip", zipped({"labels.csv": b"colour\nred\n", "a.png": png(shade=7)}))
     assert refused.outcome == Upload.Outcome.REJECTED
     assert taken.outcome == Upload.Outcome.ACCEPTED
+
+
+@pytest.mark.parametrize("end", [finish_submission, cancel_submission])
+def test_what_a_csv_says_is_kept_no_longer_than_files_come(
+    deliver: Take, submission: Submission, end: Callable[..., None]
+) -> None:
+    (said,) = deliver("labels.csv", TABLE.encode())
+    submission.refresh_from_db()
+    assert submission.labels
+    end(submission=submission, actor=None, address=None)
+    assert deliver("labels.csv", TABLE.encode()) == [said]  # a repeated request is still answered
+    with pytest.raises(SubmissionClosedError):
+        deliver("late.csv", TABLE.encode())
+    submission.refresh_from_db()
+    assert submission.labels == {}

@@ -112,7 +112,8 @@ def ingest_file(
     return upload
 
 
-def _refuse_closed(submission: Submission) -> None:
+def refuse_closed(submission: Submission) -> None:
+    """Raises `SubmissionClosedError` for a submission that has ended."""
     if submission.state == Submission.State.CANCELLED:
         raise SubmissionClosedError(_("This submission was cancelled. Start a new one."))
     if submission.state == Submission.State.FINISHED:
@@ -211,7 +212,7 @@ def _enter(sent: Sent) -> tuple[Submission, Upload | None]:
         Upload.objects.filter(submission=submission, key=sent.key).select_related("image__study").first()
     )
     if earlier is None:
-        _refuse_closed(submission)
+        refuse_closed(submission)
         submission.last_upload_at = timezone.now()
         submission.save(update_fields=["last_upload_at"])
     return submission, earlier

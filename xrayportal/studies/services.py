@@ -74,9 +74,7 @@ def finish_submission(*, submission: Submission, actor: User | None, address: st
         if locked.state == Submission.State.CANCELLED:
             return
         if locked.state == Submission.State.OPEN:
-            locked.state = Submission.State.FINISHED
-            locked.finished_at = timezone.now()
-            locked.save(update_fields=["state", "finished_at"])
+            _end(locked, Submission.State.FINISHED)
             if locked.submitter_id is not None:
                 Digest.objects.get_or_create(
                     submission=locked, defaults={"clinic": locked.clinic, "user_id": locked.submitter_id}
@@ -101,9 +99,7 @@ def cancel_submission(*, submission: Submission, actor: User | None, address: st
     with transaction.atomic():
         locked = Submission.objects.select_for_update(no_key=True).get(pk=submission.pk)
         if locked.state != Submission.State.CANCELLED:
-            locked.state = Submission.State.CANCELLED
-            locked.finished_at = timezone.now()
-            locked.save(update_fields=["state", "finished_at"])
+            _end(locked, Submission.State.CANCELLED)
             record(
                 clinic=locked.clinic,
                 action=Action.SUBMISSION_CANCELLED,
@@ -115,6 +111,12 @@ def cancel_submission(*, submission: Submission, actor: User | None, address: st
     unfinished = Analysis.objects.filter(study__submission=submission, state__in=Analysis.UNFINISHED)
     for analysis in unfinished.order_by("requested_at"):
         analyses.cancel_analysis(analysis=analysis, actor=actor, address=address)
+
+
+def _end(submission: Submission, state: str) -> None:
+    """No file comes any more, so what a CSV said of files has been heeded or never will be."""
+    submission.state, submission.finished_at, submission.labels = state, timezone.now(), {}
+    submission.save(update_fields=["state", "finished_at", "labels"])
 
 
 def seal_study(*, study: Study, actor: User | None) -> None:

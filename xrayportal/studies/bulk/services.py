@@ -28,7 +28,7 @@ from xrayportal.studies.bulk.labels import (
     too_many,
 )
 from xrayportal.studies.filenames import clean_filename
-from xrayportal.studies.ingest import Sent, ingest_file, note_read, reject
+from xrayportal.studies.ingest import Sent, ingest_file, note_read, refuse_closed, reject
 from xrayportal.studies.models import Submission, Upload
 from xrayportal.studies.rejection import RejectedError, as_stored, too_large
 
@@ -151,12 +151,16 @@ def _take_member(delivery: Delivery, archive: Archive, member: Member, index: in
 
 
 def _take_labels(delivery: Delivery, file: IO[bytes]) -> Upload:
+    earlier = Upload.objects.filter(submission=delivery.submission, key=delivery.key).first()
+    if earlier is not None:
+        return earlier
     data = file.read(MAX_BYTES + 1)
     sent = _sent(delivery, len(data))
     try:
         labels = read_labels(data, _parts())
         with transaction.atomic():
             locked = Submission.objects.select_for_update(no_key=True).get(pk=delivery.submission.pk)
+            refuse_closed(locked)  # nothing of it is kept
             locked.labels = {**locked.labels, **as_json(labels, delivery.path)}
             if len(locked.labels) > MAX_LABELS:
                 raise too_many()
