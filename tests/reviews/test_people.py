@@ -82,6 +82,24 @@ def test_somebody_with_an_account_is_told_to_sign_in(clinic: Clinic, admin: Seat
     assert other.check_password(PASSWORD)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_clinics_that_invite_somebody_at_once_invite_the_same_person() -> None:
+    seats = [take_seat(make_clinic(), Role.ADMIN) for _ in range(4)]
+    ready = threading.Barrier(len(seats))
+
+    def invite(seat: Seat) -> User:
+        try:
+            ready.wait(timeout=10)
+            return people.invite(seat=seat, email="new@example.org", roles=[Role.READER], address=None)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(seats)) as pool:
+        [person] = set(pool.map(invite, seats))
+    assert person.memberships.count() == len(seats)
+    assert not person.has_usable_password()
+
+
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [

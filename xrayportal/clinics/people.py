@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.tokens import default_token_generator
 from django.db import transaction
 from django.utils.encoding import force_bytes
@@ -83,7 +84,8 @@ def invite(*, seat: Seat, email: str, roles: Collection[str], address: str | Non
     email = User.objects.normalize_email(email).lower()
     with transaction.atomic():
         _lock(seat.clinic)
-        user = User.objects.filter(email=email).first() or User.objects.create_user(email=email)
+        # Another clinic may invite them at the same moment.
+        user, _new = User.objects.get_or_create(email=email, defaults={"password": make_password(None)})
         _refuse_support(user)
         if not user.is_active:
             raise PeopleRefused(_("This account is closed. The platform's support can open it."))
