@@ -8,10 +8,17 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from inference_worker.manifest import BundleError
 from training.datasets import Dataset, DatasetError
 
+if TYPE_CHECKING:
+    from training.configuration import Config
+
 RUNS = Path("runs")
+# What a command needs is imported once its options, configuration and data are known to be sound: Keras
+# takes seconds to load.
 logger = logging.getLogger("training")
 
 
@@ -23,8 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], None] = options.run
     try:
         command(options)
-    except DatasetError as error:
+    except (DatasetError, BundleError) as error:
         logger.error("%s", error)
+        return 1
+    except OSError as error:
+        logger.error("%s: %s.", error.filename or "The disk or the network", error.strerror or error)
         return 1
     except KeyboardInterrupt:
         logger.error("Stopped. What was finished is kept; the same command goes on from there.")
@@ -74,13 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--split", choices=("train", "test"), default="test")
     evaluate.add_argument("--out", type=Path, default=RUNS / "evaluation")
     evaluate.add_argument("--explanations", type=Path, help="explanations.json of explain, for the report")
-    evaluate.add_argument("--card", action="store_true", help="put the figures into the bundle")
+    evaluate.add_argument("--card", action="store_true", help="put the test split's figures into the bundle")
     evaluate.set_defaults(run=_evaluate)
 
     explain = _command(commands, "explain", "the map beside other explanations, on the calibration fold")
     explain.add_argument("--config", type=Path, required=True)
     explain.add_argument("--bundle", type=Path, required=True)
-    explain.add_argument("--limit", type=int, help="so many pictures at most; ScoreCAM is slow")
+    explain.add_argument("--limit", type=_count, help="so many pictures at most; ScoreCAM is slow")
     explain.add_argument("--out", type=Path, default=RUNS / "explain")
     explain.set_defaults(run=_explain)
     return parser
@@ -93,6 +103,12 @@ def _command(
     parser.add_argument("--data", type=Path, required=True, help="folder, or table of pictures (.csv)")
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of runs and of prepared pictures")
     return parser
+
+
+def _count(text: str) -> int:
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
 
 
 def dataset_of(path: Path) -> Dataset:
@@ -124,43 +140,49 @@ def _explore(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from training.configuration import read_config
+    config, dataset = _config(options.config), dataset_of(options.data)
     from training.train import train
 
-    train(read_config(options.config), dataset_of(options.data), options.runs, options.weights, options.logs)
+    train(config, dataset, options.runs, options.weights, options.logs)
 
 
 def _calibrate(options: argparse.Namespace) -> None:
-    from training.configuration import read_config
-    from training.export import recalibrate
+    config, dataset = _config(options.config), dataset_of(options.data)
+    from training.recalibrate import recalibrate
 
-    recalibrate(read_config(options.config), dataset_of(options.data), options.runs, options.bundle)
+    recalibrate(config, dataset, options.runs, options.bundle)
 
 
 def _export(options: argparse.Namespace) -> None:
-    from training.configuration import read_config
+    configs, dataset = [_config(path) for path in options.config], dataset_of(options.data)
     from training.export import Release, export
 
     release_as = Release(options.name or options.bundle.name, options.version)
-    configs = [read_config(path) for path in options.config]
-    export(configs, dataset_of(options.data), options.runs, options.bundle, release_as, int8=options.int8)
+    export(configs, dataset, options.runs, options.bundle, release_as, int8=options.int8)
+
+
+def _config(path: Path) -> Config:
+    from training.configuration import read_config
+
+    return read_config(path)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from training.card import write_card
+    from training.card import check_card, write_card
     from training.evaluate import evaluate
 
     dataset, cache = dataset_of(options.data), options.runs / "cache"
+    if options.card:
+        check_card(options.bundle, dataset, options.split)
     evaluate(options.bundle, dataset, options.split, cache, options.out, options.explanations)
     if options.card:
         write_card(options.bundle, options.out)
 
 
 def _explain(options: argparse.Namespace) -> None:
-    from training.configuration import read_config
+    config, dataset = _config(options.config), dataset_of(options.data)
     from training.explain import explain
 
-    config, dataset = read_config(options.config), dataset_of(options.data)
     explain(config, options.bundle, dataset, options.runs, options.out, options.limit)
 
 

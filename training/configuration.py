@@ -9,11 +9,19 @@ from typing import Any
 
 from training.augment import Augmentation
 from training.datasets import DatasetError
-from training.pooling import POOLINGS
 
 #: Named here and not read off the code, so that a configuration is checked before Keras is loaded.
 BACKBONE_NAMES = ("lite0", "densenet169", "efficientnetb0")
 GRIDS = ("fine", "top")
+POOLINGS = ("mean", "logsumexp", "topk", "max")
+#: What TOML may give for a field, by its annotation, and how to call that.
+_TYPES: dict[str, Any] = {
+    "str": str, "int": int, "float": (int, float), "bool": bool, "tuple[str, ...]": list,
+}  # fmt: skip
+_WORDS = {
+    "str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false",
+    "tuple[str, ...]": "a list of texts",
+}  # fmt: skip
 ROLES = ("unified", "part", "abnormality")
 
 
@@ -76,6 +84,14 @@ class Config:
             raise DatasetError("calibration and validation must lie between 0 and 1.")
         if not 0 <= self.abnormal_share < 1:
             raise DatasetError("abnormal_share must lie between 0 and 1, or be 0.")
+        if self.abnormal_share and max(1, round(self.batch * self.abnormal_share)) >= self.batch:
+            raise DatasetError(f"A batch of {self.batch} has no room for normal pictures: raise batch.")
+        if min(self.epochs, self.batch) < 1 or min(self.patience, self.warmup) < 0:
+            raise DatasetError("epochs and batch must be at least 1, patience and warmup at least 0.")
+        if min(self.rate, self.temperature) <= 0 or min(self.part_weight, self.map_weight, self.decay) < 0:
+            raise DatasetError("rate and temperature must be above 0, weights and decay at least 0.")
+        if not 0 <= self.average < 1 or not 0 <= self.dropout < 1:
+            raise DatasetError("average and dropout must be at least 0 and below 1.")
         if self.class_weights and self.abnormal_share:
             raise DatasetError(
                 "class_weights and abnormal_share would balance the labels twice: set one of them to 0."
@@ -86,12 +102,16 @@ def read_config(path: Path) -> Config:
     """The configuration in ``path``. Raises ``DatasetError`` for what is missing, unknown or impossible."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:  # no TOML, or no UTF-8
         raise DatasetError(f"{path} cannot be read: {error}.") from error
     moves = table.pop("augmentation", {})
+    if not isinstance(moves, dict):
+        raise DatasetError(f"{path}: augmentation must be a table.")
     _known(table, Config, path)
     _known(moves, Augmentation, path)
-    table["only"] = tuple(table.get("only", ()))
+    table["only"] = tuple(map(str, table.get("only", ())))
     return Config(**{"name": path.stem, **table}, augmentation=Augmentation(**moves))
 
 
@@ -99,3 +119,9 @@ def _known(table: dict[str, Any], kind: type[Config] | type[Augmentation], path:
     unknown = set(table) - {item.name for item in fields(kind)}
     if unknown:
         raise DatasetError(f"{path} sets {', '.join(sorted(unknown))}, which nothing reads.")
+    annotations = {item.name: str(item.type) for item in fields(kind)}
+    for name, value in table.items():
+        # Python takes true and false for numbers; who writes them does not.
+        allowed = _TYPES[annotations[name]]
+        if not isinstance(value, allowed) or isinstance(value, bool) != (allowed is bool):
+            raise DatasetError(f"{path}: {name} must be {_WORDS[annotations[name]]}, not {value!r}.")

@@ -8,15 +8,18 @@ import html
 import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from inference_worker.preprocess import letterbox
 from training.datasets import Dataset, DatasetError, Record
+from training.progress import told
 from training.squares import read_grey
 
 #: Pictures on a contact sheet, and the side of each in pixels.
@@ -30,21 +33,23 @@ def explore(dataset: Dataset, out: Path) -> Path:
     Every picture is read once; those that cannot be read are listed, not fatal.
     """
     out.mkdir(parents=True, exist_ok=True)
-    sizes: Counter[str] = Counter()
+    sizes: Counter[tuple[int, int]] = Counter()
     levels: dict[str, list[float]] = defaultdict(list)
+    read: list[bool] = []
     by_content: dict[str, list[str]] = defaultdict(list)
     unreadable: list[str] = []
-    for record in dataset.records:
+    for record in told(dataset.records, len(dataset.records), "reading pictures"):
         try:
             pixels = read_grey(record.path)
         except DatasetError as error:
             unreadable.append(str(error))
             continue
-        sizes[f"{pixels.shape[1]} x {pixels.shape[0]}"] += 1
+        read.append(record.abnormal)
+        sizes[pixels.shape[1], pixels.shape[0]] += 1
         levels["mean"].append(float(pixels.mean()))
         levels["spread"].append(float(pixels.std()))
         by_content[hashlib.sha256(pixels.tobytes()).hexdigest()].append(record.id)
-    labels = {record.id: record.abnormal for record in dataset.records}
+    known = {record.id: record for record in dataset.records}
     twins = [ids for ids in by_content.values() if len(ids) > 1]
     found: dict[str, Any] = {
         "name": dataset.name,
@@ -53,15 +58,18 @@ def explore(dataset: Dataset, out: Path) -> Path:
             "train": len({record.group for record in dataset.split("train")}),
             "test": len({record.group for record in dataset.split("test")}),
         },
-        "sizes": dict(sizes.most_common(20)),
+        "sizes": {f"{width} x {height}": count for (width, height), count in sizes.most_common(20)},
         "grey_levels": {name: _quantiles(values) for name, values in levels.items()},
         "duplicates": twins,
-        "contradicting_duplicates": [ids for ids in twins if len({labels[name] for name in ids}) > 1],
+        "contradicting_duplicates": [ids for ids in twins if len({known[name].abnormal for name in ids}) > 1],
+        # What a test split must not have: pictures that were learnt under another name.
+        "duplicates_in_both_splits": [ids for ids in twins if len({known[name].split for name in ids}) > 1],
         "unreadable": unreadable,
     }
     (out / FIGURES).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     report = out / REPORT
-    report.write_text(_page(dataset, found), encoding="utf-8")
+    plots = _plots(sizes, levels, np.array(read, bool))
+    report.write_text(_page(dataset, found, plots), encoding="utf-8")
     return report
 
 
@@ -102,7 +110,33 @@ def _quantiles(values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def _page(dataset: Dataset, found: dict[str, Any]) -> str:
+def _plots(
+    sizes: Counter[tuple[int, int]], levels: dict[str, list[float]], abnormal: NDArray[np.bool_]
+) -> bytes:
+    """Sizes and grey levels as one PNG; labels that lie apart here can be told without looking at bones."""
+    figure = Figure(figsize=(10, 3.2), dpi=110, layout="constrained")
+    places = figure.subplots(1, 3)
+    places[0].scatter(
+        [w for w, _ in sizes],
+        [h for _, h in sizes],
+        s=[4 + 4 * count**0.5 for count in sizes.values()],
+        alpha=0.5,
+    )
+    places[0].set(title="Sizes", xlabel="width, pixels", ylabel="height, pixels")
+    for axes, name in zip(places[1:], ("mean", "spread"), strict=True):
+        values = np.array(levels[name])
+        edges = np.linspace(0, 256 if name == "mean" else 128, 33)
+        for label, rows in (("normal", ~abnormal), ("abnormal", abnormal)):
+            weights = np.full(int(rows.sum()), 1 / max(1, int(rows.sum())))
+            axes.hist(values[rows], edges, weights=weights, histtype="step", label=label)
+        axes.legend(frameon=False)
+        axes.set(title=f"Grey levels, {name}", xlabel="of 255", ylabel="share of pictures")
+    file = BytesIO()
+    figure.savefig(file, metadata={"Software": None})
+    return file.getvalue()
+
+
+def _page(dataset: Dataset, found: dict[str, Any], plots: bytes) -> str:
     generator = np.random.default_rng(0)
     sheets = []
     for abnormal, title in ((True, "Abnormal, boxes drawn"), (False, "Normal")):
@@ -112,6 +146,7 @@ def _page(dataset: Dataset, found: dict[str, Any]) -> str:
         if sheet.size:
             encoded = base64.b64encode(cv2.imencode(".jpg", sheet)[1].tobytes()).decode()
             sheets.append(f'<h2>{title}</h2><img alt="{title}" src="data:image/jpeg;base64,{encoded}">')
+    plot = base64.b64encode(plots).decode()
     tables = "".join(_table(f"{split} split", rows) for split, rows in found["counts"].items())
     rest = {key: value for key, value in found.items() if key != "counts"}
     credit = html.escape(f"{dataset.attribution} {dataset.licence}".strip())
@@ -120,7 +155,8 @@ def _page(dataset: Dataset, found: dict[str, Any]) -> str:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         "<style>body{font:16px/1.5 system-ui;max-width:84rem;margin:2rem auto;padding:0 1rem}"
         "td,th{text-align:left;padding:.1rem 1rem .1rem 0}img{max-width:100%}</style>"
-        f"<h1>{title}</h1>{tables}{''.join(sheets)}"
+        f'<h1>{title}</h1>{tables}<h2>Pictures</h2><img alt="Sizes and grey levels" '
+        f'src="data:image/png;base64,{plot}">{"".join(sheets)}'
         f"<h2>Details</h2><pre>{html.escape(json.dumps(rest, indent=1))}</pre><p>{credit}</p></html>\n"
     )
 

@@ -14,9 +14,9 @@ import shutil
 import sys
 import zipfile
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -74,7 +74,7 @@ def listing(article: str) -> list[Remote]:
             Remote(file["name"], file["download_url"], int(file["size"]), file.get("computed_md5", ""))
             for file in files
         ]
-    except (URLError, OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"The list of files at {article} cannot be read: {error}.") from error
 
 
@@ -108,7 +108,7 @@ def _receive(remote: Remote, partial: Path, have: int) -> None:
                     file.write(chunk)
                     done += len(chunk)
                     _progress(remote, done)
-    except (HTTPError, URLError, OSError) as error:
+    except (OSError, HTTPException) as error:
         raise DatasetError(
             f"{remote.name} could not be downloaded: {error}. The same command goes on."
         ) from error
@@ -143,9 +143,10 @@ def unpack(archive: Path, folder: Path) -> None:
 def lay_out(unpacked: Path, labels: Path, folder: Path) -> None:
     """``manifest.csv`` and ``images`` in ``folder`` from FracAtlas as unpacked and our label columns."""
     with labels.open(newline="", encoding="utf-8") as file:
-        ours = {row["image_id"]: row for row in csv.DictReader(file)}
-    if not ours or not set(next(iter(ours.values()))) >= LABELS:
-        raise DatasetError(f"{labels.name} must have the columns {', '.join(sorted(LABELS))}.")
+        reader = csv.DictReader(file)
+        if not set(reader.fieldnames or ()) >= LABELS:
+            raise DatasetError(f"{labels.name} must have the columns {', '.join(sorted(LABELS))}.")
+        ours = {row["image_id"]: row for row in reader}
     pictures = {path.name: path for path in unpacked.rglob("*.jpg")}
     fractured, boxes, sizes = _source(unpacked)
     (folder / "images").mkdir(parents=True, exist_ok=True)
@@ -209,5 +210,5 @@ def _open(url: str, headers: dict[str, str] | None = None) -> Any:
 
 def _progress(remote: Remote, done: int) -> None:
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r{remote.name}: {done / max(1, remote.size):.0%} ")
+        sys.stderr.write(f"\r{remote.name}: {done / max(1, remote.size):.0%} " + "\n" * (done == remote.size))
         sys.stderr.flush()

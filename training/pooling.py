@@ -11,7 +11,8 @@ from typing import Any
 import keras
 from keras import ops
 
-POOLINGS = ("mean", "logsumexp", "topk", "max")
+from training.configuration import POOLINGS
+
 #: How many positions ``topk`` averages.
 TOP = 8
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
+from inference_worker.decode import decode, read_file
 from inference_worker.preprocess import letterbox
+from inference_worker.types import UnreadableError
 from training.datasets import Box, DatasetError, Record
+from training.progress import told
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +29,15 @@ class Squares:
 
 
 def read_grey(path: Path) -> NDArray[np.uint8]:
-    """The picture as displayed, ``uint8 (H, W)``. Raises ``DatasetError`` if it cannot be read."""
+    """The picture as displayed, ``uint8 (H, W)``, decoded as the worker decodes it.
+
+    Raises ``DatasetError`` if it cannot be read.
+    """
     try:
-        with Image.open(path) as picture:
-            return np.asarray(ImageOps.exif_transpose(picture).convert("L"), np.uint8)
-    except (OSError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"{path.name} cannot be read: {error}.") from error
+        return decode(read_file(path)).pixels
+    except UnreadableError as error:
+        # What follows the semicolon is advice for who sends pictures to a portal.
+        raise DatasetError(f"{path} cannot be read: {str(error).partition(';')[0].rstrip('.')}.") from error
 
 
 def sized(record: Record) -> Record:
@@ -43,8 +48,25 @@ def sized(record: Record) -> Record:
     return replace(record, width=width, height=height)
 
 
+def check_readable(records: Sequence[Record], cache: Path) -> None:
+    """Decode every picture once, before hours are spent on some of them; ``cache`` remembers success.
+
+    Raises ``DatasetError`` with the number of those that cannot be read, and the first.
+    """
+    seen = cache / f"readable-{_key(records, 0)[:16]}"
+    if seen.is_file():
+        return
+    for _ in _pictures(records, "reading pictures"):
+        pass
+    cache.mkdir(parents=True, exist_ok=True)
+    seen.touch()
+
+
 def load(records: Sequence[Record], size: int, cache: Path) -> Squares:
-    """Squares of ``records``, from ``cache`` if it holds exactly these files at this size."""
+    """Squares of ``records``, from ``cache`` if it holds exactly these files at this size.
+
+    Raises ``DatasetError`` if pictures cannot be read.
+    """
     key = _key(records, size)
     store = cache / f"squares-{size}-{key[:16]}.npz"
     if store.is_file():
@@ -53,14 +75,28 @@ def load(records: Sequence[Record], size: int, cache: Path) -> Squares:
     else:
         pixels = np.zeros((len(records), size, size), np.uint8)
         scale = np.zeros((len(records), 3), np.float64)
-        for row, record in enumerate(records):
-            pixels[row], geometry = letterbox(read_grey(record.path), size)
+        for row, picture in enumerate(_pictures(records, "preparing pictures")):
+            pixels[row], geometry = letterbox(picture, size)
             scale[row] = geometry.inner_width / geometry.width, geometry.left, geometry.top
         cache.mkdir(parents=True, exist_ok=True)
         partial = store.with_suffix(".part.npz")
         np.savez(partial, pixels=pixels, scale=scale)
         partial.replace(store)
     return Squares(pixels, tuple(_placed(r.boxes, *scale[i]) for i, r in enumerate(records)))
+
+
+def _pictures(records: Sequence[Record], doing: str) -> Iterator[NDArray[np.uint8]]:
+    """Each picture in turn; at the end one error for all that could not be read, which were left out."""
+    errors: list[DatasetError] = []
+    for record in told(records, len(records), doing):
+        try:
+            yield read_grey(record.path)
+        except DatasetError as error:
+            errors.append(error)
+    if len(errors) > 1:
+        raise DatasetError(f"{len(errors)} pictures cannot be read; the first: {errors[0]}")
+    if errors:
+        raise errors[0]
 
 
 def _placed(boxes: Iterable[Box], scale: float, left: float, top: float) -> tuple[Box, ...]:

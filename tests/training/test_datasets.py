@@ -9,9 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
+from inference_worker.decode import decode
+from training.configuration import Config
 from training.datasets import Dataset, DatasetError, Record, fracatlas, mura, table
 from training.datasets.checks import check, check_apart
 from training.datasets.folds import hold_out
+from training.splits import folds
+from training.squares import check_readable, load, read_grey
 
 STUDIES = (
     ("train", "XR_WRIST", "patient00001", "study1_positive", 2),
@@ -64,6 +68,7 @@ def test_mura_without_valid(mura_tree: Path) -> None:
         ("train_image_paths.csv", "MURA-v1.1/train/XR_TOE/patient1/study1_positive/image1.png", "toe"),
         ("train_image_paths.csv", "MURA-v1.1/train/XR_HAND/patient1/study9_positive/image1.png", "no label"),
         ("train_labeled_studies.csv", "MURA-v1.1/train/XR_HAND/patient1/study9_positive/,maybe", "label"),
+        ("valid_labeled_studies.csv", "MURA-v1.1/valid/XR_HAND/patient1/study9_positive/,1", "no picture"),
     ],
 )
 def test_mura_with_a_bad_line(mura_tree: Path, name: str, line: str, words: str) -> None:
@@ -100,13 +105,64 @@ def test_a_split_with_one_label_only(bones: Path) -> None:
         ("a.png,,train,hand,1", "Line 2 lacks group"),
         ("a.png,g,dev,hand,1", "split is 'dev'"),
         ("a.png,g,train,hand,yes", "abnormal is 'yes'"),
+        ("a.png,g,train,,1", "names no body part"),
+        ("a.png,g,train,hand,1,[1]", "boxes must be"),
+        ('a.png,g,train,hand,1,"[[30, 40, 9, 8]]"', "smaller values first"),
+        ('a.png,g,train,hand,1,"[[NaN, 1, 9, 8]]"', "smaller values first"),
+        ('a.png,g,train,hand,0,"[[1, 1, 9, 8]]"', "not abnormal"),
+        ("ä.png,g,train,hand,1", "UTF-8"),
     ],
 )
 def test_a_table_with_a_bad_line(tmp_path: Path, line: str, words: str) -> None:
     path = tmp_path / "t.csv"
-    path.write_text(f"path,group,split,part,abnormal\n{line}\n")
+    path.write_text(f"path,group,split,part,abnormal,boxes\n{line}\n", encoding="latin-1")
     with pytest.raises(DatasetError, match=words):
         table.read(path)
+
+
+def test_a_picture_under_two_spellings_is_listed_twice(bones: Path) -> None:
+    data = table.read(bones)
+    first = data.records[0]
+    again = replace(first, id=f"./{first.id}", path=first.path.parent / "." / "x" / ".." / first.path.name)
+    with pytest.raises(DatasetError, match="twice"):
+        check(replace(data, records=(*data.records, again)))
+
+
+def test_pictures_are_read_as_the_worker_reads_them(tmp_path: Path) -> None:
+    """Twelve bits in sixteen, as detectors export them: other readers show white or black."""
+    deep = np.linspace(0, 4095, 64 * 48).reshape(48, 64).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "deep.png"), deep)
+    pixels = read_grey(tmp_path / "deep.png")
+    np.testing.assert_array_equal(pixels, decode((tmp_path / "deep.png").read_bytes()).pixels)
+    assert np.ptp(pixels) == 255
+
+
+def test_pictures_that_cannot_be_read_are_found_at_once(bones: Path, tmp_path: Path) -> None:
+    records = list(table.read(bones).records[:5])
+    check_readable(records, tmp_path)
+    for index in (1, 3):
+        cut = tmp_path / f"cut{index}.png"
+        cut.write_bytes(records[index].path.read_bytes()[:900])
+        records[index] = replace(records[index], path=cut)
+    for read in (check_readable, lambda some, cache: load(some, 64, cache)):
+        with pytest.raises(
+            DatasetError, match=r"^2 pictures cannot be read; the first: .*cut1\.png cannot be"
+        ) as told:
+            read(records, tmp_path)
+        assert str(told.value).endswith(".")
+        assert "send" not in str(told.value)
+
+
+def test_folds_that_cannot_be_drawn(bones: Path) -> None:
+    data = table.read(bones)
+    few = [replace(record, group=record.split) for record in data.records]
+    with pytest.raises(DatasetError, match="of 1 training groups"):
+        folds(replace(data, records=tuple(few)), Config("c"))
+    with pytest.raises(DatasetError, match="no training picture of the part wirst"):
+        folds(data, Config("c", calibration=0.3, only=("wirst",)))
+    normal = tuple(r for r in data.records if not (r.abnormal and r.part == "wrist" and r.split == "train"))
+    with pytest.raises(DatasetError, match="pictures of wrist hold one label"):
+        folds(replace(data, records=normal), Config("c", calibration=0.3, only=("wrist",)))
 
 
 def test_a_table_without_a_column(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Iterable, Sequence
 
 from training.datasets.record import Dataset, DatasetError, Record
@@ -9,9 +10,9 @@ from training.datasets.record import Dataset, DatasetError, Record
 
 def check(dataset: Dataset) -> None:
     """Raise ``DatasetError`` for leaks, missing pictures or a split without both labels."""
-    check_ids(dataset.records)
     train, test = dataset.split("train"), dataset.split("test")
     check_apart(train, test, "train", "test")
+    check_ids(dataset.records)
     for name, records in (("train", train), ("test", test)):
         if not records:
             raise DatasetError(f"{dataset.name} has no {name} pictures.")
@@ -23,12 +24,13 @@ def check(dataset: Dataset) -> None:
 
 
 def check_ids(records: Iterable[Record]) -> None:
-    """No picture twice."""
+    """No picture twice, under no spelling of its path."""
     seen: set[str] = set()
     for record in records:
-        if record.id in seen:
+        names = {record.id, os.path.normpath(record.path)}
+        if names & seen:
             raise DatasetError(f"Picture {record.id} is listed twice.")
-        seen.add(record.id)
+        seen |= names
 
 
 def check_apart(first: Sequence[Record], second: Sequence[Record], one: str, other: str) -> None:

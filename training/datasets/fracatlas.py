@@ -30,6 +30,12 @@ ATTRIBUTION = (
     "Segmentation of Musculoskeletal Radiographs, Scientific Data 10 (2023), "
     "figshare 10.6084/m9.figshare.22363012"
 )
+ABOUT = (
+    "The source names no patients, hospitals, ages or scanners beyond its own, so splits follow groups of "
+    "neighbouring and duplicate pictures, and nothing is known about other places; expect worse. "
+    '"Not fractured" in it does not mean healthy: other disease is not looked for. Nearly all its pictures '
+    "with metal are fractured. The part labels are the project's own."
+)
 COLUMNS = {"image_id", "split", "group", "part", "part_flags", "fractured", "width", "height", "boxes"}
 
 
@@ -38,12 +44,15 @@ def read(root: Path) -> Dataset:
     manifest = root / "manifest.csv"
     if not manifest.is_file():
         raise DatasetError(f"{manifest} is missing: a FracAtlas folder holds manifest.csv and images.")
-    with manifest.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = COLUMNS - set(reader.fieldnames or ())
-        if missing:
-            raise DatasetError(f"{manifest} lacks the columns {', '.join(sorted(missing))}.")
-        records = tuple(_record(root, row, line) for line, row in enumerate(reader, start=2))
+    try:
+        with manifest.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = COLUMNS - set(reader.fieldnames or ())
+            if missing:
+                raise DatasetError(f"{manifest} lacks the columns {', '.join(sorted(missing))}.")
+            records = tuple(_record(root, row, line) for line, row in enumerate(reader, start=2))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{manifest} is no CSV table in UTF-8 ({error}).") from error
     if not records:
         raise DatasetError(f"{manifest} lists no picture.")
     return Dataset(
@@ -53,6 +62,7 @@ def read(root: Path) -> Dataset:
         records=records,
         attribution=ATTRIBUTION,
         licence="CC BY 4.0",
+        about=ABOUT,
     )
 
 

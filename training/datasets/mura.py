@@ -19,6 +19,10 @@ ATTRIBUTION = (
     "MURA: P. Rajpurkar et al., MURA: Large Dataset for Abnormality Detection in Musculoskeletal "
     "Radiographs, arXiv:1712.06957 (2017)"
 )
+ABOUT = (
+    "All pictures come from one hospital. A label says of a whole study that something is abnormal, and "
+    "neither what nor where. Splits follow patients."
+)
 
 
 def read(root: Path) -> Dataset:
@@ -28,8 +32,13 @@ def read(root: Path) -> Dataset:
         if not (root / name).is_dir():
             raise DatasetError(f"{root} has no folder {name}: unpack the whole of MURA v1.1.")
         labels = dict(_labels(root / f"{name}_labeled_studies.csv"))
-        for line in _rows(root / f"{name}_image_paths.csv"):
-            records.append(_record(root, line[0], labels, split))
+        found = [_record(root, line[0], labels, split) for line in _rows(root / f"{name}_image_paths.csv")]
+        bare = labels.keys() - {record.study for record in found}
+        if bare:
+            raise DatasetError(
+                f"{len(bare)} studies of {name} have a label but no picture, the first is {min(bare)}."
+            )
+        records += found
     return Dataset(
         name="MURA v1.1",
         target="abnormality",
@@ -37,6 +46,7 @@ def read(root: Path) -> Dataset:
         records=tuple(records),
         attribution=ATTRIBUTION,
         licence="Stanford University Dataset Research Use Agreement",
+        about=ABOUT,
     )
 
 
@@ -50,10 +60,13 @@ def _labels(path: Path) -> Iterator[tuple[str, bool]]:
 def _rows(path: Path) -> Iterator[list[str]]:
     if not path.is_file():
         raise DatasetError(f"{path} is missing: it belongs to MURA v1.1.")
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.reader(file):
-            if row and row[0].strip():
-                yield row
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.reader(file):
+                if row and row[0].strip():
+                    yield row
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{path} is not as Stanford distributes it ({error}).") from error
 
 
 def _record(root: Path, line: str, labels: dict[str, bool], split: Split) -> Record:

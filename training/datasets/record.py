@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 Split = Literal["train", "test"]
-#: ``xmin, ymin, xmax, ymax`` in the stored picture's pixels
+#: ``xmin, ymin, xmax, ymax`` in pixels of the picture as displayed (EXIF orientation applied)
 Box = tuple[float, float, float, float]
 
 
@@ -40,7 +40,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Records with what a bundle must say about them. ``parts`` is the order of the part head."""
+    """Records with what a bundle must say about them. ``parts`` is the order of the part head.
+
+    ``about`` is what a model card must say about where the pictures and labels come from.
+    """
 
     name: str
     target: str
@@ -48,6 +51,7 @@ class Dataset:
     records: tuple[Record, ...]
     attribution: str = ""
     licence: str = ""
+    about: str = ""
 
     def split(self, split: Split) -> tuple[Record, ...]:
         return tuple(record for record in self.records if record.split == split)

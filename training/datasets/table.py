@@ -2,7 +2,7 @@
 
 Columns ``path`` (relative to the table), ``group`` (the patient), ``split`` (train or test), ``part``
 and ``abnormal`` (0 or 1) are needed; ``study``, ``flags`` (joined by +) and ``boxes`` (a JSON list
-of ``[xmin, ymin, xmax, ymax]`` in pixels) are welcome.
+of ``[xmin, ymin, xmax, ymax]`` in pixels of the picture as displayed) are welcome.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ from typing import cast
 
 from training.datasets.record import Box, Dataset, DatasetError, Record, Split
 
+ABOUT = (
+    "The pictures were listed in a table, and nothing else is known here about where they and their labels "
+    "come from. Splits follow the groups in that table."
+)
 NEEDED = ("path", "group", "split", "part", "abnormal")
 
 
@@ -21,16 +25,23 @@ def read(path: Path) -> Dataset:
     """The pictures that ``path`` lists. Raises ``DatasetError`` with one sentence that names the line."""
     if not path.is_file():
         raise DatasetError(f"{path} is missing.")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
-        if missing:
-            raise DatasetError(f"{path.name} lacks the columns {', '.join(missing)}.")
-        records = tuple(_record(path.parent, row, line) for line, row in enumerate(reader, start=2))
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
+            if missing:
+                raise DatasetError(f"{path.name} lacks the columns {', '.join(missing)}.")
+            records = tuple(_record(path.parent, row, line) for line, row in enumerate(reader, start=2))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{path.name} is no CSV table in UTF-8 ({error}): save it as that.") from error
     if not records:
         raise DatasetError(f"{path.name} lists no picture.")
     parts = tuple(sorted({record.part for record in records if record.part}))
-    return Dataset(name=path.stem, target="abnormality", parts=parts, records=records)
+    if not parts:
+        raise DatasetError(
+            f"{path.name} names no body part: write one into the column part, if all are alike."
+        )
+    return Dataset(name=path.stem, target="abnormality", parts=parts, records=records, about=ABOUT)
 
 
 def _record(folder: Path, row: dict[str, str | None], line: int) -> Record:
@@ -43,7 +54,8 @@ def _record(folder: Path, row: dict[str, str | None], line: int) -> Record:
     if label not in ("0", "1"):
         raise DatasetError(f"Line {line}: abnormal is {label!r}, it must be 0 or 1.")
     boxes = _boxes(row.get("boxes"), line)
-    width, height = _sides(folder / name) if boxes else (0, 0)
+    if boxes and label == "0":
+        raise DatasetError(f"Line {line} has boxes, but its picture is not abnormal.")
     return Record(
         id=name,
         path=folder / name,
@@ -53,25 +65,17 @@ def _record(folder: Path, row: dict[str, str | None], line: int) -> Record:
         part=(row["part"] or "").strip().lower() or None,
         study=(row.get("study") or "").strip() or None,
         boxes=boxes,
-        flags=frozenset((row.get("flags") or "").split("+")) - {""},
-        width=width,
-        height=height,
+        flags=frozenset(word.strip() for word in (row.get("flags") or "").split("+")) - {""},
     )
 
 
 def _boxes(text: str | None, line: int) -> tuple[Box, ...]:
     try:
         found = json.loads(text or "[]")
-        return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in found)
+        boxes = tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in found)
     except (ValueError, TypeError) as error:
         raise DatasetError(f"Line {line}: boxes must be a list of [xmin, ymin, xmax, ymax].") from error
-
-
-def _sides(path: Path) -> tuple[int, int]:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            return picture.width, picture.height
-    except OSError as error:
-        raise DatasetError(f"{path.name} cannot be read: {error}.") from error
+    # Also what a box of corner, width and height looks like, more often than not.
+    if not all(0 <= xmin < xmax and 0 <= ymin < ymax for xmin, ymin, xmax, ymax in boxes):
+        raise DatasetError(f"Line {line}: a box must be [xmin, ymin, xmax, ymax], the smaller values first.")
+    return boxes
