@@ -37,7 +37,7 @@ class Platt:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """``crossed`` tells that both promises could not hold at once; ``broken`` says which fails then."""
+    """``crossed`` tells that both promises could not hold at once; ``broken`` says which fails."""
 
     low: float
     high: float
@@ -70,7 +70,7 @@ def fit_platt(logit: Floats, abnormal: NDArray[np.bool_], parts: Sequence[str]) 
 
 def fit_thresholds(probability: Floats, abnormal: NDArray[np.bool_]) -> Thresholds:
     """``low``: the largest value with at most 5 % of the abnormal below it. ``high``: the smallest with
-    at least 90 % abnormal at or above it. If they cross, both become the midpoint.
+    at least 90 % abnormal at or above it, 1 if no value has that. If they cross, both become the midpoint.
 
     Raises ``ValueError`` if only one label is there.
     """
@@ -84,7 +84,10 @@ def fit_thresholds(probability: Floats, abnormal: NDArray[np.bool_]) -> Threshol
     # Equal probabilities stand or fall together: a cut is possible only where the value changes.
     cut = np.append(ranked[1:] != ranked[:-1], True)
     allowed = np.flatnonzero(cut & (precise >= PRECISION))
-    high = float(ranked[allowed[-1]]) if len(allowed) else 1.0
+    precise_enough = "at least 90 % abnormal above high"
+    if not len(allowed):
+        return Thresholds(low, 1.0, crossed=False, broken=precise_enough)
+    high = float(ranked[allowed[-1]])
     if low <= high:
         return Thresholds(low, high, crossed=False, broken="")
     # The promises overlap: with one cut between them both hold in the calibration fold or nearly so.
@@ -95,7 +98,7 @@ def fit_thresholds(probability: Floats, abnormal: NDArray[np.bool_]) -> Threshol
     if missed > MISSED:
         failing.append("at most 5 % of the abnormal below low")
     if not len(above) or float(above.mean()) < PRECISION:
-        failing.append("at least 90 % abnormal above high")
+        failing.append(precise_enough)
     return Thresholds(middle, middle, crossed=True, broken=" and ".join(failing))
 
 

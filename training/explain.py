@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,9 @@ from training.datasets import Dataset, DatasetError, Record
 from training.explanations import Floats, Squares
 from training.heatmaps import box_mask, cropped, energy, hits
 from training.network import FEATURES
+from training.progress import told
+from training.recalibrate import own_fold
 from training.squares import load, sized
-from training.train import folds
 
 FIGURES = "explanations.json"
 METHODS = ("shipped", "LayerCAM", "Grad-CAM++", "ScoreCAM", "random")
@@ -47,13 +47,16 @@ def explain(
 ) -> dict[str, Any]:
     """Compare explanations on the fold's boxed pictures, at most ``limit``; write and return the figures.
 
-    Raises ``DatasetError`` if the bundle is not one unified network or the fold has no boxes.
+    Raises ``DatasetError`` if the bundle is not one unified network, configuration or data are not its own,
+    or the fold has no boxes.
     """
     bundle = Bundle.load(folder)
     manifest = bundle.manifest
     if len(manifest.networks) > 1:
         raise DatasetError("Explanations are compared for a bundle of one unified network.")
-    boxed = [sized(record) for record in folds(dataset, config)[1] if record.boxes and record.abnormal]
+    boxed = [
+        sized(record) for record in own_fold(bundle, dataset, config) if record.boxes and record.abnormal
+    ]
     # Spread over the fold, which is sorted by source.
     chosen = boxed[:: max(1, len(boxed) // limit)][:limit] if limit else boxed
     if not chosen:
@@ -115,7 +118,7 @@ def _maps(
     inner = keras.Model(network.input, [network.get_layer(FEATURES).output, network.output["map"]])
     kernel = network.get_layer("evidence").get_weights()[0][0, 0, :, 0]
     generator = np.random.default_rng(11)
-    for square in _told(squares, "explaining"):
+    for square in told(squares, len(squares), "explaining"):
         features, evidence = (rows[0] for rows in inner.predict_on_batch(as_batch(square[np.newaxis])))
         pull = explanations.pull_of(evidence, config.pooling, config.temperature)
         yield {
@@ -147,7 +150,7 @@ def _curves(
 ) -> dict[str, dict[str, Any]]:
     """Mean probability while the map's highest positions go (lower is better) or come (higher is)."""
     areas: dict[str, dict[str, list[float]]] = {name: {"deletion": [], "insertion": []} for name in METHODS}
-    for square, own in zip(_told(squares, "deleting and inserting"), maps, strict=True):
+    for square, own in zip(told(squares, len(squares), "deleting and inserting"), maps, strict=True):
         side = square.shape[0]
         blank = cv2.GaussianBlur(square, (0, 0), BLUR * side).astype(np.uint8)
         for name in METHODS:
@@ -196,11 +199,3 @@ def _resized(map_: Floats, side: int) -> NDArray[np.float64]:
 def _mean(values: Sequence[float] | NDArray[Any], groups: NDArray[Any]) -> metrics.Figure:
     rows = np.asarray(values, np.float64)
     return metrics.bootstrap(lambda chosen: float(rows[chosen].mean()), groups, len(rows), rounds=500)
-
-
-def _told(squares: Squares, doing: str) -> Iterable[Squares]:
-    """The pictures one by one, counted on a terminal."""
-    for number, square in enumerate(squares, start=1):
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r{doing}: {number} of {len(squares)}" + "\n" * (number == len(squares)))
-        yield square

@@ -123,7 +123,8 @@ def _spread(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.
     """Leading directions of centred ``rows (N, D)``, their variances, and the mean variance of the others."""
     _, singular, right = np.linalg.svd(rows, full_matrices=False)
     variances = singular**2 / len(rows)
-    kept = min(DIRECTIONS, len(variances) - 1)
+    # Small or repetitive data leave directions in which nothing varies; dividing by those tells nothing.
+    kept = min(DIRECTIONS, len(variances) - 1, int((variances > 1e-9 * variances[0]).sum()))
     rest = float(variances[kept:].sum()) / max(1, rows.shape[1] - kept)
     return right[:kept], variances[:kept], max(rest, 1e-9)
 

@@ -17,10 +17,9 @@ from inference_worker.scope import ScopeGate
 from tests.conftest import ROOT
 from training.convert import run_openvino
 from training.datasets import fracatlas
-from training.export import fingerprint
 from training.outliers import outliers
+from training.splits import fingerprint, folds
 from training.squares import read_grey
-from training.train import folds
 
 FOLDER = ROOT / "models/fracatlas-lite0"
 

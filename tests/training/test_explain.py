@@ -11,9 +11,10 @@ import pytest
 import tensorflow as tf
 
 from training import explanations
+from training.configuration import POOLINGS
 from training.explain import CASCADE, shuffled
 from training.network import release, unified
-from training.pooling import POOLINGS, pool
+from training.pooling import pool
 
 # Keras 3.15 writes its variables in a way that NumPy 2 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 from training.backbones import load_pretrained
+from training.checkpoint import Checkpoint
 from training.configuration import Config
 from training.network import release, unified
 from training.state_dict import StateDictError, read_state_dict
 from training.torchvision import DEVIATION, MEAN, load_torchvision
-from training.train import Checkpoint
 
 # Keras 3.15 writes its variables in a way that NumPy 2 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -300,7 +300,7 @@ def test_the_released_network_scales_its_input_too(loaded: tuple[str, keras.Mode
 def test_counting_weights_are_not_averaged(tmp_path: Path) -> None:
     """EfficientNet's normalisation has one beside its mean and variance."""
     network = keras.Sequential([keras.Input((3,)), keras.layers.Normalization(), keras.layers.Dense(1)])
-    checkpoint = Checkpoint(tmp_path, Config("c"))
+    checkpoint = Checkpoint(tmp_path, Config("c"), {})
     checkpoint.set_model(network)
     for batch in range(3):
         checkpoint.on_train_batch_end(batch)
@@ -332,5 +332,5 @@ def test_the_names_of_torchvisions_own_densenet_file() -> None:
 
 
 def test_lite0_is_not_torchvisions() -> None:
-    with pytest.raises(ValueError, match="no Lite0"):
-        load_pretrained(unified(64, 2), "lite0", "lite0.pth")
+    with pytest.raises(ValueError, match="no place in Lite0"):
+        load_pretrained(unified(64, 2), "lite0", str(WRITTEN / "torch-zip.pth"))
