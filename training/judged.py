@@ -56,10 +56,6 @@ class Judged:
     def groups(self) -> NDArray[np.str_]:
         return np.array([record.group for record in self.records])
 
-    def flagged(self, *flags: str) -> NDArray[np.bool_]:
-        """Pictures that carry any of ``flags``."""
-        return np.array([bool(record.flags & set(flags)) for record in self.records])
-
 
 def judge(bundle: Bundle, records: Sequence[Record], cache: Path) -> Judged:
     """Read ``records`` with ``bundle``. Raises ``DatasetError`` if its parts are not those of the labels."""

@@ -88,10 +88,13 @@ def specificity_at(label: NDArray[np.bool_], score: Floats, threshold: float) ->
 def sensitivity_at_specificity(label: NDArray[np.bool_], score: Floats, specificity: float = 0.9) -> float:
     """The best sensitivity of any threshold that keeps at least ``specificity``."""
     _both(label)
+    return _share(np.asarray(score)[label] > threshold_at_specificity(label, score, specificity))
+
+
+def threshold_at_specificity(label: NDArray[np.bool_], score: Floats, specificity: float = 0.9) -> float:
+    """The smallest score of a normal picture that at least ``specificity`` of them do not exceed."""
     normal = np.sort(np.asarray(score)[~label])
-    # Strictly above the k-th smallest normal score, at least k normal ones are called normal.
-    needed = int(np.ceil(specificity * len(normal)))
-    return _share(np.asarray(score)[label] > normal[needed - 1])
+    return float(normal[int(np.ceil(specificity * len(normal))) - 1])
 
 
 def kappa(label: NDArray[np.bool_], called: NDArray[np.bool_]) -> float:

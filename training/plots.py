@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from training import tables
 from training.judged import Judged
 
 mpl.use("Agg")
@@ -57,7 +58,7 @@ def _precision_recall(axes: Any, judged: Judged) -> None:
 def _reliability(axes: Any, judged: Judged) -> None:
     order = np.argsort(judged.probability)
     axes.plot([0, 1], [0, 1], color=QUIET, linewidth=0.8)
-    bins = np.array_split(order, 10)
+    bins = np.array_split(order, min(10, len(order)))
     said = [float(judged.probability[rows].mean()) for rows in bins]
     true = [float(judged.abnormal[rows].mean()) for rows in bins]
     axes.plot(said, true, "o-", color=ACCENT)
@@ -84,10 +85,7 @@ def _trust(axes: Any, judged: Judged) -> None:
 
 
 def _parts(axes: Any, judged: Judged) -> None:
-    table = np.zeros((len(judged.parts), len(judged.parts)), int)
-    for record, named in zip(judged.records, judged.named, strict=True):
-        if record.part:
-            table[judged.parts.index(record.part), judged.parts.index(str(named))] += 1
+    table = np.array([list(row.values()) for row in tables.parts(judged).values()])
     axes.imshow(table / np.maximum(table.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(table):
         if count:

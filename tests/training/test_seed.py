@@ -17,7 +17,7 @@ from inference_worker.pipeline import Pipeline
 from inference_worker.runtimes import load_runtimes
 from inference_worker.types import Outputs
 from tests.training.conftest import draw_bone
-from training import convert
+from training import checkpoint, convert
 from training import train as training
 from training.__main__ import main
 from training.backbones import load_pretrained
@@ -27,6 +27,7 @@ from training.datasets import DatasetError, mura
 from training.export import together
 from training.losses import PartLoss, VerdictLoss, class_weights
 from training.network import unified
+from training.splits import folds, outside_the_fold
 from training.squares import load
 
 # Keras 3.15 writes its variables in a way that NumPy 2 warns about.
@@ -153,6 +154,13 @@ def test_figures_are_per_study_too(bundle: Path, runs: Path) -> None:
     headline = json.loads((runs / "evaluation" / "figures.json").read_text())["headline"]
     assert headline["auc"]["n"] == 16
     assert headline["study_auc"]["n"] == 8
+    assert {f"study_{name}" for name in ("brier", "ece", "sensitivity_at_low", "kappa_at_half")} <= set(
+        headline
+    )
+    card = (bundle / "card.md").read_text()
+    assert "Figures per study" in card
+    assert "3 networks (EfficientNet-Lite0)" in card
+    assert "All pictures come from one hospital" in card
     assert "auc" in Bundle.load(bundle).manifest.metrics
 
 
@@ -187,18 +195,18 @@ def test_training_stops_early_and_the_best_epoch_is_released(
     config = replace(read_config(configs[2]), epochs=5, patience=2)
     data = mura.read(tree)
     run = training.train(config, data, tmp_path, None)
-    log = [json.loads(line) for line in (run / training.LOG).read_text().splitlines()]
+    log = [json.loads(line) for line in (run / checkpoint.LOG).read_text().splitlines()]
     assert [row["val_loss"] for row in log] == [3.0, 2.0, 4.0, 5.0]
-    best = training.released_weights(config, tmp_path)
-    assert best.stat().st_mtime < (run / training.AVERAGE).stat().st_mtime
-    progress = (run / training.PROGRESS).read_text()
+    best = training.released_weights(config, tmp_path, outside_the_fold(data, config))
+    assert best.stat().st_mtime < (run / checkpoint.AVERAGE).stat().st_mtime
+    progress = (run / checkpoint.PROGRESS).read_text()
     training.train(config, data, tmp_path, None)
-    assert (run / training.PROGRESS).read_text() == progress, "what has stopped stays so"
+    assert (run / checkpoint.PROGRESS).read_text() == progress, "what has stopped stays so"
 
 
 def test_experts_and_the_general_network_share_their_fold(tree: Path, configs: list[Path]) -> None:
     data = mura.read(tree)
-    _, general, wrist = (training.folds(data, read_config(path)) for path in configs)
+    _, general, wrist = (folds(data, read_config(path)) for path in configs)
     held = {record.group for record in general[1]}
     assert {record.group for record in wrist[1]} <= held
     assert not {record.group for record in wrist[0]} & held
