@@ -70,6 +70,7 @@
     const { target, key } = event;
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (key === "Escape" && target.id === "q") {
+      event.preventDefault(); // browsers would empty a search field
       target.blur();
       return;
     }

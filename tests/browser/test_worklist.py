@@ -120,6 +120,7 @@ def test_by_keys_alone(page: Page, reader: User) -> None:
     # Only what is filtered stands in the address.
     expect(page).to_have_url(re.compile(r"/c/north/\?q=NH-07$"))
     page.keyboard.press("Escape")
+    expect(page.get_by_label("Search")).to_have_value("NH-07")
     page.keyboard.press("j")
     page.keyboard.press("o")
     expect(page.get_by_role("heading", name="NH-07")).to_be_visible()
