@@ -169,6 +169,8 @@ FILE_UPLOAD_HANDLERS = [
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
     "xrayportal.studies.receive.BoundedFileUploadHandler",
 ]
+#: A request whose sender is silent for this long is given up, so that a lost connection holds no thread.
+SILENCE_SECONDS = env.whole("SILENCE_SECONDS", default=30, least=1)
 #: Files in one plain form post (without JavaScript); the page sends one request a file.
 DATA_UPLOAD_MAX_NUMBER_FILES = 100
 #: A ZIP archive that reaches the server whole: files in it, and bytes they unpack to.
