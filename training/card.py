@@ -84,6 +84,7 @@ def _text(manifest: dict[str, Any], found: dict[str, Any]) -> str:
         label=f"{manifest['name']} {manifest['version']}",
         looked_for=looked_for,
         ill=ill,
+        does=_does(manifest, looked_for),
         networks=_networks(manifest),
         size=manifest["input"]["size"],
         **{key: manifest["map"][key] for key in ("height", "width", "pooling", "temperature", "features")},
@@ -124,6 +125,18 @@ def _networks(manifest: dict[str, Any]) -> str:
     count = len(manifest["networks"])
     kinds = " and ".join(BACKBONES[name] for name in manifest["data"].get("backbones", ["lite0"]))
     return f"One network ({kinds})" if count == 1 else f"{count} networks ({kinds})"
+
+
+def _does(manifest: dict[str, Any], looked_for: str) -> str:
+    if len(manifest["networks"]) == 1:
+        return (
+            f"One network that names the body part, estimates how likely {looked_for} is, and shows where\n"
+            "it sees evidence, in one pass over one radiograph."
+        )
+    return (
+        "One network names the body part of a radiograph; the one that answers for that part estimates how\n"
+        f"likely {looked_for} is and shows where it sees evidence."
+    )
 
 
 def _taught(data: dict[str, Any]) -> str:

@@ -72,12 +72,12 @@ def train(
     check_same(earlier, fold, run, config)
     if config.start != "imagenet":
         check_same(progress_of(runs / config.start), fold, runs / config.start)
-    # All of them, not only these: a test picture that cannot be read should not wait until training is over.
-    check_readable(dataset.records, runs / "cache")
     keras.utils.set_random_seed(config.seed)
     network = build(config, dataset.parts)
     if earlier is None:
         _start(network, config, runs, weights)
+    # All of them, not only these: a test picture that cannot be read should not wait until training is over.
+    check_readable(dataset.records, runs / "cache")
     run.mkdir(parents=True, exist_ok=True)
     batches = Batches(
         learn,

@@ -160,6 +160,7 @@ def test_figures_are_per_study_too(bundle: Path, runs: Path) -> None:
     card = (bundle / "card.md").read_text()
     assert "Figures per study" in card
     assert "3 networks (EfficientNet-Lite0)" in card
+    assert "one pass" not in card
     assert "All pictures come from one hospital" in card
     assert "auc" in Bundle.load(bundle).manifest.metrics
 
