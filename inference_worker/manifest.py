@@ -25,6 +25,9 @@ Aggregate = Literal["mean", "max"]
 #: In a network's ``parts``: it answers for every part that no other network names.
 ANY_PART = "*"
 
+#: What the trust score is made of, see `inference_worker.trust`.
+TRUST_FEATURES = ("peak", "focus", "border", "rival")
+
 
 class BundleError(Exception):
     """A bundle that cannot be used. ``str(error)`` says which file, where and why."""
@@ -205,10 +208,10 @@ def _manifest(root: Node) -> Manifest:
         aggregate=cast(Aggregate, root["aggregate"].one_of("mean", "max")),
         scope=Scope(
             file=root["scope"]["file"].file_name(),
-            limit=root["scope"]["limit"].number(0.0),
-            chroma_limit=root["scope"]["chroma_limit"].number(0.0),
+            limit=root["scope"]["limit"].number(1e-9),
+            chroma_limit=root["scope"]["chroma_limit"].number(1e-9),
         ),
-        trust=root["trust"].mapping(),
+        trust=_trust(root["trust"]),
         metrics=root["metrics"].mapping(),
         data=root["data"].mapping(),
         software=root["software"].mapping(),
@@ -248,6 +251,15 @@ def _calibration(node: Node, parts: tuple[str, ...]) -> Calibration:
     if unknown:
         raise node["offsets"].error(f"names {', '.join(unknown)}, which are not among the bundle's parts")
     return Calibration(slope=node["slope"].number(), intercept=node["intercept"].number(), offsets=offsets)
+
+
+def _trust(node: Node) -> Mapping[str, Any]:
+    """As it stands, once it is sure that `inference_worker.trust` finds in it what it computes with."""
+    node["temperature"].number(1e-9)
+    node["intercept"].number()
+    for feature in TRUST_FEATURES:
+        node["weights"][feature].number()
+    return node.mapping()
 
 
 def _thresholds(node: Node) -> Thresholds:

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inference_worker.manifest import TRUST_FEATURES
+
 #: Positions around the peak that count as the hot region: a square of ``2 * REACH + 1``.
 REACH = 1
-FEATURES = ("peak", "focus", "border", "rival")
+FEATURES = TRUST_FEATURES
 
 
 def trust(evidence: NDArray[np.float32], parameters: Mapping[str, Any]) -> float:

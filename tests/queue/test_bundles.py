@@ -64,7 +64,12 @@ def write(folder: Path, name: str, version: str = "1", **changes: Any) -> None:
         "prevalence": 0.18,
         "aggregate": "mean",
         "scope": {"file": "scope.npz", "limit": 1.0, "chroma_limit": 10.0},
-        "trust": {"weak_below": 0.4},
+        "trust": {
+            "temperature": 1.0,
+            "intercept": 0.0,
+            "weights": {"peak": 1.0, "focus": 1.0, "border": 0.0, "rival": 0.0},
+            "weak_below": 0.4,
+        },
         "metrics": {},
         "data": {"name": "d", "attribution": "a", "licence": "l", "fingerprint": "f"},
         "software": {},
