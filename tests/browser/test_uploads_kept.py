@@ -115,6 +115,7 @@ def test_after_a_long_pause_the_rest_goes_into_a_new_submission(enter: Enter) ->
     assert page.url.endswith(f"/{second.pk}/")
     assert Upload.objects.filter(outcome="accepted").count() == Study.objects.count() == 8
     assert second.expected_files == second.uploads.count()
+    assert second.continues == first
     last = Study.objects.get(images__uploads__filename="view_7.png")
     assert (last.submission, last.patient_reference) == (second, "NH-7")
 
