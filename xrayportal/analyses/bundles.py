@@ -9,6 +9,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from inference_worker.manifest import FILE_NAME, BundleError, read_manifest
 from xrayportal.analyses.announce import wake_workers_on_commit
@@ -23,7 +24,10 @@ class NoActiveBundleError(LookupError):
 
     def __init__(self) -> None:
         super().__init__(
-            "No bundle is active: register one with “manage.py bundle register FOLDER --activate”."
+            _(
+                "No bundle is active, so nothing can be analysed. Whoever runs the portal registers one with "
+                "“manage.py bundle register FOLDER --activate”."
+            )
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from inference_worker.manifest import BundleError
 from xrayportal.analyses.announce import wake_workers_on_commit
@@ -56,7 +57,8 @@ def request_analysis(
     """
     bundle = bundle or active_bundle()
     if forced_part and forced_part not in bundle.parts:
-        raise UnknownPartError(f"“{forced_part}” is not a body part that {bundle.name} knows.")
+        sentence = _("“%(part)s” is not a body part that %(bundle)s knows.")
+        raise UnknownPartError(sentence % {"part": forced_part, "bundle": bundle.name})
     stated = study.stated_part if study.stated_part in bundle.parts else ""
     low, high, by_clinic = thresholds_for(study.clinic, bundle)
     wanted = Analysis(
