@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
@@ -123,45 +120,3 @@ def test_shuffling_changes_only_what_is_named() -> None:
     head = shuffled(network, CASCADE["head"], 1).predict_on_batch(pictures)
     np.testing.assert_allclose(head["part"], before["part"], atol=1e-5)
     assert explanations.rank_correlation(head["map"], before["map"]) < 0.9
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("shallow")
-@pytest.mark.timeout(900)
-def test_the_command_on_made_up_bones(bones: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """From an untrained network: the figures mean nothing, but they are all there."""
-    from training.__main__ import main
-
-    config = tmp_path / "bones.toml"
-    config.write_text("size = 64\nepochs = 1\nbatch = 8\nwarmup = 1\ncalibration = 0.3\n")
-    common = ["--config", str(config), "--data", str(bones), "--runs", str(tmp_path)]
-    bundle = ["--bundle", str(tmp_path / "bundle")]
-    assert main(["train", *common]) == 0
-    assert main(["export", *common, *bundle, "--version", "1"]) == 0
-    assert main(["explain", *common, *bundle, "--limit", "3", "--out", str(tmp_path / "out")]) == 0
-    found = json.loads((tmp_path / "out" / "explanations.json").read_text())
-    assert found["pictures"] == 3
-    for row in found["methods"].values():
-        assert {"pointing", "energy", "iou", "deletion", "insertion"} <= set(row)
-        assert 0 <= row["deletion"]["value"] <= 1
-    assert set(found["shuffled"]) == set(CASCADE)
-
-    # The evaluation's report shows them, and only those of its own bundle.
-    figures = tmp_path / "out" / "explanations.json"
-    evaluate = ["evaluate", *common[2:], *bundle, "--out", str(tmp_path / "evaluation")]
-    assert main([*evaluate, "--explanations", str(figures)]) == 0
-    page = (tmp_path / "evaluation" / "report.html").read_text()
-    for method, row in found["methods"].items():
-        assert f"<th>{method}</th><td>{row['pointing']['value']:.3f} (" in page
-    assert f"<td>{found['shuffled']['everything']:.2f}</td>" in page
-    kept = json.loads((tmp_path / "evaluation" / "figures.json").read_text())["explanations"]
-    assert kept == found
-    for wrong, words in (
-        ({**found, "bundle": "other@1"}, "explains other@1"),
-        ({"bundle": "bundle@1"}, "no file of figures"),
-        ([], "no file of figures"),
-    ):
-        figures.write_text(json.dumps(wrong))
-        caplog.clear()
-        assert main([*evaluate, "--explanations", str(figures)]) == 1
-        assert words in caplog.text

@@ -16,10 +16,11 @@ from inference_worker.preprocess import as_batch
 from inference_worker.runtimes import load_runtimes
 from training import checkpoint, quantise
 from training import train as training
-from training.__main__ import dataset_of, main
+from training.__main__ import main
 from training.configuration import Config, read_config
 from training.convert import run_openvino
 from training.datasets import DatasetError, table
+from training.explain import CASCADE
 from training.squares import load
 
 # Keras 3.15 writes its variables in a way that NumPy 2 warns about.
@@ -207,6 +208,42 @@ def test_data_of_another_fold_are_refused(
 
 
 @pytest.mark.slow
+def test_explanations_are_compared_and_stand_in_the_report(
+    bundle: Path, runs: Path, bones: Path, config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """From a network that has learnt little: the figures mean nothing, but they are all there."""
+    common = ["--data", str(bones), "--runs", str(runs), "--bundle", str(bundle)]
+    out = ["--limit", "3", "--out", str(tmp_path / "out")]
+    assert main(["explain", "--config", str(config), *common, *out]) == 0
+    figures = tmp_path / "out" / "explanations.json"
+    found = json.loads(figures.read_text())
+    assert found["pictures"] == 3
+    for row in found["methods"].values():
+        assert {"pointing", "energy", "iou", "deletion", "insertion"} <= set(row)
+        assert 0 <= row["deletion"]["value"] <= 1
+    assert set(found["shuffled"]) == set(CASCADE)
+
+    # The evaluation's report shows them, and only those of its own bundle.
+    evaluate = ["evaluate", *common, "--out", str(tmp_path / "evaluation"), "--explanations", str(figures)]
+    assert main(evaluate) == 0
+    page = (tmp_path / "evaluation" / "report.html").read_text()
+    for method, row in found["methods"].items():
+        assert f"<th>{method}</th><td>{row['pointing']['value']:.3f} (" in page
+    assert f"<td>{found['shuffled']['everything']:.2f}</td>" in page
+    kept = json.loads((tmp_path / "evaluation" / "figures.json").read_text())["explanations"]
+    assert kept == found
+    for wrong, words in (
+        ({**found, "bundle": "other@1"}, "explains other@1"),
+        ({"bundle": "bones@1"}, "no file of figures"),
+        ([], "no file of figures"),
+    ):
+        figures.write_text(json.dumps(wrong))
+        caplog.clear()
+        assert main(evaluate) == 1
+        assert words in caplog.text
+
+
+@pytest.mark.slow
 def test_what_does_not_belong_to_a_bundle_is_one_sentence(
     bundle: Path, runs: Path, bones: Path, config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -237,60 +274,3 @@ def test_a_loss_that_is_no_number_ends_the_run_before_its_files_change(tmp_path:
     watcher = checkpoint.Checkpoint(tmp_path, Config("c"), {})
     with pytest.raises(DatasetError, match="no number any more after step 1"):
         watcher.on_train_batch_end(0, {"loss": float("nan")})
-
-
-def test_exploring_writes_a_report_and_survives_a_broken_picture(bones: Path, tmp_path: Path) -> None:
-    lines = bones.read_text().splitlines()
-    (tmp_path / "broken.png").write_bytes(b"not a picture")
-    for name in ("0.png", "1.png", "2.png"):
-        (tmp_path / name).write_bytes((bones.parent / name).read_bytes())
-    (tmp_path / "twin.png").write_bytes((bones.parent / "1.png").read_bytes())
-    rows = ["broken.png,gb,train,hand,0,,[]", "twin.png,gt,test,hand,1,,[]"]
-    (tmp_path / "some.csv").write_text("\n".join([*lines[:4], *rows]) + "\n")
-    arguments = ["explore", "--data", str(tmp_path / "some.csv"), "--out", str(tmp_path / "out")]
-    assert main(arguments) == 0
-    found = json.loads((tmp_path / "out" / "figures.json").read_text())
-    assert len(found["unreadable"]) == 1
-    assert found["duplicates"] == found["contradicting_duplicates"] == [["1.png", "twin.png"]]
-    assert found["duplicates_in_both_splits"] == [["1.png", "twin.png"]]
-    assert found["counts"]["train"]["hand"]["pictures"] == 3
-    page = (tmp_path / "out" / "report.html").read_text()
-    assert "data:image/png" in page
-    assert "data:image/jpeg" in page
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("size = 100", "multiple of 32"),
-        ("pooling = 'median'", "median"),
-        ("learning_rate = 1", "learning_rate"),
-        ("size = ", "cannot be read"),
-        ("calibration = 2.0", "between 0 and 1"),
-        ("batch = '8'", "batch must be a whole number, not '8'"),
-        ("patience = true", "patience must be a whole number"),
-        ("augmentation = 3", "augmentation must be a table"),
-        ("[augmentation]\nflips = 1", "flips must be true or false"),
-        ("only = 'wrist'", "only must be a list"),
-        ("batch = 1", "no room for normal pictures"),
-        ("average = 1.0", "below 1"),
-    ],
-)
-def test_an_impossible_configuration_is_one_sentence(tmp_path: Path, text: str, words: str) -> None:
-    (tmp_path / "c.toml").write_text(text)
-    with pytest.raises(DatasetError, match=words):
-        read_config(tmp_path / "c.toml")
-
-
-def test_the_shipped_configurations_are_sound() -> None:
-    folder = Path(training.__file__).parent / "configs"
-    found = [read_config(path) for path in sorted(folder.glob("*.toml"))]
-    assert {config.name for config in found} >= {"lite0-320", "lite0-384"}
-    assert all(isinstance(config, Config) for config in found)
-
-
-def test_what_is_no_data_set_is_one_sentence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert main(["explore", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
-    assert "neither" in caplog.text
-    with pytest.raises(DatasetError):
-        dataset_of(tmp_path / "none.csv")
