@@ -123,9 +123,17 @@ def test_after_a_long_pause_the_rest_goes_into_a_new_submission(enter: Enter) ->
 def test_a_submission_that_was_cancelled_elsewhere_goes_no_further(enter: Enter) -> None:
     page = enter("upload/")
     cancel_submission(submission=paused_after_some(page), actor=None, address=None)
+    held: list[Route] = []  # one file is still on its way when the others hear of it
+    page.route(UPLOADS, lambda route: route.continue_() if held else held.append(route))
+    opened: list[str] = []
+    page.on(
+        "request",
+        lambda request: opened.append(request.url) if request.url.endswith("/submissions/") else None,
+    )
     page.get_by_role("button", name="Go on").click()
     expect(page.get_by_role("alert")).to_have_text("This submission was cancelled. Start a new one.")
     expect(page.get_by_role("button", name="Go on")).to_be_visible()
+    assert opened == []
     assert Submission.objects.count() == 1
 
 

@@ -73,6 +73,11 @@ export class Queue {
   }
 
   async pump() {
+    // While all rests nothing is opened: a file that was on its way when the submission was cancelled ends here too.
+    if (!this.starting && (this.paused || this.over)) {
+      this.watcher.moved();
+      return;
+    }
     try {
       await this.start();
     } catch (error) {
