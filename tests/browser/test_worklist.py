@@ -182,7 +182,7 @@ def test_choose_all_and_save_a_view(page: Page) -> None:
 def test_says_when_the_session_has_ended_and_goes_on_after_the_next(
     page: Page, live_server: LiveServer, clinic: Clinic, reader: User
 ) -> None:
-    page.wait_for_load_state("networkidle")  # a late thumbnail, asked without cookies, brings a token of its own
+    page.wait_for_load_state("networkidle")  # a late thumbnail, asked without cookies, brings a token
     page.context.clear_cookies()
     page.evaluate("htmx.trigger('#studies', 'seen-again')")
     ended = page.get_by_text("Your session has ended. What you see here is no longer updated.")
