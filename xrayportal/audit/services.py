@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.utils import timezone
 
 from xrayportal.audit.models import Action, AuditEvent, AuditHead, ChainCheck
@@ -55,27 +55,24 @@ def record(
     chains takes the clinic's first, then the platform's. ``detail`` holds ids, kinds and figures,
     never patient content.
     """
+    event = AuditEvent(
+        clinic=clinic,
+        at=timezone.now(),
+        actor_id_text=str(actor.pk) if actor else "",
+        actor_label=actor_label or (actor.email if actor else ""),
+        action=Action(action).value,
+        target_kind=target._meta.model_name or "" if target is not None else "",
+        target_id=str(target.pk) if target is not None else "",
+        study_id=study.pk if isinstance(study, models.Model) else study,
+        detail=detail or {},
+        address=_plain_address(address),
+    )
     # No savepoint: a change whose event cannot be written is no change.
     with transaction.atomic(savepoint=False):
-        head = _locked_head(clinic)
-        event = AuditEvent(
-            clinic=clinic,
-            number=head.number + 1,
-            at=timezone.now(),
-            actor_id_text=str(actor.pk) if actor else "",
-            actor_label=actor_label or (actor.email if actor else ""),
-            action=Action(action).value,
-            target_kind=target._meta.model_name or "" if target is not None else "",
-            target_id=str(target.pk) if target is not None else "",
-            study_id=study.pk if isinstance(study, models.Model) else study,
-            detail=detail or {},
-            address=_plain_address(address),
-            previous=head.hash,
-        )
-        event.hash = link(event)
-        event.save(force_insert=True)
-        head.number, head.hash = event.number, event.hash
-        head.save(update_fields=["number", "hash"])
+        if not _append(event):
+            # Two first writers: the second insert waits for the first, and does nothing.
+            AuditHead.objects.bulk_create([AuditHead(clinic=clinic)], ignore_conflicts=True)
+            _append(event)
     return event
 
 
@@ -124,29 +121,85 @@ def link(event: AuditEvent) -> str:
 
 def canonical(event: AuditEvent) -> str:
     """The event as JSON that is the same before and after the database: sorted, no spaces, UTC."""
-    content = {
-        "clinic": str(event.clinic_id) if event.clinic_id else None,
-        "number": event.number,
-        "at": _utc(event.at),
+    before, after = _around_number(event)
+    return f"{before}{event.number}{after}"
+
+
+def _around_number(event: AuditEvent) -> tuple[str, str]:
+    """The canonical JSON before and after the value of ``number``, which only the chain's end knows."""
+    before = {
+        "action": event.action,
         "actor": event.actor_id_text,
         "actor_label": event.actor_label,
-        "action": event.action,
-        "target_kind": event.target_kind,
-        "target": event.target_id,
-        "study": str(event.study_id) if event.study_id else None,
-        "detail": _plain(event.detail),
         "address": _plain_address(event.address),
+        "at": _utc(event.at),
+        "clinic": str(event.clinic_id) if event.clinic_id else None,
+        "detail": _plain(event.detail),
     }
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    after = {
+        "study": str(event.study_id) if event.study_id else None,
+        "target": event.target_id,
+        "target_kind": event.target_kind,
+    }
+    return f'{_json(before)[:-1]},"number":', f",{_json(after)[1:]}"
 
 
-def _locked_head(clinic: Clinic | None) -> AuditHead:
-    head = AuditHead.objects.select_for_update().filter(clinic=clinic).first()
-    if head is None:
-        # Two first writers: the second insert waits for the first, does nothing, and finds its row.
-        AuditHead.objects.bulk_create([AuditHead(clinic=clinic)], ignore_conflicts=True)
-        head = AuditHead.objects.select_for_update().get(clinic=clinic)
-    return head
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+#: All in one statement: whoever holds the head keeps every writer of the clinic waiting, so between taking
+#: it and the commit nobody waits for Python. The hash is that of ``link``.
+_APPEND = """
+WITH head AS MATERIALIZED (
+    SELECT id, number + 1 AS number, hash AS previous
+    FROM audit_audithead WHERE clinic_id IS NOT DISTINCT FROM %(clinic)s::uuid
+    FOR UPDATE
+), link AS MATERIALIZED (
+    SELECT *, encode(sha256(convert_to(previous || %(before)s || number || %(after)s, 'UTF8')), 'hex') AS hash
+    FROM head
+), moved AS (
+    UPDATE audit_audithead SET number = link.number, hash = link.hash
+    FROM link WHERE audit_audithead.id = link.id
+)
+INSERT INTO audit_auditevent (
+    clinic_id, number, at, actor_id_text, actor_label, action, target_kind, target_id, study_id, detail,
+    address, previous, hash
+)
+SELECT %(clinic)s::uuid, number, %(at)s, %(actor)s, %(label)s, %(action)s, %(kind)s, %(target)s,
+    %(study)s::uuid, %(detail)s::jsonb, %(address)s::inet, previous, hash
+FROM link
+RETURNING id, number, previous, hash
+"""
+
+
+def _append(event: AuditEvent) -> bool:
+    """Write the event as the chain's next link; False where the chain has no head yet."""
+    before, after = _around_number(event)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _APPEND,
+            {
+                "clinic": event.clinic_id,
+                "before": before,
+                "after": after,
+                "at": event.at,
+                "actor": event.actor_id_text,
+                "label": event.actor_label,
+                "action": event.action,
+                "kind": event.target_kind,
+                "target": event.target_id,
+                "study": event.study_id,
+                "detail": json.dumps(event.detail),
+                "address": event.address,
+            },
+        )
+        row = cursor.fetchone()
+    if row is None:
+        return False
+    event.id, event.number, event.previous, event.hash = row
+    event._state.adding, event._state.db = False, connection.alias
+    return True
 
 
 def _utc(at: datetime) -> str:
