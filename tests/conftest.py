@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,8 @@ CHROMIUM_FLAGS = [
 ]
 #: How long a page may take for what is expected of it, in ms; Playwright's own 5 s are a guess at a machine.
 PATIENCE = 30_000
+#: What the live server calls its threads, one a connection: after ``ThreadingMixIn``'s method.
+ANSWERING = "process_request_thread"
 #: Everybody else's sessions in the tests' database.
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
@@ -44,7 +47,8 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
     """Transactional tests empty all tables at their end; the audit chain refuses that, so it stands aside.
 
     Requests that browsers left unanswered when their pages closed may still be at work in threads of the live
-    server, and a killed worker's statement in PostgreSQL; emptying the tables beside it may end in deadlock.
+    server, and a killed worker's statement in PostgreSQL; emptying the tables beside it may end in deadlock. A
+    request is at work between its statements too, so its thread is waited for and not only what it asks.
     At the very end none of them keeps the database from being dropped.
     """
     from django.db import connection
@@ -55,7 +59,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
         with connection.cursor() as cursor:
             while time.monotonic() < end:
                 cursor.execute(f"SELECT 1 {OTHERS} AND state <> 'idle'")
-                if cursor.fetchone() is None:
+                if cursor.fetchone() is None and not any(ANSWERING in each.name for each in threading.enumerate()):
                     return
                 time.sleep(0.02)
 
