@@ -111,6 +111,14 @@ def test_a_traceback_does_not_quote_the_row(house: House) -> None:
     assert text.count("(left out)") == 2  # the driver's error and Django's
 
 
+def test_a_wrong_host_is_one_line(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.handler.setFormatter(LineFormatter("%(message)s"))
+    assert client.get("/healthz", headers={"host": "elsewhere.example"}).status_code == 400
+    assert "elsewhere.example" in caplog.text
+    assert "Traceback" not in caplog.text
+    assert caplog.text.count("\n") == 1
+
+
 @pytest.mark.skipif("TEST_DATABASE_URL" in os.environ, reason="another server's log")
 def test_the_database_logs_no_row(house: House) -> None:
     name = "Musterfrau, Max"

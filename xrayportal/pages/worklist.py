@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import BooleanField, Count, F, Func, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.http import QueryDict
 from django.utils.functional import cached_property
@@ -118,8 +119,10 @@ def worklist_page(seat: Seat, filters: Filters, number: str | None) -> Page[Stud
     """One page of the studies that this person may see, in the order they asked for; six queries at most."""
     # Ids alone: what the database sorts stays small, also where it has to sort all.
     found = lists.arranged(seat, _filtered(seat, filters), filters.sort)
-    # A search reads every reference of the clinic: once, not once for the rows and once to count them.
-    listed = cast("QuerySet[Study, UUID]", list(found[:COUNTED]) if filters.text else found)
+    # A search reads every reference of the clinic, and what failed is looked up one by one: once, not once
+    # for the rows and once to count them.
+    at_once = filters.text or filters.state == Analysis.State.FAILED
+    listed = cast("QuerySet[Study, UUID]", list(found[:COUNTED]) if at_once else found)
     ids = CappedPaginator(listed, PER_PAGE).get_page(number)
     wanted = list(ids)
     shown = with_revealed(seat, with_status(Study.objects.filter(pk__in=wanted)))
@@ -178,7 +181,7 @@ def _filtered(seat: Seat, filters: Filters) -> QuerySet[Study]:
     if filters.part:
         studies = studies.filter(result_part=filters.part)
     if filters.state:
-        studies = studies.filter(_in_state(seat, filters.state))
+        studies = _in_state(seat, studies, filters.state)
     if filters.text:
         # References anywhere, names from their beginning: there is an index for those.
         named = Upload.objects.filter(image__clinic=seat.clinic, filename__istartswith=filters.text)
@@ -189,15 +192,24 @@ def _filtered(seat: Seat, filters: Filters) -> QuerySet[Study]:
     return lists.chosen(seat, filters.list, studies) if filters.list in lists.available(seat) else studies
 
 
-def _in_state(seat: Seat, state: str) -> Q:
+def _in_state(seat: Seat, studies: QuerySet[Study], state: str) -> QuerySet[Study]:
     if state == "open":
-        return Q(state=Study.State.OPEN)
+        return studies.filter(state=Study.State.OPEN)
     if state == "done":
-        return Q(current__isnull=False)
+        return studies.filter(current__isnull=False)
     analyses = Analysis.objects.filter(clinic=seat.clinic, purpose=Analysis.Purpose.PRIMARY, state=state)
     if state != Analysis.State.FAILED:
-        return Q(pk__in=analyses.values("study"))
-    # Fetched, not joined: few fail, and the database would rather look at every study than believe it.
-    failed = analyses.order_by("-finished_at").values_list("study", flat=True)[:COUNTED]
-    still = Study.objects.filter(pk__in=list(failed)).annotate(latest=latest_state()).filter(latest=state)
-    return Q(pk__in=list(still.values_list("pk", flat=True)))
+        return studies.filter(pk__in=analyses.values("study"))
+    failed = analyses.order_by("-finished_at").values("study")[:COUNTED]
+    return studies.filter(_is_one_of(failed)).annotate(latest=latest_state()).filter(latest=state)
+
+
+def _is_one_of(ids: QuerySet[Any, Any]) -> Func:
+    """``pk IN (…)``, through an array: a join looks at all studies, since the database expects many ids."""
+    return Func(
+        F("pk"),
+        ArraySubquery(ids),
+        template="%(expressions)s)",
+        arg_joiner=" = ANY(",
+        output_field=BooleanField(),
+    )
