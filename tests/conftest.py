@@ -47,8 +47,8 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
     """Transactional tests empty all tables at their end; the audit chain refuses that, so it stands aside.
 
     Requests that browsers left unanswered when their pages closed may still be at work in threads of the live
-    server, and a killed worker's statement in PostgreSQL; emptying the tables beside it may end in deadlock. A
-    request is at work between its statements too, so its thread is waited for and not only what it asks.
+    server, and a killed worker's statement in PostgreSQL; emptying the tables beside it may end in deadlock.
+    A request is at work between its statements too, so its thread is waited for and not only what it asks.
     At the very end none of them keeps the database from being dropped.
     """
     from django.db import connection
@@ -59,7 +59,8 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
         with connection.cursor() as cursor:
             while time.monotonic() < end:
                 cursor.execute(f"SELECT 1 {OTHERS} AND state <> 'idle'")
-                if cursor.fetchone() is None and not any(ANSWERING in each.name for each in threading.enumerate()):
+                answering = any(ANSWERING in thread.name for thread in threading.enumerate())
+                if cursor.fetchone() is None and not answering:
                     return
                 time.sleep(0.02)
 
