@@ -21,6 +21,7 @@ from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import AuditHead
 from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.pages import worklist as rows
+from xrayportal.pages.study_row import rendered, row_of
 from xrayportal.reviews.blind import reads_blind
 from xrayportal.studies.deletion import REASONS
 from xrayportal.worklist import lists
@@ -80,7 +81,10 @@ def list_context(request: HttpRequest, seat: Seat, clock: str = "") -> dict[str,
     query = address_query(filters, str(page.number))
     # The links of the list are made of it; one list has one address, whatever led to it.
     request.GET = QueryDict(query)
-    listed = render_to_string("studies/_list.html", {"filters": filters, "page": page}, request)
+    shown = [rendered(row_of(seat, study)) for study in page]
+    listed = render_to_string(
+        "studies/_list.html", {"filters": filters, "page": page, "rows": shown}, request
+    )
     digest = hashlib.sha256(listed.encode()).hexdigest()[:16]
     tabs, views = _tabs(seat, filters), _views(seat, filters)
     return {

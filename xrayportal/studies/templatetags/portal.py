@@ -22,6 +22,7 @@ from xrayportal.pages import words
 from xrayportal.pages.failures import failure_of, failure_told, rejection_sentence
 from xrayportal.pages.places import RAIL
 from xrayportal.pages.status import Status, status_of
+from xrayportal.pages.study_row import Result
 from xrayportal.pages.uploading import upload_words
 from xrayportal.studies.models import Grouping
 
@@ -56,12 +57,12 @@ def with_hint(field: BoundField, hint: str) -> SafeString:
 
 
 @register.simple_tag
-def when(at: datetime | None) -> SafeString | str:
-    """Relative words, with the absolute moment on hover."""
+def when(at: datetime | None, age: str = "") -> SafeString | str:
+    """Relative words, those of now unless given, with the absolute moment on hover."""
     if at is None:
         return ""
     return format_html(
-        '<time datetime="{}" title="{}">{}</time>', at.isoformat(), words.absolute(at), words.ago(at)
+        '<time datetime="{}" title="{}">{}</time>', at.isoformat(), words.absolute(at), age or words.ago(at)
     )
 
 
@@ -79,17 +80,19 @@ def verdict(
 
 
 @register.inclusion_tag("pieces/_probability.html")
-def probability(analysis: Analysis, size: str = "") -> dict[str, Any]:
-    """The bar with both thresholds marked on it and the figure beside it."""
+def probability(analysis: Analysis | Result, size: str = "") -> dict[str, Any]:
+    """The bar with both thresholds marked on it and the figure beside it; below the large one, in words."""
     value = analysis.probability or 0.0
+    # The row of a list has no place for words.
+    manifest = analysis.bundle.manifest if isinstance(analysis, Analysis) else None
     return {
         "code": analysis.verdict,
         "size": size,
         "figure": words.figure(analysis.probability),
         "low": words.figure(analysis.threshold_low),
         "high": words.figure(analysis.threshold_high),
-        "uncertain": words.verdict_word(analysis.bundle.manifest, Verdict.UNCERTAIN),
-        "abnormal": words.verdict_word(analysis.bundle.manifest, Verdict.ABNORMAL),
+        "uncertain": words.verdict_word(manifest, Verdict.UNCERTAIN) if manifest else "",
+        "abnormal": words.verdict_word(manifest, Verdict.ABNORMAL) if manifest else "",
         "by_clinic": analysis.thresholds_by_clinic,
         # SVG attributes take a point as the decimal mark in every language.
         "value_x": f"{100 * value:.1f}",
