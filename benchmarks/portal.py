@@ -261,10 +261,7 @@ def _load(environment: dict[str, str], people: dict[str, Client]) -> Iterator[Ro
         end = time.monotonic() + LOAD_SECONDS
         together(
             [partial(poll, reader, pages[n % len(pages)], end, answers, n) for n in range(POLLERS)]
-            + [
-                partial(upload, sender, address, picture, end, answers, number)
-                for number, address in enumerate(addresses)
-            ]
+            + [partial(upload, sender, address, picture, end, answers) for address in addresses]
         )
         done = Analysis.objects.filter(state="succeeded").count() - before
     if answers.refused:
