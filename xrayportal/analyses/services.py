@@ -29,8 +29,10 @@ __all__ = [
     "activate_bundle",
     "active_bundle",
     "cancel_analysis",
+    "record_request",
     "register_bundle",
     "request_analysis",
+    "request_first_analysis",
     "waiting_position",
 ]
 
@@ -55,24 +57,13 @@ def request_analysis(
     the part that the sender stated counts, if the bundle knows it. Raises `NoActiveBundleError`, and
     `UnknownPartError` for a forced part that the bundle does not know.
     """
-    bundle = bundle or active_bundle()
-    if forced_part and forced_part not in bundle.parts:
-        sentence = _("“%(part)s” is not a body part that %(bundle)s knows.")
-        raise UnknownPartError(sentence % {"part": forced_part, "bundle": bundle.name})
-    stated = study.stated_part if study.stated_part in bundle.parts else ""
-    low, high, by_clinic = thresholds_for(study.clinic, bundle)
-    wanted = Analysis(
-        clinic=study.clinic,
+    wanted = _wanted(
         study=study,
-        bundle=bundle,
+        actor=actor,
         purpose=purpose,
-        forced_part=forced_part or stated,
-        requested_by=actor,
-        threshold_low=low,
-        threshold_high=high,
-        thresholds_by_clinic=by_clinic,
+        bundle=bundle or active_bundle(),
+        forced_part=forced_part,
         queue=queue or study.submission.queue,
-        priority=study.priority,
     )
     with transaction.atomic():
         # Whoever changes which analyses a study has holds the study first; so two of us follow each other.
@@ -88,17 +79,45 @@ def request_analysis(
         else:
             wanted.save(force_insert=True)
             wake_workers_on_commit()
-        record(
-            clinic=study.clinic,
-            action=Action.ANALYSIS_REQUESTED,
-            actor=actor,
-            actor_label="" if actor else "portal",
-            target=wanted,
-            study=study,
-            detail={"bundle": bundle.name, "purpose": str(purpose), "forced_part": wanted.forced_part},
-            address=address,
-        )
+        record_request(wanted, actor, address)
     return wanted
+
+
+def request_first_analysis(*, study: Study, actor: User | None, queue: str) -> Analysis:
+    """Queue the analysis of a study that this transaction has just created: nobody else can ask for one.
+
+    `record_request` is the caller's to call, when nothing is left to write. Raises `NoActiveBundleError`
+    before anything is written.
+    """
+    wanted = _wanted(
+        study=study,
+        actor=actor,
+        purpose=Analysis.Purpose.PRIMARY,
+        bundle=active_bundle(),
+        forced_part="",
+        queue=queue,
+    )
+    wanted.save(force_insert=True)
+    wake_workers_on_commit()
+    return wanted
+
+
+def record_request(wanted: Analysis, actor: User | None, address: str | None = None) -> None:
+    """Audit that somebody, or the portal, asked for this analysis."""
+    record(
+        clinic=wanted.clinic,
+        action=Action.ANALYSIS_REQUESTED,
+        actor=actor,
+        actor_label="" if actor else "portal",
+        target=wanted,
+        study=wanted.study,
+        detail={
+            "bundle": wanted.bundle.name,
+            "purpose": str(wanted.purpose),
+            "forced_part": wanted.forced_part,
+        },
+        address=address,
+    )
 
 
 def cancel_analysis(*, analysis: Analysis, actor: User | None, address: str | None) -> Analysis:
@@ -142,6 +161,29 @@ def thresholds_for(clinic: Clinic, bundle: Bundle) -> tuple[float, float, bool]:
         if low_min <= low <= low_max and high_min <= high <= high_max:
             return low, high, True
     return thresholds["low"], thresholds["high"], False
+
+
+def _wanted(
+    *, study: Study, actor: User | None, purpose: str, bundle: Bundle, forced_part: str, queue: str
+) -> Analysis:
+    if forced_part and forced_part not in bundle.parts:
+        sentence = _("“%(part)s” is not a body part that %(bundle)s knows.")
+        raise UnknownPartError(sentence % {"part": forced_part, "bundle": bundle.name})
+    stated = study.stated_part if study.stated_part in bundle.parts else ""
+    low, high, by_clinic = thresholds_for(study.clinic, bundle)
+    return Analysis(
+        clinic=study.clinic,
+        study=study,
+        bundle=bundle,
+        purpose=purpose,
+        forced_part=forced_part or stated,
+        requested_by=actor,
+        threshold_low=low,
+        threshold_high=high,
+        thresholds_by_clinic=by_clinic,
+        queue=queue,
+        priority=study.priority,
+    )
 
 
 def _unfinished_like(wanted: Analysis) -> Analysis | None:

@@ -21,7 +21,7 @@ from xrayportal.studies.locks import name_lock
 from xrayportal.studies.models import Image, Study, Submission, Upload
 from xrayportal.studies.prepare import Prepared, prepare
 from xrayportal.studies.rejection import RejectedError, as_stored
-from xrayportal.studies.services import try_to_seal
+from xrayportal.studies.services import record_seal_of_new_study, seal_new_study, try_to_seal
 from xrayportal.studies.storage import write_durably
 
 logger = logging.getLogger(__name__)
@@ -105,9 +105,9 @@ def ingest_file(
             raise
         if upload.image is None or upload.image.file != name:  # another file came with this key before
             remove_if_unnamed(sent.clinic, name)
-    # Views of a group wait for the submission's end; a study of one file has all it will ever have.
+    # A study of one file that was there before, such as one of a cancelled submission.
     study = upload.image.study if upload.image else None
-    if study is not None and study.state == Study.State.OPEN and not (prepared.study_key or grouping_key):
+    if study is not None and study.state == Study.State.OPEN and not _is_grouped(sent, prepared):
         try_to_seal(study=study, actor=actor)
     return upload
 
@@ -139,6 +139,7 @@ def _store_once(sent: Sent, prepared: Prepared, name: str) -> Upload:
     submission, earlier = _enter(sent)
     if earlier is not None:
         return earlier
+    analysis: Analysis | None = None
     image = Image.objects.filter(clinic=sent.clinic, sha256=prepared.sha256).first()
     if image is not None:
         study = Study.objects.select_for_update(no_key=True).get(pk=image.study_id)
@@ -148,7 +149,7 @@ def _store_once(sent: Sent, prepared: Prepared, name: str) -> Upload:
             _("This picture is already here; it is not stored twice."),
         )
     else:
-        study = _study(sent, prepared, submission)
+        study, is_new = _study(sent, prepared, submission)
         image = Image.objects.create(
             clinic=sent.clinic,
             study=study,
@@ -158,19 +159,23 @@ def _store_once(sent: Sent, prepared: Prepared, name: str) -> Upload:
             size=len(prepared.content),
             view_position=prepared.view_position,
         )
+        # Views of a group wait for the submission's end; a study of one file has all it will ever have.
+        if is_new and not _is_grouped(sent, prepared):
+            analysis = seal_new_study(study=study, submission=submission, actor=sent.actor)
         outcome, sentence = Upload.Outcome.ACCEPTED, ""
     image.study = study
     upload = _upload(sent, outcome=outcome, sentence=sentence, image=image)
-    is_new = outcome == Upload.Outcome.ACCEPTED
     record(
         clinic=sent.clinic,
-        action=Action.IMAGE_STORED if is_new else Action.UPLOAD_DUPLICATE,
+        action=Action.UPLOAD_DUPLICATE if outcome == Upload.Outcome.DUPLICATE else Action.IMAGE_STORED,
         actor=sent.actor,
         target=image,
         study=study,
         detail={"upload": str(upload.pk), "media_type": image.media_type, "sha256": image.sha256},
         address=sent.address,
     )
+    if analysis is not None:
+        record_seal_of_new_study(analysis, sent.actor)
     return upload
 
 
@@ -224,13 +229,17 @@ def _upload(sent: Sent, **fields: Any) -> Upload:
     )
 
 
-def _study(sent: Sent, prepared: Prepared, submission: Submission) -> Study:
-    """The study that the new view belongs to, locked; open (again) for it."""
+def _is_grouped(sent: Sent, prepared: Prepared) -> bool:
+    return bool(prepared.study_key or sent.grouping_key)
+
+
+def _study(sent: Sent, prepared: Prepared, submission: Submission) -> tuple[Study, bool]:
+    """The study that the new view belongs to, locked; open (again) for it. And whether it begins with it."""
     key = prepared.study_key or sent.grouping_key or prepared.sha256
     known = Study.objects.select_for_update(no_key=True).filter(clinic=sent.clinic, grouping_key=key)
     study = known.first()
     if study is None:
-        return Study.objects.create(
+        study = Study.objects.create(
             clinic=sent.clinic,
             grouping_key=key,
             submission=submission,
@@ -238,6 +247,7 @@ def _study(sent: Sent, prepared: Prepared, submission: Submission) -> Study:
             stated_part=sent.stated_part,
             priority=sent.priority,
         )
+        return study, True
     # A view that comes later means a new analysis: open, it will be sealed again.
     study.state, study.sealed_at, study.last_view_at = Study.State.OPEN, None, timezone.now()
     if study.submission_id != submission.pk and study.submission.state == Submission.State.CANCELLED:
@@ -245,7 +255,7 @@ def _study(sent: Sent, prepared: Prepared, submission: Submission) -> Study:
     study.patient_reference = study.patient_reference or sent.patient_reference
     study.stated_part = study.stated_part or sent.stated_part
     study.save()
-    return study
+    return study, False
 
 
 def _adopt(study: Study, submission: Submission) -> None:

@@ -151,16 +151,43 @@ def seal_study(*, study: Study, actor: User | None) -> None:
         locked.save(update_fields=["state", "sealed_at"])
         # Before our own event: the request may wait for a row, and nobody may wait holding the head.
         analyses.request_analysis(study=locked, actor=actor, queue=submission.queue)
-        record(
-            clinic=locked.clinic,
-            action=Action.STUDY_SEALED,
-            actor=actor,
-            actor_label="" if actor else "portal",
-            target=locked,
-            study=locked,
-            detail={"images": images},
-        )
+        _record_seal(locked, images, actor)
     study.state, study.sealed_at = locked.state, locked.sealed_at
+
+
+def seal_new_study(*, study: Study, submission: Submission, actor: User | None) -> Analysis | None:
+    """Seal a study of one image in the very transaction that creates both, and ask for its analysis.
+
+    As `seal_study`, without what only others could have changed: nobody else knows the study, and the caller
+    holds the submission. `record_seal_of_new_study` is theirs to call, when nothing is left to write. None,
+    and the study stays open, where no bundle is active yet.
+    """
+    try:
+        analysis = analyses.request_first_analysis(study=study, actor=actor, queue=submission.queue)
+    except analyses.NoActiveBundleError:
+        logger.info("Study %s stays open: no bundle is active.", study.pk)
+        return None
+    study.state, study.sealed_at = Study.State.SEALED, timezone.now()
+    study.save(update_fields=["state", "sealed_at"])
+    return analysis
+
+
+def record_seal_of_new_study(analysis: Analysis, actor: User | None) -> None:
+    """Audit what `seal_new_study` did."""
+    analyses.record_request(analysis, actor)
+    _record_seal(analysis.study, 1, actor)
+
+
+def _record_seal(study: Study, images: int, actor: User | None) -> None:
+    record(
+        clinic=study.clinic,
+        action=Action.STUDY_SEALED,
+        actor=actor,
+        actor_label="" if actor else "portal",
+        target=study,
+        study=study,
+        detail={"images": images},
+    )
 
 
 def try_to_seal(*, study: Study, actor: User | None) -> None:
