@@ -242,14 +242,15 @@ def _own_or_404(seat: Seat, pk: uuid.UUID, *, or_manage: bool = False) -> Submis
 
 
 def _as_json(seat: Seat, stored: Upload) -> dict[str, Any]:
-    study = seat.studies().filter(images=stored.image_id).first() if stored.image_id else None
+    study = stored.image.study_id if stored.image else None
+    may_open = study is not None and seat.studies().filter(pk=study).exists()
     return {
         "id": str(stored.pk),
         "outcome": stored.outcome,
         "filename": stored.filename,
         "sentence": rejection_sentence(stored),
         "kind": stored.kind,
-        "study": reverse("study", args=[seat.clinic.slug, study.pk]) if study else None,
+        "study": reverse("study", args=[seat.clinic.slug, study]) if may_open else None,
     }
 
 
