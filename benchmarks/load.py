@@ -18,8 +18,9 @@ from random import Random
 
 @dataclass
 class Answers:
-    """Milliseconds until each answer was read, and the answers that were none."""
+    """Milliseconds until each answer was read, if asked for after ``since``; and answers that were none."""
 
+    since: float = 0.0
     polls: list[float] = field(default_factory=list)
     uploads: list[float] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -103,7 +104,7 @@ def _ask(
     times: list[float],
     answers: Answers,
 ) -> tuple[HTTPResponse, bytes]:
-    start = time.perf_counter()
+    start = time.monotonic()
     try:
         connection.request(method, address, body or None, headers)
         response = connection.getresponse()
@@ -113,7 +114,8 @@ def _ask(
         connection.request(method, address, body or None, headers)
         response = connection.getresponse()
     told = response.read()
-    times.append((time.perf_counter() - start) * 1000)
+    if start >= answers.since:
+        times.append((time.monotonic() - start) * 1000)
     if response.status not in good:
         answers.refused.append(f"{response.status} {address} {told[:200]!r}")
     return response, told

@@ -16,7 +16,7 @@ from tests.factories import (
     png,
 )
 from tests.portal.conftest import Sender, only_study, take
-from xrayportal.analyses.models import Analysis
+from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.studies import ingest
 from xrayportal.studies.models import Image, Study, Submission, Upload
@@ -69,6 +69,33 @@ def test_a_file_that_cannot_be_written_leaves_no_row(
     assert not Study.objects.exists()
     monkeypatch.undo()
     assert take(submission, png()).outcome == Upload.Outcome.ACCEPTED  # the same key, sent again
+
+
+def test_a_file_whose_analysis_cannot_be_asked_for_leaves_no_row(
+    submission: Submission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last event of the transaction fails: nothing of it stays, and the same key may come again."""
+
+    def broken(analysis: Analysis, actor: Any) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(ingest, "record_seal_of_new_study", broken)
+    with pytest.raises(RuntimeError):
+        take(submission, png())
+    for model in (Upload, Study, Image, Analysis, AuditEvent):
+        assert not model.objects.exists()
+    monkeypatch.undo()
+    assert take(submission, png()).outcome == Upload.Outcome.ACCEPTED
+
+
+def test_without_a_bundle_the_study_stays_open_for_later(submission: Submission) -> None:
+    Bundle.objects.update(is_active=False)
+    upload = take(submission, png())
+    assert upload.outcome == Upload.Outcome.ACCEPTED
+    study = only_study()
+    assert study.state == Study.State.OPEN
+    assert not study.analyses.exists()
+    assert list(AuditEvent.objects.values_list("action", flat=True)) == [Action.IMAGE_STORED]
 
 
 def test_the_same_key_again_is_the_same_upload(submission: Submission) -> None:
