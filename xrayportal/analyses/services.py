@@ -89,14 +89,7 @@ def request_first_analysis(*, study: Study, actor: User | None, queue: str) -> A
     `record_request` is the caller's to call, when nothing is left to write. Raises `NoActiveBundleError`
     before anything is written.
     """
-    wanted = _wanted(
-        study=study,
-        actor=actor,
-        purpose=Analysis.Purpose.PRIMARY,
-        bundle=active_bundle(),
-        forced_part="",
-        queue=queue,
-    )
+    wanted = _wanted(study=study, actor=actor, bundle=active_bundle(), queue=queue)
     wanted.save(force_insert=True)
     wake_workers_on_commit()
     return wanted
@@ -164,7 +157,13 @@ def thresholds_for(clinic: Clinic, bundle: Bundle) -> tuple[float, float, bool]:
 
 
 def _wanted(
-    *, study: Study, actor: User | None, purpose: str, bundle: Bundle, forced_part: str, queue: str
+    *,
+    study: Study,
+    actor: User | None,
+    bundle: Bundle,
+    queue: str,
+    purpose: str = Analysis.Purpose.PRIMARY,
+    forced_part: str = "",
 ) -> Analysis:
     if forced_part and forced_part not in bundle.parts:
         sentence = _("“%(part)s” is not a body part that %(bundle)s knows.")
