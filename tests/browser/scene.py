@@ -23,8 +23,8 @@ from tests.factories import (
     make_user,
 )
 from tests.reviews.people import say, take_seat
+from xrayportal.access import Seat
 from xrayportal.analyses.models import Analysis
-from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Clinic, Membership, Role, User
 from xrayportal.clinics.people import change_roles, invitation_parts
 from xrayportal.studies.models import Study, Submission, Upload

@@ -25,8 +25,8 @@ from tests.browser.scene import tab
 from tests.factories import make_clinic, make_submission, make_superuser, make_user
 from tests.live.conftest import Portal, portal, redis_server, until
 from tests.reviews.people import say, take_seat
+from xrayportal.access import Seat
 from xrayportal.analyses.models import Analysis
-from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Clinic, Role, User
 from xrayportal.clinics.people import change_roles
 from xrayportal.studies.ingest import ingest_file

@@ -9,7 +9,7 @@ from django.utils import timezone, translation
 
 from tests.factories import make_analysis, make_clinic, make_study
 from tests.reviews.people import say, take_seat
-from xrayportal.clinics.access import Seat
+from xrayportal.access import Seat
 from xrayportal.clinics.models import Role
 from xrayportal.pages.study_row import Row, rendered, row_of
 from xrayportal.pages.worklist import Filters, worklist_page

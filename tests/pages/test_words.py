@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone, translation
 
+from xrayportal import words
 from xrayportal.analyses.services import Waiting
-from xrayportal.pages import words
 from xrayportal.pages.status import status_of, waiting_status
 
 

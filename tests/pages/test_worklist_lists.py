@@ -13,10 +13,10 @@ from django.utils import timezone
 from tests.factories import make_analysis, make_study, make_submission
 from tests.pages.conftest import House, browser, counted
 from tests.reviews.people import say
+from xrayportal.access import Seat, seat_of
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.clinics.access import Seat, seat_of
 from xrayportal.clinics.models import Membership, User
 from xrayportal.studies.models import Study
 from xrayportal.worklist.models import SavedView, StudyRead, Unopened

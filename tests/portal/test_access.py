@@ -11,8 +11,8 @@ from django.urls import reverse
 
 from tests.factories import make_analysis, make_study, make_submission
 from tests.portal.conftest import House, body, browser
+from xrayportal.access import TABLE, Permit, Seat, seat_of
 from xrayportal.audit.models import Action, AuditEvent
-from xrayportal.clinics.access import TABLE, Permit, Seat, seat_of
 from xrayportal.clinics.models import Membership, Role, User
 from xrayportal.studies.models import Upload
 
@@ -229,12 +229,12 @@ def test_superuser_gives_a_reason_and_sees_for_a_while(
     assert {event.detail["reason"] for event in granted} == {"Ticket 512: wrong orientation"}
     assert AuditEvent.objects.filter(action=Action.STUDY_VIEWED, actor_label=house.superuser.email).exists()
     later = granted[0].at + access_lasts()
-    monkeypatch.setattr("xrayportal.clinics.access.timezone.now", lambda: later)
+    monkeypatch.setattr("xrayportal.access.timezone.now", lambda: later)
     assert client.get(study).status_code == 404
 
 
 def access_lasts() -> Any:
-    from xrayportal.clinics.access import GRANT_LASTS
+    from xrayportal.access import GRANT_LASTS
 
     return GRANT_LASTS + GRANT_LASTS / 100
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.factories import make_analysis, make_clinic, make_study
 from tests.reviews.people import take_seat
-from xrayportal.clinics.access import Seat
+from xrayportal.access import Seat
 from xrayportal.clinics.models import Clinic, Role
 from xrayportal.studies.models import Study
 

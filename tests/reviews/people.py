@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from tests.factories import make_user
-from xrayportal.clinics.access import Seat, seat_of
+from xrayportal.access import Seat, seat_of
 from xrayportal.clinics.models import Clinic, Membership, Role
 from xrayportal.reviews import services
 from xrayportal.reviews.entries import Entry

@@ -20,8 +20,8 @@ from django.utils import timezone
 
 from tests.factories import make_analysis, make_clinic, make_study, make_submission
 from tests.reviews.people import say, take_seat
+from xrayportal.access import Seat
 from xrayportal.analyses.models import Analysis, Finding
-from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Role
 from xrayportal.studies.models import Study
 

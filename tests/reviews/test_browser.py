@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.factories import jpeg, make_analysis, make_clinic, make_study
 from tests.reviews.people import say, take_seat
+from xrayportal.access import Seat
 from xrayportal.analyses.models import Finding
-from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Clinic, Role
 from xrayportal.reviews.models import Reading, Review
 from xrayportal.studies.models import Study

@@ -16,9 +16,9 @@ from django.urls import reverse
 
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study
 from tests.reviews.people import say, take_seat
+from xrayportal.access import Seat
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action, AuditEvent
-from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Clinic, Role
 from xrayportal.reviews import history
 from xrayportal.reviews.export import safe

@@ -9,8 +9,8 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.reviews.people import say, take_seat
+from xrayportal.access import Seat
 from xrayportal.analyses.models import Analysis
-from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Clinic, Role, User
 from xrayportal.clinics.people import change_roles
 from xrayportal.reviews import services

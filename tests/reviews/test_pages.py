@@ -18,8 +18,8 @@ from pypdf import PdfReader
 
 from tests.factories import make_analysis, make_clinic, make_study
 from tests.reviews.people import say, take_seat
+from xrayportal.access import Seat
 from xrayportal.audit.models import Action, AuditEvent
-from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Clinic, Role
 from xrayportal.reviews.models import Reading, Review
 from xrayportal.studies.models import Study

@@ -16,11 +16,11 @@ from django.urls import reverse
 
 from tests.factories import PASSWORD, make_bundle, make_clinic, make_superuser
 from tests.reviews.people import take_seat
+from xrayportal.access import Seat
 from xrayportal.analyses.models import Bundle
 from xrayportal.analyses.services import thresholds_for
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics import people
-from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Clinic, Membership, Role, User
 
 pytestmark = pytest.mark.django_db

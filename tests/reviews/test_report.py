@@ -19,9 +19,9 @@ from inference_worker import render
 from tests.factories import jpeg, make_analysis, make_clinic, make_study, make_submission, png
 from tests.queue.test_steps import result_for
 from tests.reviews.people import say, take_seat
+from xrayportal.access import Seat
 from xrayportal.analyses import queue
 from xrayportal.analyses.models import Analysis, Finding
-from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Clinic, Role
 from xrayportal.reviews.report import facts_of, pictures, render_report
 from xrayportal.studies.models import Study

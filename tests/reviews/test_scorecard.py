@@ -14,8 +14,8 @@ from django.urls import reverse
 
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study
 from tests.reviews.people import say, take_seat
+from xrayportal.access import Seat
 from xrayportal.analyses.models import Analysis
-from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Clinic, Role
 from xrayportal.reviews.history import Filters, found
 from xrayportal.reviews.scorecard.card import Scorecard

@@ -17,8 +17,8 @@ from sklearn.metrics import brier_score_loss
 
 from tests.reviews.people import say, take_seat
 from tests.reviews.world import VERDICTS, Reader, World, dice_of, random_clinic
+from xrayportal.access import Seat
 from xrayportal.analyses.models import Analysis, Finding
-from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Role
 from xrayportal.reviews.history import Filters, found
 from xrayportal.reviews.models import Answer, Reading

@@ -11,9 +11,9 @@ from django.db import IntegrityError, connection, transaction
 
 from tests.factories import make_analysis, make_clinic, make_study
 from tests.reviews.people import say, take_seat
+from xrayportal.access import Seat
 from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.audit.models import Action, AuditEvent
-from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Clinic, Role
 from xrayportal.reviews import services
 from xrayportal.reviews.entries import Entry

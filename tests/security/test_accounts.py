@@ -14,10 +14,10 @@ from pytest_django.fixtures import Settings
 
 from tests.factories import PASSWORD, make_study, make_user
 from tests.portal.conftest import House, browser
+from xrayportal.access import seat_of
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import verify
 from xrayportal.clinics import people, sign_in
-from xrayportal.clinics.access import seat_of
 from xrayportal.clinics.models import Membership, Role, User
 
 pytestmark = pytest.mark.django_db

@@ -11,8 +11,8 @@ from django.utils import timezone
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study, make_superuser, make_user
 from tests.portal.conftest import browser
 from tests.reviews.people import say
+from xrayportal.access import Seat, seat_of
 from xrayportal.clinics import people
-from xrayportal.clinics.access import Seat, seat_of
 from xrayportal.clinics.models import Clinic, Membership, Role, User
 
 pytestmark = pytest.mark.django_db

@@ -10,10 +10,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_POST, require_safe
 
+from xrayportal.access import Permit, Seat, clinic_view
 from xrayportal.analyses import services
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.pages import progress, result
 from xrayportal.security import client_address
 from xrayportal.studies.gone import some_deleted, tells_deletion

@@ -8,8 +8,8 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
+from xrayportal.access import Permit, Seat, places_of, seat_of
 from xrayportal.analyses.models import Bundle
-from xrayportal.clinics.access import Permit, Seat, places_of, seat_of
 from xrayportal.clinics.models import User
 from xrayportal.worklist.digests import take_notices
 

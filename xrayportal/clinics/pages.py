@@ -18,11 +18,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from xrayportal.access import Permit, Seat, clinic_view
 from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics import people as services
-from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.clinics.forms import ClinicForm, InviteForm, RolesForm, WelcomeForm, offered_zones
 from xrayportal.clinics.models import Clinic, Role, User
 from xrayportal.clinics.sign_in import record_password

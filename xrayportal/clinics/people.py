@@ -13,9 +13,9 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_decode, urlsafe_base64_encode
 from django.utils.translation import gettext_lazy as _
 
+from xrayportal.access import Seat
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import record
-from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Clinic, Membership, Role, User
 
 

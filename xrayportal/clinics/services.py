@@ -7,9 +7,9 @@ from datetime import datetime
 from django.db import transaction
 from django.http import HttpRequest
 
+from xrayportal import access
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.clinics import access
 from xrayportal.clinics.models import Clinic, Membership, User
 from xrayportal.security import client_address
 

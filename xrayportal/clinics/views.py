@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from xrayportal.clinics.access import GRANT_LASTS
+from xrayportal.access import GRANT_LASTS
 from xrayportal.clinics.context import seats_of
 from xrayportal.clinics.models import Clinic, User
 from xrayportal.clinics.services import end_content, grant_content

@@ -18,12 +18,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
+from xrayportal.access import Permit, Seat, clinic_view
 from xrayportal.analyses.models import Analysis
 from xrayportal.analyses.services import NoActiveBundleError, UnknownPartError, request_analysis
 from xrayportal.analyses.workers import live_workers
 from xrayportal.audit.models import AuditHead
 from xrayportal.audit.services import check
-from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.clinics.models import Clinic, User
 from xrayportal.operations import figures, health
 from xrayportal.security import client_address

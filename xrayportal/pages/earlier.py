@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
+from xrayportal.access import Seat
+from xrayportal.analyses.latest import with_status
 from xrayportal.analyses.models import Finding
-from xrayportal.clinics.access import Seat
-from xrayportal.pages.worklist import with_status
 from xrayportal.reviews.blind import with_revealed
 from xrayportal.studies.models import Study
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from xrayportal.clinics.access import Permit
+from xrayportal.access import Permit
 
 
 @dataclass(frozen=True)

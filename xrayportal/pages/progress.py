@@ -8,15 +8,15 @@ from typing import Any, cast
 from django.core.paginator import Page, Paginator
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
 
+from xrayportal.access import Seat
+from xrayportal.analyses.latest import latest_state, newest
 from xrayportal.analyses.models import Analysis, Finding, Verdict
 from xrayportal.analyses.services import waiting_position
-from xrayportal.clinics.access import Seat
 from xrayportal.pages.failures import FAILURE
-from xrayportal.pages.latest import latest_state, newest
 from xrayportal.pages.versions import dotted
-from xrayportal.pages.words import ordinal, span
 from xrayportal.reviews.blind import visible_predictions, with_revealed
 from xrayportal.studies.models import Study, Submission, Upload
+from xrayportal.words import ordinal, span
 
 FILES_PER_PAGE = 100
 PRIMARY = Analysis.Purpose.PRIMARY

@@ -11,16 +11,16 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext
 
+from xrayportal.access import Permit, Seat
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.services import waiting_position
 from xrayportal.audit.models import AuditEvent
-from xrayportal.clinics.access import Permit, Seat
 from xrayportal.pages.earlier import Beside, beside_of
 from xrayportal.pages.failures import failure_of, unreadable_sentence
 from xrayportal.pages.status import Status, status_of, waiting_status
-from xrayportal.pages.words import part_word, percent
 from xrayportal.reviews.blind import with_revealed
 from xrayportal.studies.models import Image, Study, Submission, Upload
+from xrayportal.words import part_word, percent
 
 PRIMARY = Analysis.Purpose.PRIMARY
 #: While a study waits, its place in the line is told anew this often (seconds).

@@ -8,7 +8,7 @@ from django.utils.translation import gettext, gettext_lazy
 
 from xrayportal.analyses.models import Analysis
 from xrayportal.analyses.services import Waiting
-from xrayportal.pages.words import ordinal, span
+from xrayportal.words import ordinal, span
 
 State = Analysis.State
 

@@ -15,10 +15,10 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
-from xrayportal.clinics.access import Permit, Seat
-from xrayportal.pages.words import ago, verdict_word
+from xrayportal.access import Permit, Seat
 from xrayportal.reviews.models import Reading
 from xrayportal.studies.models import Study
+from xrayportal.words import ago, verdict_word
 
 #: Rows that a process remembers, 2 kB each: what some twenty worklists show.
 REMEMBERED = 1000

@@ -9,20 +9,19 @@ from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.core.paginator import Page, Paginator
-from django.db.models import BooleanField, Count, F, Func, OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce
+from django.db.models import BooleanField, F, Func, Q, QuerySet
 from django.http import QueryDict
 from django.utils.functional import cached_property
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
-from xrayportal.analyses.models import Analysis, Bundle, Finding, Verdict
-from xrayportal.clinics.access import Seat
-from xrayportal.pages.latest import latest_state
+from xrayportal.access import Seat
+from xrayportal.analyses.latest import latest_state, with_status
+from xrayportal.analyses.models import Analysis, Bundle, Verdict
 from xrayportal.pages.status import WORDS
-from xrayportal.pages.words import part_word, verdict_word
 from xrayportal.reviews.blind import visible_predictions, with_revealed
-from xrayportal.studies.models import Image, Study, Upload
+from xrayportal.studies.models import Study, Upload
+from xrayportal.words import part_word, verdict_word
 from xrayportal.worklist import lists
 from xrayportal.worklist.marks import read_by
 
@@ -130,28 +129,6 @@ def worklist_page(seat: Seat, filters: Filters, number: str | None) -> Page[Stud
     by_id = {study.pk: study for study in shown}
     studies = [by_id[pk] for pk in wanted if pk in by_id]
     return Page(studies, ids.number, cast("Paginator[Study]", ids.paginator))
-
-
-def with_status(studies: QuerySet[Study]) -> QuerySet[Study]:
-    """Adds what a row needs: ``latest_state``, ``thumbnail``, ``views`` and ``name``."""
-    first = Image.objects.filter(study=OuterRef("pk")).order_by("created_at", "pk")
-    return studies.annotate(
-        latest_state=latest_state(),
-        thumbnail=Subquery(
-            Finding.objects.filter(analysis=OuterRef("current"))
-            .order_by("image__created_at", "image")
-            .values("pk")[:1]
-        ),
-        views=Subquery(first.order_by().values("study").annotate(n=Count("pk")).values("n")),
-        name=Coalesce(
-            Subquery(
-                Upload.objects.filter(image__study=OuterRef("pk"))
-                .order_by("created_at")
-                .values("filename")[:1]
-            ),
-            Value(""),
-        ),
-    )
 
 
 def verdict_choices(bundle: Bundle | None) -> list[Choice]:

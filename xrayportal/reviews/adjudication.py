@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from django.db.models import QuerySet
 
-from xrayportal.clinics.access import Permit, Seat
+from xrayportal.access import Permit, Seat
 from xrayportal.clinics.models import Clinic, Role, User
 from xrayportal.reviews.models import Reading, Review
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from django.db.models import BooleanField, Exists, OuterRef, Q, QuerySet, Value
 
+from xrayportal.access import Permit, Seat
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action, AuditEvent
-from xrayportal.clinics.access import Permit, Seat
 from xrayportal.clinics.models import Role
 from xrayportal.reviews.models import Review
 from xrayportal.studies.models import Study

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
-from xrayportal.clinics.access import Seat
+from xrayportal.access import Seat
+from xrayportal.analyses.latest import with_status
 from xrayportal.clinics.models import User
-from xrayportal.pages.worklist import with_status
 from xrayportal.reviews import adjudication, blind
 from xrayportal.reviews.models import Reading, Review
 from xrayportal.studies.models import Study

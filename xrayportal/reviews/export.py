@@ -12,9 +12,9 @@ from django.db.models import QuerySet
 from django.utils import translation
 from django.utils.translation import gettext as _
 
+from xrayportal import words
 from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.clinics.models import Clinic
-from xrayportal.pages import words
 
 #: Column and where it comes from, in the order of the file.
 FIELDS = {

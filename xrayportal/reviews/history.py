@@ -12,8 +12,8 @@ from django.http import QueryDict
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from xrayportal.access import Seat
 from xrayportal.analyses.models import Analysis, Verdict
-from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Clinic
 from xrayportal.reviews.blind import visible_predictions
 from xrayportal.reviews.models import Reading, Review

@@ -7,12 +7,13 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
+from xrayportal.access import Permit, Seat, clinic_view
+from xrayportal.analyses.latest import with_status
 from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.clinics.models import User
-from xrayportal.pages.worklist import part_choices, verdict_choices, with_status
+from xrayportal.pages.worklist import part_choices, verdict_choices
 from xrayportal.reviews.blind import reads_blind
 from xrayportal.reviews.export import history_lines
 from xrayportal.reviews.history import (

@@ -16,9 +16,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import trigger_client_event
 
+from xrayportal.access import Permit, Seat, clinic_view
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.reviews import adjudication, blind, services
 from xrayportal.reviews.disagreements import disagreements_of, rows_of
 from xrayportal.reviews.entries import BadEntry, parse_entry

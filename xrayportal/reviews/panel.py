@@ -10,10 +10,10 @@ from typing import Any
 
 from django.utils.functional import cached_property
 
+from xrayportal import words
+from xrayportal.access import Permit, Seat
 from xrayportal.analyses.models import Bundle, Verdict
-from xrayportal.clinics.access import Permit, Seat
 from xrayportal.clinics.models import User
-from xrayportal.pages import words
 from xrayportal.reviews import adjudication, blind
 from xrayportal.reviews.entries import Box, Sentence
 from xrayportal.reviews.models import Reading, Review

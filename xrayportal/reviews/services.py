@@ -9,11 +9,11 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from xrayportal.access import Permit, Seat
 from xrayportal.analyses.models import Analysis
 from xrayportal.analyses.services import NoActiveBundleError, UnknownPartError, request_analysis
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.clinics.access import Permit, Seat
 from xrayportal.clinics.models import User
 from xrayportal.reviews import blind
 from xrayportal.reviews.adjudication import adjudicator_of, clinic_readers, may_rule, own_review

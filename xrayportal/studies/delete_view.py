@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from xrayportal.clinics.access import Permit, Seat, clinic_view
+from xrayportal.access import Permit, Seat, clinic_view
 from xrayportal.security import client_address
 from xrayportal.studies.deletion import REASONS, Reason, delete_study
 from xrayportal.studies.gone import tells_deletion

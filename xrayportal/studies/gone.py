@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from xrayportal.clinics.access import Seat
+from xrayportal.access import Seat
 from xrayportal.clinics.models import Clinic
 from xrayportal.studies.deletion import is_deleted, was_deleted
 from xrayportal.studies.models import Study

@@ -11,10 +11,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
+from xrayportal.access import Permit, Seat, clinic_view
 from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.pages import earlier, progress, result
 from xrayportal.pages.worklist import verdict_choices
 from xrayportal.security import client_address

@@ -16,10 +16,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from xrayportal.access import Permit, Seat, clinic_view
 from xrayportal.analyses.models import Finding
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.pages.failures import rejection_sentence
 from xrayportal.reviews.blind import reveals
 from xrayportal.security import client_address, wants_json

@@ -9,9 +9,9 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_POST
 
+from xrayportal.access import Permit, Seat, clinic_view
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.security import client_address
 from xrayportal.studies.models import Submission
 from xrayportal.worklist.results import result_lines, result_zip

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from xrayportal.clinics.access import Permit, Seat
+from xrayportal.access import Permit, Seat
 from xrayportal.reviews.blind import reads_blind
 from xrayportal.reviews.models import Reading, Review
 from xrayportal.studies.models import Study, Submission

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
 
-from xrayportal.clinics.access import Permit, Seat
+from xrayportal.access import Permit, Seat
 from xrayportal.clinics.models import Role
 from xrayportal.studies.models import Study
 from xrayportal.worklist.models import StudyRead, Unopened

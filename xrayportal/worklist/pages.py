@@ -16,9 +16,9 @@ from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 from django_htmx.middleware import HtmxDetails
 
+from xrayportal.access import Permit, Seat, clinic_view
 from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import AuditHead
-from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.pages import worklist as rows
 from xrayportal.pages.study_row import rendered, row_of
 from xrayportal.reviews.blind import reads_blind

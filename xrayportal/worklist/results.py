@@ -20,10 +20,10 @@ from django.db.models import Prefetch, QuerySet
 from django.utils import translation
 from django.utils.translation import gettext as _
 
+from xrayportal import words
+from xrayportal.access import Seat
+from xrayportal.analyses.latest import with_status
 from xrayportal.analyses.models import Analysis, Finding
-from xrayportal.clinics.access import Seat
-from xrayportal.pages import words
-from xrayportal.pages.worklist import with_status
 from xrayportal.reviews.blind import with_revealed
 from xrayportal.reviews.export import safe
 from xrayportal.reviews.report import caption_of, render_plate

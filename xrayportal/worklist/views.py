@@ -13,9 +13,9 @@ from django.urls import reverse
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_POST
 
+from xrayportal.access import Permit, Seat, clinic_view
 from xrayportal.analyses import services as analyses
 from xrayportal.analyses.models import Analysis
-from xrayportal.clinics.access import Permit, Seat, clinic_view
 from xrayportal.pages.worklist import PER_PAGE, Filters
 from xrayportal.security import client_address
 from xrayportal.studies.deletion import REASONS, Reason, delete_study, is_deleted

@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from xrayportal.pages.words import size_words, span
+from xrayportal.words import size_words, span
 
 register = template.Library()
 

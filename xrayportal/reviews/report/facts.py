@@ -9,9 +9,9 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
+from xrayportal import words
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.clinics.models import Clinic
-from xrayportal.pages import words
 from xrayportal.reviews.models import Reading, Review
 from xrayportal.studies.models import Study
 

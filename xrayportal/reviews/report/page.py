@@ -15,7 +15,7 @@ from reportlab.lib.utils import simpleSplit
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Paragraph
 
-from xrayportal.pages import words
+from xrayportal import words
 from xrayportal.reviews.report import pictures
 from xrayportal.reviews.report.facts import Facts, ReviewFact
 from xrayportal.reviews.report.lettering import BODY, BOLD, register_fonts

@@ -11,8 +11,8 @@ from reportlab.lib.colors import HexColor
 from reportlab.lib.utils import simpleSplit
 from reportlab.pdfgen.canvas import Canvas
 
+from xrayportal import words
 from xrayportal.analyses.models import Analysis, Finding
-from xrayportal.pages import words
 from xrayportal.reviews.report import pictures
 from xrayportal.reviews.report.facts import trust_words
 from xrayportal.reviews.report.lettering import BODY, BOLD, register_fonts

@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
+from xrayportal import words
+from xrayportal.access import Seat
 from xrayportal.analyses.models import Bundle, Verdict
-from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import User
-from xrayportal.pages import words
 from xrayportal.reviews.scorecard import charts, queries
 from xrayportal.reviews.scorecard.drift import Drift, Week
 from xrayportal.reviews.scorecard.lines import Agreement, Cell, Line, Question, agreement, samples, summed

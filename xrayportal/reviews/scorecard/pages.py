@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from xrayportal.clinics.access import Permit, Seat, clinic_view
+from xrayportal.access import Permit, Seat, clinic_view
 from xrayportal.reviews.blind import reads_blind
 from xrayportal.reviews.history import BASES
 from xrayportal.reviews.scorecard.card import Scorecard

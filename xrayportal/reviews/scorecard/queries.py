@@ -12,8 +12,8 @@ from django.db import connection
 from django.db.models import Case, CharField, Count, Exists, F, OuterRef, QuerySet, When
 from django.db.models.functions import TruncWeek
 
+from xrayportal.access import Seat
 from xrayportal.analyses.models import Analysis, Bundle
-from xrayportal.clinics.access import Seat
 from xrayportal.reviews.blind import reads_blind, visible_predictions
 from xrayportal.reviews.history import Period
 from xrayportal.reviews.models import Answer, Review

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django import template
 
-from xrayportal.clinics.access import Seat
+from xrayportal.access import Seat
 from xrayportal.reviews.panel import Panel
 from xrayportal.studies.models import Study
 

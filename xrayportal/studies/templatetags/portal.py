@@ -17,8 +17,8 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from xrayportal import words
 from xrayportal.analyses.models import Analysis, Verdict
-from xrayportal.pages import words
 from xrayportal.pages.failures import failure_of, failure_told, rejection_sentence
 from xrayportal.pages.places import RAIL
 from xrayportal.pages.status import Status, status_of
