@@ -191,8 +191,8 @@ def _ingest() -> Row:
     from django.core.files.base import ContentFile
 
     from xrayportal.clinics.models import Clinic
-    from xrayportal.studies.ingest import ingest_file
-    from xrayportal.studies.services import create_submission
+    from xrayportal.intake.ingest import ingest_file
+    from xrayportal.intake.services import create_submission
 
     submission = create_submission(
         clinic=Clinic.objects.get(slug=SLUG), submitter=None, queue="bulk", expected_files=0, address=None
@@ -237,7 +237,7 @@ def _load(environment: dict[str, str], people: dict[str, Client]) -> Iterator[Ro
 
     from xrayportal.analyses.models import Analysis
     from xrayportal.clinics.models import Clinic, User
-    from xrayportal.studies.services import create_submission
+    from xrayportal.intake.services import create_submission
 
     uploader = User.objects.get(email=f"uploader-0.{SLUG}@seed.example")
     pages = list(_open_pages(people["reader"]).values())

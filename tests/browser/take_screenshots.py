@@ -29,9 +29,9 @@ from xrayportal.access import Seat
 from xrayportal.analyses.models import Analysis
 from xrayportal.clinics.models import Clinic, Role, User
 from xrayportal.clinics.people import change_roles
-from xrayportal.studies.ingest import ingest_file
+from xrayportal.intake.ingest import ingest_file
+from xrayportal.intake.services import finish_submission
 from xrayportal.studies.models import Study, Submission
-from xrayportal.studies.services import finish_submission
 
 __all__ = ["portal", "redis_server"]
 

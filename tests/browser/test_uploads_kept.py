@@ -11,8 +11,8 @@ from playwright.sync_api import Dialog, Page, Request, Route, expect
 from tests.browser.uploads import SUBMISSION, UPLOADS, Enter, choose, enter, pictures
 from tests.factories import make_study, make_submission, png
 from xrayportal.clinics.models import Clinic, User
+from xrayportal.intake.services import cancel_submission, finish_submission
 from xrayportal.studies.models import Study, Submission, Upload
-from xrayportal.studies.services import cancel_submission, finish_submission
 
 __all__ = ["enter"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.factories import make_bundle, make_clinic, make_submission
-from xrayportal.studies.bulk.services import Delivery, take
+from xrayportal.intake.bulk.services import Delivery, take
 from xrayportal.studies.models import Submission, Upload
 
 Take = Callable[..., list[Upload]]

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from xrayportal.studies.bulk.grouping import Place, place
+from xrayportal.intake.bulk.grouping import Place, place
 
 SUBMISSION = uuid.UUID(int=1)
 ROOT = "MURA-v1.1/train/XR_WRIST/patient06359"

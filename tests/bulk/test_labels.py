@@ -9,11 +9,11 @@ import pytest
 
 from tests.bulk.conftest import Take, zipped
 from tests.factories import PARTS, png
-from xrayportal.studies.bulk.labels import Label, as_json, label_for, read_labels
-from xrayportal.studies.ingest import SubmissionClosedError
+from xrayportal.intake.bulk.labels import Label, as_json, label_for, read_labels
+from xrayportal.intake.ingest import SubmissionClosedError
+from xrayportal.intake.rejection import RejectedError
+from xrayportal.intake.services import cancel_submission, finish_submission
 from xrayportal.studies.models import Study, Submission, Upload
-from xrayportal.studies.rejection import RejectedError
-from xrayportal.studies.services import cancel_submission, finish_submission
 
 TABLE = "file,patient_reference,body_part,priority\na.png,P-1,wrist,3\nsub/b.png,P-2,,\n"
 

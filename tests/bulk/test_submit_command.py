@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from tests.bulk.conftest import zipped
 from tests.factories import make_bundle, make_clinic, png
 from xrayportal.clinics.models import Clinic
-from xrayportal.studies.bulk.folders import settled, walk
+from xrayportal.intake.bulk.folders import settled, walk
 from xrayportal.studies.models import Study, Submission, Upload
 
 

@@ -29,9 +29,9 @@ from xrayportal.clinics.models import Clinic
 from xrayportal.embedded.account import Account
 from xrayportal.embedded.redis import Redis
 from xrayportal.embedded.servers import start_on_free_port
-from xrayportal.studies.ingest import ingest_file
+from xrayportal.intake.ingest import ingest_file
+from xrayportal.intake.services import finish_submission
 from xrayportal.studies.models import Submission
-from xrayportal.studies.services import finish_submission
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUNDLE = "fracatlas-lite0"

@@ -24,12 +24,12 @@ from xrayportal.analyses.reconciler import Reconciler
 from xrayportal.audit.models import AuditEvent
 from xrayportal.audit.services import verify
 from xrayportal.clinics.models import Clinic, Session, User
+from xrayportal.intake.deletion import REASONS, Reason, delete_study
+from xrayportal.intake.ingest import ingest_file
+from xrayportal.intake.retention import apply_retention
+from xrayportal.intake.services import cancel_submission
 from xrayportal.reviews.models import Review
-from xrayportal.studies.deletion import REASONS, Reason, delete_study
-from xrayportal.studies.ingest import ingest_file
 from xrayportal.studies.models import Image, Study, Submission, Upload
-from xrayportal.studies.retention import apply_retention
-from xrayportal.studies.services import cancel_submission
 from xrayportal.worklist.models import StudyRead
 
 Captured = Any

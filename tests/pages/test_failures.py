@@ -15,10 +15,10 @@ from tests.factories import make_analysis, make_clinic, make_study, make_submiss
 from tests.pages.conftest import House
 from xrayportal.analyses.queue import DIED, DIED_SENTENCE
 from xrayportal.analyses.results import UnreadableView
+from xrayportal.intake.bulk.services import Delivery, take, take_refusal
+from xrayportal.intake.rejection import GENERAL
 from xrayportal.pages.failures import WITHOUT_FILE, failure_of, rejection_sentence
-from xrayportal.studies.bulk.services import Delivery, take, take_refusal
 from xrayportal.studies.models import Upload
-from xrayportal.studies.rejection import GENERAL
 
 pytestmark = pytest.mark.django_db
 

@@ -28,8 +28,8 @@ from tests.reviews.people import say, take_seat
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.models import User
+from xrayportal.intake.services import cancel_submission, finish_submission
 from xrayportal.studies.models import Study, Submission
-from xrayportal.studies.services import cancel_submission, finish_submission
 from xrayportal.worklist.digests import make_ready, send_mails
 from xrayportal.worklist.models import Digest
 

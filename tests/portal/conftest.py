@@ -17,7 +17,7 @@ from django.urls import reverse
 
 from tests.factories import make_bundle, make_clinic, make_submission, make_superuser, make_user
 from xrayportal.clinics.models import Clinic, Role, User
-from xrayportal.studies.ingest import ingest_file
+from xrayportal.intake.ingest import ingest_file
 from xrayportal.studies.models import Study, Submission, Upload
 
 

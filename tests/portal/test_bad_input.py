@@ -19,8 +19,8 @@ from pytest_django.fixtures import Settings
 from tests.factories import dicom, jpeg, png, tiff
 from tests.portal.conftest import House, Sender, browser
 from xrayportal.audit.models import AuditEvent
+from xrayportal.intake.filenames import clean_filename
 from xrayportal.studies import views
-from xrayportal.studies.filenames import clean_filename
 from xrayportal.studies.models import Image, Study, Upload
 
 pytestmark = pytest.mark.django_db
@@ -153,7 +153,7 @@ def test_a_file_over_the_limit_is_counted_not_kept(
 
 
 def test_a_large_file_goes_to_the_disk_only_up_to_the_limit(settings: object) -> None:
-    from xrayportal.studies.receive import BoundedFileUploadHandler
+    from xrayportal.intake.receive import BoundedFileUploadHandler
 
     settings.UPLOAD_MAX_BYTES = 100  # type: ignore[attr-defined]
     handler = BoundedFileUploadHandler()

@@ -13,8 +13,8 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import ImplicitVRLittleEndian, generate_uid
 
 from tests.factories import dicom
-from xrayportal.studies.deidentify import deidentify
-from xrayportal.studies.rejection import RejectedError
+from xrayportal.intake.deidentify import deidentify
+from xrayportal.intake.rejection import RejectedError
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 SECRETS = [

@@ -18,7 +18,7 @@ from tests.factories import (
 from tests.portal.conftest import Sender, only_study, take
 from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.audit.models import Action, AuditEvent
-from xrayportal.studies import ingest
+from xrayportal.intake import ingest
 from xrayportal.studies.models import Image, Study, Submission, Upload
 
 pytestmark = pytest.mark.django_db

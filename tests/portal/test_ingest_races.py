@@ -20,8 +20,8 @@ from tests.factories import (
 from tests.portal.conftest import only_study, take
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.services import verify
-from xrayportal.studies import services
-from xrayportal.studies.ingest import SubmissionClosedError
+from xrayportal.intake import services
+from xrayportal.intake.ingest import SubmissionClosedError
 from xrayportal.studies.models import Image, Study, Upload
 
 

@@ -14,11 +14,11 @@ import tifffile
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from tests.factories import jpeg, png, tiff
-from xrayportal.studies.pictures import exif
-from xrayportal.studies.pictures import jpeg as jpegs
-from xrayportal.studies.pictures import png as pngs
-from xrayportal.studies.pictures import tiff as tiffs
-from xrayportal.studies.rejection import RejectedError
+from xrayportal.intake.pictures import exif
+from xrayportal.intake.pictures import jpeg as jpegs
+from xrayportal.intake.pictures import png as pngs
+from xrayportal.intake.pictures import tiff as tiffs
+from xrayportal.intake.rejection import RejectedError
 
 NAME = "Mustermann"
 

@@ -23,9 +23,9 @@ from xrayportal.analyses import views
 from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.analyses.services import cancel_analysis
 from xrayportal.audit.models import Action, AuditEvent
-from xrayportal.studies import ingest, services
-from xrayportal.studies.deletion import Reason, delete_study
-from xrayportal.studies.ingest import SubmissionClosedError
+from xrayportal.intake import ingest, services
+from xrayportal.intake.deletion import Reason, delete_study
+from xrayportal.intake.ingest import SubmissionClosedError
 from xrayportal.studies.models import Study, Submission, Upload
 
 pytestmark = pytest.mark.django_db

@@ -24,7 +24,7 @@ from xrayportal.analyses.models import Analysis, Pulse, Worker
 from xrayportal.analyses.orphans import sweep
 from xrayportal.analyses.reconciler import Reconciler
 from xrayportal.analyses.workers import Attendance, live_workers
-from xrayportal.studies.deletion import Reason, delete_study
+from xrayportal.intake.deletion import Reason, delete_study
 from xrayportal.studies.locks import name_lock
 from xrayportal.studies.models import Study, Submission
 

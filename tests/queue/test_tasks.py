@@ -27,7 +27,7 @@ from xrayportal.analyses.bundles import register_bundle
 from xrayportal.analyses.models import Analysis, Bundle, Finding, Worker
 from xrayportal.analyses.results import AnalysisResult
 from xrayportal.analyses.services import cancel_analysis, request_analysis
-from xrayportal.studies.deletion import Reason, delete_study
+from xrayportal.intake.deletion import Reason, delete_study
 from xrayportal.studies.models import Study
 
 pytestmark = pytest.mark.django_db

@@ -13,13 +13,13 @@ from xrayportal.access import Seat
 from xrayportal.analyses.models import Analysis
 from xrayportal.clinics.models import Clinic, Role, User
 from xrayportal.clinics.people import change_roles
+from xrayportal.intake.deletion import Reason, delete_study
 from xrayportal.reviews import services
 from xrayportal.reviews.adjudication import clinic_readers
 from xrayportal.reviews.disagreements import disagreements_of, rows_of
 from xrayportal.reviews.models import Reading, Review
 from xrayportal.reviews.panel import Panel
 from xrayportal.reviews.services import ReviewRefused
-from xrayportal.studies.deletion import Reason, delete_study
 from xrayportal.studies.models import Study
 
 pytestmark = pytest.mark.django_db

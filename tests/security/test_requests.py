@@ -17,9 +17,9 @@ from django.urls import reverse
 from tests.factories import PASSWORD, make_study
 from tests.portal.conftest import House, browser
 from xrayportal.clinics import sign_in
+from xrayportal.intake.receive import BoundedFileUploadHandler
 from xrayportal.logs import LineFormatter
 from xrayportal.security import client_address
-from xrayportal.studies.receive import BoundedFileUploadHandler
 
 pytestmark = pytest.mark.django_db
 

@@ -23,9 +23,9 @@ from xrayportal.analyses.orphans import sweep
 from xrayportal.analyses.queue import anything_waits, requeue_expired
 from xrayportal.analyses.workers import live_workers, remove_dead_workers
 from xrayportal.clinics.sessions import SessionStore
+from xrayportal.intake.retention import apply_retention
+from xrayportal.intake.services import finish_submission, studies_due, try_to_seal
 from xrayportal.studies.models import Submission
-from xrayportal.studies.retention import apply_retention
-from xrayportal.studies.services import finish_submission, studies_due, try_to_seal
 from xrayportal.worklist.digests import make_ready, send_mails
 
 logger = logging.getLogger(__name__)

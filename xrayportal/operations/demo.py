@@ -14,9 +14,9 @@ from django.db import transaction
 
 from xrayportal.clinics.models import Clinic, Role, User
 from xrayportal.clinics.services import add_member, create_clinic
-from xrayportal.studies.ingest import ingest_file
+from xrayportal.intake.ingest import ingest_file
+from xrayportal.intake.services import create_submission, finish_submission
 from xrayportal.studies.models import Queue, Submission
-from xrayportal.studies.services import create_submission, finish_submission
 
 CLINICS = {"north": "North Clinic", "south": "South Clinic"}
 SUPERUSER = "superuser@portal.example"

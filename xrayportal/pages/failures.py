@@ -16,13 +16,13 @@ from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
 from xrayportal.analyses.models import Analysis
-from xrayportal.studies.bulk.archives import refusal
+from xrayportal.intake.bulk.archives import refusal
+from xrayportal.intake.rejection import GENERAL, general
 from xrayportal.studies.models import Upload
-from xrayportal.studies.rejection import GENERAL, general
 
 #: What ``failure_told`` needs of an analysis, for a subquery.
 FAILURE = JSONObject(kind="error_kind", sentence="error_sentence", unreadable="unreadable")
-#: How the kinds of ``studies.bulk.archives.refusal`` begin.
+#: How the kinds of ``intake.bulk.archives.refusal`` begin.
 OF_ARCHIVES = ("archive-", "member-")
 #: Kinds that are no file's fault.
 WITHOUT_FILE = {

@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from xrayportal.access import Permit, Seat, clinic_view
+from xrayportal.intake.deletion import REASONS, Reason, delete_study
 from xrayportal.security import client_address
-from xrayportal.studies.deletion import REASONS, Reason, delete_study
 from xrayportal.studies.gone import tells_deletion
 
 

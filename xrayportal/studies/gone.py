@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 
 from xrayportal.access import Seat
 from xrayportal.clinics.models import Clinic
-from xrayportal.studies.deletion import is_deleted, was_deleted
+from xrayportal.intake.deletion import is_deleted, was_deleted
 from xrayportal.studies.models import Study
 
 View = Callable[..., HttpResponseBase]

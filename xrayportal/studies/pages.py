@@ -15,10 +15,10 @@ from xrayportal.access import Permit, Seat, clinic_view
 from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
+from xrayportal.intake.deletion import REASONS
 from xrayportal.pages import earlier, progress, result
 from xrayportal.pages.worklist import verdict_choices
 from xrayportal.security import client_address
-from xrayportal.studies.deletion import REASONS
 from xrayportal.studies.gone import tells_deletion
 from xrayportal.studies.models import Study, Submission, Upload
 from xrayportal.worklist.digests import note_seen

@@ -20,16 +20,16 @@ from xrayportal.access import Permit, Seat, clinic_view
 from xrayportal.analyses.models import Finding
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
+from xrayportal.intake.bulk.services import Delivery, take, take_refusal
+from xrayportal.intake.filenames import clean_reference
+from xrayportal.intake.ingest import SubmissionClosedError
+from xrayportal.intake.services import cancel_submission, create_submission, finish_submission
+from xrayportal.intake.sniff import SUFFIXES
 from xrayportal.pages.failures import rejection_sentence
 from xrayportal.reviews.blind import reveals
 from xrayportal.security import client_address, wants_json
 from xrayportal.studies import pages
-from xrayportal.studies.bulk.services import Delivery, take, take_refusal
-from xrayportal.studies.filenames import clean_reference
-from xrayportal.studies.ingest import SubmissionClosedError
 from xrayportal.studies.models import Grouping, Queue, Submission, Upload
-from xrayportal.studies.services import cancel_submission, create_submission, finish_submission
-from xrayportal.studies.sniff import SUFFIXES
 
 logger = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ from django_htmx.middleware import HtmxDetails
 from xrayportal.access import Permit, Seat, clinic_view
 from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import AuditHead
+from xrayportal.intake.deletion import REASONS
 from xrayportal.pages import worklist as rows
 from xrayportal.pages.study_row import rendered, row_of
 from xrayportal.reviews.blind import reads_blind
-from xrayportal.studies.deletion import REASONS
 from xrayportal.worklist import lists
 from xrayportal.worklist.models import SavedView
 

@@ -16,9 +16,9 @@ from django.views.decorators.http import require_POST
 from xrayportal.access import Permit, Seat, clinic_view
 from xrayportal.analyses import services as analyses
 from xrayportal.analyses.models import Analysis
+from xrayportal.intake.deletion import REASONS, Reason, delete_study, is_deleted
 from xrayportal.pages.worklist import PER_PAGE, Filters
 from xrayportal.security import client_address
-from xrayportal.studies.deletion import REASONS, Reason, delete_study, is_deleted
 from xrayportal.studies.gone import some_deleted
 from xrayportal.studies.models import Study
 from xrayportal.worklist.marks import mark_read, mark_unread

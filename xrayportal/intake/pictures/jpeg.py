@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from xrayportal.studies.pictures import exif
-from xrayportal.studies.rejection import check_dimensions, corrupt, truncated
+from xrayportal.intake.pictures import exif
+from xrayportal.intake.rejection import check_dimensions, corrupt, truncated
 
 _SOI, _EOI, _SOS, _APP0, _APP1, _APP14 = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE
 #: Tables and headers that the decoder needs: SOFn, DHT, DAC, DQT, DNL, DRI, DHP, EXP.

@@ -16,21 +16,14 @@ from django.utils.translation import ngettext
 
 from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle
 from xrayportal.clinics.models import User
+from xrayportal.intake.bulk.archives import Archive, Member, is_archive, nested, refusal
+from xrayportal.intake.bulk.grouping import Place, place
+from xrayportal.intake.bulk.labels import MAX_BYTES, MAX_LABELS, as_json, label_for, read_labels, too_many
+from xrayportal.intake.filenames import clean_filename
+from xrayportal.intake.ingest import Sent, ingest_file, note_read, refuse_closed, reject
+from xrayportal.intake.rejection import RejectedError, as_stored, too_large
 from xrayportal.reviews.models import Review
-from xrayportal.studies.bulk.archives import Archive, Member, is_archive, nested, refusal
-from xrayportal.studies.bulk.grouping import Place, place
-from xrayportal.studies.bulk.labels import (
-    MAX_BYTES,
-    MAX_LABELS,
-    as_json,
-    label_for,
-    read_labels,
-    too_many,
-)
-from xrayportal.studies.filenames import clean_filename
-from xrayportal.studies.ingest import Sent, ingest_file, note_read, refuse_closed, reject
 from xrayportal.studies.models import Submission, Upload
-from xrayportal.studies.rejection import RejectedError, as_stored, too_large
 
 _ZIP = re.compile(r"\.zip$", re.IGNORECASE)
 

@@ -15,13 +15,13 @@ from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.models import Clinic, User
-from xrayportal.studies.deletion import remove_if_unnamed
-from xrayportal.studies.filenames import clean_filename
+from xrayportal.intake.deletion import remove_if_unnamed
+from xrayportal.intake.filenames import clean_filename
+from xrayportal.intake.prepare import Prepared, prepare
+from xrayportal.intake.rejection import RejectedError, as_stored
+from xrayportal.intake.services import record_seal_of_new_study, seal_new_study, try_to_seal
 from xrayportal.studies.locks import name_lock
 from xrayportal.studies.models import Image, Study, Submission, Upload
-from xrayportal.studies.prepare import Prepared, prepare
-from xrayportal.studies.rejection import RejectedError, as_stored
-from xrayportal.studies.services import record_seal_of_new_study, seal_new_study, try_to_seal
 from xrayportal.studies.storage import write_durably
 
 logger = logging.getLogger(__name__)

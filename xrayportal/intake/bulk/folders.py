@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xrayportal.studies.bulk.services import Delivery, take
+from xrayportal.intake.bulk.services import Delivery, take
 from xrayportal.studies.models import Submission, Upload
 
 logger = logging.getLogger(__name__)

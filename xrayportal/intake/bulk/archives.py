@@ -14,7 +14,7 @@ from typing import IO
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from xrayportal.studies.rejection import RejectedError, too_large
+from xrayportal.intake.rejection import RejectedError, too_large
 
 #: Deflate cannot shrink a radiograph a hundredfold; more is a bomb (or a blank picture: no loss).
 MAX_RATIO = 200

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from xrayportal.studies.retention import apply_retention
+from xrayportal.intake.retention import apply_retention
 
 
 class Command(BaseCommand):

@@ -10,9 +10,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from xrayportal.clinics.models import Clinic
-from xrayportal.studies.bulk.folders import Found, Tally, send, settled, walk
+from xrayportal.intake.bulk.folders import Found, Tally, send, settled, walk
+from xrayportal.intake.services import create_submission, finish_submission
 from xrayportal.studies.models import Grouping, Queue, Submission
-from xrayportal.studies.services import create_submission, finish_submission
 
 LOOK_EVERY_SECONDS = 2.0
 

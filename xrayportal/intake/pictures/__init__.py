@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from xrayportal.studies.pictures import jpeg, png, tiff
+from xrayportal.intake.pictures import jpeg, png, tiff
 
 __all__ = ["jpeg", "png", "tiff"]

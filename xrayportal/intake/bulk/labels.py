@@ -14,7 +14,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from xrayportal.studies.rejection import RejectedError
+from xrayportal.intake.rejection import RejectedError
 
 COLUMNS = ("file", "patient_reference", "body_part", "priority")
 PRIORITIES = range(-10, 11)

@@ -12,7 +12,7 @@ from io import BytesIO
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 
-from xrayportal.studies.rejection import corrupt
+from xrayportal.intake.rejection import corrupt
 
 #: An ordinary radiograph has some hundred elements and a few short tables.
 _MOST_READS = 50_000

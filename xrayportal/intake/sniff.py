@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 
 from inference_worker import sniff
-from xrayportal.studies.rejection import RejectedError, general
+from xrayportal.intake.rejection import RejectedError, general
 
 HEAD_BYTES = sniff.HEAD_BYTES
 DICOM = "application/dicom"

@@ -31,10 +31,10 @@ from pydicom.uid import (
 )
 
 from inference_worker.sniff import has_preamble
-from xrayportal.studies import projections, whitelist
-from xrayportal.studies.bounded import Watched, refuse_swollen
-from xrayportal.studies.rejection import RejectedError, check_dimensions, corrupt, general, truncated
-from xrayportal.studies.whitelist import PIXELS as _PIXELS
+from xrayportal.intake import allow_list, projections
+from xrayportal.intake.allow_list import PIXELS as _PIXELS
+from xrayportal.intake.bounds import Watched, refuse_swollen
+from xrayportal.intake.rejection import RejectedError, check_dimensions, corrupt, general, truncated
 
 # pydicom quotes header values in what it logs and warns of; those are patients' data.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -74,9 +74,9 @@ def deidentify(data: bytes, key: bytes) -> Cleaned:
     source = _read(data)
     _refuse_unsuitable(source)
     cleaned = Dataset()
-    for keyword in (*whitelist.NUMBERS, *whitelist.CODES):
+    for keyword in (*allow_list.NUMBERS, *allow_list.CODES):
         _copy(source, cleaned, keyword)
-    for keyword in whitelist.TABLES:
+    for keyword in allow_list.TABLES:
         tables = [_table(item) for item in source.get(keyword) or []]
         if tables:
             setattr(cleaned, keyword, tables)
@@ -109,11 +109,11 @@ def _read(data: bytes) -> Dataset:
         warnings.simplefilter("ignore")
         try:
             _refuse_deflated(data)
-            source = dcmread(stream, force=not has_preamble(data), specific_tags=whitelist.READ)
-            refuse_swollen(source, few=whitelist.FEW_TAGS, tables=whitelist.TABLE_TAGS)
+            source = dcmread(stream, force=not has_preamble(data), specific_tags=allow_list.READ)
+            refuse_swollen(source, few=allow_list.FEW_TAGS, tables=allow_list.TABLE_TAGS)
             for element in source.iterall():  # converts every value now, while errors are expected
                 del element
-            whitelist.drop_mistyped(source)
+            allow_list.drop_mistyped(source)
         except (RejectedError, MemoryError):
             raise
         # The reader has no exception of its own for damaged files: it raises what they made Python raise.
@@ -208,7 +208,7 @@ def _copy(source: Dataset, cleaned: Dataset, keyword: str) -> None:
     element = _element(source, keyword)
     if element is None or element.is_empty:
         return
-    if keyword not in whitelist.CODES or whitelist.is_code(element.value):
+    if keyword not in allow_list.CODES or allow_list.is_code(element.value):
         cleaned.add(element)
 
 
@@ -220,9 +220,9 @@ def _one_code(cleaned: Dataset, keyword: str) -> str:
 
 def _table(item: Dataset) -> Dataset:
     table = Dataset()
-    for keyword in whitelist.TABLE_PARTS:
+    for keyword in allow_list.TABLE_PARTS:
         element = _element(item, keyword)
-        if element is not None and (keyword != "ModalityLUTType" or whitelist.is_code(element.value)):
+        if element is not None and (keyword != "ModalityLUTType" or allow_list.is_code(element.value)):
             table.add(element)
     return table
 

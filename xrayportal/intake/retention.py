@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from xrayportal.clinics.models import Clinic
-from xrayportal.studies.deletion import Reason, delete_study, forget_files
+from xrayportal.intake.deletion import Reason, delete_study, forget_files
 from xrayportal.studies.models import Study, Submission
 
 

@@ -11,10 +11,10 @@ from typing import IO
 from django.conf import settings
 
 from xrayportal.clinics.models import Clinic
-from xrayportal.studies import sniff
-from xrayportal.studies.deidentify import deidentify
-from xrayportal.studies.pictures import jpeg, png, tiff
-from xrayportal.studies.rejection import too_large
+from xrayportal.intake import sniff
+from xrayportal.intake.deidentify import deidentify
+from xrayportal.intake.pictures import jpeg, png, tiff
+from xrayportal.intake.rejection import too_large
 
 #: Cleaning a file takes up to five times its size and half a second. Large ones take turns in a process;
 #: small ones do not wait for them.

@@ -7,13 +7,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from xrayportal.studies.rejection import (
-    RejectedError,
-    check_dimensions,
-    corrupt,
-    general,
-    truncated,
-)
+from xrayportal.intake.rejection import RejectedError, check_dimensions, corrupt, general, truncated
 
 _WIDTH, _HEIGHT, _COMPRESSION, _SUBFILE = 256, 257, 259, 254
 _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES = 273, 279, 324, 325

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import zlib
 
-from xrayportal.studies.pictures import exif
-from xrayportal.studies.rejection import check_dimensions, corrupt, general, truncated
+from xrayportal.intake.pictures import exif
+from xrayportal.intake.rejection import check_dimensions, corrupt, general, truncated
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Chunks of 8 kB are common; each costs time, however short it is.
