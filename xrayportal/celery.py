@@ -22,7 +22,7 @@ from xrayportal import broker
 #: Holds wake-ups only; the lanes (interactive, bulk) are in PostgreSQL.
 QUEUE = "analyses"
 #: The task that a wake-up names. Web processes send it by name: they never import the worker.
-WAKE_UP = "inference_worker.tasks.analyse_waiting"
+WAKE_UP = "inference_worker.celery_worker.tasks.analyse_waiting"
 
 #: Seconds after which the parent kills the child. No batch is legitimately that long, so it is hung.
 HARD_SECONDS: int = settings.TASK_HARD_SECONDS
@@ -43,7 +43,7 @@ app.conf.update(
     task_serializer="json",
     accept_content=["json"],
     task_default_queue=QUEUE,
-    imports=["inference_worker.tasks"],
+    imports=["inference_worker.celery_worker.tasks"],
     # One child, one batch at a time: a network uses all the cores that it is given. No wake-up lies
     # with a worker that is busy while another has nothing to do.
     worker_pool="prefork",

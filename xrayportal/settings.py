@@ -66,6 +66,8 @@ INSTALLED_APPS = [
     "xrayportal.worklist",
     "xrayportal.intake",
     "xrayportal.operations",
+    "xrayportal.web",
+    "inference_worker.celery_worker",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -94,7 +96,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "xrayportal.clinics.context.frame",
+                "xrayportal.web.shared.context.frame",
             ],
         },
     },

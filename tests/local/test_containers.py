@@ -132,7 +132,7 @@ def pinned(name: str) -> set[str]:
     ("requirements", "imports"),
     [
         ("web.txt", "xrayportal.wsgi, xrayportal.urls, xrayportal.celery"),
-        ("worker.txt", "xrayportal.wsgi, inference_worker.tasks"),
+        ("worker.txt", "xrayportal.wsgi, inference_worker.celery_worker.tasks"),
     ],
 )
 def test_an_image_has_all_that_its_processes_import(requirements: str, imports: str) -> None:

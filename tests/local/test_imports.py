@@ -67,7 +67,7 @@ def test_nobody_imports_the_embedded_servers() -> None:
 def test_a_process_loads_no_framework(process: str) -> None:
     module = {
         "web": "xrayportal.wsgi, xrayportal.urls",
-        "reconciler": "xrayportal.wsgi, xrayportal.analyses.reconciler",
+        "reconciler": "xrayportal.wsgi, xrayportal.operations.reconciler",
     }
     code = f"import sys, {module[process]}\nprint(*sorted({FRAMEWORKS!r} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

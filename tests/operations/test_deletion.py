@@ -20,7 +20,6 @@ from tests.factories import make_analysis, make_clinic, make_study, make_submiss
 from tests.operations.conftest import House, browser
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.queue import fail
-from xrayportal.analyses.reconciler import Reconciler
 from xrayportal.audit.models import AuditEvent
 from xrayportal.audit.services import verify
 from xrayportal.clinics.models import Clinic, Session, User
@@ -28,6 +27,7 @@ from xrayportal.intake.deletion import REASONS, Reason, delete_study
 from xrayportal.intake.ingest import ingest_file
 from xrayportal.intake.retention import apply_retention
 from xrayportal.intake.services import cancel_submission
+from xrayportal.operations.reconciler import Reconciler
 from xrayportal.reviews.models import Review
 from xrayportal.studies.models import Image, Study, Submission, Upload
 from xrayportal.worklist.models import StudyRead
@@ -344,7 +344,7 @@ def test_retention_command_counts(forgetful: Clinic, capsys: pytest.CaptureFixtu
 
 @pytest.mark.django_db(transaction=True)
 def test_reconciler_applies_it_once_a_day(forgetful: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xrayportal.analyses.reconciler._RETAINED_PER_ROUND", 1)
+    monkeypatch.setattr("xrayportal.operations.reconciler._RETAINED_PER_ROUND", 1)
     aged(forgetful, 31)
     aged(forgetful, 32)
     for key, hours in (("over", -1), ("lasting", 1)):

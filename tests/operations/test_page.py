@@ -19,7 +19,8 @@ from xrayportal.analyses.models import Analysis, Pulse, Worker
 from xrayportal.audit.models import AuditEvent, AuditHead, ChainCheck
 from xrayportal.audit.services import record
 from xrayportal.clinics.models import User
-from xrayportal.operations import figures, pages
+from xrayportal.operations import figures
+from xrayportal.web.operations import views
 
 HTMX = {"HX-Request": "true"}
 
@@ -193,7 +194,7 @@ def test_verification_is_kept_and_told(house: House) -> None:
 
 
 def test_long_chains_are_left_to_the_command(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "CHECKED_HERE", 0)
+    monkeypatch.setattr(views, "CHECKED_HERE", 0)
     record(clinic=house.clinic, action="exported")  # type: ignore[arg-type]  # a code, as rows have it
     answer = browser(house.superuser).post(reverse("operations-verify"), follow=True)
     assert "Run manage.py verify_audit." in answer.content.decode()

@@ -17,8 +17,8 @@ from xrayportal.analyses.queue import DIED, DIED_SENTENCE
 from xrayportal.analyses.results import UnreadableView
 from xrayportal.intake.bulk.services import Delivery, take, take_refusal
 from xrayportal.intake.rejection import GENERAL
-from xrayportal.pages.failures import WITHOUT_FILE, failure_of, rejection_sentence
 from xrayportal.studies.models import Upload
+from xrayportal.web.shared.failures import WITHOUT_FILE, failure_of, rejection_sentence
 
 pytestmark = pytest.mark.django_db
 

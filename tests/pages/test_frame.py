@@ -13,7 +13,7 @@ from django.urls import reverse
 from tests.factories import make_analysis, make_clinic, make_study, make_submission
 from tests.pages.conftest import House, browser
 from xrayportal.clinics.models import Membership
-from xrayportal.pages.places import RAIL
+from xrayportal.web.shared.sidebar import RAIL
 
 #: What the Content-Security-Policy would not run, and what it would not paint.
 FORBIDDEN = {

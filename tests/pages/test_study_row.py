@@ -11,9 +11,9 @@ from tests.factories import make_analysis, make_clinic, make_study
 from tests.reviews.people import say, take_seat
 from xrayportal.access import Seat
 from xrayportal.clinics.models import Role
-from xrayportal.pages.study_row import Row, rendered, row_of
-from xrayportal.pages.worklist import Filters, worklist_page
 from xrayportal.studies.models import Study
+from xrayportal.web.worklist.rows import Filters, worklist_page
+from xrayportal.web.worklist.study_row import Row, rendered, row_of
 from xrayportal.worklist.marks import mark_read
 
 pytestmark = pytest.mark.django_db

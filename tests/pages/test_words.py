@@ -9,7 +9,7 @@ from django.utils import timezone, translation
 
 from xrayportal import words
 from xrayportal.analyses.services import Waiting
-from xrayportal.pages.status import status_of, waiting_status
+from xrayportal.web.shared.status import status_of, waiting_status
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from django.urls import reverse
 from tests.factories import make_analysis, make_bundle, make_study, make_submission
 from tests.pages.conftest import House, browser, counted
 from xrayportal.clinics.models import User
-from xrayportal.pages.worklist import PER_PAGE
 from xrayportal.studies.models import Study
+from xrayportal.web.worklist.rows import PER_PAGE
 
 
 def look(house: House, person: User, query: str = "", **headers: str) -> Any:

@@ -116,7 +116,7 @@ def test_orders(house: House, urgent: list[Study]) -> None:
 def test_pages_go_on_over_the_seam(
     house: House, monkeypatch: pytest.MonkeyPatch, urgent: list[Study]
 ) -> None:
-    monkeypatch.setattr("xrayportal.pages.worklist.PER_PAGE", 3)
+    monkeypatch.setattr("xrayportal.web.worklist.rows.PER_PAGE", 3)
     pages = [listed(house, house.reader, f"?sort=urgency&page={number}") for number in (1, 2)]
     assert pages == [["NH-later", "NH-late", "NH-high"], ["NH-low", "NH-none"]]
 

@@ -20,8 +20,8 @@ from tests.factories import dicom, jpeg, png, tiff
 from tests.portal.conftest import House, Sender, browser
 from xrayportal.audit.models import AuditEvent
 from xrayportal.intake.filenames import clean_filename
-from xrayportal.studies import views
 from xrayportal.studies.models import Image, Study, Upload
+from xrayportal.web.submissions import views
 
 pytestmark = pytest.mark.django_db
 

@@ -18,13 +18,13 @@ from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study, make_submission
-from xrayportal.analyses import reconciler as module
 from xrayportal.analyses.claims import claim
 from xrayportal.analyses.models import Analysis, Pulse, Worker
 from xrayportal.analyses.orphans import sweep
-from xrayportal.analyses.reconciler import Reconciler
 from xrayportal.analyses.workers import Attendance, live_workers
 from xrayportal.intake.deletion import Reason, delete_study
+from xrayportal.operations import reconciler as module
+from xrayportal.operations.reconciler import Reconciler
 from xrayportal.studies.locks import name_lock
 from xrayportal.studies.models import Study, Submission
 

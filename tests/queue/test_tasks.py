@@ -16,8 +16,8 @@ from django.core.files.storage import default_storage
 from django.db import OperationalError
 from django.db.models.functions import Now
 
-from inference_worker import tasks
-from inference_worker.tasks import Reader
+from inference_worker.celery_worker import tasks
+from inference_worker.celery_worker.tasks import Reader
 from inference_worker.types import UnreadableError
 from inference_worker.verdict import judge_study
 from tests.factories import make_image, make_study, make_submission, png

@@ -18,9 +18,9 @@ from xrayportal.reviews import services
 from xrayportal.reviews.adjudication import clinic_readers
 from xrayportal.reviews.disagreements import disagreements_of, rows_of
 from xrayportal.reviews.models import Reading, Review
-from xrayportal.reviews.panel import Panel
 from xrayportal.reviews.services import ReviewRefused
 from xrayportal.studies.models import Study
+from xrayportal.web.reviews.panel import Panel
 
 pytestmark = pytest.mark.django_db
 

@@ -128,7 +128,7 @@ def test_an_e_mail_that_fails_leaves_the_person_in_the_list(
     def refuse(*args: object, **kwargs: object) -> int:
         raise SMTPException
 
-    monkeypatch.setattr("xrayportal.clinics.pages.send_mail", refuse)
+    monkeypatch.setattr("xrayportal.web.people.views.send_mail", refuse)
     client = client_of(admin)
     answer = client.post(
         reverse("people-invite", args=[clinic.slug]),

@@ -19,9 +19,9 @@ from django.utils.translation import gettext as _
 
 from xrayportal.analyses.models import Analysis
 from xrayportal.clinics.models import User
-from xrayportal.pages.progress import progress_of
 from xrayportal.studies.models import Study, Submission
 from xrayportal.worklist.models import Digest
+from xrayportal.worklist.progress import progress_of
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-// The page's words, filled in. The scripts have none of their own: see xrayportal/pages/uploading.py.
+// The page's words, filled in. The scripts have none of their own: see xrayportal/web/submissions/upload_words.py.
 
 /** Replace `{name}` and the like. @param {string} sentence @param {Record<string, string | number>} values */
 export function fill(sentence, values) {

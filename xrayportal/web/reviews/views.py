@@ -1,0 +1,222 @@
+"""The review panel, the disagreements and the printed report."""
+
+from __future__ import annotations
+
+import functools
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.core.files.storage import default_storage
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+from django_htmx.http import trigger_client_event
+
+from xrayportal.access import Permit, Seat, clinic_view
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.reviews import adjudication, blind, services
+from xrayportal.reviews.disagreements import disagreements_of, rows_of
+from xrayportal.reviews.entries import BadEntry, parse_entry
+from xrayportal.reviews.report import facts_of, render_report
+from xrayportal.security import client_address
+from xrayportal.studies.models import Study
+from xrayportal.web.reviews.panel import Panel
+from xrayportal.web.shared.deleted import tell_if_deleted, tells_deletion
+
+PER_PAGE = 50
+#: Refusals that the panel shows in its place; the script swaps them in although they are errors.
+BAD, STALE, GONE = 422, 409, 404
+
+
+@require_GET
+@clinic_view(Permit.REVIEW)
+@tells_deletion
+def review(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+    """The panel alone, to load it anew; in the frame of a page for somebody who came by its address."""
+    return _answer(request, seat, Panel(seat, _study(seat, study)), status=200)
+
+
+View = Callable[..., HttpResponseBase]
+
+
+def keeps_what_was_typed(view: View) -> View:
+    """Decorator over ``clinic_view``: who lost their role meanwhile is told so in the panel's place.
+
+    Everybody gets the same 404 where the clinic or the study is none of theirs; to the panel's script it
+    is a fragment instead of a page, with the comment that would be lost.
+    """
+
+    @functools.wraps(view)
+    def wrapper(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return view(request, **kwargs)
+        except Http404:
+            if not request.htmx:  # type: ignore[attr-defined]  # set by django_htmx
+                raise
+            return _gone(request, None)
+
+    return wrapper
+
+
+@require_POST
+@keeps_what_was_typed
+@clinic_view(Permit.REVIEW)
+def review_save(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+    """Keep the reader's opinion as a draft; blind first, this is what reveals the prediction."""
+    return _store(request, seat, study, sign=False)
+
+
+@require_POST
+@keeps_what_was_typed
+@clinic_view(Permit.REVIEW)
+def review_sign(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+    """Make the reader's opinion final, or supersede the one that is."""
+    return _store(request, seat, study, sign=True)
+
+
+def _store(request: HttpRequest, seat: Seat, study_id: uuid.UUID, *, sign: bool) -> HttpResponse:
+    study = seat.studies().select_related("current__bundle").filter(pk=study_id).first()
+    if study is None:
+        return _gone(request, seat)
+    panel = Panel(seat, study)
+    ruling = request.POST.get("ruling") == "1"
+    try:
+        entry = parse_entry(
+            request.POST.dict(), parts=[part for part, _word in panel.parts], images=panel.images
+        )
+        stored = services.store_review(
+            seat=seat,
+            study_id=study_id,
+            entry=entry,
+            supersedes=_uuid_or_none(request.POST.get("supersedes", "")),
+            sign=sign,
+            ruling=ruling,
+            address=client_address(request),
+        )
+    except services.StudyGone:
+        return _gone(request, seat)
+    except (BadEntry, services.ReviewRefused) as refusal:
+        status = STALE if isinstance(refusal, services.StaleReview) else BAD
+        anew = Panel(seat, study, sent=request.POST.dict(), problem=refusal.sentence)
+        return _answer(request, seat, anew, status=status)
+    said = _("Signed.") if sign else _("Saved.")
+    if stored.analysis is not None:
+        again = _("The study is analysed again with the body part you chose.")
+        said = f"{said} {again}"
+    if not request.htmx:  # type: ignore[attr-defined]  # set by django_htmx
+        messages.success(request, said)
+        if stored.problem:
+            messages.warning(request, str(stored.problem))
+        return redirect("study", seat.clinic.slug, study_id)
+    try:
+        study.refresh_from_db()
+    except Study.DoesNotExist:
+        return _gone(request, seat)
+    response = render(
+        request,
+        "reviews/_panel.html",
+        {"seat": seat, "panel": Panel(seat, study), "said": said, "warning": stored.problem},
+    )
+    # The page's result, history and neighbours may show more now.
+    return trigger_client_event(response, "review-stored", {"study": str(study_id), "signed": sign})
+
+
+def _answer(request: HttpRequest, seat: Seat, panel: Panel, *, status: int) -> HttpResponse:
+    whole = not request.htmx  # type: ignore[attr-defined]  # set by django_htmx
+    template = "reviews/panel_page.html" if whole else "reviews/_panel.html"
+    return render(request, template, {"seat": seat, "panel": panel, "study": panel.study}, status=status)
+
+
+def _gone(request: HttpRequest, seat: Seat | None) -> HttpResponse:
+    if not request.htmx:  # type: ignore[attr-defined]  # set by django_htmx
+        raise Http404("Not found.")
+    comment = request.POST.get("comment", "")
+    return render(request, "reviews/_gone.html", {"seat": seat, "comment": comment}, status=GONE)
+
+
+@require_POST
+@clinic_view(Permit.MANAGE)
+def adjudicator(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+    """The admin names who settles a disagreement; an empty ``reader`` leaves it to any third reader."""
+    if not seat.studies().filter(pk=study).exists():
+        if tell_if_deleted(request, study=study, clinic=seat.clinic):
+            return redirect("disagreements", seat.clinic.slug)
+        raise Http404("Not found.")
+    chosen = request.POST.get("reader", "")
+    reader = None
+    if chosen:
+        is_id = chosen.isascii() and chosen.isdigit() and len(chosen) < 19
+        reader = adjudication.clinic_readers(seat.clinic).filter(pk=chosen).first() if is_id else None
+        if reader is None:
+            raise Http404("Not found.")
+    try:
+        services.name_adjudicator(seat=seat, study_id=study, reader=reader, address=client_address(request))
+    except services.ReviewRefused as refusal:
+        messages.error(request, str(refusal.sentence))
+    else:
+        messages.success(
+            request,
+            _("%(reader)s settles this study.") % {"reader": reader}
+            if reader
+            else _("Any third reader settles it."),
+        )
+    return redirect("disagreements", seat.clinic.slug)
+
+
+@require_GET
+@clinic_view(Permit.SEE_ALL)
+def disagreements(request: HttpRequest, seat: Seat) -> HttpResponse:
+    """Studies whose signed readers differ, longest waiting first."""
+    page = Paginator(disagreements_of(seat), PER_PAGE).get_page(request.GET.get("page"))
+    readers = list(adjudication.clinic_readers(seat.clinic))
+    rows = rows_of(seat, list(page.object_list), readers)
+    context = {"seat": seat, "page": page, "rows": rows, "readers": readers}
+    return render(request, "reviews/disagreements.html", context)
+
+
+@require_GET
+@clinic_view(Permit.SEE_OWN)
+@tells_deletion
+def report(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+    """One printable page about the study's current result, once the reader may know it."""
+    found = _study(seat, study)
+    if found.current is None:
+        messages.error(request, _("There is no result to print yet."))
+        return redirect("study", seat.clinic.slug, study)
+    if not blind.reveals(seat, found):
+        messages.error(request, _("Give your own opinion first: the report shows the prediction."))
+        return redirect("study", seat.clinic.slug, study)
+    facts = facts_of(found, clinic=seat.clinic, with_reviews=seat.may(Permit.SEE_ALL))
+    content = render_report(facts, storage=default_storage)
+    record(
+        clinic=seat.clinic,
+        action=Action.EXPORTED,
+        actor=seat.user,
+        target=found.current,
+        study=found,
+        detail={"kind": "report"},
+        address=client_address(request),
+    )
+    response = HttpResponse(content, content_type="application/pdf")
+    response.headers["Content-Disposition"] = f'inline; filename="report-{str(found.pk)[:8]}.pdf"'
+    response.headers["Cache-Control"] = "private, no-store"
+    return response
+
+
+def _study(seat: Seat, study: uuid.UUID) -> Study:
+    return get_object_or_404(seat.studies().select_related("current__bundle"), pk=study)
+
+
+def _uuid_or_none(text: str) -> uuid.UUID | None:
+    """A form's ``supersedes``; nonsense is no review of anybody's, so it counts as stale."""
+    if not text:
+        return None
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return uuid.UUID(int=0)

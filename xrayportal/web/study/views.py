@@ -1,0 +1,214 @@
+"""The study page: result and history as fragments, analyses on demand, its files, and its deletion."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+
+from django.contrib import messages
+from django.core.files.storage import default_storage
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http.response import HttpResponseNotModified
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from xrayportal.access import Permit, Seat, clinic_view
+from xrayportal.analyses import services
+from xrayportal.analyses.models import Finding
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.intake.deletion import REASONS, Reason, delete_study
+from xrayportal.intake.sniff import SUFFIXES
+from xrayportal.reviews.blind import reveals
+from xrayportal.security import client_address
+from xrayportal.studies.models import Study
+from xrayportal.web.shared.deleted import tells_deletion
+from xrayportal.web.study import earlier, result
+from xrayportal.worklist.marks import mark_read
+
+logger = logging.getLogger(__name__)
+
+
+#: Files of a finding: the model's field and the media type.
+_FINDING_FILES = {
+    "display": ("display_file", "image/jpeg"),
+    "thumbnail": ("thumbnail_file", "image/jpeg"),
+    "overlay": ("overlay_file", "image/png"),
+    "map": ("map_file", "application/json"),
+}
+
+
+#: Those that show the prediction, which is kept from a reader who reads blind first.
+_TELLING = frozenset({"overlay", "map"})
+
+
+@require_safe
+@clinic_view(Permit.SEE_OWN)
+@tells_deletion
+def study_page(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+    """The radiograph, its result and its history. The look is audited, and whether it told the prediction."""
+    found = result.study_or_404(seat, study)
+    shown = result.result_of(seat, found, request.GET.get("view"), request.GET.get("beside"))
+    history = result.history_of(seat, found)
+    looks = [(found, shown.tells)]
+    if shown.beside:
+        looks.append((shown.beside.study, shown.beside.revealed))
+    for seen, told in looks:
+        record(
+            clinic=seat.clinic,
+            action=Action.STUDY_VIEWED,
+            actor=seat.user,
+            target=seen,
+            study=seen,
+            detail={"revealed": told},
+            address=client_address(request),
+        )
+    mark_read(seat, [found.pk])
+    context = {
+        "study": found,
+        "title": result.title_of(found),
+        "result": shown,
+        "history": history,
+        "earlier": earlier.earlier_of(seat, found),
+        "delete_reasons": REASONS,
+    }
+    return render(request, "studies/study.html", context)
+
+
+@require_safe
+@clinic_view(Permit.SEE_OWN)
+@tells_deletion
+def study_result(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+    """The part of the study page that polls; 204 while nothing changed.
+
+    The answer that first brings a prediction to the screen is audited as a look, like the page itself.
+    """
+    seen = request.GET.get("seen", "")
+    if seen == result.polled_version(seat, study):
+        return HttpResponse(status=204)
+    found = result.study_or_404(seat, study)
+    shown = result.result_of(seat, found, request.GET.get("view"), request.GET.get("beside"))
+    if shown.tells and not shown.polls:
+        record(
+            clinic=seat.clinic,
+            action=Action.STUDY_VIEWED,
+            actor=seat.user,
+            target=found,
+            study=found,
+            detail={"revealed": True},
+            address=client_address(request),
+        )
+    context = {"study": found, "result": shown, "kept": request.GET.get("kept")}
+    response = render(request, "analyses/_result.html", context)
+    # The history is asked for again when something happened, not whenever the line moves on.
+    if not result.is_same_but_for_the_clock(seen, shown.version):
+        response.headers["HX-Trigger"] = "result-changed"
+    return response
+
+
+@require_safe
+@clinic_view(Permit.SEE_OWN)
+@tells_deletion
+def study_history(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+    """All analyses of the study and who did what."""
+    found = result.study_or_404(seat, study)
+    history = result.history_of(seat, found)
+    return render(request, "analyses/_history.html", {"study": found, "history": history})
+
+
+@require_POST
+@clinic_view(Permit.SUBMIT)
+@tells_deletion
+def request_analysis(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+    """Ask for an analysis: the first one after a cancellation, a retry, or one with a stated part."""
+    found = get_object_or_404(seat.studies(), pk=study)
+    if found.state != Study.State.SEALED:
+        messages.error(request, gettext("This study still receives views. Finish its submission first."))
+        return redirect("study", clinic=seat.clinic.slug, study=found.pk)
+    try:
+        services.request_analysis(
+            study=found,
+            actor=seat.user,
+            forced_part=request.POST.get("forced_part", "")[:32],
+            address=client_address(request),
+        )
+    except (services.NoActiveBundleError, services.UnknownPartError) as error:
+        messages.error(request, str(error))
+    return redirect("study", clinic=seat.clinic.slug, study=found.pk)
+
+
+@require_POST
+@clinic_view(Permit.SUBMIT)
+@tells_deletion
+def cancel_analysis(request: HttpRequest, seat: Seat, analysis: uuid.UUID) -> HttpResponse:
+    """Call an analysis off; what has finished stays."""
+    found = get_object_or_404(seat.analyses(), pk=analysis)
+    services.cancel_analysis(analysis=found, actor=seat.user, address=client_address(request))
+    return redirect("study", clinic=seat.clinic.slug, study=found.study_id)
+
+
+@require_POST
+@clinic_view(Permit.MANAGE)
+@tells_deletion
+def study_delete(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+    """Delete with a reason; back to the worklist."""
+    found = get_object_or_404(seat.studies(), pk=study)
+    reason = request.POST.get("reason", "")
+    if reason not in dict(REASONS):
+        messages.error(request, _("Choose why the study is deleted."))
+        return redirect("study", clinic=seat.clinic.slug, study=found.pk)
+    delete_study(study=found, reason=Reason(reason), actor=seat.user, address=client_address(request))
+    messages.success(request, _("The study was deleted."))
+    return redirect("worklist", clinic=seat.clinic.slug)
+
+
+@require_safe
+@clinic_view(Permit.SEE_OWN)
+def finding_file(request: HttpRequest, seat: Seat, finding: uuid.UUID, kind: str) -> HttpResponseBase:
+    """A picture or the map of a finding. It never changes, so the browser may keep it."""
+    found: Finding = get_object_or_404(seat.findings().select_related("image__study"), pk=finding)
+    field, media_type = _FINDING_FILES.get(kind, ("", ""))
+    name = getattr(found, field) if field else ""
+    if not name or (kind in _TELLING and not reveals(seat, found.image.study)):
+        raise Http404("Not found.")
+    return _file(request, name, media_type, etag=f'"{found.pk}-{kind}"')
+
+
+@require_safe
+@clinic_view(Permit.SEE_OWN)
+def image_file(request: HttpRequest, seat: Seat, image: uuid.UUID) -> HttpResponseBase:
+    """The stored, de-identified original as an attachment; every download is audited."""
+    found = get_object_or_404(seat.images(), pk=image)
+    response = _file(request, found.file, found.media_type, etag=f'"{found.sha256}"')
+    if isinstance(response, FileResponse):
+        response.headers["Content-Disposition"] = (
+            f'attachment; filename="{found.pk}{SUFFIXES[found.media_type]}"'
+        )
+    record(
+        clinic=seat.clinic,
+        action=Action.IMAGE_VIEWED,
+        actor=seat.user,
+        target=found,
+        study=found.study_id,
+        detail={"file": "original"},
+        address=client_address(request),
+    )
+    return response
+
+
+def _file(request: HttpRequest, name: str, media_type: str, *, etag: str) -> HttpResponseBase:
+    """A stored file, privately cacheable for a day; ``name`` comes from a row, never from the address."""
+    headers = {"ETag": etag, "Cache-Control": "private, max-age=86400, immutable", "Vary": "Cookie"}
+    if etag in request.headers.get("If-None-Match", ""):
+        return HttpResponseNotModified(headers=headers)
+    try:
+        file = default_storage.open(name, "rb")
+    except FileNotFoundError:
+        # The study was deleted a moment ago, or a backup of the rows is older than that of the files.
+        logger.warning("%s is not in the file storage", name)
+        raise Http404("Not found.") from None
+    response = FileResponse(file, content_type=media_type, headers=headers)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response

@@ -1,0 +1,368 @@
+"""Sending files, and what became of them: upload, list and page of submissions, results to take away."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import UploadedFile
+from django.core.paginator import Paginator
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    JsonResponse,
+    StreamingHttpResponse,
+)
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from xrayportal.access import Permit, Seat, clinic_view
+from xrayportal.analyses import services
+from xrayportal.analyses.models import Bundle
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.intake.bulk.services import Delivery, take, take_refusal
+from xrayportal.intake.filenames import clean_reference
+from xrayportal.intake.ingest import SubmissionClosedError
+from xrayportal.intake.services import cancel_submission, create_submission, finish_submission
+from xrayportal.security import client_address, wants_json
+from xrayportal.studies.models import Grouping, Queue, Study, Submission, Upload
+from xrayportal.web.shared.deleted import some_deleted
+from xrayportal.web.shared.failures import rejection_sentence
+from xrayportal.web.submissions.lists import files_page, with_counts
+from xrayportal.web.submissions.results import result_lines, result_zip
+from xrayportal.web.worklist.rows import verdict_choices
+from xrayportal.worklist import progress
+from xrayportal.worklist.digests import note_seen
+
+#: More files than that in one submission are bulk work and wait behind interactive work.
+INTERACTIVE_FILES = 20
+
+
+MOST_FILES = 100_000
+
+
+LONGEST_PATH = 1000
+
+
+#: What the database can hold: a browser that refused a file says how large it was.
+LARGEST_SIZE = 2**63 - 1
+
+
+SUBMISSIONS_PER_PAGE = 50
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def submissions(request: HttpRequest, clinic: str) -> HttpResponseBase:
+    """The list, or a new submission."""
+    if request.method == "POST":
+        return _new_submission(request, clinic=clinic)
+    return submissions_page(request, clinic=clinic)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def upload(request: HttpRequest, clinic: str) -> HttpResponseBase:
+    """The page, or all files at once from a browser without JavaScript."""
+    if request.method == "POST":
+        return _plain_form(request, clinic=clinic)
+    return upload_page(request, clinic=clinic)
+
+
+@clinic_view(Permit.SUBMIT)
+def _new_submission(request: HttpRequest, seat: Seat) -> HttpResponse:
+    try:
+        expected = int(request.POST.get("expected_files", "0"))
+    except ValueError:
+        expected = -1
+    if not 0 <= expected <= MOST_FILES:
+        return _refused(_("Say how many files will come: a number up to 100,000."))
+    submission = _create(request, seat, expected)
+    return JsonResponse(
+        {
+            "id": str(submission.pk),
+            "uploads": _address("submission-uploads", submission),
+            "finish": _address("submission-finish", submission),
+            "cancel": _address("submission-cancel", submission),
+            "page": _address("submission", submission),
+        },
+        status=201,
+    )
+
+
+@clinic_view(Permit.SUBMIT)
+def _plain_form(request: HttpRequest, seat: Seat) -> HttpResponse:
+    # Tables first: what they say holds for the pictures.
+    files = sorted(
+        request.FILES.getlist("files"), key=lambda file: not (file.name or "").lower().endswith(".csv")
+    )
+    if not files:
+        return redirect("upload", clinic=seat.clinic.slug)
+    submission = _create(request, seat, len(files))
+    for number, file in enumerate(files):
+        take(_delivery(request, seat, submission, key=f"form-{number}", file=file), file)
+    finish_submission(submission=submission, actor=seat.user, address=client_address(request))
+    return redirect("submission", clinic=seat.clinic.slug, submission=submission.pk)
+
+
+@require_safe
+@clinic_view(Permit.SUBMIT)
+def upload_page(request: HttpRequest, seat: Seat) -> HttpResponse:
+    """The drop zone; a plain form where scripts do not run."""
+    return render(request, "studies/upload.html")
+
+
+@require_safe
+@clinic_view(Permit.SEE_OWN)
+def submissions_page(request: HttpRequest, seat: Seat) -> HttpResponse:
+    """The submissions that this person may see, newest first."""
+    rows = with_counts(seat.submissions()).select_related("submitter").order_by("-created_at", "pk")
+    page = Paginator(rows, SUBMISSIONS_PER_PAGE).get_page(request.GET.get("page"))
+    return render(request, "studies/submissions.html", {"page": page})
+
+
+@require_safe
+@clinic_view(Permit.SEE_OWN)
+def submission_page(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> HttpResponse:
+    """How far a submission is, and the fate of every file."""
+    return _render_progress(request, seat, submission, "studies/submission.html")
+
+
+@require_safe
+@clinic_view(Permit.SEE_OWN)
+def submission_progress(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> HttpResponse:
+    """The part of the submission page that polls; 204 while nothing changed."""
+    return _render_progress(request, seat, submission, "studies/_progress.html", seen=request.GET.get("seen"))
+
+
+@require_POST
+@clinic_view(Permit.SUBMIT)
+def submission_uploads(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> HttpResponse:
+    """One file. Its outcome, good or bad, is a 201; the same key again is a 200 with the same answer.
+
+    ``path`` is the file's relative path where a folder was sent, for grouping.
+    """
+    found = _own_or_404(seat, submission)
+    file, key = request.FILES.get("file"), request.POST.get("key", "")
+    refusal, size = request.POST.get("refusal", ""), request.POST.get("size", "0")
+    # PostgreSQL keeps no null characters.
+    if (file is None) != bool(refusal) or not 0 < len(key) <= 64 or "\0" in key:
+        return _refused(_("Send one file as “file” and a key of up to 64 characters as “key”."))
+    try:
+        reference = clean_reference(request.POST.get("patient_reference", ""))
+    except ValidationError as error:
+        return _refused(error.messages[0])
+    earlier = found.uploads.filter(key=key).first()
+    if earlier is not None:
+        return JsonResponse(_as_json(seat, earlier))
+    delivery = _delivery(request, seat, found, key=key, file=file, patient_reference=reference)
+    try:
+        stored = (
+            take(delivery, file)
+            if file
+            else [take_refusal(delivery, refusal, min(max(0, int(size)), LARGEST_SIZE))]
+        )
+    except SubmissionClosedError as error:
+        return _refused(str(error), status=409)
+    except (KeyError, ValueError):
+        return _refused(_("That is no refusal that the portal knows."))
+    told = _as_json(seat, stored[0])
+    if len(stored) > 1:
+        told["uploads"] = [_as_json(seat, inner) for inner in stored[1:]]
+    return JsonResponse(told, status=201)
+
+
+@require_POST
+@clinic_view(Permit.SUBMIT)
+def submission_finish(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> HttpResponse:
+    """No more files come."""
+    found = _own_or_404(seat, submission, or_manage=True)
+    finish_submission(submission=found, actor=seat.user, address=client_address(request))
+    return _after(request, found)
+
+
+@require_POST
+@clinic_view(Permit.SUBMIT)
+def submission_cancel(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> HttpResponse:
+    """Take no more files, analyse no more of it."""
+    found = _own_or_404(seat, submission, or_manage=True)
+    cancel_submission(submission=found, actor=seat.user, address=client_address(request))
+    return _after(request, found)
+
+
+@require_POST
+@clinic_view(Permit.SUBMIT)
+def retry_submission(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> HttpResponse:
+    """Ask again for every study of the submission whose newest analysis failed."""
+    found = get_object_or_404(seat.submissions(), pk=submission)
+    asked = gone = 0
+    try:
+        for study in progress.failed_studies(found).select_related("clinic", "submission"):
+            try:
+                services.request_analysis(study=study, actor=seat.user, address=client_address(request))
+                asked += 1
+            except Study.DoesNotExist:
+                gone += 1
+    except services.NoActiveBundleError as error:
+        messages.error(request, str(error))
+    if asked:
+        words = ngettext("%d study is analysed again.", "%d studies are analysed again.", asked)
+        messages.success(request, words % asked)
+    if gone:
+        messages.info(request, some_deleted(gone))
+    return redirect("submission", clinic=seat.clinic.slug, submission=found.pk)
+
+
+@require_POST
+@clinic_view(Permit.SEE_OWN)
+def submission_results(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> StreamingHttpResponse:
+    """A line a study."""
+    found = _exported(request, seat, submission, "csv")
+    return _attachment(result_lines(seat, found), "results.csv", "text/csv; charset=utf-8")
+
+
+@require_POST
+@clinic_view(Permit.SEE_OWN)
+def submission_pictures(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> StreamingHttpResponse:
+    """The same, with every view and its heatmap."""
+    found = _exported(request, seat, submission, "zip")
+    return _attachment(result_zip(seat, found), "results.zip", "application/zip")
+
+
+def _render_progress(
+    request: HttpRequest, seat: Seat, pk: uuid.UUID, template: str, seen: str | None = None
+) -> HttpResponse:
+    submission: Submission = get_object_or_404(progress.versions(seat), pk=pk)
+    version: str = submission.version  # type: ignore[attr-defined]  # annotated by versions
+    if seen == version:
+        return HttpResponse(status=204)
+    told = progress.progress_of(submission, seat)
+    if told.is_final and submission.submitter_id == seat.user.pk:
+        note_seen(submission, seat.user)
+    context = {
+        "verdicts": _verdict_counts(told),
+        "submission": submission,
+        "version": version,
+        # As studies.views decides: the sender, and the clinic's admin.
+        "may_end": submission.submitter_id == seat.user.pk or seat.may(Permit.MANAGE),
+        "progress": told,
+        "page": files_page(seat, submission, request.GET.get("page")),
+    }
+    return render(request, template, context)
+
+
+def _verdict_counts(told: progress.Progress) -> list[tuple[str, str, int]]:
+    """Code, word and number of each verdict that there is."""
+    bundle = Bundle.objects.order_by("-is_active", "-registered_at").first() if told.verdicts else None
+    choices = verdict_choices(bundle)
+    return [(one.value, one.word, told.verdicts[one.value]) for one in choices if one.value in told.verdicts]
+
+
+def _create(request: HttpRequest, seat: Seat, expected: int) -> Submission:
+    grouping = request.POST.get("grouping", "")
+    return create_submission(
+        clinic=seat.clinic,
+        submitter=seat.user,
+        queue=Queue.INTERACTIVE if expected <= INTERACTIVE_FILES else Queue.BULK,
+        expected_files=expected,
+        grouping=grouping if grouping in Grouping.values else Grouping.FOLDERS,
+        continues=_continued(request, seat),
+        address=client_address(request),
+    )
+
+
+def _continued(request: HttpRequest, seat: Seat) -> Submission | None:
+    """The person's own submission that was ended while they paused, if the form names one."""
+    try:
+        named = uuid.UUID(request.POST.get("continues", ""))
+    except ValueError:
+        return None
+    ended = seat.submissions().filter(submitter=seat.user, state=Submission.State.FINISHED)
+    return ended.filter(pk=named).first()
+
+
+def _delivery(
+    request: HttpRequest,
+    seat: Seat,
+    submission: Submission,
+    *,
+    file: UploadedFile[bytes] | None,
+    key: str,
+    patient_reference: str = "",
+) -> Delivery:
+    return Delivery(
+        submission=submission,
+        key=key,
+        path=request.POST.get("path", "")[:LONGEST_PATH] or (file and file.name) or "",
+        patient_reference=patient_reference,
+        actor=seat.user,
+        address=client_address(request),
+    )
+
+
+def _own_or_404(seat: Seat, pk: uuid.UUID, *, or_manage: bool = False) -> Submission:
+    """Only the sender adds to a submission; the clinic's admin may end it for them."""
+    submissions = seat.submissions()
+    if not (or_manage and seat.may(Permit.MANAGE)):
+        submissions = submissions.filter(submitter=seat.user)
+    return get_object_or_404(submissions.select_related("clinic"), pk=pk)
+
+
+def _as_json(seat: Seat, stored: Upload) -> dict[str, Any]:
+    study = stored.image.study_id if stored.image else None
+    may_open = study is not None and seat.studies().filter(pk=study).exists()
+    return {
+        "id": str(stored.pk),
+        "outcome": stored.outcome,
+        "filename": stored.filename,
+        "sentence": rejection_sentence(stored),
+        "kind": stored.kind,
+        "study": reverse("study", args=[seat.clinic.slug, study]) if may_open else None,
+    }
+
+
+def _after(request: HttpRequest, submission: Submission) -> HttpResponse:
+    page = _address("submission", submission)
+    if wants_json(request):
+        return JsonResponse({"id": str(submission.pk), "state": submission.state, "page": page})
+    return redirect(page)
+
+
+def _address(name: str, submission: Submission) -> str:
+    return reverse(name, args=[submission.clinic.slug, submission.pk])
+
+
+def _refused(sentence: str, status: int = 400) -> JsonResponse:
+    return JsonResponse({"sentence": sentence}, status=status)
+
+
+def _exported(request: HttpRequest, seat: Seat, pk: uuid.UUID, kind: str) -> Submission:
+    found = get_object_or_404(seat.submissions(), pk=pk)
+    record(
+        clinic=seat.clinic,
+        action=Action.EXPORTED,
+        actor=seat.user,
+        target=found,
+        detail={"kind": f"submission-{kind}"},
+        address=client_address(request),
+    )
+    return found
+
+
+def _attachment(
+    content: Iterator[str] | Iterator[bytes], name: str, media_type: str
+) -> StreamingHttpResponse:
+    return StreamingHttpResponse(
+        content,
+        content_type=media_type,
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Cache-Control": "private, no-store",
+        },
+    )

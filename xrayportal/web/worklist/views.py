@@ -1,0 +1,123 @@
+"""The worklist: whole, as a list for another filter, and as a poll; bulk actions and saved views."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext
+from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.vary import vary_on_headers
+from django_htmx.middleware import HtmxDetails
+
+from xrayportal.access import Permit, Seat, clinic_view
+from xrayportal.analyses.models import Bundle
+from xrayportal.intake.deletion import REASONS
+from xrayportal.web.worklist import rows
+from xrayportal.web.worklist.bulk_action import act_on
+from xrayportal.web.worklist.page import address_query, clock_of, list_context
+from xrayportal.web.worklist.rows import PER_PAGE, Filters
+from xrayportal.worklist.models import SavedView
+
+MOST_VIEWS = 20
+
+
+#: In an address a letter of another script takes nine characters or twelve.
+LONGEST_QUERY = 500
+
+
+@require_safe
+@vary_on_headers("HX-Request")
+@clinic_view(Permit.SEE_OWN)
+def worklist(request: HttpRequest, seat: Seat) -> HttpResponse:
+    """The studies that this person may see, filtered by the address; only the list for a change of filter.
+
+    With ``?seen=`` of an earlier answer: 204 while the list reads the same. As long as nothing happened
+    in the clinic that takes one query, the number of its newest event.
+    """
+    htmx: HtmxDetails = request.htmx  # type: ignore[attr-defined]  # set by django_htmx
+    seen = request.GET.get("seen", "") if htmx else ""
+    clock = clock_of(seat)
+    if seen and seen.rpartition(".")[0] == clock:
+        return HttpResponse(status=204)
+    context = list_context(request, seat, clock)
+    if seen and seen.rpartition(".")[2] == context["version"].rpartition(".")[2]:
+        # The same list at a later hour: the browser notes the hour.
+        return HttpResponse(
+            status=204, headers={"HX-Trigger": json.dumps({"list-unchanged": context["version"]})}
+        )
+    if htmx and not htmx.history_restore_request:
+        return render(request, "studies/_studies.html", context)
+    bundle = Bundle.objects.filter(is_active=True).first()
+    context |= {
+        "verdicts": rows.verdict_choices(bundle),
+        "parts": rows.part_choices(bundle),
+        "states": rows.state_choices(),
+        "delete_reasons": REASONS,
+    }
+    return render(request, "studies/worklist.html", context)
+
+
+@require_POST
+@clinic_view(Permit.SEE_OWN)
+def several(request: HttpRequest, seat: Seat) -> HttpResponse:
+    """``action`` on each ``study`` of one page of the list; ``query`` is the list to come back to."""
+    ids = _ids(request.POST.getlist("study"))
+    done = act_on(request, seat, request.POST.get("action", ""), ids)
+    query = QueryDict(request.POST.get("query", "")[:1000])
+    if not request.headers.get("HX-Request"):
+        if done.words:
+            messages.add_message(request, done.level, done.words)
+        return redirect(_worklist(seat, query))
+    request.GET = query
+    context = {**list_context(request, seat), "done": done}
+    return render(request, "studies/_several_done.html", context)
+
+
+@require_POST
+@clinic_view(Permit.SEE_OWN)
+def save_view(request: HttpRequest, seat: Seat) -> HttpResponse:
+    """Keep the filters of ``query`` under ``name``; the same name again replaces it."""
+    filters = Filters.read(QueryDict(request.POST.get("query", "").removeprefix("?")[:1000]))
+    name = " ".join(request.POST.get("name", "").replace("\0", "").split())[:40]
+    mine = SavedView.objects.filter(user=seat.user, clinic=seat.clinic)
+    if not name or not filters.query:
+        messages.error(request, gettext("Choose a filter first, and give the view a name."))
+    elif len(filters.query) > LONGEST_QUERY:
+        messages.error(request, gettext("This filter is too long to be kept. Shorten the text."))
+    elif mine.exclude(name=name).count() >= MOST_VIEWS:
+        messages.error(request, gettext("You have saved 20 views. Remove one first."))
+    else:
+        SavedView.objects.update_or_create(
+            user=seat.user, clinic=seat.clinic, name=name, defaults={"query": filters.query}
+        )
+    return redirect(_worklist(seat, QueryDict(filters.query)))
+
+
+@require_POST
+@clinic_view(Permit.SEE_OWN)
+def remove_view(request: HttpRequest, seat: Seat, view: int) -> HttpResponse:
+    """Forget one of the person's own views."""
+    get_object_or_404(SavedView, pk=view, user=seat.user, clinic=seat.clinic).delete()
+    return redirect("worklist", clinic=seat.clinic.slug)
+
+
+def _ids(texts: Sequence[str]) -> list[uuid.UUID]:
+    """The ids among them, one page's worth at most; nonsense is left out."""
+    found = []
+    for text in texts[:PER_PAGE]:
+        try:
+            found.append(uuid.UUID(text))
+        except ValueError:
+            continue
+    return found
+
+
+def _worklist(seat: Seat, query: QueryDict) -> str:
+    kept = address_query(Filters.read(query), query.get("page", ""))
+    return reverse("worklist", args=[seat.clinic.slug]) + (f"?{kept}" if kept else "")
