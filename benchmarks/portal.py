@@ -19,6 +19,7 @@ from benchmarks.pictures import ROOT, ordinary
 from benchmarks.registry import Row, UnmeasurableError, benchmark
 from benchmarks.scratch import manage, scratch_portal
 from benchmarks.timing import row
+from xrayportal.clinics.actors import PORTAL, Actor
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -191,24 +192,25 @@ def _ingest() -> Row:
     from django.core.files.base import ContentFile
 
     from xrayportal.clinics.models import Clinic
-    from xrayportal.intake.ingest import ingest_file
+    from xrayportal.intake.ingest import IncomingFile, ingest_file
     from xrayportal.intake.services import create_submission
 
     submission = create_submission(
-        clinic=Clinic.objects.get(slug=SLUG), submitter=None, queue="bulk", expected_files=0, address=None
+        clinic=Clinic.objects.get(slug=SLUG), actor=PORTAL, queue="bulk", expected_files=0
     )
     picture, times = _pictures(), []
     for number in range(100):
         content = ContentFile(picture(number))
         start = time.perf_counter()
         ingest_file(
-            submission=submission,
-            key=str(number),
-            filename="view.jpg",
-            file=content,
-            grouping_key=f"bench-{number}",
-            actor=None,
-            address=None,
+            IncomingFile(
+                submission=submission,
+                key=str(number),
+                grouping_key=f"bench-{number}",
+                actor=PORTAL,
+                path="view.jpg",
+            ),
+            content,
         )
         times.append((time.perf_counter() - start) * 1000)
     return row("ingest of a 40 kB JPEG", times, at_most=25)
@@ -244,10 +246,9 @@ def _load(environment: dict[str, str], people: dict[str, Client]) -> Iterator[Ro
     uploads = [
         create_submission(
             clinic=Clinic.objects.get(slug=SLUG),
-            submitter=uploader,
+            actor=Actor(uploader),
             queue="bulk",
             expected_files=0,
-            address=None,
         )
         for _ in range(UPLOADERS)
     ]

@@ -5,17 +5,22 @@ from __future__ import annotations
 import enum
 import functools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.clinics.actors import Actor, actor_of
 from xrayportal.clinics.models import Clinic, Membership, Role, User
+from xrayportal.security import client_address
 from xrayportal.studies.models import Image, Study, Submission, Upload
 
 
@@ -53,6 +58,13 @@ class Seat:
     roles: frozenset[str]
     #: When a superuser's look at the content ends; None for members.
     granted_until: datetime | None = None
+    #: Where the request came from.
+    address: str | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """The person and where they came from, for what changes something."""
+        return Actor(self.user, self.address)
 
     @functools.cached_property
     def permits(self) -> frozenset[Permit]:
@@ -112,7 +124,8 @@ def seat_or_404(request: HttpRequest, slug: str, permit: Permit) -> Seat:
     # A superuser's look is a look, whatever the permit of a view that also changes something.
     if seat.granted_until is not None and request.method not in LOOKS:
         raise Http404("Not found.")
-    request.seat = seat  # type: ignore[attr-defined]  # read by clinics.context.frame
+    seat = replace(seat, address=client_address(request))
+    request.seat = seat  # type: ignore[attr-defined]  # read by web.shared.context
     return seat
 
 
@@ -133,19 +146,29 @@ def clinic_view(
     return decorate
 
 
-def grant_content(request: HttpRequest, clinic: Clinic) -> datetime:
-    """Let this superuser's session see one clinic's content for ``GRANT_LASTS``; the caller audits it."""
+def grant_content(request: HttpRequest, clinic: Clinic, *, reason: str) -> datetime:
+    """Let this superuser's session see one clinic's content for ``GRANT_LASTS``; both chains know why."""
     until = timezone.now() + GRANT_LASTS
     request.session[_GRANTS] = {**request.session.get(_GRANTS, {}), str(clinic.pk): until.isoformat()}
+    detail = {"reason": reason, "until": until.isoformat()}
+    _record_in_both(request, Action.CONTENT_ACCESS_GRANTED, clinic, detail)
     return until
 
 
-def end_content(request: HttpRequest, clinic: Clinic) -> bool:
-    """Take the grant back; False where this session has none (any more). The caller audits it."""
+def end_content(request: HttpRequest, clinic: Clinic) -> None:
+    """Take the grant back before its time; both chains know. Harmless where it is over already."""
     grants = dict(request.session.get(_GRANTS, {}))
     until = parse_datetime(grants.pop(str(clinic.pk), ""))
     request.session[_GRANTS] = grants
-    return until is not None and until > timezone.now()
+    if until is not None and until > timezone.now():
+        _record_in_both(request, Action.CONTENT_ACCESS_ENDED, clinic, {})
+
+
+def _record_in_both(request: HttpRequest, action: Action, clinic: Clinic, detail: dict[str, str]) -> None:
+    actor = actor_of(request)
+    with transaction.atomic():
+        for chain in (clinic, None):
+            record(clinic=chain, action=action, actor=actor, target=clinic, detail=detail)
 
 
 def _seat(request: HttpRequest, slug: str) -> Seat | None:

@@ -21,8 +21,9 @@ from xrayportal import broker
 
 #: Holds wake-ups only; the lanes (interactive, bulk) are in PostgreSQL.
 QUEUE = "analyses"
-#: The task that a wake-up names. Web processes send it by name: they never import the worker.
-WAKE_UP = "inference_worker.celery_worker.tasks.analyse_waiting"
+#: The task that a wake-up names, not its module: a wake-up in Redis outlives where the code stood when it
+#: was sent. Web processes never import the worker.
+WAKE_UP = "inference_worker.tasks.analyse_waiting"
 
 #: Seconds after which the parent kills the child. No batch is legitimately that long, so it is hung.
 HARD_SECONDS: int = settings.TASK_HARD_SECONDS

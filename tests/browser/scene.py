@@ -25,8 +25,10 @@ from tests.factories import (
 from tests.reviews.people import say, take_seat
 from xrayportal.access import Seat
 from xrayportal.analyses.models import Analysis
+from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic, Membership, Role, User
-from xrayportal.clinics.people import change_roles, invitation_parts
+from xrayportal.clinics.people import invitation_parts
+from xrayportal.clinics.services import change_roles
 from xrayportal.studies.models import Study, Submission, Upload
 
 
@@ -64,10 +66,10 @@ def build_scene() -> Scene:
     Membership.objects.create(clinic=empty, user=traveller, role=Role.ADMIN)
     invited = make_user(clinic, Role.READER, email="new@north.example")
     change_roles(
-        seat=Seat(clinic=clinic, user=admin, roles=frozenset({Role.ADMIN})),
+        clinic=clinic,
+        actor=Actor(admin),
         user=make_user(clinic, Role.READER, email="gone@north.example"),
         roles=(),
-        address=None,
     )
     submission = make_submission(clinic, uploader, expected_files=12, source="browser")
     submission.state = Submission.State.FINISHED

@@ -27,9 +27,10 @@ from tests.live.conftest import Portal, portal, redis_server, until
 from tests.reviews.people import say, take_seat
 from xrayportal.access import Seat
 from xrayportal.analyses.models import Analysis
+from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic, Role, User
-from xrayportal.clinics.people import change_roles
-from xrayportal.intake.ingest import ingest_file
+from xrayportal.clinics.services import change_roles
+from xrayportal.intake.ingest import IncomingFile, ingest_file
 from xrayportal.intake.services import finish_submission
 from xrayportal.studies.models import Study, Submission
 
@@ -60,11 +61,10 @@ def pieces(count: int) -> list[tuple[str, bytes]]:
 def send(clinic: Clinic, uploader: User, files: list[tuple[str, bytes]], first: int) -> Submission:
     submission = make_submission(clinic, uploader, expected_files=len(files))
     for number, (name, content) in enumerate(files):
-        ingest_file(
-            submission=submission, key=f"k{number}", filename=name, file=io.BytesIO(content),
-            patient_reference=f"P-{first + 7 * number}", actor=uploader, address=None,
-        )  # fmt: skip
-    finish_submission(submission=submission, actor=uploader, address=None)
+        reference = f"P-{first + 7 * number}"
+        incoming = IncomingFile(submission, f"k{number}", name, Actor(uploader), patient_reference=reference)
+        ingest_file(incoming, io.BytesIO(content))
+    finish_submission(submission=submission, actor=Actor(uploader))
     return submission
 
 
@@ -95,8 +95,7 @@ def test_take_them(browser: Browser, live_server: LiveServer, portal: Portal) ->
     uma = take_seat(clinic, Role.READER, email="uma@north.example", first_name="Uma", last_name="Berg")
     admin = make_user(clinic, Role.ADMIN, email="ada@north.example", first_name="Ada", last_name="Holm")
     left = take_seat(clinic, Role.READER, email="jon@north.example", first_name="Jon", last_name="Ek")
-    ada = Seat(clinic=clinic, user=admin, roles=frozenset({Role.ADMIN}))
-    change_roles(seat=ada, user=left.user, roles=(), address=None)
+    change_roles(clinic=clinic, actor=Actor(admin), user=left.user, roles=())
     superuser = make_superuser(email="support@portal.example")
     portal.worker()
     portal.reconciler()

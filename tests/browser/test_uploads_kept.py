@@ -10,6 +10,7 @@ from playwright.sync_api import Dialog, Page, Request, Route, expect
 
 from tests.browser.uploads import SUBMISSION, UPLOADS, Enter, choose, enter, pictures
 from tests.factories import make_study, make_submission, png
+from xrayportal.clinics.actors import PORTAL
 from xrayportal.clinics.models import Clinic, User
 from xrayportal.intake.services import cancel_submission, finish_submission
 from xrayportal.studies.models import Study, Submission, Upload
@@ -108,7 +109,7 @@ def test_after_a_long_pause_the_rest_goes_into_a_new_submission(enter: Enter) ->
     """The portal ends a submission that no file comes to; the files are not lost with it."""
     page = enter("upload/")
     first = paused_after_some(page)
-    finish_submission(submission=first, actor=None, address=None)
+    finish_submission(submission=first, actor=PORTAL)
     page.get_by_role("button", name="Go on").click()
     expect(page).to_have_url(SUBMISSION)
     second = Submission.objects.exclude(pk=first.pk).get()
@@ -122,7 +123,7 @@ def test_after_a_long_pause_the_rest_goes_into_a_new_submission(enter: Enter) ->
 
 def test_a_submission_that_was_cancelled_elsewhere_goes_no_further(enter: Enter) -> None:
     page = enter("upload/")
-    cancel_submission(submission=paused_after_some(page), actor=None, address=None)
+    cancel_submission(submission=paused_after_some(page), actor=PORTAL)
     held: list[Route] = []  # one file is still on its way when the others hear of it
     page.route(UPLOADS, lambda route: route.continue_() if held else held.append(route))
     opened: list[str] = []

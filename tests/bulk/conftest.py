@@ -9,7 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.factories import make_bundle, make_clinic, make_submission
-from xrayportal.intake.bulk.services import Delivery, take
+from xrayportal.clinics.actors import PORTAL
+from xrayportal.intake.bulk.services import take
+from xrayportal.intake.ingest import IncomingFile
 from xrayportal.studies.models import Submission, Upload
 
 Take = Callable[..., list[Upload]]
@@ -27,7 +29,7 @@ def deliver(submission: Submission) -> Take:
     """Send bytes under a relative path, as the page does."""
 
     def send(path: str, content: bytes, key: str = "") -> list[Upload]:
-        delivery = Delivery(submission=submission, key=key or path[-60:], path=path, actor=None, address=None)
+        delivery = IncomingFile(submission=submission, key=key or path[-60:], path=path, actor=PORTAL)
         return take(delivery, io.BytesIO(content))
 
     return send

@@ -9,6 +9,7 @@ import pytest
 
 from tests.bulk.conftest import Take, zipped
 from tests.factories import PARTS, png
+from xrayportal.clinics.actors import PORTAL
 from xrayportal.intake.bulk.labels import Label, as_json, label_for, read_labels
 from xrayportal.intake.ingest import SubmissionClosedError
 from xrayportal.intake.rejection import RejectedError
@@ -129,7 +130,7 @@ def test_what_a_csv_says_is_kept_no_longer_than_files_come(
     (said,) = deliver("labels.csv", TABLE.encode())
     submission.refresh_from_db()
     assert submission.labels
-    end(submission=submission, actor=None, address=None)
+    end(submission=submission, actor=PORTAL)
     assert deliver("labels.csv", TABLE.encode()) == [said]  # a repeated request is still answered
     with pytest.raises(SubmissionClosedError):
         deliver("late.csv", TABLE.encode())

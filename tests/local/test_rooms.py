@@ -57,7 +57,9 @@ def imports() -> Iterator[tuple[Path, str, str]]:
 
 def test_every_room_is_in_the_list() -> None:
     folder = ROOT / "xrayportal"
-    found = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    found = {
+        path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
     assert {f"xrayportal.{name}" for name in found - {"__init__"}} == PLACE.keys()
 
 

@@ -22,9 +22,10 @@ from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.queue import fail
 from xrayportal.audit.models import AuditEvent
 from xrayportal.audit.services import verify
+from xrayportal.clinics.actors import PORTAL, Actor
 from xrayportal.clinics.models import Clinic, Session, User
 from xrayportal.intake.deletion import REASONS, Reason, delete_study
-from xrayportal.intake.ingest import ingest_file
+from xrayportal.intake.ingest import IncomingFile, ingest_file
 from xrayportal.intake.retention import apply_retention
 from xrayportal.intake.services import cancel_submission
 from xrayportal.operations.reconciler import Reconciler
@@ -51,7 +52,7 @@ def _named(where: str) -> tuple[Any, str]:
 
 
 def delete(study: Study, user: User | None = None) -> bool:
-    return delete_study(study=study, reason=Reason.MISTAKE, actor=user, address=None)
+    return delete_study(study=study, reason=Reason.MISTAKE, actor=Actor(user))
 
 
 @pytest.fixture
@@ -163,12 +164,8 @@ def test_the_same_picture_can_be_sent_again(house: House) -> None:
     delete(study)
     submission = make_submission(house.clinic, house.uploader)
     upload = ingest_file(
-        submission=submission,
-        key="1",
-        filename="again.png",
-        file=ContentFile(content),
-        actor=house.uploader,
-        address=None,
+        IncomingFile(submission=submission, key="1", actor=Actor(house.uploader), path="again.png"),
+        ContentFile(content),
     )
     assert upload.outcome == Upload.Outcome.ACCEPTED
 
@@ -315,7 +312,7 @@ def test_retention_takes_what_a_cancelled_submission_left_open(
     submission = make_submission(forgetful)
     left = aged(forgetful, 31, submission=submission, state="open")
     file = left.images.get().file
-    cancel_submission(submission=submission, actor=None, address=None)
+    cancel_submission(submission=submission, actor=PORTAL)
     with django_capture_on_commit_callbacks(execute=True):
         assert apply_retention() == 1
     assert not Study.objects.filter(pk=left.pk).exists()

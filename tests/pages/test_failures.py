@@ -15,7 +15,9 @@ from tests.factories import make_analysis, make_clinic, make_study, make_submiss
 from tests.pages.conftest import House
 from xrayportal.analyses.queue import DIED, DIED_SENTENCE
 from xrayportal.analyses.results import UnreadableView
-from xrayportal.intake.bulk.services import Delivery, take, take_refusal
+from xrayportal.clinics.actors import PORTAL
+from xrayportal.intake.bulk.services import take, take_refusal
+from xrayportal.intake.ingest import IncomingFile
 from xrayportal.intake.rejection import GENERAL
 from xrayportal.studies.models import Upload
 from xrayportal.web.shared.failures import WITHOUT_FILE, failure_of, rejection_sentence
@@ -28,7 +30,7 @@ RAISED = re.compile(r'UnreadableError\(\s*"(\w+)"')
 
 def send(name: str, content: bytes) -> Upload:
     submission = make_submission(make_clinic())
-    delivery = Delivery(submission=submission, key="k", path=name, actor=None, address=None)
+    delivery = IncomingFile(submission=submission, key="k", path=name, actor=PORTAL)
     return take(delivery, io.BytesIO(content))[0]
 
 
@@ -52,7 +54,7 @@ def test_what_the_sentence_knows_more_is_kept_in_english() -> None:
 
 def test_an_archive_is_refused_in_german_too() -> None:
     submission = make_submission(make_clinic())
-    delivery = Delivery(submission=submission, key="k", path="alles.zip", actor=None, address=None)
+    delivery = IncomingFile(submission=submission, key="k", path="alles.zip", actor=PORTAL)
     upload = take_refusal(delivery, "member-encrypted", 100)
     assert "it is encrypted" in upload.sentence
     with translation.override("de"):

@@ -27,6 +27,7 @@ from tests.pages.conftest import House, browser
 from tests.reviews.people import say, take_seat
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action, AuditEvent
+from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import User
 from xrayportal.intake.services import cancel_submission, finish_submission
 from xrayportal.studies.models import Study, Submission
@@ -225,7 +226,7 @@ def finished(house: House) -> tuple[Submission, Study]:
     submission = make_submission(house.clinic, house.uploader)
     study = make_study(submission=submission, patient_reference="NH-secret")
     make_analysis(study, "queued")
-    finish_submission(submission=submission, actor=house.uploader, address=None)
+    finish_submission(submission=submission, actor=Actor(house.uploader))
     return submission, study
 
 
@@ -266,7 +267,7 @@ def test_who_watched_it_end_is_not_told(house: House) -> None:
 
 def test_cancelled_says_nothing(house: House) -> None:
     submission, _study = finished(house)
-    cancel_submission(submission=submission, actor=house.uploader, address=None)
+    cancel_submission(submission=submission, actor=Actor(house.uploader))
     assert make_ready() == 0
     assert not Digest.objects.exists()
 

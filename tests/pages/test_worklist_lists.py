@@ -17,6 +17,7 @@ from xrayportal.access import Seat, seat_of
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
+from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Membership, User
 from xrayportal.studies.models import Study
 from xrayportal.worklist.models import SavedView, StudyRead, Unopened
@@ -217,7 +218,7 @@ def test_poll_says_nothing_until_the_list_reads_otherwise(house: House, urgent: 
     assert (idle.status_code, idle.content) == (204, b"")
     # The session with the person and their seat; the number of the clinic's newest event.
     assert len(queries) == 2
-    record(clinic=house.clinic, action=Action.EXPORTED, actor=house.reader)
+    record(clinic=house.clinic, action=Action.EXPORTED, actor=Actor(house.reader))
     unchanged = poll(seen)
     assert unchanged.status_code == 204
     now = re.findall(r'"list-unchanged": "([^"]+)"', unchanged.headers["HX-Trigger"])[0]

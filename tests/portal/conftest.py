@@ -16,8 +16,9 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.factories import make_bundle, make_clinic, make_submission, make_superuser, make_user
+from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic, Role, User
-from xrayportal.intake.ingest import ingest_file
+from xrayportal.intake.ingest import IncomingFile, ingest_file
 from xrayportal.studies.models import Study, Submission, Upload
 
 
@@ -64,10 +65,10 @@ def body(response: Any) -> bytes:
     return re.sub(rb"[A-Za-z0-9]{64}", b"token", content)
 
 
-def take(submission: Submission, content: bytes, key: str = "k", **said: Any) -> Upload:
+def take(submission: Submission, content: bytes, key: str = "k", **facts: Any) -> Upload:
     """What becomes of one file, without a browser."""
-    fields = {"filename": f"{key}.bin", "actor": submission.submitter, "address": "192.0.2.1", **said}
-    return ingest_file(submission=submission, key=key, file=BytesIO(content), **fields)
+    facts = {"path": f"{key}.bin", "actor": Actor(submission.submitter, "192.0.2.1"), **facts}
+    return ingest_file(IncomingFile(submission=submission, key=key, **facts), BytesIO(content))
 
 
 def only_study() -> Study:

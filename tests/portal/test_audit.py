@@ -14,6 +14,7 @@ from django.db import IntegrityError, connection, connections, transaction
 from tests.factories import make_clinic, make_study, make_user
 from xrayportal.audit.models import Action, AuditEvent, AuditHead
 from xrayportal.audit.services import START, canonical, record, verify
+from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic
 
 pytestmark = pytest.mark.django_db
@@ -48,11 +49,10 @@ def test_what_is_recorded() -> None:
     event = record(
         clinic=clinic,
         action=Action.STUDY_VIEWED,
-        actor=actor,
+        actor=Actor(actor, "::ffff:192.0.2.7"),
         target=study,
         study=study,
         detail={"revealed": True},
-        address="::ffff:192.0.2.7",
     )
     event.refresh_from_db()
     assert event.actor_id_text == str(actor.pk)
@@ -64,7 +64,7 @@ def test_what_is_recorded() -> None:
 def test_the_person_goes_and_the_event_stays() -> None:
     clinic = make_clinic()
     actor = make_user(clinic, email="leaver@example.org")
-    write(clinic, actor=actor)
+    write(clinic, actor=Actor(actor))
     actor.delete()
     assert AuditEvent.objects.get().actor_label == "leaver@example.org"
     assert verify(clinic=clinic).is_whole
@@ -79,7 +79,7 @@ def test_the_person_goes_and_the_event_stays() -> None:
     ],
 )
 def test_the_same_json_before_and_after_the_database(detail: dict[str, Any]) -> None:
-    event = record(clinic=None, action=Action.EXPORTED, detail=detail, address="2001:DB8::0001")
+    event = record(clinic=None, action=Action.EXPORTED, detail=detail, actor=Actor(address="2001:DB8::0001"))
     assert canonical(AuditEvent.objects.get(pk=event.pk)) == canonical(event)
     assert verify(clinic=None).is_whole
 

@@ -20,6 +20,7 @@ from tests.factories import (
 from tests.portal.conftest import only_study, take
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.services import verify
+from xrayportal.clinics.actors import PORTAL
 from xrayportal.intake import services
 from xrayportal.intake.ingest import SubmissionClosedError
 from xrayportal.studies.models import Image, Study, Upload
@@ -60,7 +61,7 @@ class TestRaces:
         clinic = make_clinic()
         cancelled, *others = (make_submission(clinic) for _ in range(5))
         take(cancelled, png())
-        services.cancel_submission(submission=cancelled, actor=None, address=None)
+        services.cancel_submission(submission=cancelled, actor=PORTAL)
         at_once([lambda s=s: take(s, png()) for s in others])  # type: ignore[misc]
         study = only_study()
         assert study.submission in others
@@ -96,14 +97,14 @@ class TestRaces:
                 return "closed"
 
         def end() -> str:
-            services.finish_submission(submission=submission, actor=None, address=None)
+            services.finish_submission(submission=submission, actor=PORTAL)
             return "ended"
 
         outcomes = at_once([*(lambda n=n: send(n) for n in range(6)), end])  # type: ignore[misc]
         assert set(outcomes) <= {"accepted", "closed", "ended"}
         assert Upload.objects.count() == outcomes.count("accepted")
         for study in services.studies_due():
-            services.try_to_seal(study=study, actor=None)
+            services.try_to_seal(study=study, actor=PORTAL)
         assert not Study.objects.filter(state=Study.State.OPEN).exists()
         assert verify(clinic=submission.clinic).is_whole
 

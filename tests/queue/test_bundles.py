@@ -16,6 +16,7 @@ from tests.factories import PARTS
 from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle, register_all, register_bundle
 from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import Action, AuditEvent
+from xrayportal.clinics.actors import COMMAND_LINE
 
 pytestmark = pytest.mark.django_db
 
@@ -103,8 +104,8 @@ def test_register_list_and_activate(folder: Path) -> None:
 
 def test_again_is_harmless(folder: Path) -> None:
     write(folder, "one")
-    first = register_bundle(folder="one", activate=True, actor=None)
-    assert register_bundle(folder="one", activate=True, actor=None) == first
+    first = register_bundle(folder="one", activate=True, actor=COMMAND_LINE)
+    assert register_bundle(folder="one", activate=True, actor=COMMAND_LINE) == first
     assert AuditEvent.objects.count() == 1
 
 

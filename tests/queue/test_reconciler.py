@@ -22,6 +22,7 @@ from xrayportal.analyses.claims import claim
 from xrayportal.analyses.models import Analysis, Pulse, Worker
 from xrayportal.analyses.orphans import sweep
 from xrayportal.analyses.workers import Attendance, live_workers
+from xrayportal.clinics.actors import PORTAL
 from xrayportal.intake.deletion import Reason, delete_study
 from xrayportal.operations import reconciler as module
 from xrayportal.operations.reconciler import Reconciler
@@ -274,7 +275,7 @@ class TestOrphans:
         assert all(default_storage.exists(name) for name in [*kept, young])
         # A folder that was an analysis' goes with its last file; one that is an analysis' stays.
         assert default_storage.listdir(f"{folder}/findings")[0] == [str(analysis.pk)]
-        delete_study(study=analysis.study, reason=Reason.MISTAKE, actor=None, address=None)
+        delete_study(study=analysis.study, reason=Reason.MISTAKE, actor=PORTAL)
         assert default_storage.listdir(f"{folder}/findings")[0] == [str(analysis.pk)]
         sum(sweep())
         assert default_storage.listdir(f"{folder}/findings")[0] == []

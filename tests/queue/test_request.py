@@ -17,6 +17,7 @@ from xrayportal.analyses.services import (
     request_analysis,
 )
 from xrayportal.audit.models import Action, AuditEvent
+from xrayportal.clinics.actors import PORTAL, Actor
 from xrayportal.studies.models import Queue
 
 pytestmark = pytest.mark.django_db
@@ -27,7 +28,7 @@ def test_takes_queue_priority_and_bundle_and_is_audited() -> None:
     clinic = make_clinic()
     person = make_user(clinic, "uploader")
     study = make_study(submission=make_submission(clinic, person, queue=Queue.BULK), priority=3)
-    row = request_analysis(study=study, actor=person, address="127.0.0.1")
+    row = request_analysis(study=study, actor=Actor(person, "127.0.0.1"))
     assert (row.state, row.queue, row.priority, row.bundle) == ("queued", Queue.BULK, 3, bundle)
     assert row.requested_at is not None, "the database's clock, known at once"
     event = AuditEvent.objects.get(action=Action.ANALYSIS_REQUESTED)
@@ -77,7 +78,7 @@ def test_asking_and_calling_off_at_once_never_deadlock(at_once: Callable[..., li
     def either(index: int) -> str:
         row = request_analysis(study=study)
         if index % 2:
-            row = cancel_analysis(analysis=row, actor=None, address=None)
+            row = cancel_analysis(analysis=row, actor=PORTAL)
         return row.state
 
     assert set(at_once(either, 12)) <= {"queued", "cancelled"}

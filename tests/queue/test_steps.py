@@ -20,6 +20,7 @@ from xrayportal.analyses.results import AnalysisResult, UnreadableView, ViewResu
 from xrayportal.analyses.services import cancel_analysis, request_analysis
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import verify
+from xrayportal.clinics.actors import PORTAL, Actor
 from xrayportal.studies.models import Image, Study
 
 pytestmark = pytest.mark.django_db
@@ -311,7 +312,7 @@ class TestCancel:
         make_bundle()
         study = make_study()
         asked = request_analysis(study=study)
-        row = cancel_analysis(analysis=asked, actor=None, address=None)
+        row = cancel_analysis(analysis=asked, actor=PORTAL)
         assert (row.state, row.is_finished) == ("cancelled", True)
         assert row.finished_at is not None
         assert queue.claim(worker="w", limit=1) == []
@@ -320,7 +321,7 @@ class TestCancel:
     @pytest.mark.parametrize("ending", ["complete", "fail", "crash", "release", "expire", "ask"])
     def test_a_running_one_ends_cancelled_however_it_ends(self, ending: str, expire: Expire) -> None:
         claim = claimed()
-        row = cancel_analysis(analysis=claim, actor=None, address="127.0.0.1")
+        row = cancel_analysis(analysis=claim, actor=Actor(address="127.0.0.1"))
         assert (row.state, row.cancel_requested) == ("running", True)
         if ending == "complete":
             assert not queue.complete(claim=claim, result=result_for(claim))
@@ -346,12 +347,12 @@ class TestCancel:
     @pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled"])
     def test_what_has_finished_stays(self, state: str) -> None:
         finished = make_analysis(make_study(), state=state)
-        assert cancel_analysis(analysis=finished, actor=None, address=None).state == state
+        assert cancel_analysis(analysis=finished, actor=PORTAL).state == state
         assert actions() == []
 
     def test_asking_again_takes_the_cancellation_back(self) -> None:
         claim = claimed()
-        cancel_analysis(analysis=claim, actor=None, address=None)
+        cancel_analysis(analysis=claim, actor=PORTAL)
         assert request_analysis(study=claim.study).pk == claim.pk
         assert queue.complete(claim=claim, result=result_for(claim))
 

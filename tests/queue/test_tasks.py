@@ -27,6 +27,7 @@ from xrayportal.analyses.bundles import register_bundle
 from xrayportal.analyses.models import Analysis, Bundle, Finding, Worker
 from xrayportal.analyses.results import AnalysisResult
 from xrayportal.analyses.services import cancel_analysis, request_analysis
+from xrayportal.clinics.actors import COMMAND_LINE, PORTAL
 from xrayportal.intake.deletion import Reason, delete_study
 from xrayportal.studies.models import Study
 
@@ -44,7 +45,7 @@ def reader() -> Reader:
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The released bundle is active; nobody is woken."""
-    register_bundle(folder="fracatlas-lite0", activate=True, actor=None)
+    register_bundle(folder="fracatlas-lite0", activate=True, actor=COMMAND_LINE)
     monkeypatch.setattr(tasks, "wake_workers", lambda: True)
     return
 
@@ -189,7 +190,7 @@ def test_called_off_between_claim_and_work(reader: Reader, monkeypatch: pytest.M
 
     def complete_then_cancel(**arguments: Any) -> bool:
         done = complete(**arguments)
-        cancel_analysis(analysis=Analysis.objects.get(study=second), actor=None, address=None)
+        cancel_analysis(analysis=Analysis.objects.get(study=second), actor=PORTAL)
         return done
 
     monkeypatch.setattr(queue, "complete", complete_then_cancel)
@@ -263,11 +264,11 @@ def test_files_of_a_result_that_is_not_taken_go_at_once(
         written.extend([view.display_file for view in result.views])
         assert all(default_storage.exists(name) for name in written)
         if late == "called off":
-            cancel_analysis(analysis=claim, actor=None, address=None)
+            cancel_analysis(analysis=claim, actor=PORTAL)
         elif late == "taken over":
             Analysis.objects.filter(pk=claim.pk).update(attempt=2)
         else:
-            delete_study(study=study, reason=Reason.REQUEST, actor=None, address=None)
+            delete_study(study=study, reason=Reason.REQUEST, actor=PORTAL)
         return complete(claim=claim, result=result)
 
     monkeypatch.setattr(queue, "complete", too_late)

@@ -14,6 +14,7 @@ from tests.reviews.people import say, take_seat
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
+from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Role
 from xrayportal.reviews import blind
 from xrayportal.reviews.models import Reading
@@ -105,9 +106,15 @@ def test_who_saw_the_result_before_is_not_blind() -> None:
     study = make_study(clinic)
     make_analysis(study)
     seat, other = take_seat(clinic), take_seat(clinic)
-    record(clinic=clinic, action=Action.STUDY_VIEWED, actor=seat.user, study=study, detail={"revealed": True})
     record(
-        clinic=clinic, action=Action.STUDY_VIEWED, actor=other.user, study=study, detail={"revealed": False}
+        clinic=clinic, action=Action.STUDY_VIEWED, actor=seat.actor, study=study, detail={"revealed": True}
+    )
+    record(
+        clinic=clinic,
+        action=Action.STUDY_VIEWED,
+        actor=Actor(other.user),
+        study=study,
+        detail={"revealed": False},
     )
 
     assert not say(seat, study).was_blind

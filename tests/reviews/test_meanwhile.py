@@ -11,8 +11,9 @@ from django.urls import reverse
 from tests.reviews.people import say, take_seat
 from xrayportal.access import Seat
 from xrayportal.analyses.models import Analysis
+from xrayportal.clinics.actors import PORTAL
 from xrayportal.clinics.models import Clinic, Role, User
-from xrayportal.clinics.people import change_roles
+from xrayportal.clinics.services import change_roles
 from xrayportal.intake.deletion import Reason, delete_study
 from xrayportal.reviews import services
 from xrayportal.reviews.adjudication import clinic_readers
@@ -46,7 +47,7 @@ def test_who_lost_the_role_is_told_and_keeps_what_they_typed(
 ) -> None:
     reader, admin = take_seat(clinic), take_seat(clinic, Role.ADMIN)
     client = signed_in(reader)
-    change_roles(seat=admin, user=reader.user, roles=left, address=None)
+    change_roles(clinic=admin.clinic, actor=admin.actor, user=reader.user, roles=left)
 
     answer = post(client, study, name)
 
@@ -63,7 +64,7 @@ def test_who_lost_the_role_is_told_and_keeps_what_they_typed(
 def test_a_study_deleted_while_it_is_open_gives_back_what_was_typed(clinic: Clinic, study: Study) -> None:
     client = signed_in(take_seat(clinic))
     client.get(reverse("study", args=[clinic.slug, study.pk]))
-    delete_study(study=study, reason=Reason.MISTAKE, actor=None, address=None)
+    delete_study(study=study, reason=Reason.MISTAKE, actor=PORTAL)
 
     answer = post(client, study)
 
@@ -95,7 +96,7 @@ def test_who_was_named_and_left_holds_nobody_up(clinic: Clinic, study: Study, le
     with pytest.raises(ReviewRefused):
         say(third, study, "normal", ruling=True)
     if leaving == "role":
-        change_roles(seat=admin, user=named.user, roles=[], address=None)
+        change_roles(clinic=admin.clinic, actor=admin.actor, user=named.user, roles=[])
     else:
         User.objects.filter(pk=named.user.pk).update(is_active=False)
 
@@ -129,7 +130,7 @@ def test_a_study_deleted_before_its_corrected_part_is_asked_for(
     real = services.request_analysis
 
     def meanwhile(**asked: Any) -> Analysis:
-        delete_study(study=study, reason=Reason.MISTAKE, actor=None, address=None)
+        delete_study(study=study, reason=Reason.MISTAKE, actor=PORTAL)
         return real(**asked)
 
     monkeypatch.setattr(services, "request_analysis", meanwhile)

@@ -20,7 +20,7 @@ from xrayportal.access import Seat
 from xrayportal.analyses.models import Bundle
 from xrayportal.analyses.services import thresholds_for
 from xrayportal.audit.models import Action, AuditEvent
-from xrayportal.clinics import people
+from xrayportal.clinics import people, services
 from xrayportal.clinics.models import Clinic, Membership, Role, User
 
 pytestmark = pytest.mark.django_db
@@ -90,7 +90,9 @@ def test_clinics_that_invite_somebody_at_once_invite_the_same_person() -> None:
     def invite(seat: Seat) -> User:
         try:
             ready.wait(timeout=10)
-            return people.invite(seat=seat, email="new@example.org", roles=[Role.READER], address=None)
+            return services.invite(
+                clinic=seat.clinic, actor=seat.actor, email="new@example.org", roles=[Role.READER]
+            )
         finally:
             connection.close()
 
@@ -166,7 +168,7 @@ def test_who_was_deactivated_is_listed_with_when_and_by_whom_and_can_come_back(
 ) -> None:
     reader = take_seat(clinic, Role.READER, first_name="Rosa", last_name="Lind").user
     Membership.objects.create(clinic=clinic, user=reader, role=Role.UPLOADER)
-    people.change_roles(seat=admin, user=reader, roles={Role.READER}, address=None)
+    services.change_roles(clinic=admin.clinic, actor=admin.actor, user=reader, roles={Role.READER})
     Membership.objects.create(clinic=clinic, user=reader, role=Role.ADMIN)
     assert people.former_members_of(clinic) == []
     send(admin, "people-roles", reader.pk, deactivate="1")
@@ -189,7 +191,12 @@ def test_who_was_deactivated_is_listed_with_when_and_by_whom_and_can_come_back(
 def test_only_a_former_member_of_this_clinic_is_reactivated(clinic: Clinic, admin: Seat) -> None:
     other = make_clinic()
     stranger = take_seat(other, Role.READER).user
-    people.change_roles(seat=take_seat(other, Role.ADMIN), user=stranger, roles=(), address=None)
+    services.change_roles(
+        clinic=other,
+        actor=take_seat(other, Role.ADMIN).actor,
+        user=stranger,
+        roles=(),
+    )
     for somebody in (stranger, take_seat(clinic, Role.READER).user):
         answer = send(admin, "people-reactivate", somebody.pk, roles=["admin"])
         assert answer.status_code == 404
@@ -198,7 +205,7 @@ def test_only_a_former_member_of_this_clinic_is_reactivated(clinic: Clinic, admi
 
 def test_a_closed_account_is_not_reactivated(clinic: Clinic, admin: Seat) -> None:
     reader = take_seat(clinic, Role.READER).user
-    people.change_roles(seat=admin, user=reader, roles=(), address=None)
+    services.change_roles(clinic=admin.clinic, actor=admin.actor, user=reader, roles=())
     User.objects.filter(pk=reader.pk).update(is_active=False)
     send(admin, "people-reactivate", reader.pk, roles=["reader"])
     assert roles_of(reader, clinic) == set()
@@ -254,8 +261,8 @@ def test_two_admins_who_remove_each_other_leave_one() -> None:
     def remove(seat: Seat, victim: User) -> bool:
         try:
             start.wait(timeout=10)
-            people.change_roles(seat=seat, user=victim, roles=[], address=None)
-        except people.PeopleRefused:
+            services.change_roles(clinic=seat.clinic, actor=seat.actor, user=victim, roles=[])
+        except services.PeopleRefused:
             return False
         finally:
             connection.close()

@@ -12,7 +12,7 @@ from tests.factories import make_analysis, make_bundle, make_clinic, make_study,
 from tests.portal.conftest import browser
 from tests.reviews.people import say
 from xrayportal.access import Seat, seat_of
-from xrayportal.clinics import people
+from xrayportal.clinics import services
 from xrayportal.clinics.models import Clinic, Membership, Role, User
 
 pytestmark = pytest.mark.django_db
@@ -50,11 +50,11 @@ def test_an_admin_who_left_and_came_back_to_read_is_not_blind(way: str) -> None:
     manager = seat_of_user(make_user(clinic, Role.ADMIN), clinic)
     person, reader = make_user(clinic, Role.ADMIN), make_user(clinic, Role.READER)
     for user in (person, reader):
-        people.change_roles(seat=manager, user=user, roles=[], address=None)
+        services.change_roles(clinic=manager.clinic, actor=manager.actor, user=user, roles=[])
         if way == "invite":
-            people.invite(seat=manager, email=user.email, roles=[Role.READER], address=None)
+            services.invite(clinic=manager.clinic, actor=manager.actor, email=user.email, roles=[Role.READER])
         else:
-            people.reactivate(seat=manager, user=user, roles=[Role.READER], address=None)
+            services.reactivate(clinic=manager.clinic, actor=manager.actor, user=user, roles=[Role.READER])
     make_analysis(new)
 
     assert not say(seat_of_user(person, clinic), old).was_blind

@@ -22,6 +22,7 @@ from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.results import AnalysisResult, UnreadableView, ViewResult
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
+from xrayportal.clinics.actors import Actor
 from xrayportal.studies.models import Study
 
 __all__ = [
@@ -120,7 +121,7 @@ def complete(*, claim: Analysis, result: AnalysisResult) -> bool:
         record(
             clinic=row.clinic,
             action=Action.ANALYSIS_SUCCEEDED,
-            actor_label=row.worker,
+            actor=Actor(name=row.worker),
             target=row,
             study=study,
             detail={
@@ -264,7 +265,7 @@ def _record(row: Analysis, action: Action, kind: str) -> None:
     record(
         clinic=row.clinic,
         action=action,
-        actor_label=row.worker,
+        actor=Actor(name=row.worker),
         target=row,
         study=row.study_id,
         detail={"attempt": row.attempt, "kind": kind},

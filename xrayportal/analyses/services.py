@@ -18,7 +18,8 @@ from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.analyses.waiting import Waiting, waiting_position
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.clinics.models import Clinic, User
+from xrayportal.clinics.actors import PORTAL, Actor
+from xrayportal.clinics.models import Clinic
 from xrayportal.studies.models import Study
 
 __all__ = [
@@ -44,12 +45,11 @@ class UnknownPartError(ValueError):
 def request_analysis(
     *,
     study: Study,
-    actor: User | None = None,
+    actor: Actor = PORTAL,
     purpose: str = Analysis.Purpose.PRIMARY,
     bundle: Bundle | None = None,
     forced_part: str = "",
     queue: str | None = None,
-    address: str | None = None,
 ) -> Analysis:
     """Queue an analysis of the study, or return the unfinished one that asks for the same.
 
@@ -79,11 +79,11 @@ def request_analysis(
         else:
             wanted.save(force_insert=True)
             wake_workers_on_commit()
-        record_request(wanted, actor, address)
+        record_request(wanted, actor)
     return wanted
 
 
-def request_first_analysis(*, study: Study, actor: User | None, queue: str) -> Analysis:
+def request_first_analysis(*, study: Study, actor: Actor, queue: str) -> Analysis:
     """Queue the analysis of a study that this transaction has just created: nobody else can ask for one.
 
     `record_request` is the caller's to call, when nothing is left to write. Raises `NoActiveBundleError`
@@ -95,13 +95,12 @@ def request_first_analysis(*, study: Study, actor: User | None, queue: str) -> A
     return wanted
 
 
-def record_request(wanted: Analysis, actor: User | None, address: str | None = None) -> None:
+def record_request(wanted: Analysis, actor: Actor) -> None:
     """Audit that somebody, or the portal, asked for this analysis."""
     record(
         clinic=wanted.clinic,
         action=Action.ANALYSIS_REQUESTED,
         actor=actor,
-        actor_label="" if actor else "portal",
         target=wanted,
         study=wanted.study,
         detail={
@@ -109,11 +108,10 @@ def record_request(wanted: Analysis, actor: User | None, address: str | None = N
             "purpose": str(wanted.purpose),
             "forced_part": wanted.forced_part,
         },
-        address=address,
     )
 
 
-def cancel_analysis(*, analysis: Analysis, actor: User | None, address: str | None) -> Analysis:
+def cancel_analysis(*, analysis: Analysis, actor: Actor) -> Analysis:
     """Call it off: a waiting one ends now, a running one when its worker or its lease next ends.
 
     What has finished stays as it is, and what was deleted with its study. Returns the analysis as it is now.
@@ -135,11 +133,9 @@ def cancel_analysis(*, analysis: Analysis, actor: User | None, address: str | No
             clinic=row.clinic,
             action=Action.ANALYSIS_CANCELLED,
             actor=actor,
-            actor_label="" if actor else "portal",
             target=row,
             study=row.study_id,
             detail={"kind": kind},
-            address=address,
         )
     row.refresh_from_db(fields=["finished_at"])
     return row
@@ -159,7 +155,7 @@ def thresholds_for(clinic: Clinic, bundle: Bundle) -> tuple[float, float, bool]:
 def _wanted(
     *,
     study: Study,
-    actor: User | None,
+    actor: Actor,
     bundle: Bundle,
     queue: str,
     purpose: str = Analysis.Purpose.PRIMARY,
@@ -176,7 +172,7 @@ def _wanted(
         bundle=bundle,
         purpose=purpose,
         forced_part=forced_part or stated,
-        requested_by=actor,
+        requested_by=actor.user,
         threshold_low=low,
         threshold_high=high,
         thresholds_by_clinic=by_clinic,

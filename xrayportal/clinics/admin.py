@@ -16,8 +16,8 @@ from django.shortcuts import redirect
 from xrayportal.admin import RowAdmin
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
+from xrayportal.clinics.actors import actor_of
 from xrayportal.clinics.models import Clinic, Membership, User
-from xrayportal.security import client_address
 
 if TYPE_CHECKING:
     PeopleAdmin = UserAdmin[User]
@@ -170,12 +170,10 @@ class MembershipAdmin(RowAdmin):
 def _record(
     request: HttpRequest, chain: Clinic | None, action: Action, target: models.Model, detail: dict[str, Any]
 ) -> None:
-    actor = request.user if isinstance(request.user, User) else None
     record(
         clinic=chain,
         action=action,
-        actor=actor,
+        actor=actor_of(request),
         target=target,
         detail=detail,
-        address=client_address(request),
     )

@@ -18,6 +18,7 @@ from django.utils.crypto import salted_hmac
 
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import record
+from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import User
 from xrayportal.security import client_address
 
@@ -36,9 +37,8 @@ def record_password(user: User, *, request: HttpRequest) -> None:
     record(
         clinic=None,
         action=Action.PASSWORD_CHANGED,
-        actor=user,
+        actor=Actor(user, client_address(request)),
         target=user,
-        address=client_address(request),
     )
 
 
@@ -81,16 +81,15 @@ def _record_sign_in(sender: Any, request: HttpRequest, user: User, **kwargs: Any
     record(
         clinic=None,
         action=Action.SIGNED_IN,
-        actor=user,
+        actor=Actor(user, client_address(request)),
         detail={"account": _account(user.email)},
-        address=client_address(request),
     )
 
 
 @receiver(user_logged_out)
 def _record_sign_out(sender: Any, request: HttpRequest, user: User | None, **kwargs: Any) -> None:
     if user is not None:
-        record(clinic=None, action=Action.SIGNED_OUT, actor=user, address=client_address(request))
+        record(clinic=None, action=Action.SIGNED_OUT, actor=Actor(user, client_address(request)))
 
 
 @receiver(user_login_failed)
@@ -101,9 +100,9 @@ def _record_failure(
     record(
         clinic=None,
         action=Action.SIGN_IN_FAILED,
+        actor=Actor(address=client_address(request) if request else None),
         target=User.objects.filter(email=email).first(),
         detail={"account": _account(email)},
-        address=client_address(request) if request else None,
     )
 
 

@@ -16,6 +16,7 @@ from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.services import cancel_analysis
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import record
+from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic, User
 from xrayportal.studies.locks import name_lock
 from xrayportal.studies.models import Image, Study, Submission, Upload
@@ -37,7 +38,7 @@ class Reason(models.TextChoices):
 REASONS = [(reason.value, reason.label) for reason in Reason if reason != Reason.RETENTION]
 
 
-def delete_study(*, study: Study, reason: Reason, actor: User | None, address: str | None) -> bool:
+def delete_study(*, study: Study, reason: Reason, actor: Actor) -> bool:
     """Remove the study with its images, results and reviews. ``False``: somebody was faster.
 
     What still waits or runs is called off first; a worker that finishes all the same finds no row and
@@ -45,7 +46,7 @@ def delete_study(*, study: Study, reason: Reason, actor: User | None, address: s
     reconciler removes. The audit keeps that the study was there, and who did what.
     """
     for analysis in study.analyses.filter(state__in=Analysis.UNFINISHED).order_by("requested_at"):
-        cancel_analysis(analysis=analysis, actor=actor, address=address)
+        cancel_analysis(analysis=analysis, actor=actor)
     with transaction.atomic():
         submission = Submission.objects.select_for_update(of=("self",)).filter(studies=study).first()
         locked = Study.objects.select_for_update().filter(pk=study.pk).first()
@@ -62,11 +63,9 @@ def delete_study(*, study: Study, reason: Reason, actor: User | None, address: s
             clinic=clinic,
             action=Action.STUDY_DELETED,
             actor=actor,
-            actor_label="" if actor else "portal",
             target=study,
             study=study,
             detail={"reason": str(reason), "images": images},
-            address=address,
         )
         transaction.on_commit(functools.partial(_remove_unnamed, clinic, files))
     return True

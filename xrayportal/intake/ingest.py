@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 from django.db import IntegrityError, transaction
@@ -14,7 +14,8 @@ from django.utils.translation import gettext as _
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.clinics.models import Clinic, User
+from xrayportal.clinics.actors import Actor
+from xrayportal.clinics.models import Clinic
 from xrayportal.intake.deletion import remove_if_unnamed
 from xrayportal.intake.filenames import clean_filename
 from xrayportal.intake.prepare import Prepared, prepare
@@ -31,40 +32,35 @@ class SubmissionClosedError(Exception):
     """The submission takes no more files; ``str(error)`` is a sentence for people."""
 
 
-@dataclass(frozen=True)
-class Sent:
-    """What the sender said about one file, and who it was."""
+@dataclass(frozen=True, slots=True)
+class IncomingFile:
+    """One file as it was sent, by whom, and what its sender said about it.
+
+    ``path`` is relative, with ``/`` between folders; it may be a bare name. ``size`` is in bytes, as sent.
+    """
 
     submission: Submission
     key: str
-    filename: str
-    size: int
-    patient_reference: str
-    grouping_key: str
-    stated_part: str
-    priority: int
-    actor: User | None
-    address: str | None
+    path: str
+    actor: Actor
+    size: int = 0
+    patient_reference: str = ""
+    grouping_key: str = ""
+    stated_part: str = ""
+    priority: int = 0
 
     @property
     def clinic(self) -> Clinic:
         """The submission's."""
         return self.submission.clinic
 
+    @property
+    def filename(self) -> str:
+        """What is kept of the path: its last piece, without what no name needs."""
+        return clean_filename(self.path)
 
-def ingest_file(
-    *,
-    submission: Submission,
-    key: str,
-    filename: str,
-    file: IO[bytes],
-    patient_reference: str = "",
-    grouping_key: str = "",
-    stated_part: str = "",
-    priority: int = 0,
-    actor: User | None,
-    address: str | None,
-) -> Upload:
+
+def ingest_file(incoming: IncomingFile, file: IO[bytes]) -> Upload:
     """Take one file, and say what became of it; bad files are outcomes, not exceptions.
 
     The same ``key`` again returns the same Upload. DICOM files are grouped by their study, others by
@@ -72,43 +68,33 @@ def ingest_file(
     `SubmissionClosedError`, and OSError (or the object store's error) where the file could not be written;
     then nothing is stored and the same key may be sent again.
     """
-    sent = Sent(
-        submission=submission,
-        key=key,
-        filename=clean_filename(filename),
-        size=_size(file),
-        patient_reference=patient_reference,
-        grouping_key=grouping_key,
-        stated_part=stated_part,
-        priority=priority,
-        actor=actor,
-        address=address,
-    )
+    incoming = replace(incoming, size=size_of(file))
+    submission = incoming.submission
     if submission.state != Submission.State.OPEN:  # nothing is prepared in vain
         with transaction.atomic():
-            _submission, earlier = _enter(sent)
+            _submission, earlier = _enter(incoming)
         if earlier is not None:
             return earlier
     try:
         with as_stored():
-            prepared = prepare(file, sent.size, sent.clinic)
+            prepared = prepare(file, incoming.size, incoming.clinic)
     except RejectedError as error:
         with as_stored():
-            return reject(sent, error)
-    name = prepared.name(sent.clinic)
+            return reject(incoming, error)
+    name = prepared.name(incoming.clinic)
     with name_lock(name):
         write_durably(name, prepared.content)
         try:
-            upload = _store(sent, prepared, name)
+            upload = _store(incoming, prepared, name)
         except SubmissionClosedError:  # meanwhile: what was sent in vain is not kept
-            remove_if_unnamed(sent.clinic, name)
+            remove_if_unnamed(incoming.clinic, name)
             raise
         if upload.image is None or upload.image.file != name:  # another file came with this key before
-            remove_if_unnamed(sent.clinic, name)
+            remove_if_unnamed(incoming.clinic, name)
     # A study of one file that was there before, such as one of a cancelled submission.
     study = upload.image.study if upload.image else None
-    if study is not None and study.state == Study.State.OPEN and not _is_grouped(sent, prepared):
-        try_to_seal(study=study, actor=actor)
+    if study is not None and study.state == Study.State.OPEN and not _is_grouped(incoming, prepared):
+        try_to_seal(study=study, actor=incoming.actor)
     return upload
 
 
@@ -120,27 +106,27 @@ def refuse_closed(submission: Submission) -> None:
         raise SubmissionClosedError(_("This submission is finished. Start a new one for further files."))
 
 
-def _size(file: Any) -> int:
+def size_of(file: Any) -> int:
     """The size as sent: an upload that was too large is cut on the disk but knows its true size."""
     known = getattr(file, "size", None)
     return int(known) if known is not None else int(file.seek(0, os.SEEK_END))
 
 
-def _store(sent: Sent, prepared: Prepared, name: str) -> Upload:
+def _store(incoming: IncomingFile, prepared: Prepared, name: str) -> Upload:
     """Upload, Image, Study and audit in one transaction, repeated if somebody was a moment faster."""
     try:
-        return _store_once(sent, prepared, name)
+        return _store_once(incoming, prepared, name)
     except (IntegrityError, Study.DoesNotExist):  # begun by another submission, or deleted, meanwhile
-        return _store_once(sent, prepared, name)
+        return _store_once(incoming, prepared, name)
 
 
 @transaction.atomic
-def _store_once(sent: Sent, prepared: Prepared, name: str) -> Upload:
-    submission, earlier = _enter(sent)
+def _store_once(incoming: IncomingFile, prepared: Prepared, name: str) -> Upload:
+    submission, earlier = _enter(incoming)
     if earlier is not None:
         return earlier
     analysis: Analysis | None = None
-    image = Image.objects.filter(clinic=sent.clinic, sha256=prepared.sha256).first()
+    image = Image.objects.filter(clinic=incoming.clinic, sha256=prepared.sha256).first()
     if image is not None:
         study = Study.objects.select_for_update(no_key=True).get(pk=image.study_id)
         _adopt(study, submission)
@@ -149,9 +135,9 @@ def _store_once(sent: Sent, prepared: Prepared, name: str) -> Upload:
             _("This picture is already here; it is not stored twice."),
         )
     else:
-        study, is_new = _study(sent, prepared, submission)
+        study, is_new = _study(incoming, prepared, submission)
         image = Image.objects.create(
-            clinic=sent.clinic,
+            clinic=incoming.clinic,
             study=study,
             sha256=prepared.sha256,
             file=name,
@@ -160,61 +146,59 @@ def _store_once(sent: Sent, prepared: Prepared, name: str) -> Upload:
             view_position=prepared.view_position,
         )
         # Views of a group wait for the submission's end; a study of one file has all it will ever have.
-        if is_new and not _is_grouped(sent, prepared):
-            analysis = seal_new_study(study=study, submission=submission, actor=sent.actor)
+        if is_new and not _is_grouped(incoming, prepared):
+            analysis = seal_new_study(study=study, submission=submission, actor=incoming.actor)
         outcome, sentence = Upload.Outcome.ACCEPTED, ""
     image.study = study
-    upload = _upload(sent, outcome=outcome, sentence=sentence, image=image)
+    upload = _upload(incoming, outcome=outcome, sentence=sentence, image=image)
     record(
-        clinic=sent.clinic,
+        clinic=incoming.clinic,
         action=Action.UPLOAD_DUPLICATE if outcome == Upload.Outcome.DUPLICATE else Action.IMAGE_STORED,
-        actor=sent.actor,
+        actor=incoming.actor,
         target=image,
         study=study,
         detail={"upload": str(upload.pk), "media_type": image.media_type, "sha256": image.sha256},
-        address=sent.address,
     )
     if analysis is not None:
-        record_seal_of_new_study(analysis, sent.actor)
+        record_seal_of_new_study(analysis, incoming.actor)
     return upload
 
 
-def reject(sent: Sent, error: RejectedError) -> Upload:
+def reject(incoming: IncomingFile, error: RejectedError) -> Upload:
     """Keep that this file was not taken, and why."""
     with transaction.atomic():
-        _submission, earlier = _enter(sent)
+        _submission, earlier = _enter(incoming)
         if earlier is not None:
             return earlier
         upload = _upload(
-            sent,
+            incoming,
             outcome=Upload.Outcome.REJECTED,
-            sentence=error.sentence(sent.filename),
+            sentence=error.sentence(incoming.filename),
             kind=error.kind,
         )
         record(
-            clinic=sent.clinic,
+            clinic=incoming.clinic,
             action=Action.UPLOAD_REJECTED,
-            actor=sent.actor,
+            actor=incoming.actor,
             target=upload,
-            detail={"kind": error.kind, "size": sent.size},
-            address=sent.address,
+            detail={"kind": error.kind, "size": incoming.size},
         )
     logger.info("Upload %s rejected: %s", upload.pk, error.kind)
     return upload
 
 
-def note_read(sent: Sent, sentence: str) -> Upload:
+def note_read(incoming: IncomingFile, sentence: str) -> Upload:
     """Keep that this file was read for what it says or holds; it is no picture itself."""
     with transaction.atomic():
-        _submission, earlier = _enter(sent)
-        return earlier or _upload(sent, outcome=Upload.Outcome.READ, sentence=sentence)
+        _submission, earlier = _enter(incoming)
+        return earlier or _upload(incoming, outcome=Upload.Outcome.READ, sentence=sentence)
 
 
-def _enter(sent: Sent) -> tuple[Submission, Upload | None]:
+def _enter(incoming: IncomingFile) -> tuple[Submission, Upload | None]:
     """Lock the submission, the first lock of all; the Upload if the same key came in meanwhile."""
-    submission = Submission.objects.select_for_update(no_key=True).get(pk=sent.submission.pk)
+    submission = Submission.objects.select_for_update(no_key=True).get(pk=incoming.submission.pk)
     earlier = (
-        Upload.objects.filter(submission=submission, key=sent.key).select_related("image__study").first()
+        Upload.objects.filter(submission=submission, key=incoming.key).select_related("image__study").first()
     )
     if earlier is None:
         refuse_closed(submission)
@@ -223,37 +207,41 @@ def _enter(sent: Sent) -> tuple[Submission, Upload | None]:
     return submission, earlier
 
 
-def _upload(sent: Sent, **fields: Any) -> Upload:
+def _upload(incoming: IncomingFile, **fields: Any) -> Upload:
     return Upload.objects.create(
-        submission=sent.submission, key=sent.key, filename=sent.filename, size=sent.size, **fields
+        submission=incoming.submission,
+        key=incoming.key,
+        filename=incoming.filename,
+        size=incoming.size,
+        **fields,
     )
 
 
-def _is_grouped(sent: Sent, prepared: Prepared) -> bool:
-    return bool(prepared.study_key or sent.grouping_key)
+def _is_grouped(incoming: IncomingFile, prepared: Prepared) -> bool:
+    return bool(prepared.study_key or incoming.grouping_key)
 
 
-def _study(sent: Sent, prepared: Prepared, submission: Submission) -> tuple[Study, bool]:
+def _study(incoming: IncomingFile, prepared: Prepared, submission: Submission) -> tuple[Study, bool]:
     """The study that the new view belongs to, locked; open (again) for it. And whether it begins with it."""
-    key = prepared.study_key or sent.grouping_key or prepared.sha256
-    known = Study.objects.select_for_update(no_key=True).filter(clinic=sent.clinic, grouping_key=key)
+    key = prepared.study_key or incoming.grouping_key or prepared.sha256
+    known = Study.objects.select_for_update(no_key=True).filter(clinic=incoming.clinic, grouping_key=key)
     study = known.first()
     if study is None:
         study = Study.objects.create(
-            clinic=sent.clinic,
+            clinic=incoming.clinic,
             grouping_key=key,
             submission=submission,
-            patient_reference=sent.patient_reference or prepared.patient_reference,
-            stated_part=sent.stated_part,
-            priority=sent.priority,
+            patient_reference=incoming.patient_reference or prepared.patient_reference,
+            stated_part=incoming.stated_part,
+            priority=incoming.priority,
         )
         return study, True
     # A view that comes later means a new analysis: open, it will be sealed again.
     study.state, study.sealed_at, study.last_view_at = Study.State.OPEN, None, timezone.now()
     if study.submission_id != submission.pk and study.submission.state == Submission.State.CANCELLED:
         study.submission = submission
-    study.patient_reference = study.patient_reference or sent.patient_reference
-    study.stated_part = study.stated_part or sent.stated_part
+    study.patient_reference = study.patient_reference or incoming.patient_reference
+    study.stated_part = study.stated_part or incoming.stated_part
     study.save()
     return study, False
 

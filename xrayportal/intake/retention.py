@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 from django.utils import timezone
 
+from xrayportal.clinics.actors import PORTAL
 from xrayportal.clinics.models import Clinic
 from xrayportal.intake.deletion import Reason, delete_study, forget_files
 from xrayportal.studies.models import Study, Submission
@@ -30,7 +31,7 @@ def apply_retention(*, limit: int | None = None, dry_run: bool = False) -> int:
             done += due[:left].count()
             continue
         for study in due.order_by("created_at")[:left]:
-            done += delete_study(study=study, reason=Reason.RETENTION, actor=None, address=None)
+            done += delete_study(study=study, reason=Reason.RETENTION, actor=PORTAL)
         _forget_empty_submissions(clinic, before)
     return done
 

@@ -17,7 +17,8 @@ from xrayportal.analyses import services as analyses
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.clinics.models import Clinic, User
+from xrayportal.clinics.actors import Actor
+from xrayportal.clinics.models import Clinic
 from xrayportal.studies.models import Grouping, Image, Study, Submission
 from xrayportal.worklist.models import Digest
 
@@ -30,13 +31,12 @@ SEALED_AT_ONCE = 200
 def create_submission(
     *,
     clinic: Clinic,
-    submitter: User | None,
+    actor: Actor,
     source: str = Submission.Source.BROWSER,
     queue: str,
     expected_files: int,
     grouping: str = Grouping.FOLDERS,
     continues: Submission | None = None,
-    address: str | None,
 ) -> Submission:
     """Open a submission that files can be sent to.
 
@@ -45,7 +45,7 @@ def create_submission(
     with transaction.atomic():
         submission = Submission.objects.create(
             clinic=clinic,
-            submitter=submitter,
+            submitter=actor.user,
             source=source,
             queue=queue,
             expected_files=expected_files,
@@ -55,15 +55,14 @@ def create_submission(
         record(
             clinic=clinic,
             action=Action.SUBMISSION_CREATED,
-            actor=submitter,
+            actor=actor,
             target=submission,
             detail={"expected_files": expected_files, "source": str(source)},
-            address=address,
         )
     return submission
 
 
-def finish_submission(*, submission: Submission, actor: User | None, address: str | None) -> None:
+def finish_submission(*, submission: Submission, actor: Actor) -> None:
     """No more files come: seal the studies, each in its own transaction. Again is harmless.
 
     A study that could not be sealed now (an earlier analysis is running, no bundle is active, there are
@@ -85,7 +84,6 @@ def finish_submission(*, submission: Submission, actor: User | None, address: st
                 actor=actor,
                 target=locked,
                 detail={"uploads": locked.uploads.count()},
-                address=address,
             )
     submission.state, submission.finished_at = locked.state, locked.finished_at
     fed = Q(submission=submission) | Q(images__uploads__submission=submission)
@@ -94,7 +92,7 @@ def finish_submission(*, submission: Submission, actor: User | None, address: st
         try_to_seal(study=study, actor=actor)
 
 
-def cancel_submission(*, submission: Submission, actor: User | None, address: str | None) -> None:
+def cancel_submission(*, submission: Submission, actor: Actor) -> None:
     """Take no more files and stop what has not been analysed. Results that exist stay."""
     with transaction.atomic():
         locked = Submission.objects.select_for_update(no_key=True).get(pk=submission.pk)
@@ -105,12 +103,11 @@ def cancel_submission(*, submission: Submission, actor: User | None, address: st
                 action=Action.SUBMISSION_CANCELLED,
                 actor=actor,
                 target=locked,
-                address=address,
             )
     submission.state, submission.finished_at = locked.state, locked.finished_at
     unfinished = Analysis.objects.filter(study__submission=submission, state__in=Analysis.UNFINISHED)
     for analysis in unfinished.order_by("requested_at"):
-        analyses.cancel_analysis(analysis=analysis, actor=actor, address=address)
+        analyses.cancel_analysis(analysis=analysis, actor=actor)
 
 
 def _end(submission: Submission, state: str) -> None:
@@ -119,7 +116,7 @@ def _end(submission: Submission, state: str) -> None:
     submission.save(update_fields=["state", "finished_at", "labels"])
 
 
-def seal_study(*, study: Study, actor: User | None) -> None:
+def seal_study(*, study: Study, actor: Actor) -> None:
     """Close the study to further views and ask for its analysis; a sealed or deleted one is left alone.
 
     While an earlier analysis of the study runs it stays open: that analysis may have begun without the
@@ -155,7 +152,7 @@ def seal_study(*, study: Study, actor: User | None) -> None:
     study.state, study.sealed_at = locked.state, locked.sealed_at
 
 
-def seal_new_study(*, study: Study, submission: Submission, actor: User | None) -> Analysis | None:
+def seal_new_study(*, study: Study, submission: Submission, actor: Actor) -> Analysis | None:
     """Seal a study of one image in the very transaction that creates both, and ask for its analysis.
 
     As `seal_study`, without what only others could have changed: nobody else knows the study, and the caller
@@ -172,25 +169,24 @@ def seal_new_study(*, study: Study, submission: Submission, actor: User | None) 
     return analysis
 
 
-def record_seal_of_new_study(analysis: Analysis, actor: User | None) -> None:
+def record_seal_of_new_study(analysis: Analysis, actor: Actor) -> None:
     """Audit what `seal_new_study` did."""
     analyses.record_request(analysis, actor)
     _record_seal(analysis.study, 1, actor)
 
 
-def _record_seal(study: Study, images: int, actor: User | None) -> None:
+def _record_seal(study: Study, images: int, actor: Actor) -> None:
     record(
         clinic=study.clinic,
         action=Action.STUDY_SEALED,
         actor=actor,
-        actor_label="" if actor else "portal",
         target=study,
         study=study,
         detail={"images": images},
     )
 
 
-def try_to_seal(*, study: Study, actor: User | None) -> None:
+def try_to_seal(*, study: Study, actor: Actor) -> None:
     """Seal, or leave the study open where no bundle is active yet; the reconciler comes back to it."""
     try:
         seal_study(study=study, actor=actor)

@@ -22,6 +22,7 @@ from xrayportal.analyses.models import Bundle, Pulse
 from xrayportal.analyses.orphans import sweep
 from xrayportal.analyses.queue import anything_waits, requeue_expired
 from xrayportal.analyses.workers import live_workers, remove_dead_workers
+from xrayportal.clinics.actors import PORTAL
 from xrayportal.clinics.sessions import SessionStore
 from xrayportal.intake.retention import apply_retention
 from xrayportal.intake.services import finish_submission, studies_due, try_to_seal
@@ -125,14 +126,14 @@ class Reconciler:
                 logger.warning("No bundle is active: studies wait for one")
             return
         for study in studies_due()[:_PER_ROUND]:
-            try_to_seal(study=study, actor=None)
+            try_to_seal(study=study, actor=PORTAL)
 
     def _finish_submissions(self) -> None:
         """Those whose sender went away."""
         quiet = Now() - timedelta(seconds=settings.FINISH_AFTER_SECONDS)
         left = Submission.objects.filter(state=Submission.State.OPEN, last_upload_at__lt=quiet)
         for submission in left.order_by("last_upload_at")[:_PER_ROUND]:
-            finish_submission(submission=submission, actor=None, address=None)
+            finish_submission(submission=submission, actor=PORTAL)
 
     def _wake(self) -> None:
         """For work whose wake-up was lost, or was not due then, and for workers with an old bundle.

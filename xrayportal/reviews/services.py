@@ -61,7 +61,6 @@ def store_review(
     supersedes: uuid.UUID | None,
     sign: bool,
     ruling: bool = False,
-    address: str | None = None,
 ) -> Stored:
     """Keep a reader's opinion; with ``sign`` it is final, with ``ruling`` it adjudicates.
 
@@ -98,7 +97,7 @@ def store_review(
         record(
             clinic=seat.clinic,
             action=Action.REVIEW_SIGNED if sign else Action.REVIEW_SAVED,
-            actor=seat.user,
+            actor=seat.actor,
             target=review,
             study=study,
             detail={
@@ -106,14 +105,11 @@ def store_review(
                 "blind": review.was_blind,
                 "supersedes": str(review.supersedes_id) if review.supersedes_id else None,
             },
-            address=address,
         )
-    return _with_corrected_part(seat, study, review, own, address=address)
+    return _with_corrected_part(seat, study, review, own)
 
 
-def name_adjudicator(
-    *, seat: Seat, study_id: uuid.UUID, reader: User | None, address: str | None = None
-) -> None:
+def name_adjudicator(*, seat: Seat, study_id: uuid.UUID, reader: User | None) -> None:
     """The admin says who settles a disagreement; None leaves it to any third reader."""
     if not seat.may(Permit.MANAGE):
         raise ReviewRefused(_("Only an admin names who settles."))
@@ -129,10 +125,9 @@ def name_adjudicator(
         record(
             clinic=seat.clinic,
             action=Action.ADJUDICATOR_NAMED,
-            actor=seat.user,
+            actor=seat.actor,
             target=reader,
             study=study,
-            address=address,
         )
 
 
@@ -233,9 +228,7 @@ def _add(
     )
 
 
-def _with_corrected_part(
-    seat: Seat, study: Study, review: Review, own: Review | None, *, address: str | None
-) -> Stored:
+def _with_corrected_part(seat: Seat, study: Study, review: Review, own: Review | None) -> Stored:
     """Analyse again with the part that the reader corrected, once per correction.
 
     After the review's transaction: a bundle that is missing must not cost the reader their review.
@@ -246,9 +239,7 @@ def _with_corrected_part(
         return Stored(review)
     try:
         # A person waits for it, however the study came in.
-        analysis = request_analysis(
-            study=study, actor=seat.user, forced_part=part, queue=Queue.INTERACTIVE, address=address
-        )
+        analysis = request_analysis(study=study, actor=seat.actor, forced_part=part, queue=Queue.INTERACTIVE)
     except (NoActiveBundleError, UnknownPartError) as error:
         return Stored(review, problem=str(error))
     except Study.DoesNotExist as error:

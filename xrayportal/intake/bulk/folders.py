@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xrayportal.intake.bulk.services import Delivery, take
+from xrayportal.clinics.actors import COMMAND_LINE
+from xrayportal.intake.bulk.services import take
+from xrayportal.intake.ingest import IncomingFile
 from xrayportal.studies.models import Submission, Upload
 
 logger = logging.getLogger(__name__)
@@ -61,9 +63,9 @@ def walk(folder: Path) -> Iterator[Found]:
 def send(submission: Submission, found: Found, tally: Tally) -> None:
     """Take one file of the folder into the submission; its key is its path, so again is harmless."""
     key = hashlib.sha256(found.path.encode("utf-8", "surrogateescape")).hexdigest()
-    delivery = Delivery(submission=submission, key=key, path=found.path, actor=None, address=None)
+    incoming = IncomingFile(submission, key, found.path, COMMAND_LINE)
     with found.file.open("rb") as stream:
-        for upload in take(delivery, stream):
+        for upload in take(incoming, stream):
             tally.add(upload)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import IO
 
@@ -15,12 +15,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle
-from xrayportal.clinics.models import User
 from xrayportal.intake.bulk.archives import Archive, Member, is_archive, nested, refusal
 from xrayportal.intake.bulk.grouping import Place, place
 from xrayportal.intake.bulk.labels import MAX_BYTES, MAX_LABELS, as_json, label_for, read_labels, too_many
-from xrayportal.intake.filenames import clean_filename
-from xrayportal.intake.ingest import Sent, ingest_file, note_read, refuse_closed, reject
+from xrayportal.intake.ingest import IncomingFile, ingest_file, note_read, refuse_closed, reject, size_of
 from xrayportal.intake.rejection import RejectedError, as_stored, too_large
 from xrayportal.reviews.models import Review
 from xrayportal.studies.models import Submission, Upload
@@ -28,19 +26,7 @@ from xrayportal.studies.models import Submission, Upload
 _ZIP = re.compile(r"\.zip$", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One file as it was sent. ``path`` is relative, with ``/`` between folders; it may be a bare name."""
-
-    submission: Submission
-    key: str
-    path: str
-    actor: User | None
-    address: str | None
-    patient_reference: str = ""
-
-
-def take(delivery: Delivery, file: IO[bytes]) -> list[Upload]:
+def take(incoming: IncomingFile, file: IO[bytes]) -> list[Upload]:
     """Take one file and say what became of it, and of each file inside if it is an archive.
 
     The Upload of the file itself comes first. Sending the same key again, also after an interrupted
@@ -50,35 +36,31 @@ def take(delivery: Delivery, file: IO[bytes]) -> list[Upload]:
     head = file.read(4)
     file.seek(0)
     if is_archive(head):
-        return _take_archive(delivery, file)
-    if PurePosixPath(delivery.path).suffix.lower() == ".csv":
-        return [_take_labels(delivery, file)]
-    return [_take_picture(delivery, file)]
+        return _take_archive(incoming, file)
+    if PurePosixPath(incoming.path).suffix.lower() == ".csv":
+        return [_take_labels(incoming, file)]
+    return [_take_picture(incoming, file)]
 
 
-def take_refusal(delivery: Delivery, code: str, size: int) -> Upload:
+def take_refusal(incoming: IncomingFile, code: str, size: int) -> Upload:
     """Keep that the sender's page refused a file by itself and why. KeyError for an unknown ``code``."""
     with as_stored():
         error = too_large() if code == too_large().kind else refusal(code)
-        return reject(_sent(delivery, size), error)
+        return reject(replace(incoming, size=size), error)
 
 
-def _take_picture(delivery: Delivery, file: IO[bytes]) -> Upload:
-    submission = delivery.submission
-    where = _place(delivery.path, submission)
-    label = label_for(delivery.path, submission.labels)
-    return ingest_file(
-        submission=submission,
-        key=delivery.key,
-        filename=delivery.path,
-        file=file,
-        patient_reference=label.patient_reference or delivery.patient_reference or where.patient_reference,
+def _take_picture(incoming: IncomingFile, file: IO[bytes]) -> Upload:
+    submission = incoming.submission
+    where = _place(incoming.path, submission)
+    label = label_for(incoming.path, submission.labels)
+    labelled = replace(
+        incoming,
+        patient_reference=label.patient_reference or incoming.patient_reference or where.patient_reference,
         grouping_key=where.grouping_key,
         stated_part=label.body_part,
         priority=label.priority,
-        actor=delivery.actor,
-        address=delivery.address,
     )
+    return ingest_file(labelled, file)
 
 
 def _place(path: str, submission: Submission) -> Place:
@@ -98,37 +80,37 @@ def _place(path: str, submission: Submission) -> Place:
     return place(path, submission.grouping, submission.pk) if is_signed else where
 
 
-def _take_archive(delivery: Delivery, file: IO[bytes]) -> list[Upload]:
-    earlier = Upload.objects.filter(submission=delivery.submission, key=delivery.key).first()
+def _take_archive(incoming: IncomingFile, file: IO[bytes]) -> list[Upload]:
+    earlier = Upload.objects.filter(submission=incoming.submission, key=incoming.key).first()
     if earlier is not None:
         return [earlier]
     written = file.seek(0, os.SEEK_END)
-    size = int(getattr(file, "size", written))
+    size = size_of(file)
     with as_stored():
         try:
             if size > written:  # the upload was cut on its way to the disk, see receive.py
                 raise too_large()
             archive = Archive(file)
         except RejectedError as error:
-            return [reject(_sent(delivery, size), error)]
+            return [reject(replace(incoming, size=size), error)]
     # CSVs first: what they say holds for the pictures, wherever in the archive they lie.
     members = sorted(enumerate(archive.members), key=lambda item: not item[1].path.lower().endswith(".csv"))
-    uploads = [_take_member(delivery, archive, member, index) for index, member in members]
+    uploads = [_take_member(incoming, archive, member, index) for index, member in members]
     refused = sum(upload.outcome == Upload.Outcome.REJECTED for upload in uploads)
     sentence = ngettext("%(count)d file unpacked", "%(count)d files unpacked", len(uploads)) % {
         "count": len(uploads)
     }
     if refused:
         sentence += _(", %(refused)d of them not taken") % {"refused": refused}
-    return [note_read(_sent(delivery, size), f"{sentence}."), *uploads]
+    return [note_read(replace(incoming, size=size), f"{sentence}."), *uploads]
 
 
-def _take_member(delivery: Delivery, archive: Archive, member: Member, index: int) -> Upload:
-    key = hashlib.sha256(f"{delivery.key}/{index}".encode()).hexdigest()
+def _take_member(incoming: IncomingFile, archive: Archive, member: Member, index: int) -> Upload:
+    key = hashlib.sha256(f"{incoming.key}/{index}".encode()).hexdigest()
     # The archive stands for a folder of its name, as where the browser opens it.
-    folder = _ZIP.sub("", delivery.path)
-    inner = replace(delivery, key=key, path=f"{folder}/{member.path}")
-    earlier = Upload.objects.filter(submission=delivery.submission, key=key).first()
+    folder = _ZIP.sub("", incoming.path)
+    inner = replace(incoming, key=key, path=f"{folder}/{member.path}")
+    earlier = Upload.objects.filter(submission=incoming.submission, key=key).first()
     if earlier is not None:
         return earlier
     with as_stored():
@@ -139,31 +121,31 @@ def _take_member(delivery: Delivery, archive: Archive, member: Member, index: in
             if is_archive(data):
                 raise nested()
         except RejectedError as error:
-            return reject(_sent(inner, member.size), error)
+            return reject(replace(inner, size=member.size), error)
     return take(inner, io.BytesIO(data))[0]
 
 
-def _take_labels(delivery: Delivery, file: IO[bytes]) -> Upload:
-    earlier = Upload.objects.filter(submission=delivery.submission, key=delivery.key).first()
+def _take_labels(incoming: IncomingFile, file: IO[bytes]) -> Upload:
+    earlier = Upload.objects.filter(submission=incoming.submission, key=incoming.key).first()
     if earlier is not None:
         return earlier
     data = file.read(MAX_BYTES + 1)
-    sent = _sent(delivery, len(data))
+    incoming = replace(incoming, size=len(data))
     try:
         labels = read_labels(data, _parts())
         with transaction.atomic():
-            locked = Submission.objects.select_for_update(no_key=True).get(pk=delivery.submission.pk)
+            locked = Submission.objects.select_for_update(no_key=True).get(pk=incoming.submission.pk)
             refuse_closed(locked)  # nothing of it is kept
-            locked.labels = {**locked.labels, **as_json(labels, delivery.path)}
+            locked.labels = {**locked.labels, **as_json(labels, incoming.path)}
             if len(locked.labels) > MAX_LABELS:
                 raise too_many()
             locked.save(update_fields=["labels"])
     except RejectedError as error:
-        return reject(sent, error)
-    delivery.submission.labels = locked.labels
+        return reject(incoming, error)
+    incoming.submission.labels = locked.labels
     count = len(labels)
     return note_read(
-        sent,
+        incoming,
         ngettext("Says something of %(n)d file.", "Says something of %(n)d files.", count) % {"n": count},
     )
 
@@ -173,18 +155,3 @@ def _parts() -> list[str]:
         return active_bundle().parts
     except NoActiveBundleError:
         return []
-
-
-def _sent(delivery: Delivery, size: int) -> Sent:
-    return Sent(
-        submission=delivery.submission,
-        key=delivery.key,
-        filename=clean_filename(delivery.path),
-        size=size,
-        patient_reference="",
-        grouping_key="",
-        stated_part="",
-        priority=0,
-        actor=delivery.actor,
-        address=delivery.address,
-    )

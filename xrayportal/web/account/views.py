@@ -14,9 +14,8 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from xrayportal.access import GRANT_LASTS
+from xrayportal.access import GRANT_LASTS, end_content, grant_content
 from xrayportal.clinics.models import Clinic, User
-from xrayportal.clinics.services import end_content, grant_content
 from xrayportal.clinics.sign_in import record_password, turn
 from xrayportal.web.account.forms import PasswordForm, ReasonForm, SignInForm
 from xrayportal.web.shared.context import seats_of
@@ -84,11 +83,11 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def content_access(request: HttpRequest, clinic: str) -> HttpResponse:
     """A superuser gives a reason and sees one clinic's content for half an hour."""
-    user = _superuser_or_404(request)
+    _superuser_or_404(request)
     found = get_object_or_404(Clinic, slug=clinic)
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        grant_content(request=request, clinic=found, user=user, reason=form.cleaned_data["reason"])
+        grant_content(request, found, reason=form.cleaned_data["reason"])
         return redirect("worklist", clinic=found.slug)
     minutes = int(GRANT_LASTS.total_seconds() // 60)
     status = 422 if form.is_bound else 200
@@ -99,16 +98,15 @@ def content_access(request: HttpRequest, clinic: str) -> HttpResponse:
 @require_POST
 def content_access_end(request: HttpRequest, clinic: str) -> HttpResponse:
     """The superuser has seen enough."""
-    user = _superuser_or_404(request)
-    end_content(request=request, clinic=get_object_or_404(Clinic, slug=clinic), user=user)
+    _superuser_or_404(request)
+    end_content(request, get_object_or_404(Clinic, slug=clinic))
     return redirect("home")
 
 
-def _superuser_or_404(request: HttpRequest) -> User:
+def _superuser_or_404(request: HttpRequest) -> None:
     user = request.user
     if not isinstance(user, User) or not user.is_superuser:
         raise Http404("Not found.")
-    return user
 
 
 @login_not_required

@@ -27,7 +27,6 @@ from xrayportal.reviews.history import (
     results_of,
 )
 from xrayportal.reviews.models import Review
-from xrayportal.security import client_address
 from xrayportal.studies.models import Study
 from xrayportal.web.worklist.rows import part_choices, verdict_choices
 
@@ -77,9 +76,8 @@ def history_export(request: HttpRequest, seat: Seat) -> StreamingHttpResponse:
     record(
         clinic=seat.clinic,
         action=Action.EXPORTED,
-        actor=seat.user,
+        actor=seat.actor,
         detail={"kind": "history", "filters": filters.names},
-        address=client_address(request),
     )
     return StreamingHttpResponse(
         history_lines(results_of(found(seat, filters), filters), clinic=seat.clinic),

@@ -24,6 +24,7 @@ from xrayportal.analyses.services import NoActiveBundleError, UnknownPartError, 
 from xrayportal.analyses.workers import live_workers
 from xrayportal.audit.models import AuditHead
 from xrayportal.audit.services import check
+from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic, User
 from xrayportal.operations import figures, health
 from xrayportal.security import client_address
@@ -139,10 +140,9 @@ def _retry(request: HttpRequest, failed: Analysis | None, clinic: Clinic | None,
     try:
         request_analysis(
             study=failed.study,
-            actor=user if isinstance(user, User) else None,
+            actor=Actor(user if isinstance(user, User) else None, client_address(request)),
             purpose=failed.purpose,
             forced_part=failed.forced_part,
-            address=client_address(request),
         )
     except (NoActiveBundleError, UnknownPartError) as error:
         messages.error(request, str(error))

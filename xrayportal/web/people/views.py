@@ -22,10 +22,10 @@ from xrayportal.access import Permit, Seat, clinic_view
 from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.clinics import people as services
+from xrayportal.clinics import services
 from xrayportal.clinics.models import Clinic, Role, User
+from xrayportal.clinics.people import former_members_of, invitation_parts, invited_user, members_of
 from xrayportal.clinics.sign_in import record_password
-from xrayportal.security import client_address
 from xrayportal.web.people.forms import ClinicForm, InviteForm, RolesForm, WelcomeForm, offered_zones
 
 logger = logging.getLogger(__name__)
@@ -48,10 +48,10 @@ def invite(request: HttpRequest, seat: Seat) -> HttpResponse:
         return _people_page(request, seat, form)
     try:
         user = services.invite(
-            seat=seat,
+            clinic=seat.clinic,
+            actor=seat.actor,
             email=form.cleaned_data["email"],
             roles=form.cleaned_data["roles"],
-            address=client_address(request),
         )
     except services.PeopleRefused as refusal:
         form.add_error("email", str(refusal))
@@ -68,10 +68,9 @@ def invite_again(request: HttpRequest, seat: Seat, user: int) -> HttpResponse:
     record(
         clinic=seat.clinic,
         action=Action.MEMBER_INVITED,
-        actor=seat.user,
+        actor=seat.actor,
         target=member,
         detail={"again": True},
-        address=client_address(request),
     )
     _send_link(request, seat, member)
     return redirect("people", seat.clinic.slug)
@@ -87,7 +86,7 @@ def member_roles(request: HttpRequest, seat: Seat, user: int) -> HttpResponse:
         raise Http404("Not found.")
     roles = [] if "deactivate" in request.POST else form.cleaned_data["roles"]
     try:
-        services.change_roles(seat=seat, user=member, roles=roles, address=client_address(request))
+        services.change_roles(clinic=seat.clinic, actor=seat.actor, user=member, roles=roles)
     except services.PeopleRefused as refusal:
         messages.error(request, str(refusal))
     else:
@@ -104,14 +103,14 @@ def member_roles(request: HttpRequest, seat: Seat, user: int) -> HttpResponse:
 @clinic_view(Permit.MANAGE)
 def reactivate(request: HttpRequest, seat: Seat, user: int) -> HttpResponse:
     """Let a former member in again."""
-    former = {member.user.pk: member.user for member in services.former_members_of(seat.clinic)}
+    former = {member.user.pk: member.user for member in former_members_of(seat.clinic)}
     form = RolesForm(request.POST)
     if user not in former or not form.is_valid():
         raise Http404("Not found.")
     person = former[user]
     try:
         services.reactivate(
-            seat=seat, user=person, roles=form.cleaned_data["roles"], address=client_address(request)
+            clinic=seat.clinic, actor=seat.actor, user=person, roles=form.cleaned_data["roles"]
         )
     except services.PeopleRefused as refusal:
         messages.error(request, str(refusal))
@@ -136,10 +135,9 @@ def clinic_settings(request: HttpRequest, seat: Seat) -> HttpResponse:
                 record(
                     clinic=clinic,
                     action=Action.CLINIC_CHANGED,
-                    actor=seat.user,
+                    actor=seat.actor,
                     target=clinic,
                     detail={name: form.cleaned_data[name] for name in changed},
-                    address=client_address(request),
                 )
             messages.success(request, _("Saved. New analyses use the new settings; results that exist stay."))
         return redirect("clinic-settings", seat.clinic.slug)
@@ -152,7 +150,7 @@ def clinic_settings(request: HttpRequest, seat: Seat) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def invitation(request: HttpRequest, uid: str, token: str) -> HttpResponse:
     """An invited person chooses a password; the link works once."""
-    user = services.invited_user(uid, token)
+    user = invited_user(uid, token)
     if user is None:
         return render(request, "clinics/invitation_over.html", status=404)
     form = WelcomeForm(user, request.POST or None)
@@ -173,8 +171,8 @@ def invitation(request: HttpRequest, uid: str, token: str) -> HttpResponse:
 def _people_page(request: HttpRequest, seat: Seat, form: InviteForm) -> HttpResponse:
     context = {
         "seat": seat,
-        "members": services.members_of(seat.clinic),
-        "former": services.former_members_of(seat.clinic),
+        "members": members_of(seat.clinic),
+        "former": former_members_of(seat.clinic),
         "roles": Role.choices,
         "form": form,
     }
@@ -187,9 +185,7 @@ def _member(seat: Seat, user: int) -> User:
 
 def _send_link(request: HttpRequest, seat: Seat, user: User, *, with_password: bool = False) -> None:
     """By e-mail: a link to a password is for the person alone, so it is never shown to the admin."""
-    way_in = (
-        reverse("sign-in") if with_password else reverse("invitation", args=services.invitation_parts(user))
-    )
+    way_in = reverse("sign-in") if with_password else reverse("invitation", args=invitation_parts(user))
     text = render_to_string(
         "clinics/mail/invitation.txt",
         {

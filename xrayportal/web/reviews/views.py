@@ -23,7 +23,6 @@ from xrayportal.reviews import adjudication, blind, services
 from xrayportal.reviews.disagreements import disagreements_of, rows_of
 from xrayportal.reviews.entries import BadEntry, parse_entry
 from xrayportal.reviews.report import facts_of, render_report
-from xrayportal.security import client_address
 from xrayportal.studies.models import Study
 from xrayportal.web.reviews.panel import Panel
 from xrayportal.web.shared.deleted import tell_if_deleted, tells_deletion
@@ -96,7 +95,6 @@ def _store(request: HttpRequest, seat: Seat, study_id: uuid.UUID, *, sign: bool)
             supersedes=_uuid_or_none(request.POST.get("supersedes", "")),
             sign=sign,
             ruling=ruling,
-            address=client_address(request),
         )
     except services.StudyGone:
         return _gone(request, seat)
@@ -155,7 +153,7 @@ def adjudicator(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpRespo
         if reader is None:
             raise Http404("Not found.")
     try:
-        services.name_adjudicator(seat=seat, study_id=study, reader=reader, address=client_address(request))
+        services.name_adjudicator(seat=seat, study_id=study, reader=reader)
     except services.ReviewRefused as refusal:
         messages.error(request, str(refusal.sentence))
     else:
@@ -196,11 +194,10 @@ def report(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
     record(
         clinic=seat.clinic,
         action=Action.EXPORTED,
-        actor=seat.user,
+        actor=seat.actor,
         target=found.current,
         study=found,
         detail={"kind": "report"},
-        address=client_address(request),
     )
     response = HttpResponse(content, content_type="application/pdf")
     response.headers["Content-Disposition"] = f'inline; filename="report-{str(found.pk)[:8]}.pdf"'

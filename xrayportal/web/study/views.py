@@ -22,7 +22,6 @@ from xrayportal.audit.services import record
 from xrayportal.intake.deletion import REASONS, Reason, delete_study
 from xrayportal.intake.sniff import SUFFIXES
 from xrayportal.reviews.blind import reveals
-from xrayportal.security import client_address
 from xrayportal.studies.models import Study
 from xrayportal.web.shared.deleted import tells_deletion
 from xrayportal.web.study import earlier, result
@@ -59,11 +58,10 @@ def study_page(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpRespon
         record(
             clinic=seat.clinic,
             action=Action.STUDY_VIEWED,
-            actor=seat.user,
+            actor=seat.actor,
             target=seen,
             study=seen,
             detail={"revealed": told},
-            address=client_address(request),
         )
     mark_read(seat, [found.pk])
     context = {
@@ -94,11 +92,10 @@ def study_result(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResp
         record(
             clinic=seat.clinic,
             action=Action.STUDY_VIEWED,
-            actor=seat.user,
+            actor=seat.actor,
             target=found,
             study=found,
             detail={"revealed": True},
-            address=client_address(request),
         )
     context = {"study": found, "result": shown, "kept": request.GET.get("kept")}
     response = render(request, "analyses/_result.html", context)
@@ -130,9 +127,8 @@ def request_analysis(request: HttpRequest, seat: Seat, study: uuid.UUID) -> Http
     try:
         services.request_analysis(
             study=found,
-            actor=seat.user,
+            actor=seat.actor,
             forced_part=request.POST.get("forced_part", "")[:32],
-            address=client_address(request),
         )
     except (services.NoActiveBundleError, services.UnknownPartError) as error:
         messages.error(request, str(error))
@@ -145,7 +141,7 @@ def request_analysis(request: HttpRequest, seat: Seat, study: uuid.UUID) -> Http
 def cancel_analysis(request: HttpRequest, seat: Seat, analysis: uuid.UUID) -> HttpResponse:
     """Call an analysis off; what has finished stays."""
     found = get_object_or_404(seat.analyses(), pk=analysis)
-    services.cancel_analysis(analysis=found, actor=seat.user, address=client_address(request))
+    services.cancel_analysis(analysis=found, actor=seat.actor)
     return redirect("study", clinic=seat.clinic.slug, study=found.study_id)
 
 
@@ -159,7 +155,7 @@ def study_delete(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResp
     if reason not in dict(REASONS):
         messages.error(request, _("Choose why the study is deleted."))
         return redirect("study", clinic=seat.clinic.slug, study=found.pk)
-    delete_study(study=found, reason=Reason(reason), actor=seat.user, address=client_address(request))
+    delete_study(study=found, reason=Reason(reason), actor=seat.actor)
     messages.success(request, _("The study was deleted."))
     return redirect("worklist", clinic=seat.clinic.slug)
 
@@ -189,11 +185,10 @@ def image_file(request: HttpRequest, seat: Seat, image: uuid.UUID) -> HttpRespon
     record(
         clinic=seat.clinic,
         action=Action.IMAGE_VIEWED,
-        actor=seat.user,
+        actor=seat.actor,
         target=found,
         study=found.study_id,
         detail={"file": "original"},
-        address=client_address(request),
     )
     return response
 

@@ -28,11 +28,11 @@ from xrayportal.analyses import services
 from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.intake.bulk.services import Delivery, take, take_refusal
+from xrayportal.intake.bulk.services import take, take_refusal
 from xrayportal.intake.filenames import clean_reference
-from xrayportal.intake.ingest import SubmissionClosedError
+from xrayportal.intake.ingest import IncomingFile, SubmissionClosedError
 from xrayportal.intake.services import cancel_submission, create_submission, finish_submission
-from xrayportal.security import client_address, wants_json
+from xrayportal.security import wants_json
 from xrayportal.studies.models import Grouping, Queue, Study, Submission, Upload
 from xrayportal.web.shared.deleted import some_deleted
 from xrayportal.web.shared.failures import rejection_sentence
@@ -106,8 +106,8 @@ def _plain_form(request: HttpRequest, seat: Seat) -> HttpResponse:
         return redirect("upload", clinic=seat.clinic.slug)
     submission = _create(request, seat, len(files))
     for number, file in enumerate(files):
-        take(_delivery(request, seat, submission, key=f"form-{number}", file=file), file)
-    finish_submission(submission=submission, actor=seat.user, address=client_address(request))
+        take(_incoming(request, seat, submission, key=f"form-{number}", file=file), file)
+    finish_submission(submission=submission, actor=seat.actor)
     return redirect("submission", clinic=seat.clinic.slug, submission=submission.pk)
 
 
@@ -161,12 +161,12 @@ def submission_uploads(request: HttpRequest, seat: Seat, submission: uuid.UUID) 
     earlier = found.uploads.filter(key=key).first()
     if earlier is not None:
         return JsonResponse(_as_json(seat, earlier))
-    delivery = _delivery(request, seat, found, key=key, file=file, patient_reference=reference)
+    incoming = _incoming(request, seat, found, key=key, file=file, patient_reference=reference)
     try:
         stored = (
-            take(delivery, file)
+            take(incoming, file)
             if file
-            else [take_refusal(delivery, refusal, min(max(0, int(size)), LARGEST_SIZE))]
+            else [take_refusal(incoming, refusal, min(max(0, int(size)), LARGEST_SIZE))]
         )
     except SubmissionClosedError as error:
         return _refused(str(error), status=409)
@@ -183,7 +183,7 @@ def submission_uploads(request: HttpRequest, seat: Seat, submission: uuid.UUID) 
 def submission_finish(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> HttpResponse:
     """No more files come."""
     found = _own_or_404(seat, submission, or_manage=True)
-    finish_submission(submission=found, actor=seat.user, address=client_address(request))
+    finish_submission(submission=found, actor=seat.actor)
     return _after(request, found)
 
 
@@ -192,7 +192,7 @@ def submission_finish(request: HttpRequest, seat: Seat, submission: uuid.UUID) -
 def submission_cancel(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> HttpResponse:
     """Take no more files, analyse no more of it."""
     found = _own_or_404(seat, submission, or_manage=True)
-    cancel_submission(submission=found, actor=seat.user, address=client_address(request))
+    cancel_submission(submission=found, actor=seat.actor)
     return _after(request, found)
 
 
@@ -205,7 +205,7 @@ def retry_submission(request: HttpRequest, seat: Seat, submission: uuid.UUID) ->
     try:
         for study in progress.failed_studies(found).select_related("clinic", "submission"):
             try:
-                services.request_analysis(study=study, actor=seat.user, address=client_address(request))
+                services.request_analysis(study=study, actor=seat.actor)
                 asked += 1
             except Study.DoesNotExist:
                 gone += 1
@@ -268,12 +268,11 @@ def _create(request: HttpRequest, seat: Seat, expected: int) -> Submission:
     grouping = request.POST.get("grouping", "")
     return create_submission(
         clinic=seat.clinic,
-        submitter=seat.user,
+        actor=seat.actor,
         queue=Queue.INTERACTIVE if expected <= INTERACTIVE_FILES else Queue.BULK,
         expected_files=expected,
         grouping=grouping if grouping in Grouping.values else Grouping.FOLDERS,
         continues=_continued(request, seat),
-        address=client_address(request),
     )
 
 
@@ -287,7 +286,7 @@ def _continued(request: HttpRequest, seat: Seat) -> Submission | None:
     return ended.filter(pk=named).first()
 
 
-def _delivery(
+def _incoming(
     request: HttpRequest,
     seat: Seat,
     submission: Submission,
@@ -295,14 +294,13 @@ def _delivery(
     file: UploadedFile[bytes] | None,
     key: str,
     patient_reference: str = "",
-) -> Delivery:
-    return Delivery(
+) -> IncomingFile:
+    return IncomingFile(
         submission=submission,
         key=key,
         path=request.POST.get("path", "")[:LONGEST_PATH] or (file and file.name) or "",
         patient_reference=patient_reference,
-        actor=seat.user,
-        address=client_address(request),
+        actor=seat.actor,
     )
 
 
@@ -347,10 +345,9 @@ def _exported(request: HttpRequest, seat: Seat, pk: uuid.UUID, kind: str) -> Sub
     record(
         clinic=seat.clinic,
         action=Action.EXPORTED,
-        actor=seat.user,
+        actor=seat.actor,
         target=found,
         detail={"kind": f"submission-{kind}"},
-        address=client_address(request),
     )
     return found
 

@@ -14,7 +14,6 @@ from xrayportal.access import Permit, Seat
 from xrayportal.analyses import services as analyses
 from xrayportal.analyses.models import Analysis
 from xrayportal.intake.deletion import REASONS, Reason, delete_study, is_deleted
-from xrayportal.security import client_address
 from xrayportal.studies.models import Study
 from xrayportal.web.shared.deleted import some_deleted
 from xrayportal.worklist.marks import mark_read, mark_unread
@@ -76,9 +75,7 @@ def _analyse(request: HttpRequest, seat: Seat, studies: Sequence[Study]) -> Done
             if study.state != Study.State.SEALED:
                 continue
             try:
-                wanted = analyses.request_analysis(
-                    study=study, actor=seat.user, address=client_address(request)
-                )
+                wanted = analyses.request_analysis(study=study, actor=seat.actor)
             except Study.DoesNotExist:
                 gone += 1
             else:
@@ -97,11 +94,7 @@ def _delete(request: HttpRequest, seat: Seat, studies: Sequence[Study]) -> Done:
     reason = request.POST.get("reason", "")
     if reason not in dict(REASONS):
         return Done(gettext("Choose why the studies are deleted."), level=messages.ERROR)
-    gone = [
-        study
-        for study in studies
-        if delete_study(study=study, reason=Reason(reason), actor=seat.user, address=client_address(request))
-    ]
+    gone = [study for study in studies if delete_study(study=study, reason=Reason(reason), actor=seat.actor)]
     if not gone:  # somebody was faster
         return Done(some_deleted(len(studies)), level=messages.INFO)
     return Done(ngettext("%d study was deleted.", "%d studies were deleted.", len(gone)) % len(gone))
@@ -112,7 +105,7 @@ def _withdraw(request: HttpRequest, seat: Seat, ids: Sequence[uuid.UUID]) -> Don
     own = seat.analyses().filter(pk__in=ids, requested_by=seat.user, state=Analysis.State.QUEUED)
     rows = list(own) if seat.may(Permit.SUBMIT) else []
     for row in rows:
-        analyses.cancel_analysis(analysis=row, actor=seat.user, address=client_address(request))
+        analyses.cancel_analysis(analysis=row, actor=seat.actor)
     if not rows:
         return Done(gettext("Too late: they are being read or done."), level=messages.INFO)
     words = ngettext("%d analysis called off.", "%d analyses called off.", len(rows))

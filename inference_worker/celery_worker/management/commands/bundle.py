@@ -13,6 +13,7 @@ from inference_worker.celery_worker.compare import Comparison, Replay
 from inference_worker.manifest import BundleError
 from xrayportal.analyses.bundles import activate_bundle, register_bundle
 from xrayportal.analyses.models import Bundle, Verdict
+from xrayportal.clinics.actors import COMMAND_LINE
 from xrayportal.clinics.models import Clinic
 
 
@@ -51,7 +52,7 @@ class Command(BaseCommand):
 
     def _register(self, folder: str, *, activate: bool) -> None:
         try:
-            bundle = register_bundle(folder=folder, activate=activate, actor=None)
+            bundle = register_bundle(folder=folder, activate=activate, actor=COMMAND_LINE)
         except BundleError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"{bundle.name} is {'active' if bundle.is_active else 'registered'}")
@@ -60,7 +61,7 @@ class Command(BaseCommand):
         bundle = Bundle.objects.filter(name=name).first()
         if bundle is None:
             raise CommandError(f"No bundle is called “{name}”; “manage.py bundle list” shows those known.")
-        activate_bundle(bundle=bundle, actor=None)
+        activate_bundle(bundle=bundle, actor=COMMAND_LINE)
         self.stdout.write(f"{bundle.name} is active")
 
     def _compare(self, folder: str, *, slug: str | None, limit: int | None) -> None:

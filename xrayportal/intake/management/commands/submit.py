@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from xrayportal.clinics.actors import COMMAND_LINE
 from xrayportal.clinics.models import Clinic
 from xrayportal.intake.bulk.folders import Found, Tally, send, settled, walk
 from xrayportal.intake.services import create_submission, finish_submission
@@ -58,19 +59,18 @@ class Command(BaseCommand):
     def _submit(self, clinic: Clinic, files: list[Found], options: dict[str, Any]) -> Submission:
         submission = create_submission(
             clinic=clinic,
-            submitter=None,
+            actor=COMMAND_LINE,
             source=Submission.Source.COMMAND,
             queue=options["queue"],
             grouping=options["grouping"],
             expected_files=len(files),
-            address=None,
         )
         tally = Tally()
         for number, found in enumerate(files, start=1):
             send(submission, found, tally)
             if self.stderr.isatty():
                 self.stderr.write(f"\r{number} of {len(files)} files", ending="")
-        finish_submission(submission=submission, actor=None, address=None)
+        finish_submission(submission=submission, actor=COMMAND_LINE)
         if self.stderr.isatty():
             self.stderr.write("")
         for sentence in tally.sentences:
