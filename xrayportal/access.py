@@ -24,7 +24,7 @@ from xrayportal.security import client_address
 from xrayportal.studies.models import Image, Study, Submission, Upload
 
 
-class Permit(enum.Enum):
+class Permission(enum.Enum):
     """One kind of thing that somebody may be allowed to do in a clinic."""
 
     SUBMIT = "submit"
@@ -40,17 +40,17 @@ GRANT_LASTS = timedelta(minutes=30)
 _GRANTS = "content_grants"
 LOOKS = frozenset({"GET", "HEAD"})
 
-#: Who may do what. A person with several roles has the permits of all of them.
-TABLE: dict[str, frozenset[Permit]] = {
-    Role.UPLOADER: frozenset({Permit.SUBMIT, Permit.SEE_OWN}),
-    Role.READER: frozenset({Permit.SUBMIT, Permit.SEE_OWN, Permit.SEE_ALL, Permit.REVIEW}),
-    Role.ADMIN: frozenset({Permit.SUBMIT, Permit.SEE_OWN, Permit.SEE_ALL, Permit.MANAGE}),
-    GRANTED: frozenset({Permit.SEE_OWN, Permit.SEE_ALL}),
+#: Who may do what. A person with several roles has the permissions of all of them.
+TABLE: dict[str, frozenset[Permission]] = {
+    Role.UPLOADER: frozenset({Permission.SUBMIT, Permission.SEE_OWN}),
+    Role.READER: frozenset({Permission.SUBMIT, Permission.SEE_OWN, Permission.SEE_ALL, Permission.REVIEW}),
+    Role.ADMIN: frozenset({Permission.SUBMIT, Permission.SEE_OWN, Permission.SEE_ALL, Permission.MANAGE}),
+    GRANTED: frozenset({Permission.SEE_OWN, Permission.SEE_ALL}),
 }
 
 
 @dataclass(frozen=True)
-class Seat:
+class ClinicAccess:
     """A person's place in one clinic: every row they reach, they reach through here."""
 
     user: User
@@ -67,20 +67,20 @@ class Seat:
         return Actor(self.user, self.address)
 
     @functools.cached_property
-    def permits(self) -> frozenset[Permit]:
+    def permissions(self) -> frozenset[Permission]:
         """All that the roles allow together."""
-        return frozenset[Permit]().union(*(TABLE[role] for role in self.roles))
+        return frozenset[Permission]().union(*(TABLE[role] for role in self.roles))
 
-    def may(self, permit: Permit) -> bool:
+    def may(self, permission: Permission) -> bool:
         """Whether this person may do that here."""
-        return permit in self.permits
+        return permission in self.permissions
 
     def submissions(self) -> QuerySet[Submission]:
         """The clinic's, or their own."""
         submissions = Submission.objects.filter(clinic=self.clinic)
-        if self.may(Permit.SEE_ALL):
+        if self.may(Permission.SEE_ALL):
             return submissions
-        return submissions.filter(submitter=self.user) if self.may(Permit.SEE_OWN) else submissions.none()
+        return submissions.filter(submitter=self.user) if self.may(Permission.SEE_OWN) else submissions.none()
 
     def studies(self, *, listed: bool = False) -> QuerySet[Study]:
         """The clinic's, or those that they sent a file of (also one that was there already).
@@ -89,9 +89,9 @@ class Seat:
         the database walks the studies in their order and does not gather all before it sorts.
         """
         studies = Study.objects.filter(clinic=self.clinic)
-        if self.may(Permit.SEE_ALL):
+        if self.may(Permission.SEE_ALL):
             return studies
-        if not self.may(Permit.SEE_OWN):
+        if not self.may(Permission.SEE_OWN):
             return studies.none()
         sent = Upload.objects.filter(submission__submitter=self.user, image__clinic=self.clinic)
         fed = sent.filter(elsewhere=True).values_list("image__study", flat=True)
@@ -100,46 +100,46 @@ class Seat:
     def images(self) -> QuerySet[Image]:
         """The images of their studies."""
         images = Image.objects.filter(clinic=self.clinic)
-        return images if self.may(Permit.SEE_ALL) else images.filter(study__in=self.studies())
+        return images if self.may(Permission.SEE_ALL) else images.filter(study__in=self.studies())
 
     def analyses(self) -> QuerySet[Analysis]:
         """The analyses of their studies."""
         analyses = Analysis.objects.filter(clinic=self.clinic)
-        return analyses if self.may(Permit.SEE_ALL) else analyses.filter(study__in=self.studies())
+        return analyses if self.may(Permission.SEE_ALL) else analyses.filter(study__in=self.studies())
 
     def findings(self) -> QuerySet[Finding]:
         """The findings of their analyses."""
         findings = Finding.objects.filter(analysis__clinic=self.clinic)
-        return findings if self.may(Permit.SEE_ALL) else findings.filter(analysis__in=self.analyses())
+        return findings if self.may(Permission.SEE_ALL) else findings.filter(analysis__in=self.analyses())
 
 
-def seat_or_404(request: HttpRequest, slug: str, permit: Permit) -> Seat:
-    """The signed-in person's seat in the clinic, if it allows that; otherwise Http404.
+def access_or_404(request: HttpRequest, slug: str, permission: Permission) -> ClinicAccess:
+    """The signed-in person's access to the clinic, if it allows that; otherwise Http404.
 
-    Also leaves it as ``request.seat`` for the page's frame.
+    Also leaves it as ``request.access`` for the page's frame.
     """
-    seat = _seat(request, slug)
-    if seat is None or not seat.may(permit):
+    access = _access_of_request(request, slug)
+    if access is None or not access.may(permission):
         raise Http404("Not found.")
-    # A superuser's look is a look, whatever the permit of a view that also changes something.
-    if seat.granted_until is not None and request.method not in LOOKS:
+    # A superuser's look is a look, whatever the permission of a view that also changes something.
+    if access.granted_until is not None and request.method not in LOOKS:
         raise Http404("Not found.")
-    seat = replace(seat, address=client_address(request))
-    request.seat = seat  # type: ignore[attr-defined]  # read by web.shared.context
-    return seat
+    access = replace(access, address=client_address(request))
+    request.access = access  # type: ignore[attr-defined]  # read by web.shared.context
+    return access
 
 
 def clinic_view(
-    permit: Permit,
+    permission: Permission,
 ) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
-    """Decorator for ``view(request, seat, **kwargs)`` at an address with ``<slug:clinic>``."""
+    """Decorator for ``view(request, access, **kwargs)`` at an address with ``<slug:clinic>``."""
 
     def decorate(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
         @functools.wraps(view)
         def wrapper(request: HttpRequest, clinic: str, **kwargs: Any) -> HttpResponseBase:
-            seat = seat_or_404(request, clinic, permit)
-            with timezone.override(seat.clinic.time_zone):
-                return view(request, seat, **kwargs)
+            access = access_or_404(request, clinic, permission)
+            with timezone.override(access.clinic.time_zone):
+                return view(request, access, **kwargs)
 
         return wrapper
 
@@ -171,18 +171,18 @@ def _record_in_both(request: HttpRequest, action: Action, clinic: Clinic, detail
             record(clinic=chain, action=action, actor=actor, target=clinic, detail=detail)
 
 
-def _seat(request: HttpRequest, slug: str) -> Seat | None:
+def _access_of_request(request: HttpRequest, slug: str) -> ClinicAccess | None:
     user = request.user
     if not isinstance(user, User):
         return None
     memberships = [place for place in places_of(user) if place.clinic.slug == slug]
     if memberships:
-        return seat_of(user, memberships)
+        return access_of(user, memberships)
     if user.is_superuser and request.session.get(_GRANTS):
         clinic = Clinic.objects.filter(slug=slug).first()
         until = parse_datetime(request.session[_GRANTS].get(str(clinic.pk), "")) if clinic else None
         if clinic and until and until > timezone.now():
-            return Seat(user, clinic, frozenset({GRANTED}), granted_until=until)
+            return ClinicAccess(user, clinic, frozenset({GRANTED}), granted_until=until)
     return None
 
 
@@ -191,7 +191,7 @@ def places_of(user: User) -> list[Membership]:
     return [] if user.is_superuser else user.places
 
 
-def seat_of(user: User, memberships: Iterable[Membership]) -> Seat:
-    """The seat that these memberships (of one user in one clinic, at least one) make."""
+def access_of(user: User, memberships: Iterable[Membership]) -> ClinicAccess:
+    """The access that these memberships (of one user in one clinic, at least one) make."""
     rows = list(memberships)
-    return Seat(user, rows[0].clinic, frozenset(row.role for row in rows))
+    return ClinicAccess(user, rows[0].clinic, frozenset(row.role for row in rows))

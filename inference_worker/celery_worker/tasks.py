@@ -39,7 +39,7 @@ from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle
 from xrayportal.analyses.models import Analysis, Worker
 from xrayportal.analyses.models import Bundle as BundleRow
 from xrayportal.analyses.results import AnalysisResult, UnreadableView, ViewResult
-from xrayportal.analyses.workers import Attendance
+from xrayportal.analyses.workers import WorkerHeartbeat
 from xrayportal.celery import WAKE_UP, app
 from xrayportal.studies.models import Image
 
@@ -71,7 +71,7 @@ class Reader:
             precision=settings.XRAY_PRECISION,
             software=settings.VERSION,
         )
-        self.attendance = Attendance(self.row)
+        self.heartbeat = WorkerHeartbeat(self.row)
         self._pipelines: dict[str, Pipeline] = {}
         self._soft_limit = SoftLimit()
         #: Why the active bundle is not warm: told when that changes, not at every wake-up.
@@ -80,7 +80,7 @@ class Reader:
     def start(self) -> None:
         """Load the active bundle, if there is one, and report ready."""
         self._prepare()
-        self.attendance.start()
+        self.heartbeat.start()
 
     def _prepare(self) -> None:
         """Have the active bundle warm before an analysis names it, and say so."""
@@ -94,7 +94,7 @@ class Reader:
         if trouble and trouble != self._trouble:
             logger.warning("Worker %s has no warm network of the active bundle: %s", self.row.name, trouble)
         self._trouble = trouble
-        self.attendance.beat()
+        self.heartbeat.beat()
 
     def pipeline(self, bundle: BundleRow) -> Pipeline:
         """The bundle's networks, warm. Raises `BundleError` if this machine cannot run it."""
@@ -120,9 +120,9 @@ class Reader:
         claims = queue.claim(worker=self.row.name, limit=settings.XRAY_BATCH)
         if not claims:
             self._prepare()
-        elif queue.anything_waits():
+        elif queue.has_due():
             wake_workers()
-        self.attendance.holds(claims)
+        self.heartbeat.holds(claims)
         try:
             with self._soft_limit:
                 while claims:
@@ -134,12 +134,12 @@ class Reader:
             queue.crash(claim=slow, kind="too_slow", sentence="Reading this study took too long.")
             queue.release(claims=others)
         finally:
-            self.attendance.holds([])
+            self.heartbeat.holds([])
 
     def _end(self, claim: Analysis) -> None:
         """Whatever happens, the analysis ends or waits again; only time's end goes further."""
         try:
-            if self.attendance.has_lost(claim) or not queue.still_wanted(claim=claim):
+            if self.heartbeat.has_lost(claim) or not queue.is_current(claim=claim):
                 return
             try:
                 with self._soft_limit.interrupts():
@@ -282,7 +282,7 @@ def _begin(**_: Any) -> None:
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _finish(**_: Any) -> None:
     if _reader is not None:
-        _reader.attendance.end()
+        _reader.heartbeat.end()
 
 
 @app.task(name=WAKE_UP)  # type: ignore[untyped-decorator]  # Celery has no types

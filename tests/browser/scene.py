@@ -22,8 +22,8 @@ from tests.factories import (
     make_superuser,
     make_user,
 )
-from tests.reviews.people import say, take_seat
-from xrayportal.access import Seat
+from tests.reviews.people import make_access, say
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis
 from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic, Membership, Role, User
@@ -59,8 +59,8 @@ def build_scene() -> Scene:
     clinic = make_clinic(slug="north", name="North Harbour", blind_first=True)
     empty = make_clinic(slug="south", name="South Hill")
     uploader = make_user(clinic, Role.UPLOADER, email="ines@north.example", first_name="Ines")
-    reader = take_seat(clinic, Role.READER, email="rosa@north.example", first_name="Rosa", last_name="Lind")
-    colleague = take_seat(clinic, Role.READER, first_name="Emil", last_name="Sand")
+    reader = make_access(clinic, Role.READER, email="rosa@north.example", first_name="Rosa", last_name="Lind")
+    colleague = make_access(clinic, Role.READER, first_name="Emil", last_name="Sand")
     admin = make_user(clinic, Role.ADMIN, email="ada@north.example", first_name="Ada")
     traveller = make_user(clinic, Role.ADMIN, email="tom@north.example")
     Membership.objects.create(clinic=empty, user=traveller, role=Role.ADMIN)
@@ -96,7 +96,7 @@ def build_scene() -> Scene:
     )
 
 
-def _studies(submission: Submission, reader: Seat, colleague: Seat) -> dict[str, Study]:
+def _studies(submission: Submission, reader: ClinicAccess, colleague: ClinicAccess) -> dict[str, Study]:
     names = ["waiting", "running", "failed", "unsupported", "cancelled", "several views", "blind", "opinion"]
     names += ["signed", "disagreed", "uncertain", "normal"]
     studies = {

@@ -24,8 +24,8 @@ from pytest_django.live_server_helper import LiveServer
 from tests.browser.scene import tab
 from tests.factories import make_clinic, make_submission, make_superuser, make_user
 from tests.live.conftest import Portal, portal, redis_server, until
-from tests.reviews.people import say, take_seat
-from xrayportal.access import Seat
+from tests.reviews.people import make_access, say
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis
 from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic, Role, User
@@ -68,7 +68,7 @@ def send(clinic: Clinic, uploader: User, files: list[tuple[str, bytes]], first: 
     return submission
 
 
-def give_it_a_past(submission: Submission, rosa: Seat, emil: Seat) -> None:
+def give_it_a_past(submission: Submission, rosa: ClinicAccess, emil: ClinicAccess) -> None:
     """Weeks of studies, most of them reviewed, one disagreement."""
     studies = list(Study.objects.filter(submission=submission).select_related("current").order_by("pk"))
     for number, study in enumerate(studies):
@@ -90,11 +90,11 @@ def test_take_them(browser: Browser, live_server: LiveServer, portal: Portal) ->
     uploader = make_user(
         clinic, Role.UPLOADER, email="ines@north.example", first_name="Ines", last_name="Albers"
     )
-    rosa = take_seat(clinic, Role.READER, email="rosa@north.example", first_name="Rosa", last_name="Lind")
-    emil = take_seat(clinic, Role.READER, email="emil@north.example", first_name="Emil", last_name="Sand")
-    uma = take_seat(clinic, Role.READER, email="uma@north.example", first_name="Uma", last_name="Berg")
+    rosa = make_access(clinic, Role.READER, email="rosa@north.example", first_name="Rosa", last_name="Lind")
+    emil = make_access(clinic, Role.READER, email="emil@north.example", first_name="Emil", last_name="Sand")
+    uma = make_access(clinic, Role.READER, email="uma@north.example", first_name="Uma", last_name="Berg")
     admin = make_user(clinic, Role.ADMIN, email="ada@north.example", first_name="Ada", last_name="Holm")
-    left = take_seat(clinic, Role.READER, email="jon@north.example", first_name="Jon", last_name="Ek")
+    left = make_access(clinic, Role.READER, email="jon@north.example", first_name="Jon", last_name="Ek")
     change_roles(clinic=clinic, actor=Actor(admin), user=left.user, roles=())
     superuser = make_superuser(email="support@portal.example")
     portal.worker()

@@ -20,7 +20,7 @@ from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.models import Clinic, Role, User
 from xrayportal.studies.models import Study
-from xrayportal.worklist.models import StudyRead
+from xrayportal.worklist.models import StudyViewed
 
 STUDIES = 30
 POLL = re.compile(r"[?&]seen=")
@@ -100,10 +100,10 @@ def test_by_keys_alone(page: Page, reader: User) -> None:
     expect(page.get_by_text("2 studies marked as read.")).to_be_visible()
     expect(bar).to_be_hidden()
     expect(page.get_by_role("row", name="NH-01")).not_to_contain_text("Unread")
-    assert StudyRead.objects.filter(user=reader).count() == 2
+    assert StudyViewed.objects.filter(user=reader).count() == 2
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text("2 studies marked as unread.")).to_be_visible()
-    assert not StudyRead.objects.exists()
+    assert not StudyViewed.objects.exists()
 
     page.keyboard.press("?")
     keys = page.get_by_role("dialog", name="Keys")

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from tests.factories import make_bundle, make_user
-from xrayportal.analyses.models import Bundle, Pulse, Worker
+from xrayportal.analyses.models import Bundle, Heartbeat, Worker
 
 pytestmark = pytest.mark.django_db
 
@@ -29,7 +29,7 @@ def bundle() -> Bundle:
 def whole(bundle: Bundle) -> None:
     """A worker with the active bundle loaded, and a reconciler."""
     Worker.objects.create(name="one", bundle=bundle.name, runtime="openvino", precision="f32")
-    Pulse.objects.create(name=Pulse.RECONCILER)
+    Heartbeat.objects.create(name=Heartbeat.RECONCILER)
 
 
 def ask(client: Client, path: str) -> tuple[int, dict[str, Any]]:
@@ -75,8 +75,8 @@ def test_all_parts_are_there(client: Client, bundle: Bundle) -> None:
         (lambda: Worker.objects.update(bundle="older@1"), "workers"),
         (lambda: Worker.objects.update(last_seen=Now() - timedelta(minutes=5)), "workers"),
         (lambda: Bundle.objects.update(is_active=False), "workers"),
-        (lambda: Pulse.objects.update(last_seen=Now() - timedelta(minutes=5)), "reconciler"),
-        (lambda: Pulse.objects.all().delete(), "reconciler"),
+        (lambda: Heartbeat.objects.update(last_seen=Now() - timedelta(minutes=5)), "reconciler"),
+        (lambda: Heartbeat.objects.all().delete(), "reconciler"),
     ],
 )
 def test_what_is_missing_is_named(client: Client, change: Any, missing: str) -> None:
@@ -98,7 +98,7 @@ def test_the_command_says_the_same() -> None:
     output = StringIO()
     call_command("health", stdout=output)
     assert "reconciler" in output.getvalue()
-    Pulse.objects.all().delete()
+    Heartbeat.objects.all().delete()
     call_command("health", "database", "broker", stdout=output)
     with pytest.raises(CommandError, match=r"Not working: reconciler\."):
         call_command("health", "database", "reconciler")

@@ -31,7 +31,7 @@ from xrayportal.intake.services import cancel_submission
 from xrayportal.operations.reconciler import Reconciler
 from xrayportal.reviews.models import Review
 from xrayportal.studies.models import Image, Study, Submission, Upload
-from xrayportal.worklist.models import StudyRead
+from xrayportal.worklist.models import StudyViewed
 
 Captured = Any
 HTMX = {"HX-Request": "true"}
@@ -246,7 +246,7 @@ def test_what_vanishes_while_one_acts_on_it_is_a_sentence(
         study, _failed = lost(f"xrayportal.worklist.{where}")
         ids = [study.pk, last.pk]
         assert reader.post(several, {"action": action, "study": ids}).status_code == 302, action
-        assert StudyRead.objects.filter(study=last, user=house.reader).exists() == (action == "read")
+        assert StudyViewed.objects.filter(study=last, user=house.reader).exists() == (action == "read")
         monkeypatch.undo()
 
     asks = "xrayportal.analyses.services.active_bundle"

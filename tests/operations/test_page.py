@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from tests.factories import make_analysis, make_clinic, make_study
 from tests.operations.conftest import House, browser
-from xrayportal.analyses.models import Analysis, Pulse, Worker
+from xrayportal.analyses.models import Analysis, Heartbeat, Worker
 from xrayportal.audit.models import AuditEvent, AuditHead, ChainCheck
 from xrayportal.audit.services import record
 from xrayportal.clinics.models import User
@@ -87,7 +87,7 @@ def test_queues_workers_and_throughput(house: House) -> None:
     Analysis.objects.filter(pk=old.pk).update(finished_at=timezone.now() - timedelta(hours=3))
     Worker.objects.create(name="host-1", bundle="b@1", runtime="openvino", precision="f32")
     Worker.objects.create(name="host-2")
-    Pulse.objects.create(name=Pulse.RECONCILER)
+    Heartbeat.objects.create(name=Heartbeat.RECONCILER)
     words = read(house.superuser)
     assert "Interactive 1 0" in words
     assert "Bulk 0 1" in words
@@ -220,7 +220,7 @@ def test_cost_does_not_grow(house: House) -> None:
 
 def test_silence_is_told(house: House, settings: Any) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    Pulse.objects.create(name=Pulse.RECONCILER, last_seen=timezone.now() - timedelta(hours=2))
+    Heartbeat.objects.create(name=Heartbeat.RECONCILER, last_seen=timezone.now() - timedelta(hours=2))
     words = read(house.superuser)
     assert "None is alive: studies wait" in words
     assert "Silent since 2 h ago" in words

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from tests.factories import make_analysis, make_study, make_submission
 from tests.pages.conftest import House, browser, counted
-from tests.reviews.people import say, take_seat
+from tests.reviews.people import make_access, say
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.models import User
 from xrayportal.studies.models import Study
@@ -63,15 +63,15 @@ def test_blindness_holds_for_each(house: House) -> None:
     house.clinic.blind_first = True
     house.clinic.save()
     study, other, known = done(house), done(house), done(house, verdict="normal", probability=0.1)
-    seat = take_seat(house.clinic)
-    say(seat, known, "normal")
-    page = read(house, seat.user, study, f"?beside={other.pk}")
+    access = make_access(house.clinic)
+    say(access, known, "normal")
+    page = read(house, access.user, study, f"?beside={other.pk}")
     assert page.count('data-link="pair"') == 2
     assert "/overlay" not in page
     assert "Fracture suspected" not in page.split('id="earlier-place"')[1].split("</section>")[0]
     assert "No fracture seen" in page.split('id="earlier-place"')[1].split("</section>")[0]
     finding = known.analyses.get().findings.get()
-    beside = read(house, seat.user, study, f"?beside={known.pk}")
+    beside = read(house, access.user, study, f"?beside={known.pk}")
     assert f"{finding.pk}/overlay" in beside
     assert beside.count("/overlay") == beside.count(f"{finding.pk}/overlay")
 

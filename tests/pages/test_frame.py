@@ -13,7 +13,7 @@ from django.urls import reverse
 from tests.factories import make_analysis, make_clinic, make_study, make_submission
 from tests.pages.conftest import House, browser
 from xrayportal.clinics.models import Membership
-from xrayportal.web.shared.sidebar import RAIL
+from xrayportal.web.shared.sidebar import SIDEBAR
 
 #: What the Content-Security-Policy would not run, and what it would not paint.
 FORBIDDEN = {
@@ -104,7 +104,7 @@ def test_server_error_page_needs_nothing() -> None:
 def test_every_icon_that_a_page_names_is_in_the_sprite() -> None:
     sprite = (settings.BASE_DIR / "static/vendor/lucide/sprite.svg").read_text("utf-8")
     there = set(re.findall(r'<symbol id="([-a-z0-9]+)"', sprite))
-    places = "\n".join(str(place.icon) for place in RAIL)
+    places = "\n".join(str(place.icon) for place in SIDEBAR)
     templates = "\n".join(
         path.read_text("utf-8") for path in (settings.BASE_DIR / "templates").rglob("*.html")
     )

@@ -98,7 +98,7 @@ def test_poll_answers_204_until_something_changes(house: House, study: Study) ->
     with counted() as queries:
         idle = person.get(address)
     assert (idle.status_code, idle.content) == (204, b"")
-    # The session with the person and their seat; the version.
+    # The session with the person and their access; the version.
     assert len(queries) == 2
     analysis.delete()
     make_analysis(study)
@@ -125,9 +125,9 @@ def test_the_history_is_not_asked_for_when_only_the_line_moves_on(house: House, 
 
 
 def test_failure_says_why_and_offers_a_retry(house: House, study: Study) -> None:
-    make_analysis(study, "failed", error_sentence="The reader process died 3 times on this file.")
+    make_analysis(study, "failed", error_sentence="The worker process died 3 times on this file.")
     page = read(study, house.uploader)
-    assert "The reader process died 3 times on this file." in page
+    assert "The worker process died 3 times on this file." in page
     assert "Try again" in page
     assert not polls(page)
     address = reverse("analysis-request", args=[study.clinic.slug, study.pk])

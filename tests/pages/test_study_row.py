@@ -8,8 +8,8 @@ import pytest
 from django.utils import timezone, translation
 
 from tests.factories import make_analysis, make_clinic, make_study
-from tests.reviews.people import say, take_seat
-from xrayportal.access import Seat
+from tests.reviews.people import make_access, say
+from xrayportal.access import ClinicAccess
 from xrayportal.clinics.models import Role
 from xrayportal.studies.models import Study
 from xrayportal.web.worklist.rows import Filters, worklist_page
@@ -19,9 +19,9 @@ from xrayportal.worklist.marks import mark_read
 pytestmark = pytest.mark.django_db
 
 
-def seen_by(seat: Seat) -> Row:
-    [study] = worklist_page(seat, Filters(), None)
-    return row_of(seat, study)
+def seen_by(access: ClinicAccess) -> Row:
+    [study] = worklist_page(access, Filters(), None)
+    return row_of(access, study)
 
 
 def analysed(**fields: bool) -> Study:
@@ -32,7 +32,7 @@ def analysed(**fields: bool) -> Study:
 
 def test_two_readers_who_see_the_same_share_one_row() -> None:
     study = analysed()
-    first, second = take_seat(study.clinic), take_seat(study.clinic)
+    first, second = make_access(study.clinic), make_access(study.clinic)
     assert seen_by(first) == seen_by(second)
     assert rendered(seen_by(first)) is rendered(seen_by(second))
     assert "NH-1" in rendered(seen_by(first))
@@ -44,7 +44,7 @@ def test_two_readers_who_see_the_same_share_one_row() -> None:
 
 def test_a_row_for_a_blind_reader_holds_nothing_of_the_prediction() -> None:
     study = analysed(blind_first=True)
-    blind, admin = take_seat(study.clinic), take_seat(study.clinic, Role.ADMIN)
+    blind, admin = make_access(study.clinic), make_access(study.clinic, Role.ADMIN)
     row = seen_by(blind)
     assert row.is_hidden
     assert row.result is None
@@ -58,20 +58,20 @@ def test_a_row_for_a_blind_reader_holds_nothing_of_the_prediction() -> None:
 
 def test_readers_standing_is_for_those_who_see_all() -> None:
     study = analysed()
-    sender = take_seat(study.clinic, Role.UPLOADER)
+    sender = make_access(study.clinic, Role.UPLOADER)
     study.submission.submitter = sender.user
     study.submission.save()
-    reader = take_seat(study.clinic)
+    reader = make_access(study.clinic)
     say(reader, study, "abnormal")
     assert seen_by(reader).standing
     assert not seen_by(sender).standing
 
 
 def test_each_language_and_zone_has_its_own_row() -> None:
-    seat = take_seat(analysed().clinic)
+    access = make_access(analysed().clinic)
     found = set()
     for language in ("en", "de"):
         for zone in ("Europe/Berlin", "Asia/Tokyo"):
             with translation.override(language), timezone.override(ZoneInfo(zone)):
-                found.add(rendered(seen_by(seat)))
+                found.add(rendered(seen_by(access)))
     assert len(found) == 4

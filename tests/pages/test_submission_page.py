@@ -75,7 +75,7 @@ def test_poll_answers_204_until_something_changes(house: House, submission: Subm
     with counted() as queries:
         idle = person.get(address)
     assert (idle.status_code, idle.content) == (204, b"")
-    # The session with the person and their seat; the version.
+    # The session with the person and their access; the version.
     assert len(queries) == 2
     reject(submission, "late.png", "Could not read late.png: it is empty.")
     changed = person.get(address)

@@ -24,7 +24,7 @@ from pypdf import PdfReader
 from inference_worker import render
 from tests.factories import jpeg, make_analysis, make_study, make_submission
 from tests.pages.conftest import House, browser
-from tests.reviews.people import say, take_seat
+from tests.reviews.people import make_access, say
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.actors import Actor
@@ -70,12 +70,12 @@ def test_counts_by_verdict_tell_a_blind_reader_only_what_they_may_know(
     assert 'No fracture seen <span class="figures">1</span>' in shown
     house.clinic.blind_first = True
     house.clinic.save()
-    seat = take_seat(house.clinic)
-    assert "3 after your opinion" in read(submission, seat.user)
-    assert 'class="verdict tone-' not in read(submission, seat.user)
-    say(seat, normal, "normal")
-    assert "2 after your opinion" in read(submission, seat.user)
-    assert 'No fracture seen <span class="figures">1</span>' in read(submission, seat.user)
+    access = make_access(house.clinic)
+    assert "3 after your opinion" in read(submission, access.user)
+    assert 'class="verdict tone-' not in read(submission, access.user)
+    say(access, normal, "normal")
+    assert "2 after your opinion" in read(submission, access.user)
+    assert 'No fracture seen <span class="figures">1</span>' in read(submission, access.user)
     assert "after your opinion" not in read(submission, house.uploader)
 
 

@@ -13,14 +13,14 @@ from django.utils import timezone
 from tests.factories import make_analysis, make_study, make_submission
 from tests.pages.conftest import House, browser, counted
 from tests.reviews.people import say
-from xrayportal.access import Seat, seat_of
+from xrayportal.access import ClinicAccess, access_of
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Membership, User
 from xrayportal.studies.models import Study
-from xrayportal.worklist.models import SavedView, StudyRead, Unopened
+from xrayportal.worklist.models import SavedView, StudyViewed, Unopened
 
 SEVERAL = "worklist-several"
 
@@ -40,8 +40,8 @@ def done(house: House, reference: str, hours: float = 0, **fields: Any) -> Study
     return study
 
 
-def seat(house: House, user: User) -> Seat:
-    return seat_of(user, Membership.objects.filter(user=user, clinic=house.clinic).select_related("clinic"))
+def access(house: House, user: User) -> ClinicAccess:
+    return access_of(user, Membership.objects.filter(user=user, clinic=house.clinic).select_related("clinic"))
 
 
 def look(house: House, person: User, study: Study) -> None:
@@ -126,7 +126,7 @@ def test_lists(house: House, urgent: list[Study]) -> None:
     look(house, house.reader, urgent[0])
     assert "NH-late" not in listed(house, house.reader, "?list=unread")
     assert "NH-late" in listed(house, house.admin, "?list=unread")
-    say(seat(house, house.reader), urgent[2], "normal")
+    say(access(house, house.reader), urgent[2], "normal")
     assert listed(house, house.reader, "?list=mine") == ["NH-high"]
     assert listed(house, house.reader, "?list=review") == ["NH-low", "NH-late", "NH-later"]
     sender = urgent[0].submission.submitter
@@ -143,11 +143,11 @@ def test_several_are_marked_and_unmarked(house: House, urgent: list[Study]) -> N
     answer = act(house, house.reader, "read", *urgent[:2], query="sort=urgency").content.decode()
     assert "2 studies marked as read." in answer
     assert 'name="action" value="unread"' in answer
-    assert StudyRead.objects.filter(user=house.reader).count() == 2
+    assert StudyViewed.objects.filter(user=house.reader).count() == 2
     assert not Unopened.objects.filter(study__in=urgent[:2]).exists()
     assert "2 studies marked as unread." in act(house, house.reader, "unread", *urgent[:2]).content.decode()
     assert Unopened.objects.get(study=urgent[0]).since == Study.objects.get(pk=urgent[0].pk).created_at
-    assert not StudyRead.objects.exists()
+    assert not StudyViewed.objects.exists()
 
 
 def test_several_are_analysed_again_and_called_off(house: House, urgent: list[Study]) -> None:
@@ -175,7 +175,7 @@ def test_nobody_acts_on_what_they_do_not_see(house: House, urgent: list[Study]) 
     assert act(house, house.stranger, "read", urgent[0]).status_code == 404
     assert "Choose studies first." in act(house, house.colleague, "read", urgent[0]).content.decode()
     assert "Choose studies first." in act(house, house.reader, "read", "nonsense").content.decode()
-    assert not StudyRead.objects.exists()
+    assert not StudyViewed.objects.exists()
 
 
 def test_without_scripts_it_is_a_form_and_a_message(house: House, urgent: list[Study]) -> None:
@@ -216,7 +216,7 @@ def test_poll_says_nothing_until_the_list_reads_otherwise(house: House, urgent: 
     with counted() as queries:
         idle = poll(seen)
     assert (idle.status_code, idle.content) == (204, b"")
-    # The session with the person and their seat; the number of the clinic's newest event.
+    # The session with the person and their access; the number of the clinic's newest event.
     assert len(queries) == 2
     record(clinic=house.clinic, action=Action.EXPORTED, actor=Actor(house.reader))
     unchanged = poll(seen)

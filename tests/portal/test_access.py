@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from tests.factories import make_analysis, make_study, make_submission
 from tests.portal.conftest import House, body, browser
-from xrayportal.access import TABLE, Permit, Seat, seat_of
+from xrayportal.access import TABLE, ClinicAccess, Permission, access_of
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Membership, Role, User
@@ -20,24 +20,27 @@ from xrayportal.studies.models import Upload
 pytestmark = pytest.mark.django_db
 
 
-def seat(house: House, user: User) -> Seat:
-    return seat_of(user, Membership.objects.filter(user=user, clinic=house.clinic).select_related("clinic"))
+def access(house: House, user: User) -> ClinicAccess:
+    return access_of(user, Membership.objects.filter(user=user, clinic=house.clinic).select_related("clinic"))
 
 
 def test_table_is_the_designs() -> None:
-    assert {permit for permit in Permit if permit in TABLE[Role.UPLOADER]} == {Permit.SUBMIT, Permit.SEE_OWN}
-    assert Permit.REVIEW in TABLE[Role.READER]
-    assert Permit.REVIEW not in TABLE[Role.ADMIN]
-    assert Permit.MANAGE in TABLE[Role.ADMIN]
-    assert Permit.MANAGE not in TABLE[Role.READER]
-    assert not {Permit.SUBMIT, Permit.REVIEW, Permit.MANAGE} & TABLE["granted"]
+    assert {permission for permission in Permission if permission in TABLE[Role.UPLOADER]} == {
+        Permission.SUBMIT,
+        Permission.SEE_OWN,
+    }
+    assert Permission.REVIEW in TABLE[Role.READER]
+    assert Permission.REVIEW not in TABLE[Role.ADMIN]
+    assert Permission.MANAGE in TABLE[Role.ADMIN]
+    assert Permission.MANAGE not in TABLE[Role.READER]
+    assert not {Permission.SUBMIT, Permission.REVIEW, Permission.MANAGE} & TABLE["granted"]
 
 
 def test_roles_add_up(house: House) -> None:
     Membership.objects.create(clinic=house.clinic, user=house.admin, role=Role.READER)
-    both = seat(house, house.admin)
-    assert both.may(Permit.REVIEW)
-    assert both.may(Permit.MANAGE)
+    both = access(house, house.admin)
+    assert both.may(Permission.REVIEW)
+    assert both.may(Permission.MANAGE)
 
 
 def test_uploader_sees_own_rows_only(house: House) -> None:
@@ -45,14 +48,14 @@ def test_uploader_sees_own_rows_only(house: House) -> None:
     theirs = make_study(submission=make_submission(house.clinic, house.colleague))
     make_analysis(mine)
     make_analysis(theirs)
-    own = seat(house, house.uploader)
+    own = access(house, house.uploader)
     assert list(own.studies()) == [mine]
     assert list(own.submissions()) == [mine.submission]
     assert {image.study for image in own.images()} == {mine}
     assert {analysis.study for analysis in own.analyses()} == {mine}
     assert {finding.image.study for finding in own.findings()} == {mine}
-    assert set(seat(house, house.reader).studies()) == {mine, theirs}
-    assert set(seat(house, house.admin).submissions()) == {mine.submission, theirs.submission}
+    assert set(access(house, house.reader).studies()) == {mine, theirs}
+    assert set(access(house, house.admin).submissions()) == {mine.submission, theirs.submission}
 
 
 def test_uploader_sees_the_study_of_a_picture_they_sent_again(house: House) -> None:
@@ -64,7 +67,7 @@ def test_uploader_sees_the_study_of_a_picture_they_sent_again(house: House) -> N
         outcome=Upload.Outcome.DUPLICATE,
         image=theirs.images.get(),
     )
-    own = seat(house, house.uploader)
+    own = access(house, house.uploader)
     assert list(own.studies()) == list(own.studies(listed=True)) == [theirs]
 
 
@@ -82,7 +85,7 @@ def test_a_sender_keeps_the_study_that_moved_to_another_submission(house: House)
     first, study.submission = study.submission, make_submission(house.clinic, house.uploader)
     study.save()
     for who in (house.colleague, house.uploader):
-        own = seat(house, who)
+        own = access(house, who)
         assert list(own.studies()) == list(own.studies(listed=True)) == [study]
     study.submission = first
     study.save()
@@ -94,7 +97,7 @@ def test_other_clinics_rows_never_show(house: House) -> None:
     foreign = make_study()
     make_analysis(foreign)
     for user in (house.uploader, house.reader, house.admin):
-        own = seat(house, user)
+        own = access(house, user)
         for rows in (own.studies(), own.submissions(), own.images(), own.analyses(), own.findings()):
             assert not rows.exists()
 

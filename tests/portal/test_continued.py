@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from tests.factories import make_bundle, png
 from tests.portal.conftest import House, Sender, browser
-from tests.reviews.people import say, take_seat
+from tests.reviews.people import make_access, say
 from xrayportal.analyses.models import Analysis
 from xrayportal.studies.models import Study, Submission
 
@@ -63,7 +63,7 @@ def test_the_rest_of_the_folder_joins_the_study_and_is_analysed_with_it(
 
 def test_a_signed_study_stays_as_it_was_signed(sender: Sender, parted: tuple[dict[str, str], Study]) -> None:
     first, study = parted
-    reader = take_seat(sender.clinic)
+    reader = make_access(sender.clinic)
     say(reader, study, "normal", sign=False)
     second = begin(sender, continues=first["id"])
     assert send(sender, second, "b.png", "b") == study  # a draft is no signature

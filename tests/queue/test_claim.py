@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from tests.factories import make_bundle, make_clinic, make_submission
-from xrayportal.analyses.claims import CLAIM, anything_waits, claim
+from xrayportal.analyses.claims import CLAIM, claim, has_due
 from xrayportal.analyses.models import Analysis
 from xrayportal.studies.models import Queue
 
@@ -35,7 +35,7 @@ def test_a_claim_runs_with_a_lease_and_counts_its_attempt(waiting: Waiting) -> N
 
 def test_what_is_not_due_waits(waiting: Waiting) -> None:
     waiting(make_clinic(), not_before=Now() + timedelta(hours=1))
-    assert not anything_waits()
+    assert not has_due()
     assert claim(worker="a", limit=4) == []
 
 
@@ -113,7 +113,7 @@ def test_rivals_never_get_the_same_row(
 
     def drain(index: int) -> list[str]:
         mine: list[str] = []
-        while anything_waits():
+        while has_due():
             mine += [str(row.pk) for row in claim(worker=f"w{index}", limit=limit)]
         return mine
 

@@ -19,9 +19,9 @@ from pytest_django.fixtures import Settings
 
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study, make_submission
 from xrayportal.analyses.claims import claim
-from xrayportal.analyses.models import Analysis, Pulse, Worker
+from xrayportal.analyses.models import Analysis, Heartbeat, Worker
 from xrayportal.analyses.orphans import sweep
-from xrayportal.analyses.workers import Attendance, live_workers
+from xrayportal.analyses.workers import WorkerHeartbeat, live_workers
 from xrayportal.clinics.actors import PORTAL
 from xrayportal.intake.deletion import Reason, delete_study
 from xrayportal.operations import reconciler as module
@@ -51,7 +51,7 @@ def _unlock() -> None:
     assert leads_soon(Reconciler())
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_unlock_all()")
-    Pulse.objects.all().delete()
+    Heartbeat.objects.all().delete()
 
 
 @pytest.fixture(autouse=True)
@@ -139,9 +139,9 @@ def test_without_a_bundle_studies_wait_and_the_rest_is_done(
 
 def test_the_pulse_says_that_it_lives() -> None:
     assert Reconciler().round()
-    first = Pulse.objects.get(name=Pulse.RECONCILER).last_seen
+    first = Heartbeat.objects.get(name=Heartbeat.RECONCILER).last_seen
     assert Reconciler().round()
-    assert Pulse.objects.get().last_seen > first
+    assert Heartbeat.objects.get().last_seen > first
 
 
 def test_one_leads_and_the_next_takes_over(at_once: Callable[..., list[bool]]) -> None:
@@ -244,7 +244,7 @@ def test_a_database_that_goes_away_is_waited_for(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(reconciler, "_take_lead", sometimes)
     reconciler.run()
     assert len(rounds) == 4
-    assert Pulse.objects.exists()
+    assert Heartbeat.objects.exists()
 
 
 def test_the_command_does_one_round(at_once: Callable[..., list[None]]) -> None:
@@ -336,37 +336,37 @@ class TestAttendance:
         for _ in range(2):
             waiting(clinic)
         kept, lost = claim(worker="w", limit=2)
-        attendance = Attendance(Worker(name="w", bundle="b@1", runtime="openvino"))
-        attendance.holds([kept, lost])
+        heartbeat = WorkerHeartbeat(Worker(name="w", bundle="b@1", runtime="openvino"))
+        heartbeat.holds([kept, lost])
         Analysis.objects.update(leased_until=Now() + timedelta(seconds=1))
         Analysis.objects.filter(pk=lost.pk).update(attempt=2)
-        attendance.beat()
+        heartbeat.beat()
         assert live_workers().get().bundle == "b@1"
-        assert attendance.has_lost(lost)
-        assert not attendance.has_lost(kept)
-        assert not attendance.has_lost(Analysis.objects.get(pk=lost.pk)), "a later claim of the same"
+        assert heartbeat.has_lost(lost)
+        assert not heartbeat.has_lost(kept)
+        assert not heartbeat.has_lost(Analysis.objects.get(pk=lost.pk)), "a later claim of the same"
         row = Analysis.objects.get(pk=kept.pk)
         assert row.leased_until is not None
         assert row.leased_until - (row.started_at or row.leased_until) > timedelta(seconds=5)
 
     def test_goes_on_after_a_session_that_ended_unseen(self) -> None:
-        attendance = Attendance(Worker(name="w"))
-        attendance.beat()
+        heartbeat = WorkerHeartbeat(Worker(name="w"))
+        heartbeat.beat()
         assert connection.connection is not None
         connection.connection.close()
-        attendance.beat()
+        heartbeat.beat()
         Worker.objects.all().delete()
-        attendance.beat()
+        heartbeat.beat()
         assert Worker.objects.get().name == "w"
 
     def test_beats_by_itself_and_signs_off(self, settings: Settings) -> None:
         settings.LEASE_SECONDS = 0.3
-        attendance = Attendance(Worker(name="w"))
-        attendance.start()
+        heartbeat = WorkerHeartbeat(Worker(name="w"))
+        heartbeat.start()
         end = time.monotonic() + PATIENCE
         while not Worker.objects.exists() and time.monotonic() < end:
             time.sleep(0.02)
         assert Worker.objects.get().name == "w"
-        attendance.end()
-        assert not attendance.is_alive()
+        heartbeat.end()
+        assert not heartbeat.is_alive()
         assert not Worker.objects.exists()

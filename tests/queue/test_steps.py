@@ -203,7 +203,7 @@ class TestFail:
         queue.requeue_expired()
         assert not queue.fail(claim=claim, kind="x", sentence="x", permanent=True)
         assert not queue.crash(claim=claim, kind="x", sentence="x")
-        assert not queue.still_wanted(claim=claim)
+        assert not queue.is_current(claim=claim)
         assert again(claim).state == "queued"
 
 
@@ -248,8 +248,8 @@ class TestExpiry:
             assert queue.requeue_expired() == 1
             claim = next(iter(queue.claim(worker="w", limit=4)), claim)
         row = again(claim)
-        assert (row.state, row.error_kind) == ("failed", "reader_died")
-        assert row.error_sentence == "The reader process died 3 times on this file."
+        assert (row.state, row.error_kind) == ("failed", "worker_died")
+        assert row.error_sentence == "The worker process died 3 times on this file."
         assert actions().count(Action.ANALYSIS_REQUEUED) == 2
         assert actions().count(Action.ANALYSIS_FAILED) == 1
 
@@ -332,7 +332,7 @@ class TestCancel:
         elif ending == "release":
             queue.release(claims=[claim])
         elif ending == "ask":
-            assert not queue.still_wanted(claim=claim)
+            assert not queue.is_current(claim=claim)
         else:
             expire(claim)
             queue.requeue_expired()

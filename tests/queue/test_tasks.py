@@ -154,7 +154,7 @@ def test_one_bad_file_spoils_no_neighbour(reader: Reader, monkeypatch: pytest.Mo
     default_storage.delete(missing.images.get().file)
     mistake = study_of(png() + b"mistake")
     last = study_of(picture(2))
-    while queue.anything_waits():
+    while queue.has_due():
         reader.work()
     states = {
         study: Analysis.objects.get(study=study) for study in (good, unreadable, missing, mistake, last)
@@ -246,7 +246,7 @@ def test_a_result_that_the_database_refuses_counts_as_a_mistake(
         return replace(judge_study(*arguments, **options), parts={"wrist": float("nan")})
 
     monkeypatch.setattr(tasks, "judge_study", nonsense)
-    while queue.anything_waits():
+    while queue.has_due():
         reader.work()
     row = Analysis.objects.get(study=study)
     assert (row.state, row.error_kind, row.crashes_alone) == ("failed", "unexpected", queue.CRASHES_ALONE)
@@ -291,7 +291,7 @@ def test_without_a_database_the_lease_decides(reader: Reader, monkeypatch: pytes
 
 def test_a_lost_lease_is_not_worked_on(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     study_of(picture())
-    monkeypatch.setattr(reader.attendance, "has_lost", lambda claim: True)
+    monkeypatch.setattr(reader.heartbeat, "has_lost", lambda claim: True)
     reader.work()
     assert Analysis.objects.get().state == "running"
 

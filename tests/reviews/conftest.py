@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.factories import make_analysis, make_clinic, make_study
-from tests.reviews.people import take_seat
-from xrayportal.access import Seat
+from tests.reviews.people import make_access
+from xrayportal.access import ClinicAccess
 from xrayportal.clinics.models import Clinic, Role
 from xrayportal.studies.models import Study
 
@@ -18,9 +18,9 @@ def clinic(db: None) -> Clinic:
 
 
 @pytest.fixture
-def admin(clinic: Clinic) -> Seat:
+def admin(clinic: Clinic) -> ClinicAccess:
     """Who looks after it, and reads nothing."""
-    return take_seat(clinic, Role.ADMIN)
+    return make_access(clinic, Role.ADMIN)
 
 
 @pytest.fixture

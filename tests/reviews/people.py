@@ -1,4 +1,4 @@
-"""Seats and reviews for the tests of this room."""
+"""Accesses and reviews for the tests of this room."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from tests.factories import make_user
-from xrayportal.access import Seat, seat_of
+from xrayportal.access import ClinicAccess, access_of
 from xrayportal.clinics.models import Clinic, Membership, Role
 from xrayportal.reviews import services
 from xrayportal.reviews.entries import Entry
@@ -14,14 +14,14 @@ from xrayportal.reviews.models import Review
 from xrayportal.studies.models import Study
 
 
-def take_seat(clinic: Clinic, *roles: str, **fields: Any) -> Seat:
+def make_access(clinic: Clinic, *roles: str, **fields: Any) -> ClinicAccess:
     """A new person with these roles (a reader unless told otherwise)."""
     user = make_user(clinic, *(roles or (Role.READER,)), **fields)
-    return seat_of(user, Membership.objects.filter(user=user).select_related("clinic"))
+    return access_of(user, Membership.objects.filter(user=user).select_related("clinic"))
 
 
 def say(
-    seat: Seat,
+    access: ClinicAccess,
     study: Study,
     verdict: str = "normal",
     *,
@@ -32,12 +32,12 @@ def say(
 ) -> Review:
     """The person's opinion, stored as the page would; it supersedes their current one."""
     own = (
-        Review.objects.filter(study=study, reader=seat.user, is_current=True)
+        Review.objects.filter(study=study, reader=access.user, is_current=True)
         .filter(kind__in=[Review.Kind.ADJUDICATION] if ruling else [Review.Kind.FIRST, Review.Kind.SECOND])
         .first()
     )
     return services.store_review(
-        seat=seat,
+        access=access,
         study_id=study.pk,
         entry=Entry(verdict, **fields),
         supersedes=supersedes or (own.pk if own else None),

@@ -15,8 +15,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study
-from tests.reviews.people import say, take_seat
-from xrayportal.access import Seat
+from tests.reviews.people import make_access, say
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.models import Clinic, Role
@@ -36,14 +36,14 @@ def study_of(clinic: Clinic, at: datetime | None = None, **analysis: Any) -> Stu
     return study
 
 
-def ask(seat: Seat, **query: object) -> set[Study]:
+def ask(access: ClinicAccess, **query: object) -> set[Study]:
     address = QueryDict(mutable=True)
     address.update({name: str(value) for name, value in query.items()})
-    return set(found(seat, Filters.read(address)))
+    return set(found(access, Filters.read(address)))
 
 
-def test_filters_by_verdict_part_reader_and_standing(clinic: Clinic, admin: Seat) -> None:
-    first, second = take_seat(clinic), take_seat(clinic)
+def test_filters_by_verdict_part_reader_and_standing(clinic: Clinic, admin: ClinicAccess) -> None:
+    first, second = make_access(clinic), make_access(clinic)
     normal = study_of(clinic, verdict="normal", body_part="knee")
     missed = study_of(clinic, verdict="normal", body_part="hand")
     split = study_of(clinic, verdict="abnormal")
@@ -69,7 +69,7 @@ def test_filters_by_verdict_part_reader_and_standing(clinic: Clinic, admin: Seat
 
 def test_the_period_is_in_the_clinics_days() -> None:
     clinic = make_clinic(time_zone="Pacific/Auckland")
-    admin = take_seat(clinic, Role.ADMIN)
+    admin = make_access(clinic, Role.ADMIN)
     # 13 hours ahead in November: the 10th there begins at 11:00 UTC on the 9th.
     late = study_of(clinic, datetime(2026, 11, 9, 10, 59, tzinfo=UTC))
     first = study_of(clinic, datetime(2026, 11, 9, 11, 0, tzinfo=UTC))
@@ -81,7 +81,7 @@ def test_the_period_is_in_the_clinics_days() -> None:
     assert ask(admin, to="9999-12-31") == {late, first, last}
 
 
-def test_a_bundle_means_its_own_result(clinic: Clinic, admin: Seat) -> None:
+def test_a_bundle_means_its_own_result(clinic: Clinic, admin: ClinicAccess) -> None:
     study = study_of(clinic, verdict="normal", body_part="knee")
     shadow = make_bundle(is_active=False)
     make_analysis(
@@ -97,11 +97,11 @@ def test_a_bundle_means_its_own_result(clinic: Clinic, admin: Seat) -> None:
     assert "Fracture suspected" in page.content.decode()
 
 
-def test_readers_against_model_means_the_bundle_that_is_chosen(clinic: Clinic, admin: Seat) -> None:
+def test_readers_against_model_means_the_bundle_that_is_chosen(clinic: Clinic, admin: ClinicAccess) -> None:
     study = study_of(clinic, verdict="normal")
     shadow = make_bundle(is_active=False)
     make_analysis(study, bundle=shadow, purpose=Analysis.Purpose.SHADOW, verdict="abnormal")
-    say(take_seat(clinic), study, "abnormal")
+    say(make_access(clinic), study, "abnormal")
     assert study.current is not None
 
     assert ask(admin, standing="model") == {study}
@@ -109,7 +109,9 @@ def test_readers_against_model_means_the_bundle_that_is_chosen(clinic: Clinic, a
     assert ask(admin, standing="model", bundle=shadow.pk) == set()
 
 
-def test_a_shadow_answer_is_found_where_the_primary_analysis_failed(clinic: Clinic, admin: Seat) -> None:
+def test_a_shadow_answer_is_found_where_the_primary_analysis_failed(
+    clinic: Clinic, admin: ClinicAccess
+) -> None:
     study = make_study(clinic)
     make_analysis(study, Analysis.State.FAILED)
     shadow = make_bundle(is_active=False)
@@ -121,7 +123,7 @@ def test_a_shadow_answer_is_found_where_the_primary_analysis_failed(clinic: Clin
     assert str(study.pk) in page.content.decode()
 
 
-def test_pages_follow_places_and_lose_nothing(clinic: Clinic, admin: Seat) -> None:
+def test_pages_follow_places_and_lose_nothing(clinic: Clinic, admin: ClinicAccess) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     # Pairs of studies from the same moment: the place must tell them apart.
     studies = [study_of(clinic, start + timedelta(days=number // 2)) for number in range(7)]
@@ -151,9 +153,9 @@ def test_a_nonsense_place_is_none(text: str) -> None:
     assert Place.read(text) is None
 
 
-def client_of(seat: Seat) -> Client:
+def client_of(access: ClinicAccess) -> Client:
     client = Client()
-    client.force_login(seat.user)
+    client.force_login(access.user)
     return client
 
 
@@ -161,16 +163,16 @@ def client_of(seat: Seat) -> Client:
 @pytest.mark.parametrize("name", ["history", "history-export", "scorecard", "people", "clinic-settings"])
 def test_only_admins_come_here(clinic: Clinic, role: str, name: str) -> None:
     where = reverse(name, args=[clinic.slug])
-    for seat in (take_seat(clinic, role), take_seat(make_clinic(), Role.ADMIN)):
-        client = client_of(seat)
+    for access in (make_access(clinic, role), make_access(make_clinic(), Role.ADMIN)):
+        client = client_of(access)
         answer = client.post(where) if name == "history-export" else client.get(where)
         assert answer.status_code == 404
     assert Client().get(where).status_code == 302
 
 
-def test_the_page_costs_the_same_for_one_and_many(clinic: Clinic, admin: Seat) -> None:
+def test_the_page_costs_the_same_for_one_and_many(clinic: Clinic, admin: ClinicAccess) -> None:
     client = client_of(admin)
-    reader = take_seat(clinic)
+    reader = make_access(clinic)
 
     def queries() -> int:
         with CaptureQueriesContext(connection) as captured:
@@ -186,7 +188,7 @@ def test_the_page_costs_the_same_for_one_and_many(clinic: Clinic, admin: Seat) -
 
 @pytest.mark.parametrize("few", [0, 500])
 def test_many_and_few_are_paged_alike(
-    clinic: Clinic, admin: Seat, few: int, monkeypatch: pytest.MonkeyPatch
+    clinic: Clinic, admin: ClinicAccess, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Few are asked for by their ids."""
     monkeypatch.setattr(history, "FEW", few)
@@ -206,7 +208,7 @@ def test_many_and_few_are_paged_alike(
 
 def test_an_admin_who_reads_finds_only_what_they_gave_an_opinion_on() -> None:
     clinic = make_clinic(blind_first=True)
-    both, admin = take_seat(clinic, Role.ADMIN, Role.READER), take_seat(clinic, Role.ADMIN)
+    both, admin = make_access(clinic, Role.ADMIN, Role.READER), make_access(clinic, Role.ADMIN)
     mine, other = study_of(clinic), study_of(clinic)
     say(both, mine)
 
@@ -220,10 +222,10 @@ def test_an_admin_who_reads_finds_only_what_they_gave_an_opinion_on() -> None:
     assert str(other.pk) not in text
 
 
-def test_the_export_streams_what_the_filters_find(clinic: Clinic, admin: Seat) -> None:
+def test_the_export_streams_what_the_filters_find(clinic: Clinic, admin: ClinicAccess) -> None:
     study = study_of(clinic, verdict="abnormal")
     Study.objects.filter(pk=study.pk).update(patient_reference="=HYPERLINK(1)")
-    say(take_seat(clinic), study, "normal")
+    say(make_access(clinic), study, "normal")
     study_of(clinic, verdict="normal")
 
     answer = client_of(admin).post(reverse("history-export", args=[clinic.slug]) + "?verdict=abnormal")
@@ -243,7 +245,7 @@ def test_the_export_streams_what_the_filters_find(clinic: Clinic, admin: Seat) -
     assert answer.streaming
 
 
-def test_an_export_is_asked_for_by_post(clinic: Clinic, admin: Seat) -> None:
+def test_an_export_is_asked_for_by_post(clinic: Clinic, admin: ClinicAccess) -> None:
     assert client_of(admin).get(reverse("history-export", args=[clinic.slug])).status_code == 405
 
 

@@ -8,8 +8,8 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from tests.reviews.people import say, take_seat
-from xrayportal.access import Seat
+from tests.reviews.people import make_access, say
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis
 from xrayportal.clinics.actors import PORTAL
 from xrayportal.clinics.models import Clinic, Role, User
@@ -34,9 +34,9 @@ def post(client: Client, study: Study, name: str = "review-sign", *, htmx: bool 
     )
 
 
-def signed_in(seat: Seat) -> Client:
+def signed_in(access: ClinicAccess) -> Client:
     client = Client()
-    client.force_login(seat.user)
+    client.force_login(access.user)
     return client
 
 
@@ -45,7 +45,7 @@ def signed_in(seat: Seat) -> Client:
 def test_who_lost_the_role_is_told_and_keeps_what_they_typed(
     clinic: Clinic, study: Study, left: list[str], name: str
 ) -> None:
-    reader, admin = take_seat(clinic), take_seat(clinic, Role.ADMIN)
+    reader, admin = make_access(clinic), make_access(clinic, Role.ADMIN)
     client = signed_in(reader)
     change_roles(clinic=admin.clinic, actor=admin.actor, user=reader.user, roles=left)
 
@@ -62,7 +62,7 @@ def test_who_lost_the_role_is_told_and_keeps_what_they_typed(
 
 
 def test_a_study_deleted_while_it_is_open_gives_back_what_was_typed(clinic: Clinic, study: Study) -> None:
-    client = signed_in(take_seat(clinic))
+    client = signed_in(make_access(clinic))
     client.get(reverse("study", args=[clinic.slug, study.pk]))
     delete_study(study=study, reason=Reason.MISTAKE, actor=PORTAL)
 
@@ -74,7 +74,7 @@ def test_a_study_deleted_while_it_is_open_gives_back_what_was_typed(clinic: Clin
 
 
 def test_a_closed_account_stores_nothing_and_leaves_the_page_alone(clinic: Clinic, study: Study) -> None:
-    reader = take_seat(clinic)
+    reader = make_access(clinic)
     client = signed_in(reader)
     User.objects.filter(pk=reader.user.pk).update(is_active=False)
 
@@ -88,11 +88,11 @@ def test_a_closed_account_stores_nothing_and_leaves_the_page_alone(clinic: Clini
 
 @pytest.mark.parametrize("leaving", ["role", "account"])
 def test_who_was_named_and_left_holds_nobody_up(clinic: Clinic, study: Study, leaving: str) -> None:
-    first, second, named, third = (take_seat(clinic) for _ in range(4))
-    admin = take_seat(clinic, Role.ADMIN)
+    first, second, named, third = (make_access(clinic) for _ in range(4))
+    admin = make_access(clinic, Role.ADMIN)
     say(first, study, "normal")
     say(second, study, "abnormal")
-    services.name_adjudicator(seat=admin, study_id=study.pk, reader=named.user)
+    services.name_adjudicator(access=admin, study_id=study.pk, reader=named.user)
     with pytest.raises(ReviewRefused):
         say(third, study, "normal", ruling=True)
     if leaving == "role":
@@ -111,7 +111,7 @@ def test_who_was_named_and_left_holds_nobody_up(clinic: Clinic, study: Study, le
 
 
 def test_a_draft_ruling_does_not_overturn_one_that_was_signed(clinic: Clinic, study: Study) -> None:
-    first, second, slow, quick = (take_seat(clinic) for _ in range(4))
+    first, second, slow, quick = (make_access(clinic) for _ in range(4))
     say(first, study, "normal")
     say(second, study, "abnormal")
     say(slow, study, "normal", ruling=True, sign=False)
@@ -136,4 +136,4 @@ def test_a_study_deleted_before_its_corrected_part_is_asked_for(
     monkeypatch.setattr(services, "request_analysis", meanwhile)
 
     with pytest.raises(services.StudyGone, match="deleted while you had it open"):
-        say(take_seat(clinic), study, "abnormal", body_part="forearm")
+        say(make_access(clinic), study, "abnormal", body_part="forearm")

@@ -17,8 +17,8 @@ from django.urls import reverse
 from pypdf import PdfReader
 
 from tests.factories import make_analysis, make_clinic, make_study
-from tests.reviews.people import say, take_seat
-from xrayportal.access import Seat
+from tests.reviews.people import make_access, say
+from xrayportal.access import ClinicAccess
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.models import Clinic, Role
 from xrayportal.reviews.models import Reading, Review
@@ -40,9 +40,9 @@ def study(clinic: Clinic) -> Study:
     return study
 
 
-def as_(seat: Seat) -> Client:
+def as_(access: ClinicAccess) -> Client:
     client = Client()
-    client.force_login(seat.user)
+    client.force_login(access.user)
     return client
 
 
@@ -50,24 +50,26 @@ def address(name: str, clinic: Clinic, study: Study) -> str:
     return reverse(name, args=[clinic.slug, study.pk])
 
 
-def post(seat: Seat, study: Study, name: str = "review-sign", *, htmx: bool = True, **data: Any) -> Any:
-    return as_(seat).post(
-        address(name, seat.clinic, study), {"supersedes": "", **data}, headers=HTMX if htmx else {}
+def post(
+    access: ClinicAccess, study: Study, name: str = "review-sign", *, htmx: bool = True, **data: Any
+) -> Any:
+    return as_(access).post(
+        address(name, access.clinic, study), {"supersedes": "", **data}, headers=HTMX if htmx else {}
     )
 
 
 def test_a_blind_reader_saves_sees_and_changes_their_mind(clinic: Clinic, study: Study) -> None:
-    seat = take_seat(clinic)
-    page = as_(seat).get(address("review", clinic, study)).content.decode()
+    access = make_access(clinic)
+    page = as_(access).get(address("review", clinic, study)).content.decode()
     assert "Blind first" in page
     assert "Save and show the prediction" in page
 
-    saved = post(seat, study, "review-save", verdict="normal")
+    saved = post(access, study, "review-save", verdict="normal")
     assert saved.status_code == 200
     assert json.loads(saved["HX-Trigger"]) == {"review-stored": {"study": str(study.pk), "signed": False}}
     draft = Review.objects.get()
 
-    signed = post(seat, study, verdict="abnormal", supersedes=draft.pk, comment="<b>Radius</b>")
+    signed = post(access, study, verdict="abnormal", supersedes=draft.pk, comment="<b>Radius</b>")
     page = signed.content.decode()
     assert "Signed." in page
     assert "Before you saw the prediction you said" in page
@@ -76,23 +78,23 @@ def test_a_blind_reader_saves_sees_and_changes_their_mind(clinic: Clinic, study:
 
 
 def test_without_script_it_is_a_plain_form(clinic: Clinic, study: Study) -> None:
-    seat = take_seat(clinic)
+    access = make_access(clinic)
 
-    refused = post(seat, study, htmx=False, comment="Typed at length.")
+    refused = post(access, study, htmx=False, comment="Typed at length.")
     assert refused.status_code == 422
     assert "Choose a verdict first." in refused.content.decode()
     assert "Typed at length." in refused.content.decode()
 
-    stored = post(seat, study, htmx=False, verdict="normal")
+    stored = post(access, study, htmx=False, verdict="normal")
     assert stored.status_code == 302
     assert stored["Location"] == address("study", clinic, study)
 
 
 def test_a_stale_form_keeps_what_was_entered_and_shows_what_is_there(clinic: Clinic, study: Study) -> None:
-    seat = take_seat(clinic)
-    other_window = say(seat, study, "uncertain", sign=False, comment="From the other window.")
+    access = make_access(clinic)
+    other_window = say(access, study, "uncertain", sign=False, comment="From the other window.")
 
-    answer = post(seat, study, verdict="abnormal", comment="From this one.")
+    answer = post(access, study, verdict="abnormal", comment="From this one.")
     page = answer.content.decode()
 
     assert answer.status_code == 409
@@ -100,17 +102,17 @@ def test_a_stale_form_keeps_what_was_entered_and_shows_what_is_there(clinic: Cli
     assert "From this one." in page
     assert "From the other window." in page
     assert f'name="supersedes" value="{other_window.pk}"' in page
-    again = post(seat, study, verdict="abnormal", comment="From this one.", supersedes=other_window.pk)
+    again = post(access, study, verdict="abnormal", comment="From this one.", supersedes=other_window.pk)
     assert again.status_code == 200
 
 
 def test_a_study_deleted_while_open_is_one_sentence(clinic: Clinic, study: Study) -> None:
-    seat = take_seat(clinic)
+    access = make_access(clinic)
     where = address("review-save", clinic, study)
     Study.objects.filter(pk=study.pk).update(current=None)
     Study.objects.get(pk=study.pk).delete()
 
-    answer = as_(seat).post(where, {"verdict": "normal"}, headers=HTMX)
+    answer = as_(access).post(where, {"verdict": "normal"}, headers=HTMX)
 
     assert answer.status_code == 404
     assert "deleted while you had it open" in answer.content.decode()
@@ -118,32 +120,34 @@ def test_a_study_deleted_while_open_is_one_sentence(clinic: Clinic, study: Study
 
 @pytest.mark.parametrize("supersedes", ["nonsense", str(uuid.uuid4())])
 def test_a_made_up_predecessor_is_stale(clinic: Clinic, study: Study, supersedes: str) -> None:
-    assert post(take_seat(clinic), study, verdict="normal", supersedes=supersedes).status_code == 409
+    assert post(make_access(clinic), study, verdict="normal", supersedes=supersedes).status_code == 409
 
 
 @pytest.mark.parametrize("name", ["review", "review-save", "review-sign", "adjudicator", "report"])
 def test_strangers_and_wrong_roles_get_404(clinic: Clinic, study: Study, name: str) -> None:
-    refused = [take_seat(make_clinic(), Role.ADMIN, Role.READER)]
+    refused = [make_access(make_clinic(), Role.ADMIN, Role.READER)]
     if name.startswith("review"):
-        refused += [take_seat(clinic, Role.UPLOADER), take_seat(clinic, Role.ADMIN)]
+        refused += [make_access(clinic, Role.UPLOADER), make_access(clinic, Role.ADMIN)]
     if name == "adjudicator":
-        refused += [take_seat(clinic, Role.UPLOADER), take_seat(clinic, Role.READER)]
+        refused += [make_access(clinic, Role.UPLOADER), make_access(clinic, Role.READER)]
     if name == "report":
-        refused += [take_seat(clinic, Role.UPLOADER)]
+        refused += [make_access(clinic, Role.UPLOADER)]
     where = address(name, clinic, study)
-    for seat in refused:
-        client = as_(seat)
+    for access in refused:
+        client = as_(access)
         answer = (
             client.get(where) if name in ("review", "report") else client.post(where, {"verdict": "normal"})
         )
-        assert answer.status_code == 404, seat.roles
+        assert answer.status_code == 404, access.roles
     assert Review.objects.count() == 0
     assert Client().get(where).status_code == 302
 
 
 def test_a_blind_reader_sees_no_other_review(clinic: Clinic, study: Study) -> None:
-    say(take_seat(clinic, first_name="Ada", last_name="First"), study, "abnormal", comment="Clear fracture.")
-    second = take_seat(clinic)
+    say(
+        make_access(clinic, first_name="Ada", last_name="First"), study, "abnormal", comment="Clear fracture."
+    )
+    second = make_access(clinic)
 
     before = as_(second).get(address("review", clinic, study)).content.decode()
     say(second, study, "normal")
@@ -156,7 +160,7 @@ def test_a_blind_reader_sees_no_other_review(clinic: Clinic, study: Study) -> No
 
 
 def test_the_adjudicator_sees_the_readers_but_not_what_they_changed(clinic: Clinic, study: Study) -> None:
-    first, second, third = (take_seat(clinic) for _ in range(3))
+    first, second, third = (make_access(clinic) for _ in range(3))
     say(first, study, "normal", sign=False)
     image = str(study.images.get().pk)
     say(
@@ -185,9 +189,9 @@ def test_the_adjudicator_sees_the_readers_but_not_what_they_changed(clinic: Clin
 
 
 def test_the_panel_costs_the_same_however_many_reviews(clinic: Clinic, study: Study) -> None:
-    seat = take_seat(clinic)
-    client = as_(seat)
-    say(seat, study, "normal")
+    access = make_access(clinic)
+    client = as_(access)
+    say(access, study, "normal")
 
     def queries() -> int:
         with CaptureQueriesContext(
@@ -198,14 +202,14 @@ def test_the_panel_costs_the_same_however_many_reviews(clinic: Clinic, study: St
 
     few = queries()
     for verdict in ("abnormal", "uncertain", "normal"):
-        say(take_seat(clinic), study, verdict)
-        say(seat, study, verdict)
+        say(make_access(clinic), study, verdict)
+        say(access, study, verdict)
     assert queries() == few <= 10
 
 
 def test_the_disagreements_list_and_naming(clinic: Clinic, study: Study) -> None:
-    first, second, third = (take_seat(clinic) for _ in range(3))
-    admin = take_seat(clinic, Role.ADMIN)
+    first, second, third = (make_access(clinic) for _ in range(3))
+    admin = make_access(clinic, Role.ADMIN)
     say(first, study, "normal")
     say(second, study, "abnormal")
     where = reverse("disagreements", args=[clinic.slug])
@@ -220,24 +224,24 @@ def test_the_disagreements_list_and_naming(clinic: Clinic, study: Study) -> None
     assert named.status_code == 302
     assert Reading.objects.get().adjudicator == first.user
     assert "You can settle this" not in as_(third).get(where).content.decode()
-    for nobody in (take_seat(make_clinic()).user.pk, "x"):
+    for nobody in (make_access(make_clinic()).user.pk, "x"):
         assert as_(admin).post(address("adjudicator", clinic, study), {"reader": nobody}).status_code == 404
 
 
 def test_a_blind_reader_who_cannot_settle_sees_no_verdict_in_the_list(clinic: Clinic, study: Study) -> None:
-    first, second = take_seat(clinic), take_seat(clinic)
+    first, second = make_access(clinic), make_access(clinic)
     say(first, study, "normal")
     say(second, study, "abnormal")
     Reading.objects.update(adjudicator=first.user)
 
-    page = as_(take_seat(clinic)).get(reverse("disagreements", args=[clinic.slug])).content.decode()
+    page = as_(make_access(clinic)).get(reverse("disagreements", args=[clinic.slug])).content.decode()
 
     assert "After your opinion" in page
     assert "Fracture suspected" not in page
 
 
 def test_the_disagreements_cost_the_same_for_one_and_many(clinic: Clinic) -> None:
-    first, second, admin = take_seat(clinic), take_seat(clinic), take_seat(clinic, Role.ADMIN)
+    first, second, admin = make_access(clinic), make_access(clinic), make_access(clinic, Role.ADMIN)
     client = as_(admin)
 
     def disagree() -> None:
@@ -260,17 +264,17 @@ def test_the_disagreements_cost_the_same_for_one_and_many(clinic: Clinic) -> Non
 
 @pytest.mark.parametrize("role", [Role.UPLOADER])
 def test_uploaders_have_no_disagreements(clinic: Clinic, role: str) -> None:
-    assert as_(take_seat(clinic, role)).get(reverse("disagreements", args=[clinic.slug])).status_code == 404
+    assert as_(make_access(clinic, role)).get(reverse("disagreements", args=[clinic.slug])).status_code == 404
 
 
 def test_the_report_waits_for_the_blind_readers_opinion(clinic: Clinic, study: Study) -> None:
-    seat = take_seat(clinic)
-    client = as_(seat)
+    access = make_access(clinic)
+    client = as_(access)
 
     early = client.get(address("report", clinic, study))
     assert early.status_code == 302
     assert "own opinion first" in str(next(iter(get_messages(early.wsgi_request))))
-    say(seat, study, "normal", comment="No step-off.")
+    say(access, study, "normal", comment="No step-off.")
     report = client.get(address("report", clinic, study))
 
     assert report["Content-Type"] == "application/pdf"
@@ -292,4 +296,4 @@ def test_the_report_waits_for_the_blind_readers_opinion(clinic: Clinic, study: S
 
 def test_a_study_without_a_result_has_no_report(clinic: Clinic) -> None:
     study = make_study(clinic)
-    assert as_(take_seat(clinic)).get(address("report", clinic, study)).status_code == 302
+    assert as_(make_access(clinic)).get(address("report", clinic, study)).status_code == 302

@@ -15,8 +15,8 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.factories import PASSWORD, make_bundle, make_clinic, make_superuser
-from tests.reviews.people import take_seat
-from xrayportal.access import Seat
+from tests.reviews.people import make_access
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Bundle
 from xrayportal.analyses.services import thresholds_for
 from xrayportal.audit.models import Action, AuditEvent
@@ -27,14 +27,14 @@ pytestmark = pytest.mark.django_db
 NEW_PASSWORD = "seven brass otters humming"
 
 
-def client_of(seat: Seat) -> Client:
+def client_of(access: ClinicAccess) -> Client:
     client = Client()
-    client.force_login(seat.user)
+    client.force_login(access.user)
     return client
 
 
-def send(seat: Seat, to: str, /, *args: object, **data: Any) -> Any:
-    return client_of(seat).post(reverse(to, args=[seat.clinic.slug, *args]), data)
+def send(access: ClinicAccess, to: str, /, *args: object, **data: Any) -> Any:
+    return client_of(access).post(reverse(to, args=[access.clinic.slug, *args]), data)
 
 
 def link_of(message: mail.EmailMessage) -> str:
@@ -47,7 +47,7 @@ def roles_of(user: User, clinic: Clinic) -> set[str]:
     return set(Membership.objects.filter(user=user, clinic=clinic).values_list("role", flat=True))
 
 
-def test_an_invited_person_comes_in_once(clinic: Clinic, admin: Seat) -> None:
+def test_an_invited_person_comes_in_once(clinic: Clinic, admin: ClinicAccess) -> None:
     answer = send(admin, "people-invite", email="New.Reader@Example.org", roles=["reader", "uploader"])
     assert answer.status_code == 302
     person = User.objects.get(email="new.reader@example.org")
@@ -71,8 +71,8 @@ def test_an_invited_person_comes_in_once(clinic: Clinic, admin: Seat) -> None:
     assert [(e.target_id, e.detail) for e in events] == [(str(person.pk), {"roles": ["reader", "uploader"]})]
 
 
-def test_somebody_with_an_account_is_told_to_sign_in(clinic: Clinic, admin: Seat) -> None:
-    other = take_seat(make_clinic()).user
+def test_somebody_with_an_account_is_told_to_sign_in(clinic: Clinic, admin: ClinicAccess) -> None:
+    other = make_access(make_clinic()).user
 
     send(admin, "people-invite", email=other.email.upper(), roles=["reader"])
 
@@ -84,21 +84,21 @@ def test_somebody_with_an_account_is_told_to_sign_in(clinic: Clinic, admin: Seat
 
 @pytest.mark.django_db(transaction=True)
 def test_clinics_that_invite_somebody_at_once_invite_the_same_person() -> None:
-    seats = [take_seat(make_clinic(), Role.ADMIN) for _ in range(4)]
-    ready = threading.Barrier(len(seats))
+    accesses = [make_access(make_clinic(), Role.ADMIN) for _ in range(4)]
+    ready = threading.Barrier(len(accesses))
 
-    def invite(seat: Seat) -> User:
+    def invite(access: ClinicAccess) -> User:
         try:
             ready.wait(timeout=10)
             return services.invite(
-                clinic=seat.clinic, actor=seat.actor, email="new@example.org", roles=[Role.READER]
+                clinic=access.clinic, actor=access.actor, email="new@example.org", roles=[Role.READER]
             )
         finally:
             connection.close()
 
-    with ThreadPoolExecutor(len(seats)) as pool:
-        [person] = set(pool.map(invite, seats))
-    assert person.memberships.count() == len(seats)
+    with ThreadPoolExecutor(len(accesses)) as pool:
+        [person] = set(pool.map(invite, accesses))
+    assert person.memberships.count() == len(accesses)
     assert not person.has_usable_password()
 
 
@@ -110,7 +110,7 @@ def test_clinics_that_invite_somebody_at_once_invite_the_same_person() -> None:
         ({"email": "a@example.org", "roles": ["owner"]}, "not one of the available choices"),
     ],
 )
-def test_a_bad_invitation_is_a_sentence(admin: Seat, data: dict[str, Any], sentence: str) -> None:
+def test_a_bad_invitation_is_a_sentence(admin: ClinicAccess, data: dict[str, Any], sentence: str) -> None:
     answer = send(admin, "people-invite", **data)
 
     assert answer.status_code == 422
@@ -118,14 +118,14 @@ def test_a_bad_invitation_is_a_sentence(admin: Seat, data: dict[str, Any], sente
     assert mail.outbox == []
 
 
-def test_who_is_here_already_is_not_invited_again(clinic: Clinic, admin: Seat) -> None:
-    answer = send(admin, "people-invite", email=take_seat(clinic).user.email, roles=["admin"])
+def test_who_is_here_already_is_not_invited_again(clinic: Clinic, admin: ClinicAccess) -> None:
+    answer = send(admin, "people-invite", email=make_access(clinic).user.email, roles=["admin"])
     assert answer.status_code == 422
     assert "in the clinic already" in answer.content.decode()
 
 
 def test_an_e_mail_that_fails_leaves_the_person_in_the_list(
-    clinic: Clinic, admin: Seat, monkeypatch: pytest.MonkeyPatch
+    clinic: Clinic, admin: ClinicAccess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*args: object, **kwargs: object) -> int:
         raise SMTPException
@@ -142,18 +142,18 @@ def test_an_e_mail_that_fails_leaves_the_person_in_the_list(
     assert User.objects.filter(email="a@example.org", memberships__clinic=clinic).exists()
 
 
-def test_roles_change_and_a_person_without_any_is_out(clinic: Clinic, admin: Seat) -> None:
-    seat = take_seat(clinic)
-    send(admin, "people-roles", seat.user.pk, roles=["admin", "uploader"])
-    assert roles_of(seat.user, clinic) == {"admin", "uploader"}
-    client = client_of(seat)
+def test_roles_change_and_a_person_without_any_is_out(clinic: Clinic, admin: ClinicAccess) -> None:
+    access = make_access(clinic)
+    send(admin, "people-roles", access.user.pk, roles=["admin", "uploader"])
+    assert roles_of(access.user, clinic) == {"admin", "uploader"}
+    client = client_of(access)
     assert client.get(reverse("people", args=[clinic.slug])).status_code == 200
 
-    send(admin, "people-roles", seat.user.pk, roles=["admin"], deactivate="1")
+    send(admin, "people-roles", access.user.pk, roles=["admin"], deactivate="1")
 
-    assert roles_of(seat.user, clinic) == set()
+    assert roles_of(access.user, clinic) == set()
     assert client.get(reverse("worklist", args=[clinic.slug])).status_code == 404
-    changes = AuditEvent.objects.filter(clinic=clinic, target_id=str(seat.user.pk)).order_by("number")
+    changes = AuditEvent.objects.filter(clinic=clinic, target_id=str(access.user.pk)).order_by("number")
     assert [(e.action, e.detail["role"]) for e in changes] == [
         (Action.MEMBER_REMOVED, "reader"),
         (Action.MEMBER_ADDED, "admin"),
@@ -164,9 +164,9 @@ def test_roles_change_and_a_person_without_any_is_out(clinic: Clinic, admin: Sea
 
 
 def test_who_was_deactivated_is_listed_with_when_and_by_whom_and_can_come_back(
-    clinic: Clinic, admin: Seat
+    clinic: Clinic, admin: ClinicAccess
 ) -> None:
-    reader = take_seat(clinic, Role.READER, first_name="Rosa", last_name="Lind").user
+    reader = make_access(clinic, Role.READER, first_name="Rosa", last_name="Lind").user
     Membership.objects.create(clinic=clinic, user=reader, role=Role.UPLOADER)
     services.change_roles(clinic=admin.clinic, actor=admin.actor, user=reader, roles={Role.READER})
     Membership.objects.create(clinic=clinic, user=reader, role=Role.ADMIN)
@@ -188,30 +188,30 @@ def test_who_was_deactivated_is_listed_with_when_and_by_whom_and_can_come_back(
     assert (event.target_id, event.detail) == (str(reader.pk), {"role": "reader", "held": []})
 
 
-def test_only_a_former_member_of_this_clinic_is_reactivated(clinic: Clinic, admin: Seat) -> None:
+def test_only_a_former_member_of_this_clinic_is_reactivated(clinic: Clinic, admin: ClinicAccess) -> None:
     other = make_clinic()
-    stranger = take_seat(other, Role.READER).user
+    stranger = make_access(other, Role.READER).user
     services.change_roles(
         clinic=other,
-        actor=take_seat(other, Role.ADMIN).actor,
+        actor=make_access(other, Role.ADMIN).actor,
         user=stranger,
         roles=(),
     )
-    for somebody in (stranger, take_seat(clinic, Role.READER).user):
+    for somebody in (stranger, make_access(clinic, Role.READER).user):
         answer = send(admin, "people-reactivate", somebody.pk, roles=["admin"])
         assert answer.status_code == 404
     assert roles_of(stranger, clinic) == set()
 
 
-def test_a_closed_account_is_not_reactivated(clinic: Clinic, admin: Seat) -> None:
-    reader = take_seat(clinic, Role.READER).user
+def test_a_closed_account_is_not_reactivated(clinic: Clinic, admin: ClinicAccess) -> None:
+    reader = make_access(clinic, Role.READER).user
     services.change_roles(clinic=admin.clinic, actor=admin.actor, user=reader, roles=())
     User.objects.filter(pk=reader.pk).update(is_active=False)
     send(admin, "people-reactivate", reader.pk, roles=["reader"])
     assert roles_of(reader, clinic) == set()
 
 
-def test_a_link_does_not_bring_back_who_was_deactivated(clinic: Clinic, admin: Seat) -> None:
+def test_a_link_does_not_bring_back_who_was_deactivated(clinic: Clinic, admin: ClinicAccess) -> None:
     send(admin, "people-invite", email="a@example.org", roles=["reader"])
     person = User.objects.get(email="a@example.org")
     send(admin, "people-roles", person.pk, deactivate="1")
@@ -219,12 +219,12 @@ def test_a_link_does_not_bring_back_who_was_deactivated(clinic: Clinic, admin: S
     assert Client().get(link_of(mail.outbox[0])).status_code == 404
 
 
-def test_a_forgotten_password_is_a_link_to_the_person(clinic: Clinic, admin: Seat) -> None:
-    seat = take_seat(clinic)
+def test_a_forgotten_password_is_a_link_to_the_person(clinic: Clinic, admin: ClinicAccess) -> None:
+    access = make_access(clinic)
 
-    send(admin, "people-link", seat.user.pk)
+    send(admin, "people-link", access.user.pk)
 
-    assert mail.outbox[0].to == [seat.user.email]
+    assert mail.outbox[0].to == [access.user.email]
     assert Client().get(link_of(mail.outbox[0])).status_code == 200
 
 
@@ -240,7 +240,7 @@ def test_a_made_up_link_has_ended(uid: str) -> None:
     assert Client().get(reverse("invitation", args=[uid, "set-password"])).status_code == 404
 
 
-def test_the_last_admin_stays(clinic: Clinic, admin: Seat) -> None:
+def test_the_last_admin_stays(clinic: Clinic, admin: ClinicAccess) -> None:
     client = client_of(admin)
     where = reverse("people-roles", args=[clinic.slug, admin.user.pk])
 
@@ -248,20 +248,20 @@ def test_the_last_admin_stays(clinic: Clinic, admin: Seat) -> None:
 
     assert "needs an admin" in answer.content.decode()
     assert roles_of(admin.user, clinic) == {"admin"}
-    take_seat(clinic, Role.ADMIN)
+    make_access(clinic, Role.ADMIN)
     assert client.post(where, {"roles": ["reader"]})["Location"] == reverse("home")
 
 
 @pytest.mark.django_db(transaction=True)
 def test_two_admins_who_remove_each_other_leave_one() -> None:
     clinic = make_clinic()
-    one, other = take_seat(clinic, Role.ADMIN), take_seat(clinic, Role.ADMIN)
+    one, other = make_access(clinic, Role.ADMIN), make_access(clinic, Role.ADMIN)
     start = threading.Barrier(2)
 
-    def remove(seat: Seat, victim: User) -> bool:
+    def remove(access: ClinicAccess, victim: User) -> bool:
         try:
             start.wait(timeout=10)
-            services.change_roles(clinic=seat.clinic, actor=seat.actor, user=victim, roles=[])
+            services.change_roles(clinic=access.clinic, actor=access.actor, user=victim, roles=[])
         except services.PeopleRefused:
             return False
         finally:
@@ -277,11 +277,11 @@ def test_two_admins_who_remove_each_other_leave_one() -> None:
 
 @pytest.mark.parametrize("name", ["people-invite", "people-roles", "people-link"])
 def test_only_admins_change_people(clinic: Clinic, name: str) -> None:
-    victim = take_seat(clinic).user
+    victim = make_access(clinic).user
     args: list[object] = [] if name == "people-invite" else [victim.pk]
-    for seat in (take_seat(clinic), take_seat(clinic, Role.UPLOADER)):
-        assert send(seat, name, *args, email="a@example.org", roles=["admin"]).status_code == 404
-    stranger = take_seat(make_clinic(), Role.ADMIN)
+    for access in (make_access(clinic), make_access(clinic, Role.UPLOADER)):
+        assert send(access, name, *args, email="a@example.org", roles=["admin"]).status_code == 404
+    stranger = make_access(make_clinic(), Role.ADMIN)
     if args:
         # A person of another clinic is a missing row.
         assert send(stranger, name, *args, roles=["admin"]).status_code == 404
@@ -292,7 +292,7 @@ def settings(**changes: Any) -> dict[str, Any]:
     return {"name": "Clinic", "time_zone": "Europe/Berlin", **changes}
 
 
-def test_settings_are_saved_and_audited(clinic: Clinic, admin: Seat) -> None:
+def test_settings_are_saved_and_audited(clinic: Clinic, admin: ClinicAccess) -> None:
     bundle = make_bundle()
 
     answer = send(
@@ -338,7 +338,7 @@ def test_settings_are_saved_and_audited(clinic: Clinic, admin: Seat) -> None:
     ],
 )
 def test_settings_out_of_bounds_are_sentences(
-    clinic: Clinic, admin: Seat, changes: dict[str, str], sentence: str
+    clinic: Clinic, admin: ClinicAccess, changes: dict[str, str], sentence: str
 ) -> None:
     make_bundle()
 
@@ -361,7 +361,7 @@ def test_settings_out_of_bounds_are_sentences(
         ("utc", "UTC"),
     ],
 )
-def test_a_city_finds_its_time_zone(clinic: Clinic, admin: Seat, said: str, zone: str) -> None:
+def test_a_city_finds_its_time_zone(clinic: Clinic, admin: ClinicAccess, said: str, zone: str) -> None:
     make_bundle()
     page = client_of(admin).get(reverse("clinic-settings", args=[clinic.slug])).content.decode()
     assert 'list="zones"' in page
@@ -372,7 +372,7 @@ def test_a_city_finds_its_time_zone(clinic: Clinic, admin: Seat, said: str, zone
     assert clinic.time_zone == zone
 
 
-def test_without_a_bundle_there_are_no_thresholds(clinic: Clinic, admin: Seat) -> None:
+def test_without_a_bundle_there_are_no_thresholds(clinic: Clinic, admin: ClinicAccess) -> None:
     Bundle.objects.update(is_active=False)
     page = client_of(admin).get(reverse("clinic-settings", args=[clinic.slug])).content.decode()
     assert "No bundle is active" in page

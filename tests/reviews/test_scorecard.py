@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study
-from tests.reviews.people import say, take_seat
-from xrayportal.access import Seat
+from tests.reviews.people import make_access, say
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis
 from xrayportal.clinics.models import Clinic, Role
 from xrayportal.reviews.history import Filters, found
@@ -31,13 +31,13 @@ def clinic() -> Clinic:
     return make_clinic(blind_first=True)
 
 
-def read(seat: Seat, **query: object) -> Scorecard:
+def read(access: ClinicAccess, **query: object) -> Scorecard:
     address = QueryDict(mutable=True)
     address.update({name: str(value) for name, value in query.items()})
-    return Scorecard(seat, Question.read(address))
+    return Scorecard(access, Question.read(address))
 
 
-def case(reader: Seat, model: str, blind: str, final: str = "", **analysis: Any) -> Study:
+def case(reader: ClinicAccess, model: str, blind: str, final: str = "", **analysis: Any) -> Study:
     """A study that the reader judged blind and then, having seen the prediction, perhaps otherwise."""
     study = make_study(reader.clinic)
     make_analysis(study, verdict=model, **analysis)
@@ -46,8 +46,8 @@ def case(reader: Seat, model: str, blind: str, final: str = "", **analysis: Any)
     return study
 
 
-def test_counts_against_blind_opinions_and_against_signed_ones(clinic: Clinic, admin: Seat) -> None:
-    reader = take_seat(clinic)
+def test_counts_against_blind_opinions_and_against_signed_ones(clinic: Clinic, admin: ClinicAccess) -> None:
+    reader = make_access(clinic)
     case(reader, "abnormal", "abnormal")
     case(reader, "abnormal", "normal", "abnormal")
     case(reader, "normal", "normal")
@@ -63,8 +63,8 @@ def test_counts_against_blind_opinions_and_against_signed_ones(clinic: Clinic, a
     assert read(admin, basis="all").counts == FourFold(4, 0, 0, 1)
 
 
-def test_drafts_and_open_disagreements_are_no_reference(clinic: Clinic, admin: Seat) -> None:
-    first, second, third = (take_seat(clinic) for _ in range(3))
+def test_drafts_and_open_disagreements_are_no_reference(clinic: Clinic, admin: ClinicAccess) -> None:
+    first, second, third = (make_access(clinic) for _ in range(3))
     drafted = make_study(clinic)
     make_analysis(drafted)
     say(first, drafted, "abnormal", sign=False)
@@ -76,8 +76,8 @@ def test_drafts_and_open_disagreements_are_no_reference(clinic: Clinic, admin: S
     assert read(admin).counts == FourFold(0, 1, 0, 0)
 
 
-def test_every_field_of_the_matrix_opens_its_cases(clinic: Clinic, admin: Seat) -> None:
-    reader = take_seat(clinic)
+def test_every_field_of_the_matrix_opens_its_cases(clinic: Clinic, admin: ClinicAccess) -> None:
+    reader = make_access(clinic)
     for model, readers in [("abnormal", "abnormal"), ("abnormal", "normal"), ("uncertain", "normal")] * 2:
         case(reader, model, readers)
     for basis in ("blind", "all"):
@@ -90,8 +90,10 @@ def test_every_field_of_the_matrix_opens_its_cases(clinic: Clinic, admin: Seat) 
         assert total == 6
 
 
-def test_a_corrected_part_counts_for_the_part_and_its_rerun_does_not(clinic: Clinic, admin: Seat) -> None:
-    reader = take_seat(clinic)
+def test_a_corrected_part_counts_for_the_part_and_its_rerun_does_not(
+    clinic: Clinic, admin: ClinicAccess
+) -> None:
+    reader = make_access(clinic)
     study = make_study(clinic)
     make_analysis(study, verdict="normal", body_part="hand")
     say(reader, study, "abnormal", body_part="wrist")
@@ -104,16 +106,16 @@ def test_a_corrected_part_counts_for_the_part_and_its_rerun_does_not(clinic: Cli
     assert card.counts == FourFold(0, 0, 1, 0)
 
 
-def test_a_part_stated_by_the_sender_counts(clinic: Clinic, admin: Seat) -> None:
+def test_a_part_stated_by_the_sender_counts(clinic: Clinic, admin: ClinicAccess) -> None:
     study = make_study(clinic, stated_part="knee")
     make_analysis(study, verdict="abnormal", body_part="knee", forced_part="knee")
-    say(take_seat(clinic), study, "abnormal")
+    say(make_access(clinic), study, "abnormal")
 
     assert read(admin).counts.n == 1
 
 
-def test_readers_with_the_model_and_with_each_other(clinic: Clinic, admin: Seat) -> None:
-    first, second = take_seat(clinic, last_name="Alpha"), take_seat(clinic, last_name="Beta")
+def test_readers_with_the_model_and_with_each_other(clinic: Clinic, admin: ClinicAccess) -> None:
+    first, second = make_access(clinic, last_name="Alpha"), make_access(clinic, last_name="Beta")
     for model, one, other in [
         ("abnormal", "abnormal", "abnormal"),
         ("abnormal", "normal", "abnormal"),
@@ -134,8 +136,8 @@ def test_readers_with_the_model_and_with_each_other(clinic: Clinic, admin: Seat)
     assert pair.same.value == "0.75"
 
 
-def test_verification_bias_is_named_by_the_shares_reviewed(clinic: Clinic, admin: Seat) -> None:
-    reader = take_seat(clinic)
+def test_verification_bias_is_named_by_the_shares_reviewed(clinic: Clinic, admin: ClinicAccess) -> None:
+    reader = make_access(clinic)
     for model, readers in [
         ("abnormal", "abnormal"),
         ("abnormal", "normal"),
@@ -157,8 +159,8 @@ def test_verification_bias_is_named_by_the_shares_reviewed(clinic: Clinic, admin
     assert card.corrected.specificity.value == pytest.approx(0.75)
 
 
-def test_calibration_over_cases_with_a_probability(clinic: Clinic, admin: Seat) -> None:
-    reader = take_seat(clinic)
+def test_calibration_over_cases_with_a_probability(clinic: Clinic, admin: ClinicAccess) -> None:
+    reader = make_access(clinic)
     case(reader, "abnormal", "abnormal", probability=0.9)
     case(reader, "normal", "normal", probability=0.1)
     case(reader, "uncertain", "uncertain", probability=0.5)
@@ -171,7 +173,7 @@ def test_calibration_over_cases_with_a_probability(clinic: Clinic, admin: Seat) 
 
 def test_weeks_begin_on_the_clinics_monday() -> None:
     clinic = make_clinic(time_zone="Pacific/Auckland")
-    admin = take_seat(clinic, Role.ADMIN)
+    admin = make_access(clinic, Role.ADMIN)
     # Sunday in UTC, Monday the 16th in Auckland; and the Monday before.
     for at, verdict in [
         (datetime(2026, 11, 15, 12, 0, tzinfo=UTC), "abnormal"),
@@ -204,8 +206,8 @@ def test_weeks_begin_on_the_clinics_monday() -> None:
     assert newest.parts == {"wrist": 1}
 
 
-def test_a_shadow_bundle_is_compared_with_the_results_in_use(clinic: Clinic, admin: Seat) -> None:
-    reader = take_seat(clinic)
+def test_a_shadow_bundle_is_compared_with_the_results_in_use(clinic: Clinic, admin: ClinicAccess) -> None:
+    reader = make_access(clinic)
     study = case(reader, "normal", "abnormal")
     shadow = make_bundle(is_active=False)
     make_analysis(study, bundle=shadow, purpose=Analysis.Purpose.SHADOW, verdict="abnormal")
@@ -218,8 +220,8 @@ def test_a_shadow_bundle_is_compared_with_the_results_in_use(clinic: Clinic, adm
     assert read(admin, bundle=shadow.pk).bundle == shadow
 
 
-def test_the_page_says_how_it_counts_and_costs_the_same_for_more(clinic: Clinic, admin: Seat) -> None:
-    reader, other = take_seat(clinic), take_seat(clinic)
+def test_the_page_says_how_it_counts_and_costs_the_same_for_more(clinic: Clinic, admin: ClinicAccess) -> None:
+    reader, other = make_access(clinic), make_access(clinic)
     client = Client()
     client.force_login(admin.user)
 
@@ -244,8 +246,8 @@ def test_the_page_says_how_it_counts_and_costs_the_same_for_more(clinic: Clinic,
     assert page()[1] == one <= 20
 
 
-def test_the_period_limits_everything(clinic: Clinic, admin: Seat) -> None:
-    study = case(take_seat(clinic), "abnormal", "abnormal")
+def test_the_period_limits_everything(clinic: Clinic, admin: ClinicAccess) -> None:
+    study = case(make_access(clinic), "abnormal", "abnormal")
     Study.objects.filter(pk=study.pk).update(created_at=datetime.now(UTC) - timedelta(days=400))
     day = (datetime.now(UTC) - timedelta(days=30)).date().isoformat()
 

@@ -15,13 +15,13 @@ from django.http import QueryDict
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
-from tests.reviews.people import say, take_seat
+from tests.reviews.people import make_access, say
 from tests.reviews.world import VERDICTS, Reader, World, dice_of, random_clinic
-from xrayportal.access import Seat
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.clinics.models import Role
 from xrayportal.reviews.history import Filters, found
-from xrayportal.reviews.models import Answer, Reading
+from xrayportal.reviews.models import Reading, ReferencePrediction
 from xrayportal.reviews.scorecard import queries
 from xrayportal.reviews.scorecard.card import Scorecard
 from xrayportal.reviews.scorecard.lines import Question
@@ -30,10 +30,10 @@ from xrayportal.studies.models import Study
 pytestmark = pytest.mark.django_db
 
 
-def card_of(seat: Seat, **query: object) -> Scorecard:
+def card_of(access: ClinicAccess, **query: object) -> Scorecard:
     address = QueryDict(mutable=True)
     address.update({name: str(value) for name, value in query.items()})
-    return Scorecard(seat, Question.read(address))
+    return Scorecard(access, Question.read(address))
 
 
 FIRST = date(2025, 9, 29)
@@ -44,10 +44,10 @@ FIRST = date(2025, 9, 29)
 @pytest.mark.parametrize("first", [None, FIRST])
 def test_the_scorecard_counts_as_plain_python_does(seed: int, basis: str, first: date | None) -> None:
     world = random_clinic(seed)
-    seat = take_seat(world.clinic, Role.ADMIN)
+    access = make_access(world.clinic, Role.ADMIN)
     period = {"from": first} if first else {}
     for bundle in world.bundles:
-        card = card_of(seat, bundle=bundle.pk, basis=basis, **period)
+        card = card_of(access, bundle=bundle.pk, basis=basis, **period)
         answers = world.answers(bundle, first)
         referenced = {study: one for study, one in answers.items() if world.reference(study, basis)}
         cells = Counter(
@@ -65,11 +65,11 @@ def test_the_scorecard_counts_as_plain_python_does(seed: int, basis: str, first:
         for model, _word, row in card.matrix:
             for readers, cell in zip(VERDICTS, row, strict=True):
                 assert cell.count == sum(n for (_part, *pair), n in cells.items() if pair == [model, readers])
-                assert found(seat, Filters.read(QueryDict(cell.href))).count() == cell.count
+                assert found(access, Filters.read(QueryDict(cell.href))).count() == cell.count
         _check_calibration(card, referenced, world, basis)
         _check_agreements(card, answers, world, basis, first)
         _check_weeks(card, answers, world)
-    _check_shadows(card_of(seat, **period), world, first)
+    _check_shadows(card_of(access, **period), world, first)
 
 
 def _check_calibration(card: Scorecard, referenced: dict[Study, Analysis], world: World, basis: str) -> None:
@@ -158,8 +158,8 @@ def test_calibration_without_ties_is_scikit_learns() -> None:
     # So many digits that none is there twice.
     for analysis in Analysis.objects.filter(probability__isnull=False):
         Analysis.objects.filter(pk=analysis.pk).update(probability=dice.random())
-    card = card_of(take_seat(world.clinic, Role.ADMIN), basis="all")
-    rows = Answer.objects.filter(
+    card = card_of(make_access(world.clinic, Role.ADMIN), basis="all")
+    rows = ReferencePrediction.objects.filter(
         bundle=world.bundles[0], probability__isnull=False, study__reading__verdict__in=["normal", "abnormal"]
     )
     said, words = zip(*rows.values_list("probability", "study__reading__verdict"), strict=True)
@@ -174,7 +174,7 @@ def test_calibration_without_ties_is_scikit_learns() -> None:
 
 def test_an_admin_who_reads_counts_only_what_they_spoke_about() -> None:
     world = random_clinic(6, studies=40)
-    both = take_seat(world.clinic, Role.ADMIN, Role.READER)
+    both = make_access(world.clinic, Role.ADMIN, Role.READER)
     mine = [study for study in world.answers(world.bundles[0]) if study.current][:3]
     for study in mine:
         say(both, study)
@@ -193,8 +193,8 @@ def test_one_answer_a_study_and_bundle_whatever_happens_to_analyses(seed: int) -
 
     def check() -> None:
         expected = {one.pk for bundle in world.bundles for one in world.answers(bundle).values()}
-        assert set(Answer.objects.values_list("pk", flat=True)) == expected
-        for answer in Answer.objects.select_related("analysis", "study"):
+        assert set(ReferencePrediction.objects.values_list("pk", flat=True)) == expected
+        for answer in ReferencePrediction.objects.select_related("analysis", "study"):
             for name in (
                 "verdict",
                 "body_part",

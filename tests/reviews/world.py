@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from tests.factories import PARTS, make_bundle, make_clinic, make_submission
-from tests.reviews.people import take_seat
+from tests.reviews.people import make_access
 from xrayportal.analyses.models import Analysis, Bundle, Finding, Verdict
 from xrayportal.clinics.models import Clinic, User
 from xrayportal.operations.seeding.copying import copy_rows
@@ -76,7 +76,7 @@ def random_clinic(seed: int, studies: int = 160) -> World:
     dice = dice_of(seed)
     clinic = make_clinic(blind_first=True, time_zone="Pacific/Auckland")
     submission = make_submission(clinic)
-    readers = [take_seat(clinic).user for _ in range(4)]
+    readers = [make_access(clinic).user for _ in range(4)]
     world = World(clinic, [make_bundle(), make_bundle(is_active=False)])
     start = datetime(2025, 9, 1, tzinfo=UTC)
     for number in range(studies):

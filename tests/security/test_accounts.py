@@ -14,7 +14,7 @@ from pytest_django.fixtures import Settings
 
 from tests.factories import PASSWORD, make_study, make_user
 from tests.portal.conftest import House, browser
-from xrayportal.access import seat_of
+from xrayportal.access import access_of
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import verify
 from xrayportal.clinics import people, sign_in
@@ -137,8 +137,8 @@ def test_a_superuser_neither_takes_a_role_nor_sets_a_password(house: House) -> N
 
 def test_an_admin_gives_no_superuser_a_role(house: House) -> None:
     """They open a clinic's content with a reason, for half an hour; a role would go round that."""
-    seat = seat_of(house.admin, Membership.objects.filter(user=house.admin).select_related("clinic"))
-    asked = {"seat": seat, "roles": [Role.READER], "address": None}
+    access = access_of(house.admin, Membership.objects.filter(user=house.admin).select_related("clinic"))
+    asked = {"access": access, "roles": [Role.READER], "address": None}
     with pytest.raises(people.PeopleRefused, match="no role in a clinic"):
         people.invite(email=house.superuser.email, **asked)
     with pytest.raises(people.PeopleRefused, match="no role in a clinic"):

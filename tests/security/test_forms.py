@@ -137,11 +137,11 @@ def test_what_is_no_utf8_is_an_answer(house: House) -> None:
 def test_another_clinics_rows_are_not_there(name: str, house: House) -> None:
     """Ids of one clinic under the address of another, where the person may see everything."""
     study = make_study(house.clinic)
-    seat = house.stranger.memberships.first()
-    assert seat is not None
+    access = house.stranger.memberships.first()
+    assert access is not None
     client = browser(house.stranger)
-    assert client.get(reverse(name, args=[seat.clinic.slug, study.pk])).status_code == 404
-    assert client.get(reverse(name, args=[seat.clinic.slug, uuid.uuid4()])).status_code == 404
+    assert client.get(reverse(name, args=[access.clinic.slug, study.pk])).status_code == 404
+    assert client.get(reverse(name, args=[access.clinic.slug, uuid.uuid4()])).status_code == 404
     assert client.get(reverse(name, args=[house.clinic.slug, study.pk])).status_code == 404
 
 

@@ -18,7 +18,7 @@ from xrayportal.studies.models import Study, Submission
 
 PAGES = ("worklist", "submissions", "history", "disagreements", "scorecard", "clinic-operations")
 LISTS = ("", "verdict=abnormal", "part=wrist", "state=failed", "q=NH", "sort=urgency", "sort=part", "page=2")
-#: Session, person, seat; what a frame asks; what the page asks.
+#: Session, person, access; what a frame asks; what the page asks.
 MOST = {
     "worklist": 16,
     "submissions": 12,
@@ -88,6 +88,6 @@ def test_idle_poll_asks_one_question_and_has_no_body(full: House, who: str) -> N
         with CaptureQueriesContext(connection) as captured:
             idle = client.get(address, headers={"HX-Request": "true"})
         assert (idle.status_code, idle.content) == (204, b"")
-        # Who asks is one: session, person and seats come together.
+        # Who asks is one: session, person and accesses come together.
         assert len(captured) == 2
         assert "manifest" not in captured[-1]["sql"]

@@ -1,4 +1,4 @@
-"""What the portal asks of the workers and what comes back: Bundle, Analysis, Finding, Worker, Pulse."""
+"""What the portal asks of the workers and what comes back: Bundle, Analysis, Finding, Worker, Heartbeat."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ class Worker(models.Model):
         return self.name
 
 
-class Pulse(models.Model):
+class Heartbeat(models.Model):
     """When a part that has no row of its own last did its round: one row a part."""
 
     RECONCILER = "reconciler"

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from xrayportal.analyses.claims import anything_waits, claim
+from xrayportal.analyses.claims import claim, has_due
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.results import AnalysisResult, UnreadableView, ViewResult
 from xrayportal.audit.models import Action
@@ -26,15 +26,15 @@ from xrayportal.clinics.actors import Actor
 from xrayportal.studies.models import Study
 
 __all__ = [
-    "anything_waits",
     "claim",
     "complete",
     "crash",
     "extend",
     "fail",
+    "has_due",
+    "is_current",
     "release",
     "requeue_expired",
-    "still_wanted",
 ]
 
 logger = logging.getLogger(__name__)
@@ -48,8 +48,8 @@ ATTEMPTS = 12
 FIRST_PAUSE = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(minutes=5)
 
-DIED = "reader_died"
-DIED_SENTENCE = f"The reader process died {CRASHES_ALONE} times on this file."
+DIED = "worker_died"
+DIED_SENTENCE = f"The worker process died {CRASHES_ALONE} times on this file."
 
 _EXTEND = """
 UPDATE analyses_analysis AS a
@@ -83,7 +83,7 @@ def extend(*, claims: Iterable[Analysis], worker: str) -> set[uuid.UUID]:
         return {row[0] for row in cursor.fetchall()}
 
 
-def still_wanted(*, claim: Analysis) -> bool:
+def is_current(*, claim: Analysis) -> bool:
     """Ask right before the work: ``False`` if the lease was lost, or it was called off and has now ended."""
     with transaction.atomic():
         row = _locked(claim)

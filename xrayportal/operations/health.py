@@ -14,7 +14,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Count, Q
 from django.db.models.functions import Now
 
-from xrayportal.analyses.models import Analysis, Bundle, Pulse
+from xrayportal.analyses.models import Analysis, Bundle, Heartbeat
 from xrayportal.analyses.workers import live_workers
 from xrayportal.studies.models import Queue
 
@@ -95,10 +95,12 @@ def queues() -> dict[str, dict[str, int]]:
 def reconciler() -> Part:
     """Whether interrupted work would be noticed: the last round of any reconciler."""
     patience = timedelta(seconds=ROUNDS_MISSED * max(settings.RECONCILE_SECONDS, 1))
-    pulse = (
-        Pulse.objects.filter(name=Pulse.RECONCILER).annotate(fresh=Q(last_seen__gte=Now() - patience)).first()
+    heartbeat = (
+        Heartbeat.objects.filter(name=Heartbeat.RECONCILER)
+        .annotate(fresh=Q(last_seen__gte=Now() - patience))
+        .first()
     )
-    return {"ok": pulse is not None and pulse.fresh, "last_seen": pulse and pulse.last_seen}
+    return {"ok": heartbeat is not None and heartbeat.fresh, "last_seen": heartbeat and heartbeat.last_seen}
 
 
 def readiness() -> dict[str, Part]:

@@ -18,9 +18,9 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from xrayportal.analyses.announce import wake_workers
-from xrayportal.analyses.models import Bundle, Pulse
+from xrayportal.analyses.models import Bundle, Heartbeat
 from xrayportal.analyses.orphans import sweep
-from xrayportal.analyses.queue import anything_waits, requeue_expired
+from xrayportal.analyses.queue import has_due, requeue_expired
 from xrayportal.analyses.workers import live_workers, remove_dead_workers
 from xrayportal.clinics.actors import PORTAL
 from xrayportal.clinics.sessions import SessionStore
@@ -141,7 +141,7 @@ class Reconciler:
         One wake-up is enough: it lies unread while all are busy, and who takes it wakes the next one.
         """
         active = _active_bundles().first()
-        if anything_waits() or (active and live_workers().exclude(bundle=active.name).exists()):
+        if has_due() or (active and live_workers().exclude(bundle=active.name).exists()):
             wake_workers()
 
     def _remove_orphans(self) -> None:
@@ -166,7 +166,7 @@ class Reconciler:
 
 
 def _tell_that_it_lives() -> None:
-    Pulse.objects.update_or_create(name=Pulse.RECONCILER, defaults={"last_seen": Now()})
+    Heartbeat.objects.update_or_create(name=Heartbeat.RECONCILER, defaults={"last_seen": Now()})
 
 
 def _active_bundles() -> QuerySet[Bundle]:

@@ -6,20 +6,20 @@ from collections.abc import Collection
 
 from django.db.models import QuerySet
 
-from xrayportal.access import Permit, Seat
+from xrayportal.access import ClinicAccess, Permission
 from xrayportal.clinics.models import Clinic, Role, User
 from xrayportal.reviews.models import Reading, Review
 
 State = Reading.State
 
 
-def own_review(seat: Seat, current: list[Review], *, ruling: bool) -> Review | None:
+def own_review(access: ClinicAccess, current: list[Review], *, ruling: bool) -> Review | None:
     """The person's own current review: their reading, or their adjudication."""
     return next(
         (
             r
             for r in current
-            if r.reader_id == seat.user.pk and (r.kind == Review.Kind.ADJUDICATION) is ruling
+            if r.reader_id == access.user.pk and (r.kind == Review.Kind.ADJUDICATION) is ruling
         ),
         None,
     )
@@ -43,19 +43,21 @@ def adjudicator_of(reading: Reading | None, readers: Collection[User] | None = N
     return reading.adjudicator if reading.adjudicator in known else None
 
 
-def may_rule(seat: Seat, reading: Reading | None, current: list[Review], *, adjudicator: User | None) -> bool:
+def may_adjudicate(
+    access: ClinicAccess, reading: Reading | None, current: list[Review], *, adjudicator: User | None
+) -> bool:
     """Whether this person may adjudicate: one named by the admin, else any reader who signed no reading.
 
     Only where signed readers disagree, or to supersede their own adjudication. ``adjudicator`` is of
     ``adjudicator_of``.
     """
-    if reading is None or not seat.may(Permit.REVIEW):
+    if reading is None or not access.may(Permission.REVIEW):
         return False
     if adjudicator:
         unsettled = reading.state in (State.DISAGREED, State.ADJUDICATED)
-        return unsettled and adjudicator == seat.user
-    ruled = own_review(seat, current, ruling=True)
+        return unsettled and adjudicator == access.user
+    ruled = own_review(access, current, ruling=True)
     if ruled and ruled.is_signed:
         return True
-    own = own_review(seat, current, ruling=False)
+    own = own_review(access, current, ruling=False)
     return reading.state == State.DISAGREED and not (own and own.is_signed)

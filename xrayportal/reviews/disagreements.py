@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
-from xrayportal.access import Seat
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import with_status
 from xrayportal.clinics.models import User
 from xrayportal.reviews import adjudication, blind
@@ -29,16 +29,16 @@ class Row:
     adjudicator: User | None
 
 
-def disagreements_of(seat: Seat) -> QuerySet[Reading]:
+def disagreements_of(access: ClinicAccess) -> QuerySet[Reading]:
     """The clinic's open disagreements, longest waiting first."""
     return (
-        Reading.objects.filter(clinic=seat.clinic, state=Reading.State.DISAGREED)
+        Reading.objects.filter(clinic=access.clinic, state=Reading.State.DISAGREED)
         .select_related("adjudicator")
         .order_by("changed_at", "pk")
     )
 
 
-def rows_of(seat: Seat, readings: Sequence[Reading], readers: Collection[User]) -> list[Row]:
+def rows_of(access: ClinicAccess, readings: Sequence[Reading], readers: Collection[User]) -> list[Row]:
     """The rows of one page, in two queries; ``readers`` are those of the clinic.
 
     Other people's verdicts are shown to who may settle, and after the own opinion; where the clinic
@@ -57,9 +57,9 @@ def rows_of(seat: Seat, readings: Sequence[Reading], readers: Collection[User]) 
     for reading in readings:
         current = reviews[reading.pk]
         adjudicator = adjudication.adjudicator_of(reading, readers)
-        mine = adjudication.may_rule(seat, reading, current, adjudicator=adjudicator)
-        spoken = any(review.reader_id == seat.user.pk for review in current)
-        shown = mine or spoken or not blind.reads_blind(seat)
+        mine = adjudication.may_adjudicate(access, reading, current, adjudicator=adjudicator)
+        spoken = any(review.reader_id == access.user.pk for review in current)
+        shown = mine or spoken or not blind.reads_blind(access)
         signed = [review for review in current if review.is_signed] if shown else []
         rows.append(Row(reading, studies[reading.pk], signed, mine, adjudicator))
     return rows

@@ -12,7 +12,7 @@ from django.http import QueryDict
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from xrayportal.access import Seat
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis, Verdict
 from xrayportal.clinics.models import Clinic
 from xrayportal.reviews.blind import visible_predictions
@@ -112,10 +112,10 @@ class Filters:
         return used + (["period"] if self.period != Period() else [])
 
 
-def found(seat: Seat, filters: Filters) -> QuerySet[Study]:
+def found(access: ClinicAccess, filters: Filters) -> QuerySet[Study]:
     """Studies with a result that the filters match, as far as this person may know their predictions."""
-    studies = visible_predictions(seat, seat.studies())
-    studies = studies.filter(filters.period.limits(seat.clinic, "created_at"))
+    studies = visible_predictions(access, access.studies())
+    studies = studies.filter(filters.period.limits(access.clinic, "created_at"))
     if filters.bundle:
         # One row at most: joined, so that the database begins with what is rarest. A shadow bundle may have
         # an answer where the primary one failed.

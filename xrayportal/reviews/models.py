@@ -134,7 +134,7 @@ class Reading(models.Model):
         return f"{self.study_id} {self.state}"
 
 
-class Answer(models.Model):
+class ReferencePrediction(models.Model):
     """Which analysis counts where predictions are compared: one row a study and bundle, kept by the database.
 
     It is the bundle's own answer: the newest succeeded analysis, primary or shadow, that used no part but

@@ -8,56 +8,56 @@ from collections.abc import Collection, Iterable
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
 
-from xrayportal.access import Permit, Seat
+from xrayportal.access import ClinicAccess, Permission
 from xrayportal.clinics.models import Role
 from xrayportal.studies.models import Study
-from xrayportal.worklist.models import StudyRead, Unopened
+from xrayportal.worklist.models import StudyViewed, Unopened
 
 
-def read_by(seat: Seat) -> Exists:
+def read_by(access: ClinicAccess) -> Exists:
     """Whether the person has read the study, as an annotation or a condition on studies."""
-    return Exists(StudyRead.objects.filter(user=seat.user, study=OuterRef("pk")))
+    return Exists(StudyViewed.objects.filter(user=access.user, study=OuterRef("pk")))
 
 
-def mark_read(seat: Seat, studies: Collection[uuid.UUID]) -> None:
+def mark_read(access: ClinicAccess, studies: Collection[uuid.UUID]) -> None:
     """Theirs from now on; what a reader has opened waits for nobody any more. Two queries at most.
 
     A superuser's look is no reading.
     """
-    if seat.granted_until is not None or not studies:
+    if access.granted_until is not None or not studies:
         return
     try:
-        _mark(seat, studies)
+        _mark(access, studies)
     except IntegrityError:  # one of them was deleted meanwhile
-        _mark(seat, Study.objects.filter(pk__in=studies).values_list("pk", flat=True))
-    if seat.may(Permit.REVIEW):
+        _mark(access, Study.objects.filter(pk__in=studies).values_list("pk", flat=True))
+    if access.may(Permission.REVIEW):
         Unopened.objects.filter(study__in=studies).delete()
 
 
-def mark_unread(seat: Seat, studies: Collection[uuid.UUID]) -> None:
+def mark_unread(access: ClinicAccess, studies: Collection[uuid.UUID]) -> None:
     """Take the marks back; a study that no other reader has opened waits again, since it came."""
     try:
-        _unmark(seat, studies)
+        _unmark(access, studies)
     except IntegrityError:  # one of them was deleted meanwhile
-        _unmark(seat, studies)
+        _unmark(access, studies)
 
 
-def _mark(seat: Seat, studies: Iterable[uuid.UUID]) -> None:
-    StudyRead.objects.bulk_create(
-        [StudyRead(user=seat.user, study_id=study) for study in studies], ignore_conflicts=True
+def _mark(access: ClinicAccess, studies: Iterable[uuid.UUID]) -> None:
+    StudyViewed.objects.bulk_create(
+        [StudyViewed(user=access.user, study_id=study) for study in studies], ignore_conflicts=True
     )
 
 
-def _unmark(seat: Seat, studies: Collection[uuid.UUID]) -> None:
+def _unmark(access: ClinicAccess, studies: Collection[uuid.UUID]) -> None:
     with transaction.atomic():
-        StudyRead.objects.filter(user=seat.user, study__in=studies).delete()
-        if not seat.may(Permit.REVIEW):
+        StudyViewed.objects.filter(user=access.user, study__in=studies).delete()
+        if not access.may(Permission.REVIEW):
             return
-        others = StudyRead.objects.filter(
-            study=OuterRef("pk"), user__memberships__clinic=seat.clinic, user__memberships__role=Role.READER
+        others = StudyViewed.objects.filter(
+            study=OuterRef("pk"), user__memberships__clinic=access.clinic, user__memberships__role=Role.READER
         )
-        waiting = Study.objects.filter(~Exists(others), clinic=seat.clinic, pk__in=studies)
+        waiting = Study.objects.filter(~Exists(others), clinic=access.clinic, pk__in=studies)
         Unopened.objects.bulk_create(
-            [Unopened(study=study, clinic=seat.clinic, since=study.created_at) for study in waiting],
+            [Unopened(study=study, clinic=access.clinic, since=study.created_at) for study in waiting],
             ignore_conflicts=True,
         )

@@ -7,14 +7,14 @@ from typing import Any
 
 from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 
-from xrayportal.access import Seat
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import latest_state
 from xrayportal.analyses.models import Analysis, Verdict
 from xrayportal.analyses.services import waiting_position
 from xrayportal.reviews.blind import with_revealed
 from xrayportal.studies.models import Study, Submission, Upload
 from xrayportal.words import ordinal, span
-from xrayportal.worklist.versions import dotted
+from xrayportal.worklist.versions import version_expr
 
 PRIMARY = Analysis.Purpose.PRIMARY
 
@@ -71,11 +71,11 @@ class Progress:
         return not self.is_receiving and self.settled >= self.studies
 
 
-def versions(seat: Seat) -> QuerySet[Submission]:
+def versions(access: ClinicAccess) -> QuerySet[Submission]:
     """Their submissions, each with ``version``: changes when anything on the progress page does."""
     analyses = Analysis.objects.filter(study__submission=OuterRef("pk"), purpose=PRIMARY).order_by()
     told = analyses.values("study__submission").annotate(
-        told=dotted(
+        told=version_expr(
             Count("pk", filter=Q(state=Analysis.State.QUEUED)),
             Count("pk", filter=Q(state=Analysis.State.RUNNING)),
             Count("pk"),
@@ -83,13 +83,15 @@ def versions(seat: Seat) -> QuerySet[Submission]:
     )
     uploads = Upload.objects.filter(submission=OuterRef("pk")).order_by().values("submission")
     received = Subquery(uploads.annotate(n=Count("pk")).values("n"))
-    return seat.submissions().annotate(version=dotted(F("state"), received, Subquery(told.values("told"))))
+    return access.submissions().annotate(
+        version=version_expr(F("state"), received, Subquery(told.values("told")))
+    )
 
 
-def progress_of(submission: Submission, seat: Seat | None = None) -> Progress:
+def progress_of(submission: Submission, access: ClinicAccess | None = None) -> Progress:
     """Counts and time left of one submission; six queries at most.
 
-    Verdicts are counted for ``seat`` only, and only those that this person may know.
+    Verdicts are counted for ``access`` only, and only those that this person may know.
     """
     files = submission.uploads.order_by().aggregate(
         **{outcome: Count("pk", filter=Q(outcome=outcome)) for outcome in Upload.Outcome.values}
@@ -101,7 +103,7 @@ def progress_of(submission: Submission, seat: Seat | None = None) -> Progress:
         failed=Count("pk", filter=Q(newest="failed")),
         cancelled=Count("pk", filter=Q(newest="cancelled")),
     )
-    verdicts, hidden = _verdicts(submission, seat) if seat else ({}, 0)
+    verdicts, hidden = _verdicts(submission, access) if access else ({}, 0)
     return Progress(
         submission=submission, **files, **told, verdicts=verdicts, hidden=hidden, **_left(submission)
     )
@@ -112,10 +114,10 @@ def failed_studies(submission: Submission) -> QuerySet[Study]:
     return submission.studies.annotate(newest=latest_state()).filter(newest=Analysis.State.FAILED)
 
 
-def _verdicts(submission: Submission, seat: Seat) -> tuple[dict[str, int], int]:
+def _verdicts(submission: Submission, access: ClinicAccess) -> tuple[dict[str, int], int]:
     """Of the studies with a result: how many have each verdict, and of how many this person may not know."""
     results = submission.studies.filter(current__isnull=False).order_by()
-    told: QuerySet[Any] = with_revealed(seat, results)
+    told: QuerySet[Any] = with_revealed(access, results)
     rows = told.values_list("revealed", "result_verdict").annotate(n=Count("pk"))
     counts, hidden = dict.fromkeys(Verdict.values, 0), 0
     for revealed, verdict, number in rows:

@@ -8,7 +8,7 @@ from django.db.models import Count, F, Subquery, TextField, Value
 from django.db.models.functions import Cast, Coalesce, Concat
 
 
-def dotted(*pieces: F | Count | Subquery[Any]) -> Concat:
+def version_expr(*pieces: F | Count | Subquery[Any]) -> Concat:
     """The values of the pieces with dots between them; NULL is empty."""
     dot = Value(".", output_field=TextField())
     texts = [Coalesce(Cast(piece, TextField()), Value("", output_field=TextField())) for piece in pieces]

@@ -30,7 +30,7 @@ STAGES = {"decode": 6.0, "preprocess": 2.0, "infer": 30.0, "render": 8.0}
 _KINDS = (
     ("truncated", "Could not read the file: it ends before its pixels."),
     ("too_large", "Could not read the file: it has more pixels than are taken."),
-    ("reader_died", "The reader process died 3 times on this file."),
+    ("worker_died", "The worker process died 3 times on this file."),
 )
 
 

@@ -10,7 +10,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
 from xrayportal import words
-from xrayportal.access import Seat
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Bundle, Verdict
 from xrayportal.clinics.models import User
 from xrayportal.reviews.scorecard import charts, queries
@@ -35,10 +35,10 @@ _PARTS_DRAWN = 6
 class Scorecard:
     """The figures of one clinic, each asked for when the page shows it."""
 
-    def __init__(self, seat: Seat, question: Question) -> None:
-        self.seat = seat
+    def __init__(self, access: ClinicAccess, question: Question) -> None:
+        self.access = access
         self.question = question
-        self.scope = Scope(seat, question.period, question.basis)
+        self.scope = Scope(access, question.period, question.basis)
 
     @cached_property
     def bundles(self) -> list[Bundle]:

@@ -97,7 +97,7 @@ class Drift:
         by_monday = {week.monday: week for week in kept}
         week = week_of(self.scope)
         answers = self.scope.answers(self.bundle).annotate(week=week).values_list("pk", "week")
-        zone = ZoneInfo(self.scope.seat.clinic.time_zone)
+        zone = ZoneInfo(self.scope.access.clinic.time_zone)
         answers = answers.filter(sent_at__gte=dt.datetime.combine(kept[0].monday, dt.time(), zone))
         for at, distance, megapixels in over(_INPUTS, **{"answer(analysis, week)": answers}):
             if found := by_monday.get(at.date()):

@@ -12,11 +12,11 @@ from django.db import connection
 from django.db.models import Case, CharField, Count, Exists, F, OuterRef, QuerySet, When
 from django.db.models.functions import TruncWeek
 
-from xrayportal.access import Seat
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.reviews.blind import reads_blind, visible_predictions
 from xrayportal.reviews.history import Period
-from xrayportal.reviews.models import Answer, Review
+from xrayportal.reviews.models import ReferencePrediction, Review
 from xrayportal.reviews.scorecard.statistics import BINS, Sums
 from xrayportal.studies.models import Study
 
@@ -55,15 +55,15 @@ GROUP BY bin ORDER BY bin
 class Scope:
     """Whose cases: a clinic's, of a period, as far as this person may know the predictions."""
 
-    seat: Seat
+    access: ClinicAccess
     period: Period
     #: ``blind`` or ``all``: which opinions are the reference.
     basis: str
 
-    def answers(self, bundle: Bundle | None = None) -> QuerySet[Answer]:
+    def answers(self, bundle: Bundle | None = None) -> QuerySet[ReferencePrediction]:
         """One answer of each bundle, or of this one, for each study of the period."""
-        answers = Answer.objects.filter(self._within("sent_at"), clinic=self.seat.clinic)
-        if reads_blind(self.seat):
+        answers = ReferencePrediction.objects.filter(self._within("sent_at"), clinic=self.access.clinic)
+        if reads_blind(self.access):
             answers = answers.filter(study__in=self._visible())
         return answers.filter(bundle=bundle) if bundle else answers
 
@@ -72,9 +72,9 @@ class Scope:
         signed = Review.objects.filter(
             study=OuterRef("study"), reader=OuterRef("reader"), is_current=True, signed_at__isnull=False
         ).exclude(kind=Review.Kind.ADJUDICATION)
-        opinions = Review.objects.filter(self._within("study__created_at"), clinic=self.seat.clinic)
+        opinions = Review.objects.filter(self._within("study__created_at"), clinic=self.access.clinic)
         opinions = opinions.exclude(kind=Review.Kind.ADJUDICATION)
-        if reads_blind(self.seat):
+        if reads_blind(self.access):
             opinions = opinions.filter(study__in=self._visible())
         if self.basis == "blind":
             opinions = opinions.filter(Exists(signed), was_blind=True)
@@ -83,15 +83,15 @@ class Scope:
         return opinions.order_by("study", "reader", "-created_at").distinct("study", "reader")
 
     def _within(self, moment: str) -> Any:
-        return self.period.limits(self.seat.clinic, moment)
+        return self.period.limits(self.access.clinic, moment)
 
     def _visible(self) -> QuerySet[Study]:
-        return visible_predictions(self.seat, Study.objects.filter(clinic=self.seat.clinic))
+        return visible_predictions(self.access, Study.objects.filter(clinic=self.access.clinic))
 
 
 def bundles_of(scope: Scope) -> list[Bundle]:
     """Bundles with answers in the clinic, newest first."""
-    used = Answer.objects.filter(bundle=OuterRef("pk"), clinic=scope.seat.clinic)
+    used = ReferencePrediction.objects.filter(bundle=OuterRef("pk"), clinic=scope.access.clinic)
     return list(Bundle.objects.filter(Exists(used)).order_by("-registered_at"))
 
 
@@ -169,7 +169,7 @@ def shadows_of(scope: Scope) -> dict[int, Cells]:
 
 def week_of(scope: Scope) -> TruncWeek:
     """The Monday of the week that the study was sent in, in the clinic's zone."""
-    return TruncWeek("sent_at", tzinfo=ZoneInfo(scope.seat.clinic.time_zone))
+    return TruncWeek("sent_at", tzinfo=ZoneInfo(scope.access.clinic.time_zone))
 
 
 def over(sql: str, **tables: QuerySet[Any, Any]) -> Iterator[tuple[Any, ...]]:

@@ -18,7 +18,7 @@ from xrayportal.access import GRANT_LASTS, end_content, grant_content
 from xrayportal.clinics.models import Clinic, User
 from xrayportal.clinics.sign_in import record_password, turn
 from xrayportal.web.account.forms import PasswordForm, ReasonForm, SignInForm
-from xrayportal.web.shared.context import seats_of
+from xrayportal.web.shared.context import accesses_of
 
 
 class SignInView(LoginView):
@@ -71,7 +71,7 @@ class PasswordView(PasswordChangeView):
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """To the person's clinic, or a page to pick one; superusers pick among all, for a reason."""
-    clinics = [seat.clinic for seat in seats_of(request)]
+    clinics = [access.clinic for access in accesses_of(request)]
     if len(clinics) == 1:
         return redirect("worklist", clinic=clinics[0].slug)
     user = request.user

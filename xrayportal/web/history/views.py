@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
-from xrayportal.access import Permit, Seat, clinic_view
+from xrayportal.access import ClinicAccess, Permission, clinic_view
 from xrayportal.analyses.latest import with_status
 from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.audit.models import Action
@@ -32,11 +32,11 @@ from xrayportal.web.worklist.rows import part_choices, verdict_choices
 
 
 @require_GET
-@clinic_view(Permit.MANAGE)
-def history(request: HttpRequest, seat: Seat) -> HttpResponse:
+@clinic_view(Permission.MANAGE)
+def history(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     """Past predictions with what readers said of them."""
     filters = Filters.read(request.GET)
-    studies = found(seat, filters)
+    studies = found(access, filters)
     count = studies.order_by()[:COUNTED].count()
     page = page_of(
         narrowed(studies, count),
@@ -45,19 +45,19 @@ def history(request: HttpRequest, seat: Seat) -> HttpResponse:
     )
     active = Bundle.objects.filter(is_active=True).first()
     # Not DISTINCT over a join: that would read every analysis for a handful of names.
-    used = Analysis.objects.filter(bundle=OuterRef("pk"), clinic=seat.clinic)
-    wrote = Review.objects.filter(reader=OuterRef("pk"), clinic=seat.clinic)
+    used = Analysis.objects.filter(bundle=OuterRef("pk"), clinic=access.clinic)
+    wrote = Review.objects.filter(reader=OuterRef("pk"), clinic=access.clinic)
     return render(
         request,
         "reviews/history.html",
         {
-            "seat": seat,
+            "access": access,
             "filters": filters,
             "page": page,
             "rows": _rows(page.studies, filters),
             "count": count,
             "is_capped": count == COUNTED,
-            "hides": reads_blind(seat),
+            "hides": reads_blind(access),
             "verdicts": verdict_choices(active),
             "parts": part_choices(active),
             "bundles": Bundle.objects.filter(Exists(used)).order_by("-registered_at"),
@@ -69,18 +69,18 @@ def history(request: HttpRequest, seat: Seat) -> HttpResponse:
 
 
 @require_POST
-@clinic_view(Permit.MANAGE)
-def history_export(request: HttpRequest, seat: Seat) -> StreamingHttpResponse:
+@clinic_view(Permission.MANAGE)
+def history_export(request: HttpRequest, access: ClinicAccess) -> StreamingHttpResponse:
     """The same filters as CSV, all pages. POST, because each export is an event of the audit."""
     filters = Filters.read(request.GET)
     record(
-        clinic=seat.clinic,
+        clinic=access.clinic,
         action=Action.EXPORTED,
-        actor=seat.actor,
+        actor=access.actor,
         detail={"kind": "history", "filters": filters.names},
     )
     return StreamingHttpResponse(
-        history_lines(results_of(found(seat, filters), filters), clinic=seat.clinic),
+        history_lines(results_of(found(access, filters), filters), clinic=access.clinic),
         content_type="text/csv; charset=utf-8",
         headers={
             "Content-Disposition": 'attachment; filename="history.csv"',

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
-from xrayportal.access import Permit, Seat, clinic_view
+from xrayportal.access import ClinicAccess, Permission, clinic_view
 from xrayportal.analyses.models import Analysis
 from xrayportal.analyses.services import NoActiveBundleError, UnknownPartError, request_analysis
 from xrayportal.analyses.workers import live_workers
@@ -29,7 +29,7 @@ from xrayportal.clinics.models import Clinic, User
 from xrayportal.operations import figures, health
 from xrayportal.security import client_address
 from xrayportal.studies.models import Study
-from xrayportal.web.shared.deleted import tell_if_deleted
+from xrayportal.web.shared.deleted import message_if_deleted
 
 #: Longer chains are verified by the command, which no request waits for.
 CHECKED_HERE = 50_000
@@ -57,10 +57,10 @@ def operations(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@clinic_view(Permit.MANAGE)
-def clinic_operations(request: HttpRequest, seat: Seat) -> HttpResponse:
+@clinic_view(Permission.MANAGE)
+def clinic_operations(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     """One clinic's figures."""
-    return _page(request, seat.clinic)
+    return _page(request, access.clinic)
 
 
 @require_POST
@@ -71,11 +71,11 @@ def operations_retry(request: HttpRequest, analysis: uuid.UUID) -> HttpResponse:
 
 
 @require_POST
-@clinic_view(Permit.MANAGE)
-def clinic_operations_retry(request: HttpRequest, seat: Seat, analysis: uuid.UUID) -> HttpResponse:
+@clinic_view(Permission.MANAGE)
+def clinic_operations_retry(request: HttpRequest, access: ClinicAccess, analysis: uuid.UUID) -> HttpResponse:
     """Ask again for an analysis of this clinic that failed."""
-    back = reverse("clinic-operations", args=[seat.clinic.slug])
-    return _retry(request, seat.analyses().filter(pk=analysis).first(), seat.clinic, back)
+    back = reverse("clinic-operations", args=[access.clinic.slug])
+    return _retry(request, access.analyses().filter(pk=analysis).first(), access.clinic, back)
 
 
 @require_POST
@@ -88,12 +88,12 @@ def operations_verify(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@clinic_view(Permit.MANAGE)
-def clinic_operations_verify(request: HttpRequest, seat: Seat) -> HttpResponse:
+@clinic_view(Permission.MANAGE)
+def clinic_operations_verify(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     """Verify the clinic's chain."""
-    for head in AuditHead.objects.filter(clinic=seat.clinic):
+    for head in AuditHead.objects.filter(clinic=access.clinic):
         _verify(request, head)
-    return redirect("clinic-operations", clinic=seat.clinic.slug)
+    return redirect("clinic-operations", clinic=access.clinic.slug)
 
 
 def _page(request: HttpRequest, clinic: Clinic | None) -> HttpResponse:
@@ -132,7 +132,7 @@ def _broker() -> health.Part:
 
 
 def _retry(request: HttpRequest, failed: Analysis | None, clinic: Clinic | None, back: str) -> HttpResponse:
-    if failed is None and tell_if_deleted(request, clinic=clinic):
+    if failed is None and message_if_deleted(request, clinic=clinic):
         return redirect(back)
     if failed is None or failed.state != Analysis.State.FAILED:
         raise Http404("Not found.")

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from xrayportal.access import Permit, Seat, clinic_view
+from xrayportal.access import ClinicAccess, Permission, clinic_view
 from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
@@ -33,60 +33,60 @@ REFUSED = 422
 
 
 @require_GET
-@clinic_view(Permit.MANAGE)
-def people(request: HttpRequest, seat: Seat) -> HttpResponse:
+@clinic_view(Permission.MANAGE)
+def people(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     """Everybody with a role in the clinic."""
-    return _people_page(request, seat, InviteForm())
+    return _people_page(request, access, InviteForm())
 
 
 @require_POST
-@clinic_view(Permit.MANAGE)
-def invite(request: HttpRequest, seat: Seat) -> HttpResponse:
+@clinic_view(Permission.MANAGE)
+def invite(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     """Give a person roles and send them the way in."""
     form = InviteForm(request.POST)
     if not form.is_valid():
-        return _people_page(request, seat, form)
+        return _people_page(request, access, form)
     try:
         user = services.invite(
-            clinic=seat.clinic,
-            actor=seat.actor,
+            clinic=access.clinic,
+            actor=access.actor,
             email=form.cleaned_data["email"],
             roles=form.cleaned_data["roles"],
         )
     except services.PeopleRefused as refusal:
         form.add_error("email", str(refusal))
-        return _people_page(request, seat, form)
-    _send_link(request, seat, user, with_password=user.has_usable_password())
-    return redirect("people", seat.clinic.slug)
+        return _people_page(request, access, form)
+    _send_link(request, access, user, with_password=user.has_usable_password())
+    return redirect("people", access.clinic.slug)
 
 
 @require_POST
-@clinic_view(Permit.MANAGE)
-def invite_again(request: HttpRequest, seat: Seat, user: int) -> HttpResponse:
+@clinic_view(Permission.MANAGE)
+def invite_again(request: HttpRequest, access: ClinicAccess, user: int) -> HttpResponse:
     """Send a person a link to choose a password: the invitation once more, or because theirs is gone."""
-    member = _member(seat, user)
+    member = _member(access, user)
     record(
-        clinic=seat.clinic,
+        clinic=access.clinic,
         action=Action.MEMBER_INVITED,
-        actor=seat.actor,
+        actor=access.actor,
         target=member,
         detail={"again": True},
     )
-    _send_link(request, seat, member)
-    return redirect("people", seat.clinic.slug)
+    _send_link(request, access, member)
+    return redirect("people", access.clinic.slug)
 
 
 @require_POST
-@clinic_view(Permit.MANAGE)
-def member_roles(request: HttpRequest, seat: Seat, user: int) -> HttpResponse:
+@clinic_view(Permission.MANAGE)
+def member_roles(request: HttpRequest, access: ClinicAccess, user: int) -> HttpResponse:
     """Change what a person may do here; without any role they are deactivated."""
-    member = _member(seat, user)
+    member = _member(access, user)
     form = RolesForm(request.POST)
     if not form.is_valid():
         raise Http404("Not found.")
     roles = [] if "deactivate" in request.POST else form.cleaned_data["roles"]
     try:
-        services.change_roles(clinic=seat.clinic, actor=seat.actor, user=member, roles=roles)
+        services.change_roles(clinic=access.clinic, actor=access.actor, user=member, roles=roles)
     except services.PeopleRefused as refusal:
         messages.error(request, str(refusal))
     else:
@@ -94,38 +94,38 @@ def member_roles(request: HttpRequest, seat: Seat, user: int) -> HttpResponse:
             _("%(person)s: roles saved.") if roles else _("%(person)s has no access to this clinic any more.")
         )
         messages.success(request, said % {"person": member})
-        if member == seat.user and Role.ADMIN not in roles:
+        if member == access.user and Role.ADMIN not in roles:
             return redirect("home")
-    return redirect("people", seat.clinic.slug)
+    return redirect("people", access.clinic.slug)
 
 
 @require_POST
-@clinic_view(Permit.MANAGE)
-def reactivate(request: HttpRequest, seat: Seat, user: int) -> HttpResponse:
+@clinic_view(Permission.MANAGE)
+def reactivate(request: HttpRequest, access: ClinicAccess, user: int) -> HttpResponse:
     """Let a former member in again."""
-    former = {member.user.pk: member.user for member in former_members_of(seat.clinic)}
+    former = {member.user.pk: member.user for member in former_members_of(access.clinic)}
     form = RolesForm(request.POST)
     if user not in former or not form.is_valid():
         raise Http404("Not found.")
     person = former[user]
     try:
         services.reactivate(
-            clinic=seat.clinic, actor=seat.actor, user=person, roles=form.cleaned_data["roles"]
+            clinic=access.clinic, actor=access.actor, user=person, roles=form.cleaned_data["roles"]
         )
     except services.PeopleRefused as refusal:
         messages.error(request, str(refusal))
     else:
         messages.success(request, _("%(person)s is in the clinic again.") % {"person": person})
-    return redirect("people", seat.clinic.slug)
+    return redirect("people", access.clinic.slug)
 
 
 @require_http_methods(["GET", "POST"])
-@clinic_view(Permit.MANAGE)
-def clinic_settings(request: HttpRequest, seat: Seat) -> HttpResponse:
+@clinic_view(Permission.MANAGE)
+def clinic_settings(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     """Name, time zone, blind first, thresholds, retention."""
     bundle = Bundle.objects.filter(is_active=True).first()
-    # A row of its own: a form that is refused leaves its values on it, and the frame shows the seat's.
-    clinic = Clinic.objects.get(pk=seat.clinic.pk)
+    # A row of its own: a form that is refused leaves its values on it, and the frame shows the access's.
+    clinic = Clinic.objects.get(pk=access.clinic.pk)
     form = ClinicForm(request.POST or None, instance=clinic, bundle=bundle)
     if request.method == "POST" and form.is_valid():
         changed = form.changed_data
@@ -135,13 +135,13 @@ def clinic_settings(request: HttpRequest, seat: Seat) -> HttpResponse:
                 record(
                     clinic=clinic,
                     action=Action.CLINIC_CHANGED,
-                    actor=seat.actor,
+                    actor=access.actor,
                     target=clinic,
                     detail={name: form.cleaned_data[name] for name in changed},
                 )
             messages.success(request, _("Saved. New analyses use the new settings; results that exist stay."))
-        return redirect("clinic-settings", seat.clinic.slug)
-    context = {"seat": seat, "form": form, "bundle": bundle, "zones": offered_zones()}
+        return redirect("clinic-settings", access.clinic.slug)
+    context = {"access": access, "form": form, "bundle": bundle, "zones": offered_zones()}
     return render(request, "clinics/settings.html", context, status=REFUSED if form.is_bound else 200)
 
 
@@ -168,29 +168,31 @@ def invitation(request: HttpRequest, uid: str, token: str) -> HttpResponse:
     )
 
 
-def _people_page(request: HttpRequest, seat: Seat, form: InviteForm) -> HttpResponse:
+def _people_page(request: HttpRequest, access: ClinicAccess, form: InviteForm) -> HttpResponse:
     context = {
-        "seat": seat,
-        "members": members_of(seat.clinic),
-        "former": former_members_of(seat.clinic),
+        "access": access,
+        "members": members_of(access.clinic),
+        "former": former_members_of(access.clinic),
         "roles": Role.choices,
         "form": form,
     }
     return render(request, "clinics/people.html", context, status=REFUSED if form.is_bound else 200)
 
 
-def _member(seat: Seat, user: int) -> User:
-    return get_object_or_404(User.objects.filter(memberships__clinic=seat.clinic).distinct(), pk=user)
+def _member(access: ClinicAccess, user: int) -> User:
+    return get_object_or_404(User.objects.filter(memberships__clinic=access.clinic).distinct(), pk=user)
 
 
-def _send_link(request: HttpRequest, seat: Seat, user: User, *, with_password: bool = False) -> None:
+def _send_link(
+    request: HttpRequest, access: ClinicAccess, user: User, *, with_password: bool = False
+) -> None:
     """By e-mail: a link to a password is for the person alone, so it is never shown to the admin."""
     way_in = reverse("sign-in") if with_password else reverse("invitation", args=invitation_parts(user))
     text = render_to_string(
         "clinics/mail/invitation.txt",
         {
-            "clinic": seat.clinic,
-            "admin": seat.user,
+            "clinic": access.clinic,
+            "admin": access.user,
             "person": user,
             "with_password": with_password,
             # The configured address where there is one: a request's Host is what its sender says.
@@ -202,7 +204,9 @@ def _send_link(request: HttpRequest, seat: Seat, user: User, *, with_password: b
     try:
         send_mail(
             # One line: a clinic's name with a line end in it would be another header.
-            subject=" ".join((_("X-Ray Portal: your way into %(clinic)s") % {"clinic": seat.clinic}).split()),
+            subject=" ".join(
+                (_("X-Ray Portal: your way into %(clinic)s") % {"clinic": access.clinic}).split()
+            ),
             message=text,
             from_email=None,
             recipient_list=[user.email],

@@ -11,7 +11,7 @@ from typing import Any
 from django.utils.functional import cached_property
 
 from xrayportal import words
-from xrayportal.access import Permit, Seat
+from xrayportal.access import ClinicAccess, Permission
 from xrayportal.analyses.models import Bundle, Verdict
 from xrayportal.clinics.models import User
 from xrayportal.reviews import adjudication, blind
@@ -42,7 +42,7 @@ class Choice:
 class Panel:
     """The panel's state; at most five queries, whatever the study holds."""
 
-    seat: Seat
+    access: ClinicAccess
     study: Study
     #: What somebody sent that could not be stored: shown again, with the reason.
     sent: Mapping[str, str] | None = None
@@ -69,23 +69,25 @@ class Panel:
     @property
     def reads(self) -> bool:
         """Whether this person may review at all."""
-        return self.seat.may(Permit.REVIEW)
+        return self.access.may(Permission.REVIEW)
 
     @property
     def manages(self) -> bool:
         """Whether this person may name who settles."""
-        return self.seat.may(Permit.MANAGE)
+        return self.access.may(Permission.MANAGE)
 
     @cached_property
     def revealed(self) -> bool:
         """``blind.reveals``, answered from the reviews at hand."""
-        mine = any(review.reader_id == self.seat.user.pk for review in self.reviews)
-        return mine or not blind.reads_blind(self.seat)
+        mine = any(review.reader_id == self.access.user.pk for review in self.reviews)
+        return mine or not blind.reads_blind(self.access)
 
     @cached_property
     def ruling(self) -> bool:
         """Whether the form adjudicates."""
-        return adjudication.may_rule(self.seat, self.reading, self.current, adjudicator=self.adjudicator)
+        return adjudication.may_adjudicate(
+            self.access, self.reading, self.current, adjudicator=self.adjudicator
+        )
 
     @cached_property
     def adjudicator(self) -> User | None:
@@ -95,7 +97,7 @@ class Panel:
     @cached_property
     def own(self) -> Review | None:
         """The person's own current review, the one that the form would supersede."""
-        return adjudication.own_review(self.seat, self.current, ruling=self.ruling)
+        return adjudication.own_review(self.access, self.current, ruling=self.ruling)
 
     @property
     def others(self) -> list[Review]:

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import trigger_client_event
 
-from xrayportal.access import Permit, Seat, clinic_view
+from xrayportal.access import ClinicAccess, Permission, clinic_view
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.reviews import adjudication, blind, services
@@ -25,7 +25,7 @@ from xrayportal.reviews.entries import BadEntry, parse_entry
 from xrayportal.reviews.report import facts_of, render_report
 from xrayportal.studies.models import Study
 from xrayportal.web.reviews.panel import Panel
-from xrayportal.web.shared.deleted import tell_if_deleted, tells_deletion
+from xrayportal.web.shared.deleted import handle_deleted_study, message_if_deleted
 
 PER_PAGE = 50
 #: Refusals that the panel shows in its place; the script swaps them in although they are errors.
@@ -33,11 +33,11 @@ BAD, STALE, GONE = 422, 409, 404
 
 
 @require_GET
-@clinic_view(Permit.REVIEW)
-@tells_deletion
-def review(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+@clinic_view(Permission.REVIEW)
+@handle_deleted_study
+def review(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """The panel alone, to load it anew; in the frame of a page for somebody who came by its address."""
-    return _answer(request, seat, Panel(seat, _study(seat, study)), status=200)
+    return _answer(request, access, Panel(access, _study(access, study)), status=200)
 
 
 View = Callable[..., HttpResponseBase]
@@ -64,32 +64,32 @@ def keeps_what_was_typed(view: View) -> View:
 
 @require_POST
 @keeps_what_was_typed
-@clinic_view(Permit.REVIEW)
-def review_save(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+@clinic_view(Permission.REVIEW)
+def review_save(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """Keep the reader's opinion as a draft; blind first, this is what reveals the prediction."""
-    return _store(request, seat, study, sign=False)
+    return _store(request, access, study, sign=False)
 
 
 @require_POST
 @keeps_what_was_typed
-@clinic_view(Permit.REVIEW)
-def review_sign(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+@clinic_view(Permission.REVIEW)
+def review_sign(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """Make the reader's opinion final, or supersede the one that is."""
-    return _store(request, seat, study, sign=True)
+    return _store(request, access, study, sign=True)
 
 
-def _store(request: HttpRequest, seat: Seat, study_id: uuid.UUID, *, sign: bool) -> HttpResponse:
-    study = seat.studies().select_related("current__bundle").filter(pk=study_id).first()
+def _store(request: HttpRequest, access: ClinicAccess, study_id: uuid.UUID, *, sign: bool) -> HttpResponse:
+    study = access.studies().select_related("current__bundle").filter(pk=study_id).first()
     if study is None:
-        return _gone(request, seat)
-    panel = Panel(seat, study)
+        return _gone(request, access)
+    panel = Panel(access, study)
     ruling = request.POST.get("ruling") == "1"
     try:
         entry = parse_entry(
             request.POST.dict(), parts=[part for part, _word in panel.parts], images=panel.images
         )
         stored = services.store_review(
-            seat=seat,
+            access=access,
             study_id=study_id,
             entry=entry,
             supersedes=_uuid_or_none(request.POST.get("supersedes", "")),
@@ -97,11 +97,11 @@ def _store(request: HttpRequest, seat: Seat, study_id: uuid.UUID, *, sign: bool)
             ruling=ruling,
         )
     except services.StudyGone:
-        return _gone(request, seat)
+        return _gone(request, access)
     except (BadEntry, services.ReviewRefused) as refusal:
         status = STALE if isinstance(refusal, services.StaleReview) else BAD
-        anew = Panel(seat, study, sent=request.POST.dict(), problem=refusal.sentence)
-        return _answer(request, seat, anew, status=status)
+        anew = Panel(access, study, sent=request.POST.dict(), problem=refusal.sentence)
+        return _answer(request, access, anew, status=status)
     said = _("Signed.") if sign else _("Saved.")
     if stored.analysis is not None:
         again = _("The study is analysed again with the body part you chose.")
@@ -110,50 +110,50 @@ def _store(request: HttpRequest, seat: Seat, study_id: uuid.UUID, *, sign: bool)
         messages.success(request, said)
         if stored.problem:
             messages.warning(request, str(stored.problem))
-        return redirect("study", seat.clinic.slug, study_id)
+        return redirect("study", access.clinic.slug, study_id)
     try:
         study.refresh_from_db()
     except Study.DoesNotExist:
-        return _gone(request, seat)
+        return _gone(request, access)
     response = render(
         request,
         "reviews/_panel.html",
-        {"seat": seat, "panel": Panel(seat, study), "said": said, "warning": stored.problem},
+        {"access": access, "panel": Panel(access, study), "said": said, "warning": stored.problem},
     )
     # The page's result, history and neighbours may show more now.
     return trigger_client_event(response, "review-stored", {"study": str(study_id), "signed": sign})
 
 
-def _answer(request: HttpRequest, seat: Seat, panel: Panel, *, status: int) -> HttpResponse:
+def _answer(request: HttpRequest, access: ClinicAccess, panel: Panel, *, status: int) -> HttpResponse:
     whole = not request.htmx  # type: ignore[attr-defined]  # set by django_htmx
     template = "reviews/panel_page.html" if whole else "reviews/_panel.html"
-    return render(request, template, {"seat": seat, "panel": panel, "study": panel.study}, status=status)
+    return render(request, template, {"access": access, "panel": panel, "study": panel.study}, status=status)
 
 
-def _gone(request: HttpRequest, seat: Seat | None) -> HttpResponse:
+def _gone(request: HttpRequest, access: ClinicAccess | None) -> HttpResponse:
     if not request.htmx:  # type: ignore[attr-defined]  # set by django_htmx
         raise Http404("Not found.")
     comment = request.POST.get("comment", "")
-    return render(request, "reviews/_gone.html", {"seat": seat, "comment": comment}, status=GONE)
+    return render(request, "reviews/_gone.html", {"access": access, "comment": comment}, status=GONE)
 
 
 @require_POST
-@clinic_view(Permit.MANAGE)
-def adjudicator(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+@clinic_view(Permission.MANAGE)
+def adjudicator(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """The admin names who settles a disagreement; an empty ``reader`` leaves it to any third reader."""
-    if not seat.studies().filter(pk=study).exists():
-        if tell_if_deleted(request, study=study, clinic=seat.clinic):
-            return redirect("disagreements", seat.clinic.slug)
+    if not access.studies().filter(pk=study).exists():
+        if message_if_deleted(request, study=study, clinic=access.clinic):
+            return redirect("disagreements", access.clinic.slug)
         raise Http404("Not found.")
     chosen = request.POST.get("reader", "")
     reader = None
     if chosen:
         is_id = chosen.isascii() and chosen.isdigit() and len(chosen) < 19
-        reader = adjudication.clinic_readers(seat.clinic).filter(pk=chosen).first() if is_id else None
+        reader = adjudication.clinic_readers(access.clinic).filter(pk=chosen).first() if is_id else None
         if reader is None:
             raise Http404("Not found.")
     try:
-        services.name_adjudicator(seat=seat, study_id=study, reader=reader)
+        services.name_adjudicator(access=access, study_id=study, reader=reader)
     except services.ReviewRefused as refusal:
         messages.error(request, str(refusal.sentence))
     else:
@@ -163,38 +163,38 @@ def adjudicator(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpRespo
             if reader
             else _("Any third reader settles it."),
         )
-    return redirect("disagreements", seat.clinic.slug)
+    return redirect("disagreements", access.clinic.slug)
 
 
 @require_GET
-@clinic_view(Permit.SEE_ALL)
-def disagreements(request: HttpRequest, seat: Seat) -> HttpResponse:
+@clinic_view(Permission.SEE_ALL)
+def disagreements(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     """Studies whose signed readers differ, longest waiting first."""
-    page = Paginator(disagreements_of(seat), PER_PAGE).get_page(request.GET.get("page"))
-    readers = list(adjudication.clinic_readers(seat.clinic))
-    rows = rows_of(seat, list(page.object_list), readers)
-    context = {"seat": seat, "page": page, "rows": rows, "readers": readers}
+    page = Paginator(disagreements_of(access), PER_PAGE).get_page(request.GET.get("page"))
+    readers = list(adjudication.clinic_readers(access.clinic))
+    rows = rows_of(access, list(page.object_list), readers)
+    context = {"access": access, "page": page, "rows": rows, "readers": readers}
     return render(request, "reviews/disagreements.html", context)
 
 
 @require_GET
-@clinic_view(Permit.SEE_OWN)
-@tells_deletion
-def report(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+@clinic_view(Permission.SEE_OWN)
+@handle_deleted_study
+def report(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """One printable page about the study's current result, once the reader may know it."""
-    found = _study(seat, study)
+    found = _study(access, study)
     if found.current is None:
         messages.error(request, _("There is no result to print yet."))
-        return redirect("study", seat.clinic.slug, study)
-    if not blind.reveals(seat, found):
+        return redirect("study", access.clinic.slug, study)
+    if not blind.reveals(access, found):
         messages.error(request, _("Give your own opinion first: the report shows the prediction."))
-        return redirect("study", seat.clinic.slug, study)
-    facts = facts_of(found, clinic=seat.clinic, with_reviews=seat.may(Permit.SEE_ALL))
+        return redirect("study", access.clinic.slug, study)
+    facts = facts_of(found, clinic=access.clinic, with_reviews=access.may(Permission.SEE_ALL))
     content = render_report(facts, storage=default_storage)
     record(
-        clinic=seat.clinic,
+        clinic=access.clinic,
         action=Action.EXPORTED,
-        actor=seat.actor,
+        actor=access.actor,
         target=found.current,
         study=found,
         detail={"kind": "report"},
@@ -205,8 +205,8 @@ def report(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
     return response
 
 
-def _study(seat: Seat, study: uuid.UUID) -> Study:
-    return get_object_or_404(seat.studies().select_related("current__bundle"), pk=study)
+def _study(access: ClinicAccess, study: uuid.UUID) -> Study:
+    return get_object_or_404(access.studies().select_related("current__bundle"), pk=study)
 
 
 def _uuid_or_none(text: str) -> uuid.UUID | None:

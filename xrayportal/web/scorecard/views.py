@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from xrayportal.access import Permit, Seat, clinic_view
+from xrayportal.access import ClinicAccess, Permission, clinic_view
 from xrayportal.reviews.blind import reads_blind
 from xrayportal.reviews.history import BASES
 from xrayportal.reviews.scorecard.card import Scorecard
@@ -14,15 +14,15 @@ from xrayportal.reviews.scorecard.lines import UNCERTAIN, Question
 
 
 @require_GET
-@clinic_view(Permit.MANAGE)
-def scorecard(request: HttpRequest, seat: Seat) -> HttpResponse:
+@clinic_view(Permission.MANAGE)
+def scorecard(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     """The model against signed reviews, readers against each other, and drift."""
     question = Question.read(request.GET)
     context = {
-        "seat": seat,
+        "access": access,
         "question": question,
-        "card": Scorecard(seat, question),
-        "hides": reads_blind(seat),
+        "card": Scorecard(access, question),
+        "hides": reads_blind(access),
         "bases": BASES.items(),
         "uncertains": UNCERTAIN.items(),
     }

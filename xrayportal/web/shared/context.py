@@ -1,4 +1,4 @@
-"""What the frame of every page shows: the seat, the clinics to switch to, the bundle in use."""
+"""What the frame of every page shows: the access, the clinics to switch to, the bundle in use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
-from xrayportal.access import Permit, Seat, places_of, seat_of
+from xrayportal.access import ClinicAccess, Permission, access_of, places_of
 from xrayportal.analyses.models import Bundle
 from xrayportal.clinics.models import User
 from xrayportal.worklist.digests import take_notices
@@ -17,28 +17,31 @@ from xrayportal.worklist.digests import take_notices
 def frame(request: HttpRequest) -> dict[str, Any]:
     """Context of the frame; a page that shows none of it costs no query.
 
-    ``seat`` (None outside a clinic), ``roles``, ``may`` (permit name in lower case → bool), ``seats`` (all
-    seats of the person, for the switcher), ``active_bundle`` (lazy, may be None)
+    ``access`` (None outside a clinic), ``roles``, ``may`` (permission name in lower case → bool), ``accesses``
+    (all of the person's, for the switcher), ``active_bundle`` (lazy, may be None),
     ``content_access_until`` (end of a superuser's look at patient content; shown as a banner) and
     ``notices`` (submissions of theirs that are done; who looks at them has been told).
     """
-    seat: Seat | None = getattr(request, "seat", None)
+    access: ClinicAccess | None = getattr(request, "access", None)
     return {
-        "seat": seat,
-        "roles": seat.roles if seat else frozenset(),
-        "may": {permit.name.lower(): seat is not None and seat.may(permit) for permit in Permit},
-        "seats": SimpleLazyObject(lambda: seats_of(request)),
+        "access": access,
+        "roles": access.roles if access else frozenset(),
+        "may": {
+            permission.name.lower(): access is not None and access.may(permission)
+            for permission in Permission
+        },
+        "accesses": SimpleLazyObject(lambda: accesses_of(request)),
         "active_bundle": SimpleLazyObject(lambda: Bundle.objects.filter(is_active=True).first()),
-        "content_access_until": seat.granted_until if seat else None,
-        "notices": SimpleLazyObject(lambda: take_notices(seat.user) if seat else []),
+        "content_access_until": access.granted_until if access else None,
+        "notices": SimpleLazyObject(lambda: take_notices(access.user) if access else []),
     }
 
 
-def seats_of(request: HttpRequest) -> list[Seat]:
-    """The signed-in person's seats, one a clinic, by the clinic's name."""
+def accesses_of(request: HttpRequest) -> list[ClinicAccess]:
+    """The signed-in person's accesses, one a clinic, by the clinic's name."""
     user = getattr(request, "user", None)
     if not isinstance(user, User):
         return []
     places = sorted(places_of(user), key=lambda place: (place.clinic.name, str(place.clinic_id)))
     by_clinic = groupby(places, key=lambda place: place.clinic_id)
-    return [seat_of(user, rows) for _, rows in by_clinic]
+    return [access_of(user, rows) for _, rows in by_clinic]

@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from xrayportal.access import Seat
+from xrayportal.access import ClinicAccess
 from xrayportal.clinics.models import Clinic
 from xrayportal.intake.deletion import is_deleted, was_deleted
 from xrayportal.studies.models import Study
@@ -21,8 +21,8 @@ from xrayportal.studies.models import Study
 View = Callable[..., HttpResponseBase]
 
 
-def tells_deletion(view: View) -> View:
-    """Decorator under ``clinic_view``, for ``view(request, seat, study, …)`` and for views of something
+def handle_deleted_study(view: View) -> View:
+    """Decorator under ``clinic_view``, for ``view(request, access, study, …)`` and for views of something
     that went with its study, which the form names as ``study``.
 
     Only for who had looked at the study; for everybody else a study that is gone is a study that never
@@ -30,19 +30,21 @@ def tells_deletion(view: View) -> View:
     """
 
     @functools.wraps(view)
-    def wrapper(request: HttpRequest, seat: Seat, **kwargs: Any) -> HttpResponseBase:
+    def wrapper(request: HttpRequest, access: ClinicAccess, **kwargs: Any) -> HttpResponseBase:
         try:
-            return view(request, seat, **kwargs)
+            return view(request, access, **kwargs)
         except (Http404, Study.DoesNotExist):  # before the view looked, or while it worked
             study = kwargs.get("study") or _named(request)
-            if study is None or not was_deleted(clinic=seat.clinic, study=study, user=seat.user):
+            if study is None or not was_deleted(clinic=access.clinic, study=study, user=access.user):
                 raise Http404("Not found.") from None
-            return _gone(request, seat)
+            return _gone(request, access)
 
     return wrapper
 
 
-def tell_if_deleted(request: HttpRequest, *, study: uuid.UUID | None = None, clinic: Clinic | None) -> bool:
+def message_if_deleted(
+    request: HttpRequest, *, study: uuid.UUID | None = None, clinic: Clinic | None
+) -> bool:
     """For who acts from a list that they may see whole, without having opened the study: leave the sentence.
 
     The study is the form's ``study`` unless given; ``clinic`` is None for the platform's own people.
@@ -66,8 +68,8 @@ def _named(request: HttpRequest) -> uuid.UUID | None:
         return None
 
 
-def _gone(request: HttpRequest, seat: Seat) -> HttpResponse:
+def _gone(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     if request.headers.get("HX-Request") == "true":
-        return render(request, "studies/_gone.html", {"seat": seat})
+        return render(request, "studies/_gone.html", {"access": access})
     messages.error(request, _("This study was deleted."))
-    return redirect("worklist", clinic=seat.clinic.slug)
+    return redirect("worklist", clinic=access.clinic.slug)

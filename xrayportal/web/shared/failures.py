@@ -26,7 +26,7 @@ FAILURE = JSONObject(kind="error_kind", sentence="error_sentence", unreadable="u
 OF_ARCHIVES = ("archive-", "member-")
 #: Kinds that are no file's fault.
 WITHOUT_FILE = {
-    "reader_died": _("The reader process died several times on this file."),
+    "worker_died": _("The worker process died several times on this file."),
     "too_slow": _("Reading this study took too long."),
     "storage": _("The file storage could not be reached for a long time."),
     "bundle": _("The worker could not load the bundle."),

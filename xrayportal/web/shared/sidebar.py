@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from xrayportal.access import Permit
+from xrayportal.access import Permission
 
 
 @dataclass(frozen=True)
@@ -17,16 +17,22 @@ class Place:
     name: str
     word: Promise
     icon: str
-    permit: Permit
+    permission: Permission
     covers: frozenset[str]
 
 
-RAIL = (
-    Place("worklist", _("Worklist"), "list-checks", Permit.SEE_OWN, frozenset({"worklist", "study"})),
-    Place("upload", _("Upload"), "upload", Permit.SUBMIT, frozenset({"upload"})),
-    Place("submissions", _("Submissions"), "inbox", Permit.SEE_OWN, frozenset({"submissions", "submission"})),
-    Place("disagreements", _("Settle"), "gavel", Permit.SEE_ALL, frozenset({"disagreements"})),
-    Place("scorecard", _("Scorecard"), "chart-column", Permit.MANAGE, frozenset({"scorecard", "history"})),
-    Place("clinic-operations", _("Operations"), "activity", Permit.MANAGE, frozenset({"clinic-operations"})),
-    Place("people", _("Settings"), "settings", Permit.MANAGE, frozenset({"people", "clinic-settings"})),
+SIDEBAR = (
+    Place("worklist", _("Worklist"), "list-checks", Permission.SEE_OWN, frozenset({"worklist", "study"})),
+    Place("upload", _("Upload"), "upload", Permission.SUBMIT, frozenset({"upload"})),
+    Place(
+        "submissions", _("Submissions"), "inbox", Permission.SEE_OWN, frozenset({"submissions", "submission"})
+    ),
+    Place("disagreements", _("Settle"), "gavel", Permission.SEE_ALL, frozenset({"disagreements"})),
+    Place(
+        "scorecard", _("Scorecard"), "chart-column", Permission.MANAGE, frozenset({"scorecard", "history"})
+    ),
+    Place(
+        "clinic-operations", _("Operations"), "activity", Permission.MANAGE, frozenset({"clinic-operations"})
+    ),
+    Place("people", _("Settings"), "settings", Permission.MANAGE, frozenset({"people", "clinic-settings"})),
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
-from xrayportal.access import Seat
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import with_status
 from xrayportal.analyses.models import Finding
 from xrayportal.reviews.blind import with_revealed
@@ -26,15 +26,15 @@ class Beside:
     revealed: bool
 
 
-def earlier_of(seat: Seat, study: Study) -> list[Study]:
+def earlier_of(access: ClinicAccess, study: Study) -> list[Study]:
     """Those that this person may see, newest first; each with what a row needs. One query at most."""
     if not study.patient_reference:
         return []
-    others = with_status(with_revealed(seat, _others(seat, study))).select_related("current__bundle")
+    others = with_status(with_revealed(access, _others(access, study))).select_related("current__bundle")
     return list(others.order_by("-created_at", "pk")[:SHOWN])
 
 
-def beside_of(seat: Seat, study: Study, wanted: str | None) -> Beside | None:
+def beside_of(access: ClinicAccess, study: Study, wanted: str | None) -> Beside | None:
     """The study of the same reference that the address names, if it has a picture; two queries at most."""
     try:
         pk = uuid.UUID(wanted or "")
@@ -42,7 +42,7 @@ def beside_of(seat: Seat, study: Study, wanted: str | None) -> Beside | None:
         return None
     if not study.patient_reference:
         return None
-    found = with_revealed(seat, _others(seat, study)).filter(pk=pk, current__isnull=False).first()
+    found = with_revealed(access, _others(access, study)).filter(pk=pk, current__isnull=False).first()
     if found is None:
         return None
     first = Finding.objects.filter(analysis=found.current_id).order_by("image__created_at", "image").first()
@@ -51,5 +51,5 @@ def beside_of(seat: Seat, study: Study, wanted: str | None) -> Beside | None:
     return Beside(found, first, found.revealed)  # type: ignore[attr-defined]  # annotated by with_revealed
 
 
-def _others(seat: Seat, study: Study) -> QuerySet[Study]:
-    return seat.studies().filter(patient_reference=study.patient_reference).exclude(pk=study.pk)
+def _others(access: ClinicAccess, study: Study) -> QuerySet[Study]:
+    return access.studies().filter(patient_reference=study.patient_reference).exclude(pk=study.pk)

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext
 
-from xrayportal.access import Permit, Seat
+from xrayportal.access import ClinicAccess, Permission
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.services import waiting_position
 from xrayportal.audit.models import AuditEvent
@@ -196,19 +196,19 @@ class History:
     has_more: bool
 
 
-def study_or_404(seat: Seat, pk: uuid.UUID) -> Study:
+def study_or_404(access: ClinicAccess, pk: uuid.UUID) -> Study:
     """One of this person's studies with what its version needs, or Http404."""
     newest = {name.replace("__", "_"): F(name) for name in _NEWEST}
-    studies = _with_newest(seat, pk).annotate(**newest).select_related("current__bundle", "submission")
+    studies = _with_newest(access, pk).annotate(**newest).select_related("current__bundle", "submission")
     found: Study | None = studies.first()
     if found is None:
         raise Http404("Not found.")
     return found
 
 
-def polled_version(seat: Seat, pk: uuid.UUID) -> str:
+def polled_version(access: ClinicAccess, pk: uuid.UUID) -> str:
     """``version_of`` without the study: all that an idle poll asks. Http404 as ``study_or_404``."""
-    told = _with_newest(seat, pk).values_list("state", "submission__state", *_NEWEST, "revealed").first()
+    told = _with_newest(access, pk).values_list("state", "submission__state", *_NEWEST, "revealed").first()
     if told is None:
         raise Http404("Not found.")
     return _version(*told)
@@ -221,9 +221,9 @@ def version_of(study: Study) -> str:
     return _version(study.state, study.submission.state, newest, state, cancel_requested, revealed)
 
 
-def _with_newest(seat: Seat, pk: uuid.UUID) -> QuerySet[Study]:
+def _with_newest(access: ClinicAccess, pk: uuid.UUID) -> QuerySet[Study]:
     newest = FilteredRelation("analyses", condition=Q(analyses__purpose=PRIMARY))
-    studies = with_revealed(seat, seat.studies().filter(pk=pk)).annotate(newest=newest)
+    studies = with_revealed(access, access.studies().filter(pk=pk)).annotate(newest=newest)
     return studies.order_by(F("newest__requested_at").desc(nulls_last=True))
 
 
@@ -248,7 +248,7 @@ def is_same_but_for_the_clock(seen: str, version: str) -> bool:
     return seen.partition(_CLOCK)[0] == version.partition(_CLOCK)[0]
 
 
-def result_of(seat: Seat, study: Study, view: str | None, beside: str | None = None) -> StudyResult:
+def result_of(access: ClinicAccess, study: Study, view: str | None, beside: str | None = None) -> StudyResult:
     """Gather the result of a study from ``study_or_404``; five queries at most, seven with one beside."""
     images = list(study.images.all())
     latest = study.analyses.filter(purpose=PRIMARY).order_by("-requested_at").first()
@@ -262,7 +262,7 @@ def result_of(seat: Seat, study: Study, view: str | None, beside: str | None = N
         findings=findings,
         latest=latest,
         version=version_of(study),
-        beside=beside_of(seat, study, beside) if beside else None,
+        beside=beside_of(access, study, beside) if beside else None,
     )
 
 
@@ -276,16 +276,16 @@ def title_of(study: Study) -> str:
     return names.first() or str(study.pk)
 
 
-def history_of(seat: Seat, study: Study) -> History:
+def history_of(access: ClinicAccess, study: Study) -> History:
     """The study's analyses, newest first, and for readers and admins who did what; two queries.
 
     Three where the prediction is hidden: an analysis with a part that somebody corrected would tell that
     the predicted one was another.
     """
     revealed: bool = study.revealed  # type: ignore[attr-defined]  # annotated by study_or_404
-    shows_events = seat.may(Permit.SEE_ALL)
+    shows_events = access.may(Permission.SEE_ALL)
     analyses = study.analyses.filter(purpose=PRIMARY).select_related("bundle", "requested_by")
-    events = AuditEvent.objects.filter(study_id=study.pk, clinic=seat.clinic).order_by("-id")
+    events = AuditEvent.objects.filter(study_id=study.pk, clinic=access.clinic).order_by("-id")
     if not revealed:
         own = Q(forced_part__in=["", study.stated_part])
         corrected = [str(pk) for pk in study.analyses.exclude(own).values_list("pk", flat=True)]

@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from xrayportal.access import Permit, Seat, clinic_view
+from xrayportal.access import ClinicAccess, Permission, clinic_view
 from xrayportal.analyses import services
 from xrayportal.analyses.models import Finding
 from xrayportal.audit.models import Action
@@ -23,7 +23,7 @@ from xrayportal.intake.deletion import REASONS, Reason, delete_study
 from xrayportal.intake.sniff import SUFFIXES
 from xrayportal.reviews.blind import reveals
 from xrayportal.studies.models import Study
-from xrayportal.web.shared.deleted import tells_deletion
+from xrayportal.web.shared.deleted import handle_deleted_study
 from xrayportal.web.study import earlier, result
 from xrayportal.worklist.marks import mark_read
 
@@ -44,55 +44,55 @@ _TELLING = frozenset({"overlay", "map"})
 
 
 @require_safe
-@clinic_view(Permit.SEE_OWN)
-@tells_deletion
-def study_page(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+@clinic_view(Permission.SEE_OWN)
+@handle_deleted_study
+def study_page(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """The radiograph, its result and its history. The look is audited, and whether it told the prediction."""
-    found = result.study_or_404(seat, study)
-    shown = result.result_of(seat, found, request.GET.get("view"), request.GET.get("beside"))
-    history = result.history_of(seat, found)
+    found = result.study_or_404(access, study)
+    shown = result.result_of(access, found, request.GET.get("view"), request.GET.get("beside"))
+    history = result.history_of(access, found)
     looks = [(found, shown.tells)]
     if shown.beside:
         looks.append((shown.beside.study, shown.beside.revealed))
     for seen, told in looks:
         record(
-            clinic=seat.clinic,
+            clinic=access.clinic,
             action=Action.STUDY_VIEWED,
-            actor=seat.actor,
+            actor=access.actor,
             target=seen,
             study=seen,
             detail={"revealed": told},
         )
-    mark_read(seat, [found.pk])
+    mark_read(access, [found.pk])
     context = {
         "study": found,
         "title": result.title_of(found),
         "result": shown,
         "history": history,
-        "earlier": earlier.earlier_of(seat, found),
+        "earlier": earlier.earlier_of(access, found),
         "delete_reasons": REASONS,
     }
     return render(request, "studies/study.html", context)
 
 
 @require_safe
-@clinic_view(Permit.SEE_OWN)
-@tells_deletion
-def study_result(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+@clinic_view(Permission.SEE_OWN)
+@handle_deleted_study
+def study_result(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """The part of the study page that polls; 204 while nothing changed.
 
     The answer that first brings a prediction to the screen is audited as a look, like the page itself.
     """
     seen = request.GET.get("seen", "")
-    if seen == result.polled_version(seat, study):
+    if seen == result.polled_version(access, study):
         return HttpResponse(status=204)
-    found = result.study_or_404(seat, study)
-    shown = result.result_of(seat, found, request.GET.get("view"), request.GET.get("beside"))
+    found = result.study_or_404(access, study)
+    shown = result.result_of(access, found, request.GET.get("view"), request.GET.get("beside"))
     if shown.tells and not shown.polls:
         record(
-            clinic=seat.clinic,
+            clinic=access.clinic,
             action=Action.STUDY_VIEWED,
-            actor=seat.actor,
+            actor=access.actor,
             target=found,
             study=found,
             detail={"revealed": True},
@@ -106,86 +106,88 @@ def study_result(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResp
 
 
 @require_safe
-@clinic_view(Permit.SEE_OWN)
-@tells_deletion
-def study_history(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+@clinic_view(Permission.SEE_OWN)
+@handle_deleted_study
+def study_history(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """All analyses of the study and who did what."""
-    found = result.study_or_404(seat, study)
-    history = result.history_of(seat, found)
+    found = result.study_or_404(access, study)
+    history = result.history_of(access, found)
     return render(request, "analyses/_history.html", {"study": found, "history": history})
 
 
 @require_POST
-@clinic_view(Permit.SUBMIT)
-@tells_deletion
-def request_analysis(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+@clinic_view(Permission.SUBMIT)
+@handle_deleted_study
+def request_analysis(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """Ask for an analysis: the first one after a cancellation, a retry, or one with a stated part."""
-    found = get_object_or_404(seat.studies(), pk=study)
+    found = get_object_or_404(access.studies(), pk=study)
     if found.state != Study.State.SEALED:
         messages.error(request, gettext("This study still receives views. Finish its submission first."))
-        return redirect("study", clinic=seat.clinic.slug, study=found.pk)
+        return redirect("study", clinic=access.clinic.slug, study=found.pk)
     try:
         services.request_analysis(
             study=found,
-            actor=seat.actor,
+            actor=access.actor,
             forced_part=request.POST.get("forced_part", "")[:32],
         )
     except (services.NoActiveBundleError, services.UnknownPartError) as error:
         messages.error(request, str(error))
-    return redirect("study", clinic=seat.clinic.slug, study=found.pk)
+    return redirect("study", clinic=access.clinic.slug, study=found.pk)
 
 
 @require_POST
-@clinic_view(Permit.SUBMIT)
-@tells_deletion
-def cancel_analysis(request: HttpRequest, seat: Seat, analysis: uuid.UUID) -> HttpResponse:
+@clinic_view(Permission.SUBMIT)
+@handle_deleted_study
+def cancel_analysis(request: HttpRequest, access: ClinicAccess, analysis: uuid.UUID) -> HttpResponse:
     """Call an analysis off; what has finished stays."""
-    found = get_object_or_404(seat.analyses(), pk=analysis)
-    services.cancel_analysis(analysis=found, actor=seat.actor)
-    return redirect("study", clinic=seat.clinic.slug, study=found.study_id)
+    found = get_object_or_404(access.analyses(), pk=analysis)
+    services.cancel_analysis(analysis=found, actor=access.actor)
+    return redirect("study", clinic=access.clinic.slug, study=found.study_id)
 
 
 @require_POST
-@clinic_view(Permit.MANAGE)
-@tells_deletion
-def study_delete(request: HttpRequest, seat: Seat, study: uuid.UUID) -> HttpResponse:
+@clinic_view(Permission.MANAGE)
+@handle_deleted_study
+def study_delete(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """Delete with a reason; back to the worklist."""
-    found = get_object_or_404(seat.studies(), pk=study)
+    found = get_object_or_404(access.studies(), pk=study)
     reason = request.POST.get("reason", "")
     if reason not in dict(REASONS):
         messages.error(request, _("Choose why the study is deleted."))
-        return redirect("study", clinic=seat.clinic.slug, study=found.pk)
-    delete_study(study=found, reason=Reason(reason), actor=seat.actor)
+        return redirect("study", clinic=access.clinic.slug, study=found.pk)
+    delete_study(study=found, reason=Reason(reason), actor=access.actor)
     messages.success(request, _("The study was deleted."))
-    return redirect("worklist", clinic=seat.clinic.slug)
+    return redirect("worklist", clinic=access.clinic.slug)
 
 
 @require_safe
-@clinic_view(Permit.SEE_OWN)
-def finding_file(request: HttpRequest, seat: Seat, finding: uuid.UUID, kind: str) -> HttpResponseBase:
+@clinic_view(Permission.SEE_OWN)
+def finding_file(
+    request: HttpRequest, access: ClinicAccess, finding: uuid.UUID, kind: str
+) -> HttpResponseBase:
     """A picture or the map of a finding. It never changes, so the browser may keep it."""
-    found: Finding = get_object_or_404(seat.findings().select_related("image__study"), pk=finding)
+    found: Finding = get_object_or_404(access.findings().select_related("image__study"), pk=finding)
     field, media_type = _FINDING_FILES.get(kind, ("", ""))
     name = getattr(found, field) if field else ""
-    if not name or (kind in _TELLING and not reveals(seat, found.image.study)):
+    if not name or (kind in _TELLING and not reveals(access, found.image.study)):
         raise Http404("Not found.")
     return _file(request, name, media_type, etag=f'"{found.pk}-{kind}"')
 
 
 @require_safe
-@clinic_view(Permit.SEE_OWN)
-def image_file(request: HttpRequest, seat: Seat, image: uuid.UUID) -> HttpResponseBase:
+@clinic_view(Permission.SEE_OWN)
+def image_file(request: HttpRequest, access: ClinicAccess, image: uuid.UUID) -> HttpResponseBase:
     """The stored, de-identified original as an attachment; every download is audited."""
-    found = get_object_or_404(seat.images(), pk=image)
+    found = get_object_or_404(access.images(), pk=image)
     response = _file(request, found.file, found.media_type, etag=f'"{found.sha256}"')
     if isinstance(response, FileResponse):
         response.headers["Content-Disposition"] = (
             f'attachment; filename="{found.pk}{SUFFIXES[found.media_type]}"'
         )
     record(
-        clinic=seat.clinic,
+        clinic=access.clinic,
         action=Action.IMAGE_VIEWED,
-        actor=seat.actor,
+        actor=access.actor,
         target=found,
         study=found.study_id,
         detail={"file": "original"},

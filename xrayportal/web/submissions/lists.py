@@ -8,7 +8,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 
-from xrayportal.access import Seat
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import latest_state, newest
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.reviews.blind import visible_predictions
@@ -18,13 +18,13 @@ from xrayportal.web.shared.failures import FAILURE
 FILES_PER_PAGE = 100
 
 
-def files_page(seat: Seat, submission: Submission, number: str | None) -> Page[Upload]:
+def files_page(access: ClinicAccess, submission: Submission, number: str | None) -> Page[Upload]:
     """One page of the files: rejected ones first, then as they came. Each has ``study`` facts for its row."""
     uploads = submission.uploads.annotate(
         is_fine=Case(When(outcome=Upload.Outcome.REJECTED, then=Value(0)), default=Value(1))
     ).order_by("is_fine", "created_at", "pk")
     finding = Finding.objects.filter(analysis=OuterRef("image__study__current"), image=OuterRef("image"))
-    shown = visible_predictions(seat, seat.studies()).filter(pk=OuterRef("image__study"))
+    shown = visible_predictions(access, access.studies()).filter(pk=OuterRef("image__study"))
     rows = uploads.select_related("image__study__current__bundle").annotate(
         latest_state=latest_state("image__study", "image__study__submission__state"),
         latest_failure=Subquery(

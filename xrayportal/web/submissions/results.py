@@ -21,7 +21,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from xrayportal import words
-from xrayportal.access import Seat
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import with_status
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.reviews.blind import with_revealed
@@ -81,22 +81,22 @@ class _Pipe:
         return taken
 
 
-def result_lines(seat: Seat, submission: Submission) -> Iterator[str]:
+def result_lines(access: ClinicAccess, submission: Submission) -> Iterator[str]:
     """The CSV, line by line: a notice, the columns, a line a study in the order they came.
 
     The language is kept from the request, because the lines are made after it.
     """
     language = translation.get_language()
-    zone = ZoneInfo(seat.clinic.time_zone)
+    zone = ZoneInfo(access.clinic.time_zone)
     writer = csv.writer(_Line())
     with translation.override(language):
-        yield writer.writerow([_("Research use only. Not a diagnosis."), *safe([seat.clinic.name])])
+        yield writer.writerow([_("Research use only. Not a diagnosis."), *safe([access.clinic.name])])
         yield writer.writerow(COLUMNS)
-        for study in _studies(seat, submission).iterator(chunk_size=_ROWS):
+        for study in _studies(access, submission).iterator(chunk_size=_ROWS):
             yield writer.writerow(safe(_cells(study, zone)))
 
 
-def result_zip(seat: Seat, submission: Submission) -> Iterator[bytes]:
+def result_zip(access: ClinicAccess, submission: Submission) -> Iterator[bytes]:
     """The ZIP, piece by piece: ``results.csv``, and a folder a study: each view, plain and with its heatmap.
 
     ``contents.txt`` says what is what. A file that cannot be read (its study was deleted meanwhile) is named
@@ -108,10 +108,10 @@ def result_zip(seat: Seat, submission: Submission) -> Iterator[bytes]:
     with translation.override(language), zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo("contents.txt"), _contents())
         with archive.open("results.csv", "w") as out:
-            for line in result_lines(seat, submission):
+            for line in result_lines(access, submission):
                 out.write(line.encode())
                 yield pipe.take()
-        for view in _views(seat, submission):
+        for view in _views(access, submission):
             for name, content in view.files():
                 if content is None:
                     missing.append(name)
@@ -138,9 +138,9 @@ def _contents() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _studies(seat: Seat, submission: Submission) -> QuerySet[Study]:
+def _studies(access: ClinicAccess, submission: Submission) -> QuerySet[Study]:
     """Those that this person may see, with what a line needs."""
-    studies = with_revealed(seat, with_status(seat.studies().filter(submission=submission)))
+    studies = with_revealed(access, with_status(access.studies().filter(submission=submission)))
     return studies.select_related("current__bundle").order_by("created_at", "pk")
 
 
@@ -196,10 +196,10 @@ class _View:
         yield f"{self.stem}-with-heatmap.pdf", render_plate(display or b"", overlay or b"", caption)
 
 
-def _views(seat: Seat, submission: Submission) -> Iterator[_View]:
+def _views(access: ClinicAccess, submission: Submission) -> Iterator[_View]:
     """Every view that has a result, in the order of the CSV."""
     findings = Finding.objects.order_by("image__created_at", "image")
-    studies = _studies(seat, submission).prefetch_related(Prefetch("current__findings", findings))
+    studies = _studies(access, submission).prefetch_related(Prefetch("current__findings", findings))
     for place, study in enumerate(studies.iterator(chunk_size=_ROWS), start=1):
         if study.current is None:
             continue

@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from xrayportal.access import Permit, Seat, clinic_view
+from xrayportal.access import ClinicAccess, Permission, clinic_view
 from xrayportal.analyses import services
 from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import Action
@@ -75,15 +75,15 @@ def upload(request: HttpRequest, clinic: str) -> HttpResponseBase:
     return upload_page(request, clinic=clinic)
 
 
-@clinic_view(Permit.SUBMIT)
-def _new_submission(request: HttpRequest, seat: Seat) -> HttpResponse:
+@clinic_view(Permission.SUBMIT)
+def _new_submission(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     try:
         expected = int(request.POST.get("expected_files", "0"))
     except ValueError:
         expected = -1
     if not 0 <= expected <= MOST_FILES:
         return _refused(_("Say how many files will come: a number up to 100,000."))
-    submission = _create(request, seat, expected)
+    submission = _create(request, access, expected)
     return JsonResponse(
         {
             "id": str(submission.pk),
@@ -96,59 +96,61 @@ def _new_submission(request: HttpRequest, seat: Seat) -> HttpResponse:
     )
 
 
-@clinic_view(Permit.SUBMIT)
-def _plain_form(request: HttpRequest, seat: Seat) -> HttpResponse:
+@clinic_view(Permission.SUBMIT)
+def _plain_form(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     # Tables first: what they say holds for the pictures.
     files = sorted(
         request.FILES.getlist("files"), key=lambda file: not (file.name or "").lower().endswith(".csv")
     )
     if not files:
-        return redirect("upload", clinic=seat.clinic.slug)
-    submission = _create(request, seat, len(files))
+        return redirect("upload", clinic=access.clinic.slug)
+    submission = _create(request, access, len(files))
     for number, file in enumerate(files):
-        take(_incoming(request, seat, submission, key=f"form-{number}", file=file), file)
-    finish_submission(submission=submission, actor=seat.actor)
-    return redirect("submission", clinic=seat.clinic.slug, submission=submission.pk)
+        take(_incoming(request, access, submission, key=f"form-{number}", file=file), file)
+    finish_submission(submission=submission, actor=access.actor)
+    return redirect("submission", clinic=access.clinic.slug, submission=submission.pk)
 
 
 @require_safe
-@clinic_view(Permit.SUBMIT)
-def upload_page(request: HttpRequest, seat: Seat) -> HttpResponse:
+@clinic_view(Permission.SUBMIT)
+def upload_page(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     """The drop zone; a plain form where scripts do not run."""
     return render(request, "studies/upload.html")
 
 
 @require_safe
-@clinic_view(Permit.SEE_OWN)
-def submissions_page(request: HttpRequest, seat: Seat) -> HttpResponse:
+@clinic_view(Permission.SEE_OWN)
+def submissions_page(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     """The submissions that this person may see, newest first."""
-    rows = with_counts(seat.submissions()).select_related("submitter").order_by("-created_at", "pk")
+    rows = with_counts(access.submissions()).select_related("submitter").order_by("-created_at", "pk")
     page = Paginator(rows, SUBMISSIONS_PER_PAGE).get_page(request.GET.get("page"))
     return render(request, "studies/submissions.html", {"page": page})
 
 
 @require_safe
-@clinic_view(Permit.SEE_OWN)
-def submission_page(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> HttpResponse:
+@clinic_view(Permission.SEE_OWN)
+def submission_page(request: HttpRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """How far a submission is, and the fate of every file."""
-    return _render_progress(request, seat, submission, "studies/submission.html")
+    return _render_progress(request, access, submission, "studies/submission.html")
 
 
 @require_safe
-@clinic_view(Permit.SEE_OWN)
-def submission_progress(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> HttpResponse:
+@clinic_view(Permission.SEE_OWN)
+def submission_progress(request: HttpRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """The part of the submission page that polls; 204 while nothing changed."""
-    return _render_progress(request, seat, submission, "studies/_progress.html", seen=request.GET.get("seen"))
+    return _render_progress(
+        request, access, submission, "studies/_progress.html", seen=request.GET.get("seen")
+    )
 
 
 @require_POST
-@clinic_view(Permit.SUBMIT)
-def submission_uploads(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> HttpResponse:
+@clinic_view(Permission.SUBMIT)
+def submission_uploads(request: HttpRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """One file. Its outcome, good or bad, is a 201; the same key again is a 200 with the same answer.
 
     ``path`` is the file's relative path where a folder was sent, for grouping.
     """
-    found = _own_or_404(seat, submission)
+    found = _own_or_404(access, submission)
     file, key = request.FILES.get("file"), request.POST.get("key", "")
     refusal, size = request.POST.get("refusal", ""), request.POST.get("size", "0")
     # PostgreSQL keeps no null characters.
@@ -160,8 +162,8 @@ def submission_uploads(request: HttpRequest, seat: Seat, submission: uuid.UUID) 
         return _refused(error.messages[0])
     earlier = found.uploads.filter(key=key).first()
     if earlier is not None:
-        return JsonResponse(_as_json(seat, earlier))
-    incoming = _incoming(request, seat, found, key=key, file=file, patient_reference=reference)
+        return JsonResponse(_as_json(access, earlier))
+    incoming = _incoming(request, access, found, key=key, file=file, patient_reference=reference)
     try:
         stored = (
             take(incoming, file)
@@ -172,40 +174,40 @@ def submission_uploads(request: HttpRequest, seat: Seat, submission: uuid.UUID) 
         return _refused(str(error), status=409)
     except (KeyError, ValueError):
         return _refused(_("That is no refusal that the portal knows."))
-    told = _as_json(seat, stored[0])
+    told = _as_json(access, stored[0])
     if len(stored) > 1:
-        told["uploads"] = [_as_json(seat, inner) for inner in stored[1:]]
+        told["uploads"] = [_as_json(access, inner) for inner in stored[1:]]
     return JsonResponse(told, status=201)
 
 
 @require_POST
-@clinic_view(Permit.SUBMIT)
-def submission_finish(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> HttpResponse:
+@clinic_view(Permission.SUBMIT)
+def submission_finish(request: HttpRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """No more files come."""
-    found = _own_or_404(seat, submission, or_manage=True)
-    finish_submission(submission=found, actor=seat.actor)
+    found = _own_or_404(access, submission, or_manage=True)
+    finish_submission(submission=found, actor=access.actor)
     return _after(request, found)
 
 
 @require_POST
-@clinic_view(Permit.SUBMIT)
-def submission_cancel(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> HttpResponse:
+@clinic_view(Permission.SUBMIT)
+def submission_cancel(request: HttpRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """Take no more files, analyse no more of it."""
-    found = _own_or_404(seat, submission, or_manage=True)
-    cancel_submission(submission=found, actor=seat.actor)
+    found = _own_or_404(access, submission, or_manage=True)
+    cancel_submission(submission=found, actor=access.actor)
     return _after(request, found)
 
 
 @require_POST
-@clinic_view(Permit.SUBMIT)
-def retry_submission(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> HttpResponse:
+@clinic_view(Permission.SUBMIT)
+def retry_submission(request: HttpRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """Ask again for every study of the submission whose newest analysis failed."""
-    found = get_object_or_404(seat.submissions(), pk=submission)
+    found = get_object_or_404(access.submissions(), pk=submission)
     asked = gone = 0
     try:
         for study in progress.failed_studies(found).select_related("clinic", "submission"):
             try:
-                services.request_analysis(study=study, actor=seat.actor)
+                services.request_analysis(study=study, actor=access.actor)
                 asked += 1
             except Study.DoesNotExist:
                 gone += 1
@@ -216,43 +218,47 @@ def retry_submission(request: HttpRequest, seat: Seat, submission: uuid.UUID) ->
         messages.success(request, words % asked)
     if gone:
         messages.info(request, some_deleted(gone))
-    return redirect("submission", clinic=seat.clinic.slug, submission=found.pk)
+    return redirect("submission", clinic=access.clinic.slug, submission=found.pk)
 
 
 @require_POST
-@clinic_view(Permit.SEE_OWN)
-def submission_results(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> StreamingHttpResponse:
+@clinic_view(Permission.SEE_OWN)
+def submission_results(
+    request: HttpRequest, access: ClinicAccess, submission: uuid.UUID
+) -> StreamingHttpResponse:
     """A line a study."""
-    found = _exported(request, seat, submission, "csv")
-    return _attachment(result_lines(seat, found), "results.csv", "text/csv; charset=utf-8")
+    found = _exported(request, access, submission, "csv")
+    return _attachment(result_lines(access, found), "results.csv", "text/csv; charset=utf-8")
 
 
 @require_POST
-@clinic_view(Permit.SEE_OWN)
-def submission_pictures(request: HttpRequest, seat: Seat, submission: uuid.UUID) -> StreamingHttpResponse:
+@clinic_view(Permission.SEE_OWN)
+def submission_pictures(
+    request: HttpRequest, access: ClinicAccess, submission: uuid.UUID
+) -> StreamingHttpResponse:
     """The same, with every view and its heatmap."""
-    found = _exported(request, seat, submission, "zip")
-    return _attachment(result_zip(seat, found), "results.zip", "application/zip")
+    found = _exported(request, access, submission, "zip")
+    return _attachment(result_zip(access, found), "results.zip", "application/zip")
 
 
 def _render_progress(
-    request: HttpRequest, seat: Seat, pk: uuid.UUID, template: str, seen: str | None = None
+    request: HttpRequest, access: ClinicAccess, pk: uuid.UUID, template: str, seen: str | None = None
 ) -> HttpResponse:
-    submission: Submission = get_object_or_404(progress.versions(seat), pk=pk)
+    submission: Submission = get_object_or_404(progress.versions(access), pk=pk)
     version: str = submission.version  # type: ignore[attr-defined]  # annotated by versions
     if seen == version:
         return HttpResponse(status=204)
-    told = progress.progress_of(submission, seat)
-    if told.is_final and submission.submitter_id == seat.user.pk:
-        note_seen(submission, seat.user)
+    told = progress.progress_of(submission, access)
+    if told.is_final and submission.submitter_id == access.user.pk:
+        note_seen(submission, access.user)
     context = {
         "verdicts": _verdict_counts(told),
         "submission": submission,
         "version": version,
         # As studies.views decides: the sender, and the clinic's admin.
-        "may_end": submission.submitter_id == seat.user.pk or seat.may(Permit.MANAGE),
+        "may_end": submission.submitter_id == access.user.pk or access.may(Permission.MANAGE),
         "progress": told,
-        "page": files_page(seat, submission, request.GET.get("page")),
+        "page": files_page(access, submission, request.GET.get("page")),
     }
     return render(request, template, context)
 
@@ -264,31 +270,31 @@ def _verdict_counts(told: progress.Progress) -> list[tuple[str, str, int]]:
     return [(one.value, one.word, told.verdicts[one.value]) for one in choices if one.value in told.verdicts]
 
 
-def _create(request: HttpRequest, seat: Seat, expected: int) -> Submission:
+def _create(request: HttpRequest, access: ClinicAccess, expected: int) -> Submission:
     grouping = request.POST.get("grouping", "")
     return create_submission(
-        clinic=seat.clinic,
-        actor=seat.actor,
+        clinic=access.clinic,
+        actor=access.actor,
         queue=Queue.INTERACTIVE if expected <= INTERACTIVE_FILES else Queue.BULK,
         expected_files=expected,
         grouping=grouping if grouping in Grouping.values else Grouping.FOLDERS,
-        continues=_continued(request, seat),
+        continues=_continued(request, access),
     )
 
 
-def _continued(request: HttpRequest, seat: Seat) -> Submission | None:
+def _continued(request: HttpRequest, access: ClinicAccess) -> Submission | None:
     """The person's own submission that was ended while they paused, if the form names one."""
     try:
         named = uuid.UUID(request.POST.get("continues", ""))
     except ValueError:
         return None
-    ended = seat.submissions().filter(submitter=seat.user, state=Submission.State.FINISHED)
+    ended = access.submissions().filter(submitter=access.user, state=Submission.State.FINISHED)
     return ended.filter(pk=named).first()
 
 
 def _incoming(
     request: HttpRequest,
-    seat: Seat,
+    access: ClinicAccess,
     submission: Submission,
     *,
     file: UploadedFile[bytes] | None,
@@ -300,28 +306,28 @@ def _incoming(
         key=key,
         path=request.POST.get("path", "")[:LONGEST_PATH] or (file and file.name) or "",
         patient_reference=patient_reference,
-        actor=seat.actor,
+        actor=access.actor,
     )
 
 
-def _own_or_404(seat: Seat, pk: uuid.UUID, *, or_manage: bool = False) -> Submission:
+def _own_or_404(access: ClinicAccess, pk: uuid.UUID, *, or_manage: bool = False) -> Submission:
     """Only the sender adds to a submission; the clinic's admin may end it for them."""
-    submissions = seat.submissions()
-    if not (or_manage and seat.may(Permit.MANAGE)):
-        submissions = submissions.filter(submitter=seat.user)
+    submissions = access.submissions()
+    if not (or_manage and access.may(Permission.MANAGE)):
+        submissions = submissions.filter(submitter=access.user)
     return get_object_or_404(submissions.select_related("clinic"), pk=pk)
 
 
-def _as_json(seat: Seat, stored: Upload) -> dict[str, Any]:
+def _as_json(access: ClinicAccess, stored: Upload) -> dict[str, Any]:
     study = stored.image.study_id if stored.image else None
-    may_open = study is not None and seat.studies().filter(pk=study).exists()
+    may_open = study is not None and access.studies().filter(pk=study).exists()
     return {
         "id": str(stored.pk),
         "outcome": stored.outcome,
         "filename": stored.filename,
         "sentence": rejection_sentence(stored),
         "kind": stored.kind,
-        "study": reverse("study", args=[seat.clinic.slug, study]) if may_open else None,
+        "study": reverse("study", args=[access.clinic.slug, study]) if may_open else None,
     }
 
 
@@ -340,12 +346,12 @@ def _refused(sentence: str, status: int = 400) -> JsonResponse:
     return JsonResponse({"sentence": sentence}, status=status)
 
 
-def _exported(request: HttpRequest, seat: Seat, pk: uuid.UUID, kind: str) -> Submission:
-    found = get_object_or_404(seat.submissions(), pk=pk)
+def _exported(request: HttpRequest, access: ClinicAccess, pk: uuid.UUID, kind: str) -> Submission:
+    found = get_object_or_404(access.submissions(), pk=pk)
     record(
-        clinic=seat.clinic,
+        clinic=access.clinic,
         action=Action.EXPORTED,
-        actor=seat.actor,
+        actor=access.actor,
         target=found,
         detail={"kind": f"submission-{kind}"},
     )

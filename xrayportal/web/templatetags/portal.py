@@ -21,7 +21,7 @@ from xrayportal import words
 from xrayportal.analyses.models import Analysis, Verdict
 from xrayportal.studies.models import Grouping
 from xrayportal.web.shared.failures import failure_of, failure_told, rejection_sentence
-from xrayportal.web.shared.sidebar import RAIL
+from xrayportal.web.shared.sidebar import SIDEBAR
 from xrayportal.web.shared.status import Status, status_of
 from xrayportal.web.submissions.upload_words import upload_words
 from xrayportal.web.worklist.study_row import Result
@@ -108,7 +108,7 @@ def status(state: str | Status | None) -> dict[str, Status]:
 
 
 @dataclass(frozen=True)
-class RailItem:
+class SidebarItem:
     """One link of the rail."""
 
     href: str
@@ -118,17 +118,17 @@ class RailItem:
 
 
 @register.simple_tag(takes_context=True)
-def rail_items(context: template.Context) -> list[RailItem]:
+def sidebar_items(context: template.Context) -> list[SidebarItem]:
     """The places of this clinic that the person may go to; the one they are in is marked."""
-    seat, request = context["seat"], context["request"]
+    access, request = context["access"], context["request"]
     match = request.resolver_match
     here = match.url_name if match else ""
     return [
-        RailItem(
-            reverse(place.name, args=[seat.clinic.slug]), str(place.word), place.icon, here in place.covers
+        SidebarItem(
+            reverse(place.name, args=[access.clinic.slug]), str(place.word), place.icon, here in place.covers
         )
-        for place in RAIL
-        if seat.may(place.permit)
+        for place in SIDEBAR
+        if access.may(place.permission)
     ]
 
 
@@ -136,7 +136,7 @@ def rail_items(context: template.Context) -> list[RailItem]:
 def uploader(context: template.Context) -> dict[str, Any]:
     """The drop zone with its list of files; ``uploader.js`` takes it over where scripts run."""
     return {
-        "seat": context["seat"],
+        "access": context["access"],
         "csrf_token": context["csrf_token"],
         "limit": settings.UPLOAD_MAX_BYTES,
         "limit_mb": settings.UPLOAD_MAX_BYTES // 2**20,

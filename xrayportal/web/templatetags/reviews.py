@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django import template
 
-from xrayportal.access import Seat
+from xrayportal.access import ClinicAccess
 from xrayportal.studies.models import Study
 from xrayportal.web.reviews.panel import Panel
 
@@ -12,6 +12,6 @@ register = template.Library()
 
 
 @register.simple_tag
-def review_panel(seat: Seat, study: Study) -> Panel:
+def review_panel(access: ClinicAccess, study: Study) -> Panel:
     """The state of the review panel, for ``reviews/_panel.html``."""
-    return Panel(seat, study)
+    return Panel(access, study)

@@ -10,7 +10,7 @@ from django.contrib import messages
 from django.http import HttpRequest
 from django.utils.translation import gettext, ngettext
 
-from xrayportal.access import Permit, Seat
+from xrayportal.access import ClinicAccess, Permission
 from xrayportal.analyses import services as analyses
 from xrayportal.analyses.models import Analysis
 from xrayportal.intake.deletion import REASONS, Reason, delete_study, is_deleted
@@ -34,37 +34,37 @@ class Done:
         return messages.DEFAULT_TAGS[self.level]
 
 
-def act_on(request: HttpRequest, seat: Seat, action: str, ids: Sequence[uuid.UUID]) -> Done:
+def act_on(request: HttpRequest, access: ClinicAccess, action: str, ids: Sequence[uuid.UUID]) -> Done:
     """Do ``action`` (``read``, ``unread``, ``analyse``, ``delete`` or ``withdraw``) to what they may see."""
     if action == "withdraw":
-        return _withdraw(request, seat, ids)
-    studies = list(seat.studies().filter(pk__in=ids).select_related("clinic", "submission"))
+        return _withdraw(request, access, ids)
+    studies = list(access.studies().filter(pk__in=ids).select_related("clinic", "submission"))
     found = [study.pk for study in studies]
     if not found:
         gone = (
-            sum(is_deleted(study=study, clinic=seat.clinic) for study in ids)
-            if seat.may(Permit.SEE_ALL)
+            sum(is_deleted(study=study, clinic=access.clinic) for study in ids)
+            if access.may(Permission.SEE_ALL)
             else 0
         )
         return Done(some_deleted(gone) if gone else gettext("Choose studies first."), level=messages.ERROR)
     match action:
         case "read":
-            mark_read(seat, found)
+            mark_read(access, found)
             words = ngettext("%d study marked as read.", "%d studies marked as read.", len(found))
             return Done(words % len(found), "unread", found)
         case "unread":
-            mark_unread(seat, found)
+            mark_unread(access, found)
             words = ngettext("%d study marked as unread.", "%d studies marked as unread.", len(found))
             return Done(words % len(found), "read", found)
-        case "analyse" if seat.may(Permit.SUBMIT):
-            return _analyse(request, seat, studies)
-        case "delete" if seat.may(Permit.MANAGE):
-            return _delete(request, seat, studies)
+        case "analyse" if access.may(Permission.SUBMIT):
+            return _analyse(request, access, studies)
+        case "delete" if access.may(Permission.MANAGE):
+            return _delete(request, access, studies)
         case _:
             return Done(gettext("That is not possible here."), level=messages.ERROR)
 
 
-def _analyse(request: HttpRequest, seat: Seat, studies: Sequence[Study]) -> Done:
+def _analyse(request: HttpRequest, access: ClinicAccess, studies: Sequence[Study]) -> Done:
     """Ask for a new analysis of each that receives no more views."""
     unfinished = Analysis.objects.filter(study__in=studies, state__in=Analysis.UNFINISHED)
     known = set(unfinished.values_list("pk", flat=True))
@@ -75,7 +75,7 @@ def _analyse(request: HttpRequest, seat: Seat, studies: Sequence[Study]) -> Done
             if study.state != Study.State.SEALED:
                 continue
             try:
-                wanted = analyses.request_analysis(study=study, actor=seat.actor)
+                wanted = analyses.request_analysis(study=study, actor=access.actor)
             except Study.DoesNotExist:
                 gone += 1
             else:
@@ -89,23 +89,25 @@ def _analyse(request: HttpRequest, seat: Seat, studies: Sequence[Study]) -> Done
     return Done(f"{words} {some_deleted(gone)}" if gone else words, "withdraw", asked)
 
 
-def _delete(request: HttpRequest, seat: Seat, studies: Sequence[Study]) -> Done:
+def _delete(request: HttpRequest, access: ClinicAccess, studies: Sequence[Study]) -> Done:
     """With one reason for all; there is no way back."""
     reason = request.POST.get("reason", "")
     if reason not in dict(REASONS):
         return Done(gettext("Choose why the studies are deleted."), level=messages.ERROR)
-    gone = [study for study in studies if delete_study(study=study, reason=Reason(reason), actor=seat.actor)]
+    gone = [
+        study for study in studies if delete_study(study=study, reason=Reason(reason), actor=access.actor)
+    ]
     if not gone:  # somebody was faster
         return Done(some_deleted(len(studies)), level=messages.INFO)
     return Done(ngettext("%d study was deleted.", "%d studies were deleted.", len(gone)) % len(gone))
 
 
-def _withdraw(request: HttpRequest, seat: Seat, ids: Sequence[uuid.UUID]) -> Done:
+def _withdraw(request: HttpRequest, access: ClinicAccess, ids: Sequence[uuid.UUID]) -> Done:
     """Call off the person's own requests that nobody has begun with."""
-    own = seat.analyses().filter(pk__in=ids, requested_by=seat.user, state=Analysis.State.QUEUED)
-    rows = list(own) if seat.may(Permit.SUBMIT) else []
+    own = access.analyses().filter(pk__in=ids, requested_by=access.user, state=Analysis.State.QUEUED)
+    rows = list(own) if access.may(Permission.SUBMIT) else []
     for row in rows:
-        analyses.cancel_analysis(analysis=row, actor=seat.actor)
+        analyses.cancel_analysis(analysis=row, actor=access.actor)
     if not rows:
         return Done(gettext("Too late: they are being read or done."), level=messages.INFO)
     words = ngettext("%d analysis called off.", "%d analyses called off.", len(rows))

@@ -11,7 +11,7 @@ from django.http import HttpRequest, QueryDict
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from xrayportal.access import Seat
+from xrayportal.access import ClinicAccess
 from xrayportal.audit.models import AuditHead
 from xrayportal.reviews.blind import reads_blind
 from xrayportal.web.worklist import rows
@@ -33,20 +33,20 @@ class Tab:
     view: SavedView | None = None
 
 
-def list_context(request: HttpRequest, seat: Seat, clock: str = "") -> dict[str, Any]:
+def list_context(request: HttpRequest, access: ClinicAccess, clock: str = "") -> dict[str, Any]:
     """What ``studies/_studies.html`` needs, for the filters in the address."""
-    clock = clock or clock_of(seat)
+    clock = clock or clock_of(access)
     filters = rows.Filters.read(request.GET)
-    page = rows.worklist_page(seat, filters, request.GET.get("page"))
+    page = rows.worklist_page(access, filters, request.GET.get("page"))
     query = address_query(filters, str(page.number))
     # The links of the list are made of it; one list has one address, whatever led to it.
     request.GET = QueryDict(query)
-    shown = [rendered(row_of(seat, study)) for study in page]
+    shown = [rendered(row_of(access, study)) for study in page]
     listed = render_to_string(
         "studies/_list.html", {"filters": filters, "page": page, "rows": shown}, request
     )
     digest = hashlib.sha256(listed.encode()).hexdigest()[:16]
-    tabs, views = _tabs(seat, filters), _views(seat, filters)
+    tabs, views = _tabs(access, filters), _views(access, filters)
     return {
         "filters": filters,
         "page": page,
@@ -62,7 +62,7 @@ def list_context(request: HttpRequest, seat: Seat, clock: str = "") -> dict[str,
         ],
         "sort": lists.SORTS[filters.sort],
         "longest_wait": f"{settings.LONGEST_WAIT_HOURS:g}",
-        "hides": reads_blind(seat),
+        "hides": reads_blind(access),
     }
 
 
@@ -72,19 +72,19 @@ def address_query(filters: rows.Filters, page: str) -> str:
     return "&".join(filter(None, [query, f"page={number}" if number else ""]))
 
 
-def clock_of(seat: Seat) -> str:
+def clock_of(access: ClinicAccess) -> str:
     """Changes when anything happens in the clinic, and every minute."""
-    head = AuditHead.objects.filter(clinic=seat.clinic).values_list("number", flat=True).first()
+    head = AuditHead.objects.filter(clinic=access.clinic).values_list("number", flat=True).first()
     return f"{head or 0}-{int(timezone.now().timestamp()) // LOOK_AGAIN_SECONDS}"
 
 
-def _tabs(seat: Seat, filters: rows.Filters) -> list[Tab]:
+def _tabs(access: ClinicAccess, filters: rows.Filters) -> list[Tab]:
     """All studies and the lists of this person; the other filters stay."""
-    codes = ["", *lists.available(seat)]
+    codes = ["", *lists.available(access)]
     words = {"": rows.ALL, **{code: word for code, (word, _reading) in lists.LISTS.items()}}
     return [Tab(str(words[code]), filters.with_list(code).query, filters.list == code) for code in codes]
 
 
-def _views(seat: Seat, filters: rows.Filters) -> list[Tab]:
-    saved = SavedView.objects.filter(user=seat.user, clinic=seat.clinic)
+def _views(access: ClinicAccess, filters: rows.Filters) -> list[Tab]:
+    saved = SavedView.objects.filter(user=access.user, clinic=access.clinic)
     return [Tab(view.name, view.query, view.query == filters.query, view) for view in saved]

@@ -15,7 +15,7 @@ from django.utils.functional import cached_property
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
-from xrayportal.access import Seat
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import latest_state, with_status
 from xrayportal.analyses.models import Analysis, Bundle, Verdict
 from xrayportal.reviews.blind import visible_predictions, with_revealed
@@ -114,18 +114,18 @@ class CappedPaginator(_Paginator):
         return self.count >= COUNTED
 
 
-def worklist_page(seat: Seat, filters: Filters, number: str | None) -> Page[Study]:
+def worklist_page(access: ClinicAccess, filters: Filters, number: str | None) -> Page[Study]:
     """One page of the studies that this person may see, in the order they asked for; six queries at most."""
     # Ids alone: what the database sorts stays small, also where it has to sort all.
-    found = lists.arranged(seat, _filtered(seat, filters), filters.sort)
+    found = lists.arranged(access, _filtered(access, filters), filters.sort)
     # A search reads every reference of the clinic, and what failed is looked up one by one: once, not once
     # for the rows and once to count them.
     at_once = filters.text or filters.state == Analysis.State.FAILED
     listed = cast("QuerySet[Study, UUID]", list(found[:COUNTED]) if at_once else found)
     ids = CappedPaginator(listed, PER_PAGE).get_page(number)
     wanted = list(ids)
-    shown = with_revealed(seat, with_status(Study.objects.filter(pk__in=wanted)))
-    shown = shown.annotate(is_read=read_by(seat)).select_related("current__bundle", "reading")
+    shown = with_revealed(access, with_status(Study.objects.filter(pk__in=wanted)))
+    shown = shown.annotate(is_read=read_by(access)).select_related("current__bundle", "reading")
     by_id = {study.pk: study for study in shown}
     studies = [by_id[pk] for pk in wanted if pk in by_id]
     return Page(studies, ids.number, cast("Paginator[Study]", ids.paginator))
@@ -148,33 +148,33 @@ def state_choices() -> list[Choice]:
     return [Choice(value, str(word)) for value, word in STATES.items()]
 
 
-def _filtered(seat: Seat, filters: Filters) -> QuerySet[Study]:
-    studies = seat.studies(listed=True)
+def _filtered(access: ClinicAccess, filters: Filters) -> QuerySet[Study]:
+    studies = access.studies(listed=True)
     if filters.verdict or filters.part:
         # Which studies a filter by prediction finds would tell the prediction.
-        studies = visible_predictions(seat, studies)
+        studies = visible_predictions(access, studies)
     if filters.verdict:
         studies = studies.filter(result_verdict=filters.verdict)
     if filters.part:
         studies = studies.filter(result_part=filters.part)
     if filters.state:
-        studies = _in_state(seat, studies, filters.state)
+        studies = _in_state(access, studies, filters.state)
     if filters.text:
         # References anywhere, names from their beginning: there is an index for those.
-        named = Upload.objects.filter(image__clinic=seat.clinic, filename__istartswith=filters.text)
+        named = Upload.objects.filter(image__clinic=access.clinic, filename__istartswith=filters.text)
         studies = studies.filter(
             Q(patient_reference__icontains=filters.text) | Q(pk__in=named.values("image__study"))
         )
     # Readers' standings are no uploader's business.
-    return lists.chosen(seat, filters.list, studies) if filters.list in lists.available(seat) else studies
+    return lists.chosen(access, filters.list, studies) if filters.list in lists.available(access) else studies
 
 
-def _in_state(seat: Seat, studies: QuerySet[Study], state: str) -> QuerySet[Study]:
+def _in_state(access: ClinicAccess, studies: QuerySet[Study], state: str) -> QuerySet[Study]:
     if state == "open":
         return studies.filter(state=Study.State.OPEN)
     if state == "done":
         return studies.filter(current__isnull=False)
-    analyses = Analysis.objects.filter(clinic=seat.clinic, purpose=Analysis.Purpose.PRIMARY, state=state)
+    analyses = Analysis.objects.filter(clinic=access.clinic, purpose=Analysis.Purpose.PRIMARY, state=state)
     if state != Analysis.State.FAILED:
         return studies.filter(pk__in=analyses.values("study"))
     failed = analyses.order_by("-finished_at").values("study")[:COUNTED]

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
-from xrayportal.access import Permit, Seat
+from xrayportal.access import ClinicAccess, Permission
 from xrayportal.reviews.models import Reading
 from xrayportal.studies.models import Study
 from xrayportal.words import ago, verdict_word
@@ -63,11 +63,11 @@ class Row:
     zone: str
 
 
-def row_of(seat: Seat, study: Study) -> Row:
-    """What ``seat`` sees of a study of ``pages.worklist.worklist_page``; no query."""
+def row_of(access: ClinicAccess, study: Study) -> Row:
+    """What ``access`` sees of a study of ``pages.worklist.worklist_page``; no query."""
     is_hidden = study.current is not None and not study.revealed  # type: ignore[attr-defined]  # annotated
     return Row(
-        clinic=seat.clinic.slug,
+        clinic=access.clinic.slug,
         study=study.pk,
         patient_reference=study.patient_reference,
         name=study.name,  # type: ignore[attr-defined]  # annotated, and so are the next
@@ -78,7 +78,7 @@ def row_of(seat: Seat, study: Study) -> Row:
         is_hidden=is_hidden,
         result=None if is_hidden else _result(study),
         state=study.latest_state,  # type: ignore[attr-defined]
-        standing=_standing(seat, study),
+        standing=_standing(access, study),
         created_at=study.created_at,
         age=ago(study.created_at),
         language=get_language() or "",
@@ -107,9 +107,9 @@ def _result(study: Study) -> Result | None:
     )
 
 
-def _standing(seat: Seat, study: Study) -> str:
+def _standing(access: ClinicAccess, study: Study) -> str:
     """How far its readers are, for those who see their work."""
     reading = getattr(study, "reading", None)
-    if reading is None or reading.state == Reading.State.OPEN or not seat.may(Permit.SEE_ALL):
+    if reading is None or reading.state == Reading.State.OPEN or not access.may(Permission.SEE_ALL):
         return ""
     return str(reading.get_state_display())

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 from django_htmx.middleware import HtmxDetails
 
-from xrayportal.access import Permit, Seat, clinic_view
+from xrayportal.access import ClinicAccess, Permission, clinic_view
 from xrayportal.analyses.models import Bundle
 from xrayportal.intake.deletion import REASONS
 from xrayportal.web.worklist import rows
@@ -33,8 +33,8 @@ LONGEST_QUERY = 500
 
 @require_safe
 @vary_on_headers("HX-Request")
-@clinic_view(Permit.SEE_OWN)
-def worklist(request: HttpRequest, seat: Seat) -> HttpResponse:
+@clinic_view(Permission.SEE_OWN)
+def worklist(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     """The studies that this person may see, filtered by the address; only the list for a change of filter.
 
     With ``?seen=`` of an earlier answer: 204 while the list reads the same. As long as nothing happened
@@ -42,10 +42,10 @@ def worklist(request: HttpRequest, seat: Seat) -> HttpResponse:
     """
     htmx: HtmxDetails = request.htmx  # type: ignore[attr-defined]  # set by django_htmx
     seen = request.GET.get("seen", "") if htmx else ""
-    clock = clock_of(seat)
+    clock = clock_of(access)
     if seen and seen.rpartition(".")[0] == clock:
         return HttpResponse(status=204)
-    context = list_context(request, seat, clock)
+    context = list_context(request, access, clock)
     if seen and seen.rpartition(".")[2] == context["version"].rpartition(".")[2]:
         # The same list at a later hour: the browser notes the hour.
         return HttpResponse(
@@ -64,28 +64,28 @@ def worklist(request: HttpRequest, seat: Seat) -> HttpResponse:
 
 
 @require_POST
-@clinic_view(Permit.SEE_OWN)
-def several(request: HttpRequest, seat: Seat) -> HttpResponse:
+@clinic_view(Permission.SEE_OWN)
+def several(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     """``action`` on each ``study`` of one page of the list; ``query`` is the list to come back to."""
     ids = _ids(request.POST.getlist("study"))
-    done = act_on(request, seat, request.POST.get("action", ""), ids)
+    done = act_on(request, access, request.POST.get("action", ""), ids)
     query = QueryDict(request.POST.get("query", "")[:1000])
     if not request.headers.get("HX-Request"):
         if done.words:
             messages.add_message(request, done.level, done.words)
-        return redirect(_worklist(seat, query))
+        return redirect(_worklist(access, query))
     request.GET = query
-    context = {**list_context(request, seat), "done": done}
+    context = {**list_context(request, access), "done": done}
     return render(request, "studies/_several_done.html", context)
 
 
 @require_POST
-@clinic_view(Permit.SEE_OWN)
-def save_view(request: HttpRequest, seat: Seat) -> HttpResponse:
+@clinic_view(Permission.SEE_OWN)
+def save_view(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     """Keep the filters of ``query`` under ``name``; the same name again replaces it."""
     filters = Filters.read(QueryDict(request.POST.get("query", "").removeprefix("?")[:1000]))
     name = " ".join(request.POST.get("name", "").replace("\0", "").split())[:40]
-    mine = SavedView.objects.filter(user=seat.user, clinic=seat.clinic)
+    mine = SavedView.objects.filter(user=access.user, clinic=access.clinic)
     if not name or not filters.query:
         messages.error(request, gettext("Choose a filter first, and give the view a name."))
     elif len(filters.query) > LONGEST_QUERY:
@@ -94,17 +94,17 @@ def save_view(request: HttpRequest, seat: Seat) -> HttpResponse:
         messages.error(request, gettext("You have saved 20 views. Remove one first."))
     else:
         SavedView.objects.update_or_create(
-            user=seat.user, clinic=seat.clinic, name=name, defaults={"query": filters.query}
+            user=access.user, clinic=access.clinic, name=name, defaults={"query": filters.query}
         )
-    return redirect(_worklist(seat, QueryDict(filters.query)))
+    return redirect(_worklist(access, QueryDict(filters.query)))
 
 
 @require_POST
-@clinic_view(Permit.SEE_OWN)
-def remove_view(request: HttpRequest, seat: Seat, view: int) -> HttpResponse:
+@clinic_view(Permission.SEE_OWN)
+def remove_view(request: HttpRequest, access: ClinicAccess, view: int) -> HttpResponse:
     """Forget one of the person's own views."""
-    get_object_or_404(SavedView, pk=view, user=seat.user, clinic=seat.clinic).delete()
-    return redirect("worklist", clinic=seat.clinic.slug)
+    get_object_or_404(SavedView, pk=view, user=access.user, clinic=access.clinic).delete()
+    return redirect("worklist", clinic=access.clinic.slug)
 
 
 def _ids(texts: Sequence[str]) -> list[uuid.UUID]:
@@ -118,6 +118,6 @@ def _ids(texts: Sequence[str]) -> list[uuid.UUID]:
     return found
 
 
-def _worklist(seat: Seat, query: QueryDict) -> str:
+def _worklist(access: ClinicAccess, query: QueryDict) -> str:
     kept = address_query(Filters.read(query), query.get("page", ""))
-    return reverse("worklist", args=[seat.clinic.slug]) + (f"?{kept}" if kept else "")
+    return reverse("worklist", args=[access.clinic.slug]) + (f"?{kept}" if kept else "")
