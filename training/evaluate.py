@@ -157,22 +157,7 @@ def _explanations(found: dict[str, Any]) -> str:
         "Deletion (lower is better) and insertion (higher is): mean probability while the highest positions "
         f"are blurred or put back.</p><table><tr><th>map</th>{head}</tr>{rows}</table>"
         "<h2>Sanity check</h2><p>Rank correlation of the shipped map with itself once these weights are "
-        f"shuffled; near 1 it would not depend on them.</p><table>{shuffled}</table>{_second_pass(found)}"
-    )
-
-
-def _second_pass(found: dict[str, Any]) -> str:
-    """Nothing where the peaks of all pictures hit, or of none."""
-    figures = found.get("second_pass")
-    if not figures:
-        return ""
-    rows = "".join(
-        f"<tr><th>{html.escape(name.replace('_', ' '))}</th><td>{_short(figure)}</td></tr>"
-        for name, figure in figures.items()
-    )
-    return (
-        "<h2>A second pass</h2><p>AUROC of hits over misses by the peak's height, and by how far the logit "
-        f"falls once the region around the peak is blurred.</p><table>{rows}</table>"
+        f"shuffled; near 1 it would not depend on them.</p><table>{shuffled}</table>"
     )
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from inference_worker.bundle import Bundle
 from inference_worker.preprocess import as_batch
-from training import explanations, metrics, second_pass
+from training import explanations, metrics
 from training.configuration import Config
 from training.convert import compiled
 from training.datasets import Dataset, DatasetError, Record
@@ -36,6 +36,8 @@ METHODS = ("shipped", "LayerCAM", "Grad-CAM++", "ScoreCAM", "random")
 CASCADE = {"head": ("evidence",), "head and fusion": ("evidence", "fuse_"), "everything": ("",)}
 #: IoU is taken on this grid over the picture.
 GRID = 96
+#: Standard deviation of the blur that deletion puts in place of pixels, in shares of the side.
+BLUR = 0.04
 Maps = dict[str, NDArray[np.float64]]
 logger = logging.getLogger(__name__)
 
@@ -79,7 +81,6 @@ def explain(
             name: _measured([own[name] for own in maps], chosen, groups, config.size) for name in METHODS
         },
         "shuffled": _shuffled(network, squares, chosen, config.size),
-        "second_pass": second_pass.measured([own["shipped"] for own in maps], squares, chosen, score),
     }
     for name, row in _curves(maps, squares, chance, groups).items():
         found["methods"][name] |= row
@@ -103,9 +104,6 @@ def table(found: dict[str, Any]) -> str:
         lines.append(f"| {method} | " + " | ".join(f"{row[name].value:.3f}" for name in names) + " |")
     shuffled = "; ".join(f"{name} {value:.2f}" for name, value in found["shuffled"].items())
     lines.append(f"Rank correlation of the shipped map with itself once shuffled: {shuffled}.")
-    if found["second_pass"]:
-        figures = "; ".join(f"{name} {figure}" for name, figure in found["second_pass"].items())
-        lines.append(f"AUROC of hits over misses, were the hot region blurred and asked again: {figures}.")
     return "\n".join(lines)
 
 
@@ -155,7 +153,7 @@ def _curves(
     areas: dict[str, dict[str, list[float]]] = {name: {"deletion": [], "insertion": []} for name in METHODS}
     for square, own in zip(told(squares, len(squares), "deleting and inserting"), maps, strict=True):
         side = square.shape[0]
-        blank = cv2.GaussianBlur(square, (0, 0), second_pass.BLUR * side).astype(np.uint8)
+        blank = cv2.GaussianBlur(square, (0, 0), BLUR * side).astype(np.uint8)
         for name in METHODS:
             order = _resized(own[name], side)
             for kind in areas[name]:

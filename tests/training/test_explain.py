@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from training import explanations, second_pass
+from training import explanations
 from training.configuration import POOLINGS
-from training.datasets import Record
 from training.explain import CASCADE, shuffled
 from training.network import release, unified
 from training.pooling import pool
@@ -123,35 +120,3 @@ def test_shuffling_changes_only_what_is_named() -> None:
     head = shuffled(network, CASCADE["head"], 1).predict_on_batch(pictures)
     np.testing.assert_allclose(head["part"], before["part"], atol=1e-5)
     assert explanations.rank_correlation(head["map"], before["map"]) < 0.9
-
-
-def wide(number: int, box: tuple[float, float, float, float]) -> Record:
-    """A picture of 128 by 64, which lies over rows 16 to 48 of a square of 64."""
-    return Record(str(number), Path("x"), "train", str(number), True, boxes=(box,), width=128, height=64)
-
-
-def test_the_hot_region_is_blurred_and_nothing_else() -> None:
-    square = np.random.default_rng(3).integers(0, 256, (64, 64)).astype(np.uint8)
-    # Above all it points at the bar beside the picture, which no reader sees.
-    evidence = np.zeros((16, 16), np.float32)
-    evidence[0, 0], evidence[6, 10] = 9, 5
-    found = second_pass.without_peak(square, evidence, wide(0, (0, 0, 1, 1)))
-    rows, columns = np.nonzero(found != square)
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 31, 36, 47)
-    corner = np.zeros((16, 16), np.float32)
-    corner[4, 15] = 5
-    rows, columns = np.nonzero(second_pass.without_peak(square, corner, wide(0, (0, 0, 1, 1))) != square)
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (16, 23, 56, 63)
-
-
-def test_a_fall_tells_hits_from_misses_where_the_height_does_not() -> None:
-    """The score sees one bright spot; half of the maps point at it, the others higher at nothing."""
-    squares = np.zeros((8, 64, 64), np.uint8)
-    squares[:, 24:28, 40:44] = 255
-    maps = np.zeros((8, 16, 16), np.float32)
-    maps[:4, 6, 10] = 2
-    maps[4:, 9, 2] = 3
-    records = [wide(number, (80, 16, 88, 24)) for number in range(8)]
-    found = second_pass.measured(list(maps), squares, records, lambda some: some.max(axis=(1, 2)) / 10.0)
-    assert {name: figure.value for name, figure in found.items()} == {"peak_height": 0, "fall": 1, "gain": 1}
-    assert second_pass.measured(list(maps[:4]), squares[:4], records[:4], lambda some: some[:, 0, 0]) == {}

@@ -222,10 +222,6 @@ def test_explanations_are_compared_and_stand_in_the_report(
         assert {"pointing", "energy", "iou", "deletion", "insertion"} <= set(row)
         assert 0 <= row["deletion"]["value"] <= 1
     assert set(found["shuffled"]) == set(CASCADE)
-    # Whether some of so few hit and others miss is chance, and the report is told either way.
-    assert set(found["second_pass"]) in (set(), {"peak_height", "fall", "gain"})
-    found["second_pass"] = {"fall": {"value": 0.75, "low": 0.5, "high": 1.0, "n": 3}}
-    figures.write_text(json.dumps(found))
 
     # The evaluation's report shows them, and only those of its own bundle.
     evaluate = ["evaluate", *common, "--out", str(tmp_path / "evaluation"), "--explanations", str(figures)]
@@ -234,7 +230,6 @@ def test_explanations_are_compared_and_stand_in_the_report(
     for method, row in found["methods"].items():
         assert f"<th>{method}</th><td>{row['pointing']['value']:.3f} (" in page
     assert f"<td>{found['shuffled']['everything']:.2f}</td>" in page
-    assert "<th>fall</th><td>0.750 (0.500 to 1.000)</td>" in page
     kept = json.loads((tmp_path / "evaluation" / "figures.json").read_text())["explanations"]
     assert kept == found
     for wrong, words in (
