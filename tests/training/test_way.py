@@ -14,14 +14,16 @@ import pytest
 from inference_worker.bundle import Bundle
 from inference_worker.preprocess import as_batch
 from inference_worker.runtimes import load_runtimes
-from training import checkpoint, quantise
-from training import train as training
 from training.__main__ import main
-from training.configuration import Config, read_config
-from training.convert import run_openvino
-from training.datasets import DatasetError, table
-from training.explain import CASCADE
-from training.squares import load
+from training.datasets import table
+from training.datasets.record import DatasetError
+from training.datasets.squares import load
+from training.evaluation.explain import CASCADE
+from training.learning import checkpoint
+from training.learning.configuration import Config, read_config
+from training.learning.train import build, train
+from training.network.graphs import run_openvino
+from training.release import quantise
 
 # Keras 3.15 writes its variables in a way that NumPy 2 warns about.
 pytestmark = [
@@ -167,7 +169,7 @@ def test_calibrating_anew_gives_the_same_from_the_same_fold(
 def test_a_run_is_not_continued_with_another_configuration(runs: Path, bones: Path, config: Path) -> None:
     other = replace(read_config(config), rate=1e-5)
     with pytest.raises(DatasetError, match="another configuration"):
-        training.train(other, table.read(bones), runs, None)
+        train(other, table.read(bones), runs, None)
 
 
 @pytest.mark.slow
@@ -175,8 +177,8 @@ def test_a_run_taken_up_again_is_the_run_that_was_never_stopped(
     runs: Path, bones: Path, config: Path, tmp_path: Path
 ) -> None:
     """Batches, dropout, learning rate, average: all as if nothing had happened."""
-    whole = training.train(read_config(config), table.read(bones), tmp_path, None)
-    networks = [training.build(read_config(config), ("hand", "wrist")) for _ in range(2)]
+    whole = train(read_config(config), table.read(bones), tmp_path, None)
+    networks = [build(read_config(config), ("hand", "wrist")) for _ in range(2)]
     for network, run in zip(networks, (whole, runs / "bones"), strict=True):
         network.load_weights(run / checkpoint.AVERAGE)
     for expected, found in zip(*(network.get_weights() for network in networks), strict=True):
