@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from training.learning.configuration import Config
 
 RUNS = Path("runs")
+#: A module that is missing in one of these is a mistake of ours, and no package that could be installed.
+OURS = ("training", "inference_worker")
 # What a command needs is imported once its options, configuration and data are known to be sound: Keras
 # takes seconds to load.
 logger = logging.getLogger("training")
@@ -36,6 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         logger.error("%s: %s.", error.filename or "The disk or the network", error.strerror or error)
+        return 1
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in OURS:
+            raise
+        logger.error("The package %s is not installed: `make training` installs it.", error.name)
         return 1
     except KeyboardInterrupt:
         logger.error("Stopped. What was finished is kept; the same command goes on from there.")

@@ -31,7 +31,7 @@ from training.network import graphs
 from training.network.backbones import load_pretrained
 from training.network.graphs import run_openvino
 from training.network.unified import unified
-from training.release.export import together
+from training.release.export import bundle_networks
 
 # Keras 3.15 writes its variables in a way that NumPy 2 warns about.
 pytestmark = [
@@ -140,16 +140,16 @@ def test_each_picture_is_judged_by_the_network_that_answers(
     part = np.eye(len(mura.PARTS), dtype=np.float32)[np.where(named == 1, mura.PARTS.index("wrist"), 0)]
     real = graphs.run_openvino
 
-    def told(path: Path, some: np.ndarray) -> Outputs:
-        found = real(path, some)
-        return replace(found, part=part) if path.stem == "detector" else found
+    def predict(path: Path, some: np.ndarray) -> Outputs:
+        actual = real(path, some)
+        return replace(actual, part=part) if path.stem == "detector" else actual
 
-    monkeypatch.setattr(graphs, "run_openvino", told)
-    found = graphs.run_networks(bundle, manifest.networks, manifest.parts, squares)
+    monkeypatch.setattr(graphs, "run_openvino", predict)
+    actual = graphs.run_networks(bundle, manifest.networks, manifest.parts, squares)
     for row, network in enumerate(np.array(["general", "wrist"])[named]):
-        assert found.logit[row] == pytest.approx(float(alone[network].logit[row]), abs=1e-5)
-        np.testing.assert_allclose(found.map[row], alone[network].map[row], atol=1e-5)
-    np.testing.assert_allclose(found.embedding, alone["detector"].embedding, atol=1e-5)
+        assert actual.logit[row] == pytest.approx(float(alone[network].logit[row]), abs=1e-5)
+        np.testing.assert_allclose(actual.map[row], alone[network].map[row], atol=1e-5)
+    np.testing.assert_allclose(actual.embedding, alone["detector"].embedding, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -217,19 +217,19 @@ def test_experts_and_the_general_network_share_their_fold(tree: Path, configs: l
     assert {record.part for record in (*wrist[0], *wrist[1])} == {"wrist"}
 
 
-def test_networks_that_do_not_belong_together(configs: list[Path]) -> None:
+def test_networks_that_do_not_belong_bundle_networks(configs: list[Path]) -> None:
     detector, general, wrist = map(read_config, configs)
     for wrong, words in (
         ([detector, wrist], "answers for the part elbow"),
-        ([general, wrist], "must tell the part"),
-        ([detector], "tells the part only"),
+        ([general, wrist], "must classify the body part"),
+        ([detector], "classifies the body part only"),
         ([detector, general, general], "same name"),
         ([detector, replace(general, size=96)], "same size"),
         ([detector, general, replace(wrist, pooling="max")], "same pooling"),
         ([detector, replace(general, fold_seed=2)], "same fold_seed"),
     ):
         with pytest.raises(DatasetError, match=words):
-            together(wrong, mura.PARTS)
+            bundle_networks(wrong, mura.PARTS)
 
 
 def test_class_weights_balance_and_leave_the_mean() -> None:
@@ -241,8 +241,8 @@ def test_class_weights_balance_and_leave_the_mean() -> None:
     weighed = np.array(VerdictLoss((0.5, 3.0))(np.array([1.0, 0.0]), np.array([0.3, 0.3])))
     np.testing.assert_allclose(weighed, plain * [3.0, 0.5], rtol=1e-6)
     part = np.array([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1], [0.7, 0.2, 0.1]], np.float32)
-    found = np.array(PartLoss(weights)(np.array([0, 1, -1]), part))
-    np.testing.assert_allclose(found, [-np.log(0.7) * 4 / 6, -np.log(0.2) * 2, 0], rtol=1e-5)
+    actual = np.array(PartLoss(weights)(np.array([0, 1, -1]), part))
+    np.testing.assert_allclose(actual, [-np.log(0.7) * 4 / 6, -np.log(0.2) * 2, 0], rtol=1e-5)
 
 
 def test_balancing_twice_is_refused() -> None:
@@ -256,7 +256,7 @@ def test_every_part_of_mura_has_its_configuration() -> None:
     folder = ROOT / "training/configs"
     seed = {path.stem: read_config(path) for path in folder.glob("seed-*.toml")}
     assert {config.only for config in seed.values()} == {(), *((part,) for part in mura.PARTS)}
-    assert len(together(list(seed.values()), mura.PARTS)) == 9
+    assert len(bundle_networks(list(seed.values()), mura.PARTS)) == 9
 
 
 @pytest.mark.slow
@@ -282,7 +282,7 @@ def test_a_local_file_gives_the_published_features(backbone: str, tmp_path: Path
         # With weights="imagenet" Keras divides the normalised levels by the root of the deviation.
         colour = 255 * (mean + (colour / 255 - mean) / np.sqrt(std))
         scaled = next(layer for layer in network.layers if isinstance(layer, keras.layers.Normalization))
-        found = keras.Model(network.input, scaled.output).predict_on_batch(grey)
-        np.testing.assert_allclose(found, (colour / 255 - mean) / std, atol=1e-4)
+        actual = keras.Model(network.input, scaled.output).predict_on_batch(grey)
+        np.testing.assert_allclose(actual, (colour / 255 - mean) / std, atol=1e-4)
     expected = donor.predict_on_batch(colour).mean(axis=(1, 2))
     np.testing.assert_allclose(network.predict_on_batch(grey)["embedding"], expected, rtol=1e-3, atol=1e-4)

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from inference_worker.preprocess import letterbox
-from training.datasets.progress import told
+from training.datasets.progress import with_progress
 from training.datasets.record import Dataset, DatasetError, Record
 from training.datasets.squares import read_grey
 
@@ -30,28 +30,28 @@ REPORT, FIGURES = "report.html", "figures.json"
 def explore(dataset: Dataset, out: Path) -> Path:
     """Write ``report.html`` and ``figures.json`` to ``out`` and return the report's path.
 
-    Every picture is read once; those that cannot be read are listed, not fatal.
+    Every picture is decoded once; those that cannot be are listed, not fatal.
     """
     out.mkdir(parents=True, exist_ok=True)
     sizes: Counter[tuple[int, int]] = Counter()
     levels: dict[str, list[float]] = defaultdict(list)
-    read: list[bool] = []
+    labels: list[bool] = []
     by_content: dict[str, list[str]] = defaultdict(list)
     unreadable: list[str] = []
-    for record in told(dataset.records, len(dataset.records), "reading pictures"):
+    for record in with_progress(dataset.records, len(dataset.records), "reading pictures"):
         try:
             pixels = read_grey(record.path)
         except DatasetError as error:
             unreadable.append(str(error))
             continue
-        read.append(record.abnormal)
+        labels.append(record.abnormal)
         sizes[pixels.shape[1], pixels.shape[0]] += 1
         levels["mean"].append(float(pixels.mean()))
         levels["spread"].append(float(pixels.std()))
         by_content[hashlib.sha256(pixels.tobytes()).hexdigest()].append(record.id)
     known = {record.id: record for record in dataset.records}
     twins = [ids for ids in by_content.values() if len(ids) > 1]
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "name": dataset.name,
         "counts": _counts(dataset.records),
         "groups": {
@@ -66,10 +66,10 @@ def explore(dataset: Dataset, out: Path) -> Path:
         "duplicates_in_both_splits": [ids for ids in twins if len({known[name].split for name in ids}) > 1],
         "unreadable": unreadable,
     }
-    (out / FIGURES).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    (out / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     report = out / REPORT
-    plots = _plots(sizes, levels, np.array(read, bool))
-    report.write_text(_page(dataset, found, plots), encoding="utf-8")
+    plots = _plots(sizes, levels, np.array(labels, bool))
+    report.write_text(_page(dataset, figures, plots), encoding="utf-8")
     return report
 
 
@@ -113,7 +113,7 @@ def _quantiles(values: Sequence[float]) -> dict[str, float]:
 def _plots(
     sizes: Counter[tuple[int, int]], levels: dict[str, list[float]], abnormal: NDArray[np.bool_]
 ) -> bytes:
-    """Sizes and grey levels as one PNG; labels that lie apart here can be told without looking at bones."""
+    """Sizes and grey levels as one PNG; where the labels differ here, a network need not look at bones."""
     figure = Figure(figsize=(10, 3.2), dpi=110, layout="constrained")
     places = figure.subplots(1, 3)
     places[0].scatter(
@@ -136,7 +136,7 @@ def _plots(
     return file.getvalue()
 
 
-def _page(dataset: Dataset, found: dict[str, Any], plots: bytes) -> str:
+def _page(dataset: Dataset, figures: dict[str, Any], plots: bytes) -> str:
     generator = np.random.default_rng(0)
     sheets = []
     for abnormal, title in ((True, "Abnormal, boxes drawn"), (False, "Normal")):
@@ -147,8 +147,8 @@ def _page(dataset: Dataset, found: dict[str, Any], plots: bytes) -> str:
             encoded = base64.b64encode(cv2.imencode(".jpg", sheet)[1].tobytes()).decode()
             sheets.append(f'<h2>{title}</h2><img alt="{title}" src="data:image/jpeg;base64,{encoded}">')
     plot = base64.b64encode(plots).decode()
-    tables = "".join(_table(f"{split} split", rows) for split, rows in found["counts"].items())
-    rest = {key: value for key, value in found.items() if key != "counts"}
+    tables = "".join(_table(f"{split} split", rows) for split, rows in figures["counts"].items())
+    rest = {key: value for key, value in figures.items() if key != "counts"}
     credit = html.escape(f"{dataset.attribution} {dataset.licence}".strip())
     title = html.escape(dataset.name)
     return (

@@ -1,4 +1,4 @@
-"""Downloads FracAtlas from figshare and lays it out as the manifest that training reads.
+"""Downloads FracAtlas from figshare and lays it out with the manifest that ``fracatlas.read`` takes.
 
 Interrupted downloads go on where they stopped; every file is checked against figshare's MD5. The
 pictures are unpacked, never run; a name in the archive that points outside is refused.
@@ -68,8 +68,8 @@ def fracatlas(to: Path, labels: Path = OUR_LABELS, article: str = ARTICLE) -> Pa
 def listing(article: str) -> list[Remote]:
     """The files of a figshare article."""
     try:
-        with _open(article) as answer:
-            files = json.load(answer)["files"]
+        with _open(article) as response:
+            files = json.load(response)["files"]
         return [
             Remote(file["name"], file["download_url"], int(file["size"]), file.get("computed_md5", ""))
             for file in files
@@ -99,12 +99,12 @@ def download(remote: Remote, folder: Path) -> Path:
 
 def _receive(remote: Remote, partial: Path, have: int) -> None:
     try:
-        with _open(remote.url, {"Range": f"bytes={have}-"} if have else {}) as answer:
+        with _open(remote.url, {"Range": f"bytes={have}-"} if have else {}) as response:
             # A server that ignores the range sends the whole file again.
-            resumed = have > 0 and answer.status == 206
+            resumed = have > 0 and response.status == 206
             with partial.open("ab" if resumed else "wb") as file:
                 done = have if resumed else 0
-                while chunk := answer.read(CHUNK):
+                while chunk := response.read(CHUNK):
                     file.write(chunk)
                     done += len(chunk)
                     _progress(remote, done)
@@ -121,8 +121,8 @@ def _verify(path: Path, remote: Remote) -> None:
     if not remote.md5:
         return
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if found != remote.md5.lower():
+        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if digest != remote.md5.lower():
         path.unlink()
         raise DatasetError(f"{remote.name} is not the file that figshare lists; it was deleted.")
 
@@ -188,9 +188,11 @@ def _source(
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         names = {image["id"]: image["file_name"] for image in document["images"]}
         sizes |= {image["file_name"]: (image["width"], image["height"]) for image in document["images"]}
-        for found in document["annotations"]:
-            left, top, width, height = found["bbox"]
-            boxes.setdefault(names[found["image_id"]], []).append([left, top, left + width, top + height])
+        for annotation in document["annotations"]:
+            left, top, width, height = annotation["bbox"]
+            boxes.setdefault(names[annotation["image_id"]], []).append(
+                [left, top, left + width, top + height]
+            )
     return fractured, boxes, sizes
 
 

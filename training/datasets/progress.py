@@ -9,10 +9,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def told(items: Iterable[T], total: int, doing: str) -> Iterator[T]:
+def with_progress(items: Iterable[T], total: int, doing: str) -> Iterator[T]:
     """The ``total`` ``items`` one by one, counted on standard error if that is a terminal."""
-    watched = sys.stderr.isatty()
+    is_terminal = sys.stderr.isatty()
     for number, item in enumerate(items, start=1):
-        if watched:
+        if is_terminal:
             sys.stderr.write(f"\r{doing}: {number} of {total}" + "\n" * (number == total))
         yield item

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from inference_worker.decode import decode, read_file
 from inference_worker.preprocess import letterbox
 from inference_worker.types import UnreadableError
-from training.datasets.progress import told
+from training.datasets.progress import with_progress
 from training.datasets.record import Box, DatasetError, Record
 
 
@@ -88,7 +88,7 @@ def load(records: Sequence[Record], size: int, cache: Path) -> Squares:
 def _pictures(records: Sequence[Record], doing: str) -> Iterator[NDArray[np.uint8]]:
     """Each picture in turn; at the end one error for all that could not be read, which were left out."""
     errors: list[DatasetError] = []
-    for record in told(records, len(records), doing):
+    for record in with_progress(records, len(records), doing):
         try:
             yield read_grey(record.path)
         except DatasetError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from training.datasets.record import Dataset, DatasetError, Split
 from training.evaluation.confusion import Table, classification
 from training.evaluation.figures import all_figures
 from training.evaluation.plots import draw_all
-from training.evaluation.predictions import judge
+from training.evaluation.predictions import predict
 
 REPORT, FIGURES = "report.html", "figures.json"
 logger = logging.getLogger(__name__)
@@ -33,13 +34,13 @@ def evaluate(
     """
     check(dataset)
     bundle = Bundle.load(folder)
-    explained = _explained(explanations, bundle.manifest.label) if explanations else None
-    judged = judge(bundle, dataset.split(split), cache)
+    compared = _read_comparison(explanations, bundle.manifest.label) if explanations else None
+    predictions = predict(bundle, dataset.split(split), cache)
     thresholds = bundle.manifest.thresholds
-    found = all_figures(judged, thresholds.low, thresholds.high)
+    figures = all_figures(predictions, thresholds.low, thresholds.high)
     out.mkdir(parents=True, exist_ok=True)
-    plots = draw_all(judged, thresholds.low, thresholds.high, out)
-    plain: dict[str, Any] = json.loads(json.dumps(found, default=_plain))
+    plots = draw_all(predictions, thresholds.low, thresholds.high, out)
+    plain: dict[str, Any] = json.loads(json.dumps(figures, default=_plain))
     plain["bundle"] = bundle.manifest.label
     plain["split"] = split
     plain["data"] = {
@@ -48,36 +49,36 @@ def evaluate(
         "licence": dataset.licence,
         "about": dataset.about,
     }
-    if explained is not None:
-        plain["explanations"] = explained
+    if compared is not None:
+        plain["explanations"] = compared
     (out / FIGURES).write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (out / REPORT).write_text(_page(plain, plots), encoding="utf-8")
     logger.info("%s", out / REPORT)
     return plain
 
 
-def per_study(found: dict[str, Any]) -> str:
+def per_study(figures: dict[str, Any]) -> str:
     """What the figures per study are, or why there are none."""
-    if found["study_slices"]:
+    if figures["study_slices"]:
         return "Figures per study (their names begin so) take the mean of the probabilities of its pictures."
     return "Per study: not available, the data names no studies."
 
 
-def said(figure: dict[str, Any]) -> str:
+def format_figure(figure: dict[str, Any]) -> str:
     """``0.912 (0.870 to 0.944), n = 624``."""
-    return f"{_short(figure)}, n = {figure['n']}"
+    return f"{_format_value(figure)}, n = {figure['n']}"
 
 
-def _explained(path: Path, label: str) -> dict[str, Any]:
+def _read_comparison(path: Path, label: str) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        of = found["bundle"]
-        _explanations(found)
+        comparison: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        of = comparison["bundle"]
+        _explanations(comparison)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path} is no file of figures that explain wrote ({error!r}).") from error
     if of != label:
         raise DatasetError(f"{path} explains {of}, not {label}: run explain again.")
-    return found
+    return comparison
 
 
 def _plain(value: object) -> object:
@@ -86,33 +87,33 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no place in JSON")
 
 
-def _page(found: dict[str, Any], plots: list[str]) -> str:
-    title = html.escape(f"{found['bundle']} on {found['data']['name']}, {found['split']} split")
-    sections = [_table("All pictures", found["headline"])]
-    sections += [_table(name, figures) for name, figures in found["slices"].items() if name != "all"]
+def _page(figures: dict[str, Any], plots: list[str]) -> str:
+    title = html.escape(f"{figures['bundle']} on {figures['data']['name']}, {figures['split']} split")
+    sections = [_table("All pictures", figures["headline"])]
+    sections += [_table(name, row) for name, row in figures["slices"].items() if name != "all"]
     sections += [
-        _table(f"{name}, by study", figures)
-        for name, figures in found["study_slices"].items()
-        if name != "all"
+        _table(f"{name}, by study", row) for name, row in figures["study_slices"].items() if name != "all"
     ]
-    sections += [_confusion(name, table) for name, table in found["confusion"].items()]
+    sections += [_confusion(name, table) for name, table in figures["confusion"].items()]
     pictures = "".join(f'<img src="{name}" alt="{name.removesuffix(".png")}">' for name in plots)
-    chance = f"A perfectly calibrated model of this size would show an ECE of {found['perfect_ece']:.3f}."
-    explained = _explanations(found["explanations"]) if "explanations" in found else ""
-    credit = html.escape(f"{found['data']['attribution']} {found['data']['licence']}".strip())
+    expected_error = (
+        f"A perfectly calibrated model of this size would show an ECE of {figures['perfect_ece']:.3f}."
+    )
+    explained = _explanations(figures["explanations"]) if "explanations" in figures else ""
+    credit = html.escape(f"{figures['data']['attribution']} {figures['data']['licence']}".strip())
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         "<style>body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}"
         "td,th{text-align:left;padding:.15rem 1rem .15rem 0}img{max-width:100%}</style>"
-        f"<h1>{title}</h1><p>Values with bootstrap 95 % intervals by group. {per_study(found)} "
+        f"<h1>{title}</h1><p>Values with bootstrap 95 % intervals by group. {per_study(figures)} "
         "Research use only.</p>"
-        f"{''.join(sections)}<p>{chance}</p>{pictures}{explained}<p>{credit}</p></html>\n"
+        f"{''.join(sections)}<p>{expected_error}</p>{pictures}{explained}<p>{credit}</p></html>\n"
     )
 
 
 def _table(name: str, figures: dict[str, Any]) -> str:
     rows = "".join(
-        f"<tr><th>{html.escape(key.replace('_', ' '))}</th><td>{said(figure)}</td></tr>"
+        f"<tr><th>{html.escape(key.replace('_', ' '))}</th><td>{format_figure(figure)}</td></tr>"
         for key, figure in figures.items()
     )
     return f"<h2>{html.escape(name)}</h2><table>{rows}</table>"
@@ -139,20 +140,20 @@ def _confusion(name: str, table: Table) -> str:
     )
 
 
-def _explanations(found: dict[str, Any]) -> str:
+def _explanations(comparison: dict[str, Any]) -> str:
     """The shipped map beside other methods, and what shuffling the weights leaves of it."""
     names = ("pointing", "energy", "iou", "deletion", "insertion")
     head = "".join(f"<th>{name}</th>" for name in names)
     rows = "".join(
-        f"<tr><th>{html.escape(method)}</th>{''.join(f'<td>{_short(row[name])}</td>' for name in names)}</tr>"
-        for method, row in found["methods"].items()
+        f"<tr><th>{html.escape(method)}</th>{_cells(row[name] for name in names)}</tr>"
+        for method, row in comparison["methods"].items()
     )
     shuffled = "".join(
         f"<tr><th>{html.escape(name)}</th><td>{value:.2f}</td></tr>"
-        for name, value in found["shuffled"].items()
+        for name, value in comparison["shuffled"].items()
     )
     return (
-        f"<h2>Explanations</h2><p>On {int(found['pictures'])} boxed pictures of the calibration fold. "
+        f"<h2>Explanations</h2><p>On {int(comparison['pictures'])} boxed pictures of the calibration fold. "
         "Energy: the share of the positive evidence in the boxes. IoU: at each method's best threshold. "
         "Deletion (lower is better) and insertion (higher is): mean probability while the highest positions "
         f"are blurred or put back.</p><table><tr><th>map</th>{head}</tr>{rows}</table>"
@@ -161,5 +162,9 @@ def _explanations(found: dict[str, Any]) -> str:
     )
 
 
-def _short(figure: dict[str, Any]) -> str:
+def _cells(figures: Iterable[dict[str, Any]]) -> str:
+    return "".join(f"<td>{_format_value(figure)}</td>" for figure in figures)
+
+
+def _format_value(figure: dict[str, Any]) -> str:
     return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from inference_worker.bundle import Bundle
 from inference_worker.preprocess import as_batch
-from training.datasets.progress import told
+from training.datasets.progress import with_progress
 from training.datasets.record import Dataset, DatasetError, Record
 from training.datasets.squares import load, sized
 from training.evaluation import explanations, metrics
@@ -67,13 +67,13 @@ def explain(
     def score(some: Squares) -> Floats:
         return _logits(graph, some)
 
-    def chance(some: Squares) -> Floats:
+    def probability(some: Squares) -> Floats:
         z = manifest.calibration.slope * score(some) + manifest.calibration.intercept
         return np.asarray(1 / (1 + np.exp(-z)), np.float64)
 
     maps = list(_maps(network, squares, score, config))
     groups = np.array([record.group for record in chosen])
-    found: dict[str, Any] = {
+    comparison: dict[str, Any] = {
         "bundle": manifest.label,
         "pictures": len(chosen),
         "methods": {
@@ -81,12 +81,12 @@ def explain(
         },
         "shuffled": _shuffled(network, squares, chosen, config.size),
     }
-    for name, row in _curves(maps, squares, chance, groups).items():
-        found["methods"][name] |= row
+    for name, row in _curves(maps, squares, probability, groups).items():
+        comparison["methods"][name] |= row
     out.mkdir(parents=True, exist_ok=True)
-    (out / FIGURES).write_text(json.dumps(found, indent=1, default=_plain) + "\n", encoding="utf-8")
-    logger.info("%s", table(found))
-    return found
+    (out / FIGURES).write_text(json.dumps(comparison, indent=1, default=_plain) + "\n", encoding="utf-8")
+    logger.info("%s", table(comparison))
+    return comparison
 
 
 def _plain(figure: object) -> dict[str, Any]:
@@ -95,13 +95,13 @@ def _plain(figure: object) -> dict[str, Any]:
     raise TypeError(f"{type(figure).__name__} has no place in JSON")
 
 
-def table(found: dict[str, Any]) -> str:
+def table(comparison: dict[str, Any]) -> str:
     """What was measured, as Markdown."""
     names = ("pointing", "energy", "iou", "deletion", "insertion")
-    lines = [f"| map ({found['pictures']} pictures) | {' | '.join(names)} |", "|---" * 6 + "|"]
-    for method, row in found["methods"].items():
+    lines = [f"| map ({comparison['pictures']} pictures) | {' | '.join(names)} |", "|---" * 6 + "|"]
+    for method, row in comparison["methods"].items():
         lines.append(f"| {method} | " + " | ".join(f"{row[name].value:.3f}" for name in names) + " |")
-    shuffled = "; ".join(f"{name} {value:.2f}" for name, value in found["shuffled"].items())
+    shuffled = "; ".join(f"{name} {value:.2f}" for name, value in comparison["shuffled"].items())
     lines.append(f"Rank correlation of the shipped map with itself once shuffled: {shuffled}.")
     return "\n".join(lines)
 
@@ -118,7 +118,7 @@ def _maps(
     inner = keras.Model(network.input, [network.get_layer(FEATURES).output, network.output["map"]])
     kernel = network.get_layer("evidence").get_weights()[0][0, 0, :, 0]
     generator = np.random.default_rng(11)
-    for square in told(squares, len(squares), "explaining"):
+    for square in with_progress(squares, len(squares), "explaining"):
         features, evidence = (rows[0] for rows in inner.predict_on_batch(as_batch(square[np.newaxis])))
         pull = explanations.pull_of(evidence, config.pooling, config.temperature)
         yield {
@@ -146,18 +146,18 @@ def _measured(
 
 
 def _curves(
-    maps: Sequence[Maps], squares: Squares, chance: explanations.Score, groups: NDArray[Any]
+    maps: Sequence[Maps], squares: Squares, probability: explanations.Score, groups: NDArray[Any]
 ) -> dict[str, dict[str, Any]]:
     """Mean probability while the map's highest positions go (lower is better) or come (higher is)."""
     areas: dict[str, dict[str, list[float]]] = {name: {"deletion": [], "insertion": []} for name in METHODS}
-    for square, own in zip(told(squares, len(squares), "deleting and inserting"), maps, strict=True):
+    for square, own in zip(with_progress(squares, len(squares), "deleting and inserting"), maps, strict=True):
         side = square.shape[0]
         blank = cv2.GaussianBlur(square, (0, 0), BLUR * side).astype(np.uint8)
         for name in METHODS:
             order = _resized(own[name], side)
             for kind in areas[name]:
                 shown = explanations.steps(square, blank, order, insertion=kind == "insertion")
-                areas[name][kind].append(explanations.area(chance(shown)))
+                areas[name][kind].append(explanations.area(probability(shown)))
     return {name: {kind: _mean(row, groups) for kind, row in own.items()} for name, own in areas.items()}
 
 
@@ -171,12 +171,12 @@ def _shuffled(
         return [cropped(map_, record, size) for map_, record in zip(maps, records, strict=True)]
 
     before = signed(network)
-    found: dict[str, float] = {}
+    correlations: dict[str, float] = {}
     for name, prefixes in CASCADE.items():
         after = signed(shuffled(network, prefixes, seed=13))
         pairs = zip(before, after, strict=True)
-        found[name] = float(np.mean([explanations.rank_correlation(*pair) for pair in pairs]))
-    return found
+        correlations[name] = float(np.mean([explanations.rank_correlation(*pair) for pair in pairs]))
+    return correlations
 
 
 def shuffled(network: keras.Model, prefixes: tuple[str, ...], seed: int) -> keras.Model:

@@ -73,8 +73,8 @@ def score_cam(features: Floats, square: Squares, score: Score) -> NDArray[np.flo
             lit.append(np.rint(square * full).astype(np.uint8))
     if not kept:
         return np.zeros(features.shape[:2])
-    said = np.asarray(score(np.stack(lit)), np.float64)
-    weights = np.exp(said - said.max())
+    scores = np.asarray(score(np.stack(lit)), np.float64)
+    weights = np.exp(scores - scores.max())
     return np.asarray(np.maximum(features[..., kept] @ (weights / weights.sum()), 0), np.float64)
 
 
@@ -84,14 +84,14 @@ def best_iou(maps: Sequence[Floats], masks: Sequence[NDArray[np.bool_]]) -> tupl
     Thresholds are shares of a map's own maximum, so that methods with other units compare; an
     map that is nowhere above 0 has an IoU of 0. Returns the threshold too.
     """
-    found = np.zeros((len(THRESHOLDS), len(maps)))
+    overlaps = np.zeros((len(THRESHOLDS), len(maps)))
     for row, share in enumerate(THRESHOLDS):
         for column, (map_, mask) in enumerate(zip(maps, masks, strict=True)):
             hot = (map_ >= share * map_.max()) & (map_ > 0)
             union = int((hot | mask).sum())
-            found[row, column] = int((hot & mask).sum()) / union if union else 0.0
-    best = int(found.mean(axis=1).argmax())
-    return found[best], THRESHOLDS[best]
+            overlaps[row, column] = int((hot & mask).sum()) / union if union else 0.0
+    best = int(overlaps.mean(axis=1).argmax())
+    return overlaps[best], THRESHOLDS[best]
 
 
 def steps(square: Squares, blank: Squares, order: Floats, *, insertion: bool) -> Squares:

@@ -71,8 +71,8 @@ def average_precision(label: NDArray[np.bool_], score: Floats) -> float:
     order = np.argsort(-np.asarray(score), kind="stable")
     ranked = np.asarray(score)[order]
     last = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
-    found = np.cumsum(label[order])[last]
-    return float((np.diff(found, prepend=0) * found / (last + 1)).sum() / found[-1])
+    hits = np.cumsum(label[order])[last]
+    return float((np.diff(hits, prepend=0) * hits / (last + 1)).sum() / hits[-1])
 
 
 def sensitivity_at(label: NDArray[np.bool_], score: Floats, threshold: float) -> float:
@@ -101,8 +101,8 @@ def kappa(label: NDArray[np.bool_], called: NDArray[np.bool_]) -> float:
     """Cohen's kappa of label and call."""
     _both(label)
     agreed = float((label == called).mean())
-    share, said = float(label.mean()), float(called.mean())
-    chance = share * said + (1 - share) * (1 - said)
+    abnormal_share, called_share = float(label.mean()), float(called.mean())
+    chance = abnormal_share * called_share + (1 - abnormal_share) * (1 - called_share)
     return (agreed - chance) / (1 - chance)
 
 

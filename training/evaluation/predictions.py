@@ -1,4 +1,4 @@
-"""A bundle's answers to labelled pictures, read by the exported OpenVINO graph as the worker would."""
+"""A bundle's predictions for labelled pictures, by the exported OpenVINO graphs, as the worker makes them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from training.network.graphs import run_networks
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Predictions:
     """Arrays over N pictures, in the order of ``records``.
 
-    ``named`` is the part the network names and ``part`` its probabilities ``(N, P)``;
-    ``distance`` is the scope gate's, above 1 out of scope; ``trust`` and ``height`` belong to
-    the cropped map and its peak; ``hit`` tells whether the peak lies in a grown box and
+    ``part`` are the parts' probabilities ``(N, P)`` and ``top_part`` is the most probable one;
+    ``distance`` is the out-of-distribution detector's, which refuses above 1; ``trust`` and ``height``
+    belong to the cropped map and its peak; ``hit`` says whether the peak lies in a grown box and
     ``strict`` in a box as drawn (``False`` without boxes); ``energy`` is the share of the
     positive evidence in boxes.
     """
@@ -36,7 +36,7 @@ class Judged:
     logit: NDArray[np.float32]
     probability: NDArray[np.float64]
     part: NDArray[np.float32]
-    named: NDArray[np.str_]
+    top_part: NDArray[np.str_]
     distance: NDArray[np.float32]
     trust: NDArray[np.float64]
     height: NDArray[np.float64]
@@ -57,8 +57,8 @@ class Judged:
         return np.array([record.group for record in self.records])
 
 
-def judge(bundle: Bundle, records: Sequence[Record], cache: Path) -> Judged:
-    """Read ``records`` with ``bundle``. Raises ``DatasetError`` if its parts are not those of the labels."""
+def predict(bundle: Bundle, records: Sequence[Record], cache: Path) -> Predictions:
+    """Run ``bundle`` over ``records``. Raises ``DatasetError`` if its parts are not those of the labels."""
     manifest = bundle.manifest
     unknown = {record.part for record in records if record.part} - set(manifest.parts)
     if unknown:
@@ -67,28 +67,28 @@ def judge(bundle: Bundle, records: Sequence[Record], cache: Path) -> Judged:
     size = manifest.input.size
     pixels = load(records, size, cache).pixels
     outputs = run_networks(bundle.folder, manifest.networks, manifest.parts, pixels)
-    named = np.array(manifest.parts)[outputs.part.argmax(axis=1)]
-    gate = ScopeGate.load(bundle.scope_file, manifest.scope.limit, manifest.scope.chroma_limit)
+    top_part = np.array(manifest.parts)[outputs.part.argmax(axis=1)]
+    detector = ScopeGate.load(bundle.scope_file, manifest.scope.limit, manifest.scope.chroma_limit)
     parameters: dict[str, Any] = dict(manifest.trust)
     shown = [cropped(map_, record, size) for map_, record in zip(outputs.map, records, strict=True)]
-    pairs = list(zip(outputs.map, records, strict=True))
+    maps = list(zip(outputs.map, records, strict=True))
     temperature = float(parameters["temperature"])
-    return Judged(
+    return Predictions(
         records=tuple(records),
         parts=manifest.parts,
         logit=outputs.logit,
         probability=np.array(
             [
                 calibrated(float(logit), str(part), manifest.calibration)
-                for logit, part in zip(outputs.logit, named, strict=True)
+                for logit, part in zip(outputs.logit, top_part, strict=True)
             ]
         ),
         part=outputs.part,
-        named=named,
-        distance=gate.distance(outputs.embedding),
+        top_part=top_part,
+        distance=detector.distance(outputs.embedding),
         trust=np.array([trust(map_, parameters) for map_ in shown]),
         height=np.array([features(map_, temperature)["peak"] for map_ in shown]),
-        hit=np.array([hits(map_, record, size) for map_, record in pairs]),
-        strict=np.array([hits(map_, record, size, slack=0.0) for map_, record in pairs]),
-        energy=np.array([energy(map_, record, size) for map_, record in pairs]),
+        hit=np.array([hits(map_, record, size) for map_, record in maps]),
+        strict=np.array([hits(map_, record, size, slack=0.0) for map_, record in maps]),
+        energy=np.array([energy(map_, record, size) for map_, record in maps]),
     )

@@ -27,25 +27,25 @@ logger = logging.getLogger(__name__)
 def progress_of(run: Path) -> dict[str, Any] | None:
     """What ``run`` has reached, ``None`` before its first finished epoch."""
     try:
-        found: dict[str, Any] = json.loads((run / PROGRESS).read_text(encoding="utf-8"))
+        progress: dict[str, Any] = json.loads((run / PROGRESS).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise DatasetError(f"{run / PROGRESS} is damaged: delete {run} and train again.") from error
-    return found
+    return progress
 
 
-def check_same(found: dict[str, Any] | None, fold: str, run: Path, config: Config | None = None) -> None:
+def check_same(progress: dict[str, Any] | None, fold: str, run: Path, config: Config | None = None) -> None:
     """Raise ``DatasetError`` if ``run`` has another ``config`` (if given), or another fold than ``fold``.
 
     With other data, or the same with another fold, a run may have learnt from what now calibrates it.
     """
-    if found is None:
+    if progress is None:
         return
-    if config is not None and found["config"] != json.loads(json.dumps(asdict(config))):
+    if config is not None and progress["config"] != json.loads(json.dumps(asdict(config))):
         raise DatasetError(f"{run} holds a run with another configuration: give this one a new name.")
     # Runs of before this was written down say nothing.
-    if found.get("fold", fold) != fold:
+    if progress.get("fold", fold) != fold:
         raise DatasetError(
             f"{run} was trained with another calibration fold (other pictures or labels, or another "
             "calibration or fold_seed): train it anew under a new name."
@@ -79,19 +79,19 @@ class Checkpoint(keras.callbacks.Callback):
 
     def restore(self, network: keras.Model) -> int:
         """Load what an earlier process left into the compiled ``network``; return the finished epochs."""
-        found = progress_of(self.run)
-        if found is None:
+        progress = progress_of(self.run)
+        if progress is None:
             return 0
         network.load_weights(self.run / AVERAGE)
         self.average = network.get_weights()
         network.load_weights(self.run / STATE)
-        self.steps = int(found["steps"])
+        self.steps = int(progress["steps"])
         if int(network.optimizer.iterations) != self.steps:
             raise DatasetError(
                 f"{self.run} was killed while its files were exchanged: delete it and train again."
             )
-        self.lowest, self.waited = found.get("lowest", self.lowest), found.get("waited", 0)
-        return int(found["epochs"])
+        self.lowest, self.waited = progress.get("lowest", self.lowest), progress.get("waited", 0)
+        return int(progress["epochs"])
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Dropout's random numbers follow from seed and epoch: they are in no file of weights."""

@@ -1,4 +1,4 @@
-"""Training of a network: resumable, seeded, averaged; reads from top to bottom."""
+"""Trains one network: resumable, seeded, with averaged weights."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def released_weights(config: Config, runs: Path, fold: str) -> Path:
     """
     name = BEST if config.patience else AVERAGE
     path = runs / config.name / name
-    found = progress_of(runs / config.name)
-    if found is None or not path.is_file():
+    progress = progress_of(runs / config.name)
+    if progress is None or not path.is_file():
         raise DatasetError(f"{path} is missing: train {config.name} first.")
-    check_same(found, fold, runs / config.name)
+    check_same(progress, fold, runs / config.name)
     return path
 
 
@@ -147,8 +147,8 @@ def _start(network: keras.Model, config: Config, runs: Path, weights: str | None
         try:
             load_pretrained(network, config.backbone, weights)
         except (OSError, ValueError) as error:
-            said = str(error).partition("\n")[0].rstrip(".")
-            raise DatasetError(f"The weights {weights} do not fit {config.backbone}: {said}.") from error
+            reason = str(error).partition("\n")[0].rstrip(".")
+            raise DatasetError(f"The weights {weights} do not fit {config.backbone}: {reason}.") from error
     else:
         logger.warning("No --weights: training starts from random numbers and will need far longer.")
 

@@ -27,26 +27,26 @@ def compiled(path: Path) -> Any:
 def run_openvino(path: Path, squares: NDArray[np.uint8], batch: int = 8) -> Outputs:
     """Outputs for ``uint8 (N, S, S)``, in f32; those that the network lacks have a width of 0."""
     graph = compiled(path)
-    named = {name for port in graph.outputs for name in port.get_names()} & set(OUTPUTS)
-    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in named}
+    names = {name for port in graph.outputs for name in port.get_names()} & set(OUTPUTS)
+    batches: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
     for start in range(0, len(squares), batch):
-        answers = graph({"picture": as_batch(squares[start : start + batch])})
-        for name in named:
-            found[name].append(np.array(answers[name], np.float32))
-    return outputs({name: np.concatenate(rows) for name, rows in found.items()}, len(squares))
+        results = graph({"picture": as_batch(squares[start : start + batch])})
+        for name in names:
+            batches[name].append(np.array(results[name], np.float32))
+    return outputs({name: np.concatenate(rows) for name, rows in batches.items()}, len(squares))
 
 
 def run_networks(
     folder: Path, networks: Sequence[Network], parts: Sequence[str], squares: NDArray[np.uint8]
 ) -> Outputs:
-    """Outputs of a whole bundle for ``uint8 (N, S, S)``: parts and embedding from the network that tells
-    the part, logit and map from the one that answers for the part it names, as the worker does it.
+    """Outputs of a whole bundle for ``uint8 (N, S, S)``: body part and embedding from the body-part
+    classifier, logit and map from the one that answers for that part, as the worker does it.
     """
-    teller = next(network for network in networks if network.role != "abnormality")
-    told = run_openvino(folder / teller.files["openvino"], squares)
+    classifier = next(network for network in networks if network.role != "abnormality")
+    classified = run_openvino(folder / classifier.files["openvino"], squares)
     if len(networks) == 1:
-        return told
-    chosen = [answering(networks, parts[index]) for index in told.part.argmax(axis=1)]
+        return classified
+    chosen = [answering(networks, parts[index]) for index in classified.part.argmax(axis=1)]
     logit = np.zeros(len(squares), np.float32)
     maps: dict[int, NDArray[np.float32]] = {}
     for network in networks:
@@ -54,9 +54,9 @@ def run_networks(
         if not len(rows):
             continue
         file = folder / network.files["openvino"]
-        found = told if network.id == teller.id else run_openvino(file, squares[rows])
-        own_rows = rows if network.id == teller.id else np.arange(len(rows))
-        logit[rows] = found.logit[own_rows]
-        maps |= dict(zip(rows.tolist(), found.map[own_rows], strict=True))
+        own_outputs = classified if network.id == classifier.id else run_openvino(file, squares[rows])
+        own_rows = rows if network.id == classifier.id else np.arange(len(rows))
+        logit[rows] = own_outputs.logit[own_rows]
+        maps |= dict(zip(rows.tolist(), own_outputs.map[own_rows], strict=True))
     evidence = np.stack([maps[index] for index in range(len(squares))])
-    return Outputs(part=told.part, logit=logit, map=evidence, embedding=told.embedding)
+    return Outputs(part=classified.part, logit=logit, map=evidence, embedding=classified.embedding)

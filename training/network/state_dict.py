@@ -79,8 +79,8 @@ def read_state_dict(path: Path) -> dict[str, Array]:
     """
     try:
         with path.open("rb") as file:
-            found, flats = _zipped(file) if zipfile.is_zipfile(file) else _in_a_row(file)
-        return {name: tensor.array(flats[tensor.storage.key]) for name, tensor in _tensors(found).items()}
+            document, flats = _zipped(file) if zipfile.is_zipfile(file) else _in_a_row(file)
+        return {name: tensor.array(flats[tensor.storage.key]) for name, tensor in _tensors(document).items()}
     except StateDictError:
         raise
     except (
@@ -134,13 +134,13 @@ _ALLOWED: Mapping[tuple[str, str], Callable[..., Any]] = {
 }
 
 
-def _tensors(found: Any) -> dict[str, Tensor]:
-    if not isinstance(found, dict):
+def _tensors(document: Any) -> dict[str, Tensor]:
+    if not isinstance(document, dict):
         raise StateDictError("it holds no state dict but something else.")
-    strange = [str(name) for name, value in found.items() if not isinstance(value, Tensor)]
+    strange = [str(name) for name, value in document.items() if not isinstance(value, Tensor)]
     if strange:
         raise StateDictError(f"{strange[0]} in it is no tensor: save the state dict of the network alone.")
-    return {str(name): value for name, value in found.items()}
+    return {str(name): value for name, value in document.items()}
 
 
 def _zipped(file: IO[bytes]) -> tuple[Any, dict[str, Array]]:
@@ -153,9 +153,9 @@ def _zipped(file: IO[bytes]) -> tuple[Any, dict[str, Array]]:
         if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
             raise StateDictError("it was written on a big-endian machine.")
         with archive.open(names[0]) as member:
-            found = _Unpickler(member).load()
-        storages = {tensor.storage for tensor in _tensors(found).values()}
-        return found, {own.key: _flat(own, archive.read(f"{folder}data/{own.key}")) for own in storages}
+            document = _Unpickler(member).load()
+        storages = {tensor.storage for tensor in _tensors(document).values()}
+        return document, {own.key: _flat(own, archive.read(f"{folder}data/{own.key}")) for own in storages}
 
 
 def _in_a_row(file: IO[bytes]) -> tuple[Any, dict[str, Array]]:
@@ -165,15 +165,15 @@ def _in_a_row(file: IO[bytes]) -> tuple[Any, dict[str, Array]]:
         raise StateDictError("it is no file of PyTorch's.")
     if not _Unpickler(file).load().get("little_endian"):
         raise StateDictError("it was written on a big-endian machine.")
-    found, keys = _Unpickler(file).load(), _Unpickler(file).load()
-    storages = {tensor.storage.key: tensor.storage for tensor in _tensors(found).values()}
+    document, keys = _Unpickler(file).load(), _Unpickler(file).load()
+    storages = {tensor.storage.key: tensor.storage for tensor in _tensors(document).values()}
     flats: dict[str, Array] = {}
     for key in keys:
         own = storages[str(key)]
         if int.from_bytes(file.read(8), "little") != own.count:
             raise StateDictError("a storage in it has another length than its tensors say.")
         flats[own.key] = _flat(own, file.read(own.count * np.dtype(own.code).itemsize))
-    return found, flats
+    return document, flats
 
 
 def _flat(storage: Storage, values: bytes) -> Array:

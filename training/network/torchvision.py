@@ -62,7 +62,7 @@ def load_torchvision(network: keras.Model, backbone: str, state: Mapping[str, Ar
     place, or a place gets none.
     """
     layer_of = _LAYER_OF[backbone]
-    found: dict[str, dict[str, Array]] = {}
+    arrays: dict[str, dict[str, Array]] = {}
     for name, tensor in state.items():
         module, _, kind = name.rpartition(".")
         if module.startswith("classifier") or kind == "num_batches_tracked":
@@ -73,15 +73,15 @@ def load_torchvision(network: keras.Model, backbone: str, state: Mapping[str, Ar
         )
         if layer is None or variable is None:
             raise ValueError(f"{name} has no place in torchvision's {backbone}.")
-        found.setdefault(layer.name, {})[variable] = _fitted(layer, variable, tensor)
+        arrays.setdefault(layer.name, {})[variable] = _fitted(layer, variable, tensor)
     for name in _names(network, backbone):
-        layer, own = network.get_layer(name), found.get(name, {})
+        layer, own = network.get_layer(name), arrays.get(name, {})
         for weight in layer.weights:
             if weight.name not in own:
                 raise ValueError(f"nothing in it is for {name}'s {weight.name}.")
             if tuple(weight.shape) != own[weight.name].shape:
                 raise ValueError(f"{name}'s {weight.name} has another shape than the one in it.")
-    for name, own in found.items():
+    for name, own in arrays.items():
         layer = network.get_layer(name)
         layer.set_weights([own[weight.name] for weight in layer.weights])
     if backbone == "efficientnetb0":

@@ -30,14 +30,14 @@ class Platt:
     offsets: dict[str, float]
 
     def probability(self, logit: Floats, parts: Sequence[str]) -> NDArray[np.float64]:
-        """``(N,)`` logits and the parts the network named to ``(N,)`` probabilities."""
+        """``(N,)`` logits and the predicted parts to ``(N,)`` probabilities."""
         own = np.array([self.offsets.get(part, 0.0) for part in parts])
         return sigmoid(self.slope * np.asarray(logit, np.float64) + self.intercept + own)
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """``crossed`` tells that both promises could not hold at once; ``broken`` says which fails."""
+    """``crossed``: both promises could not hold at once. ``broken`` names those that fail, if any."""
 
     low: float
     high: float
@@ -149,9 +149,9 @@ def _logistic(
 
     values = np.zeros(rows.shape[1])
     for _ in range(100):
-        chance = sigmoid(rows @ values + base)
-        slope = rows.T @ (chance - targets) / len(rows) + held * values
-        curve = (rows * (chance * (1 - chance))[:, np.newaxis]).T @ rows / len(rows)
+        probability = sigmoid(rows @ values + base)
+        slope = rows.T @ (probability - targets) / len(rows) + held * values
+        curve = (rows * (probability * (1 - probability))[:, np.newaxis]).T @ rows / len(rows)
         step = np.linalg.solve(curve + np.diag(held + 1e-9), slope)
         while loss(values - step) > loss(values) and float(np.abs(step).max()) > 1e-12:
             step = step / 2

@@ -9,7 +9,7 @@ from typing import Any
 
 from inference_worker.manifest import read_manifest
 from training.datasets.record import Dataset, DatasetError, Split
-from training.evaluation.evaluate import FIGURES, per_study, said
+from training.evaluation.evaluate import FIGURES, format_figure, per_study
 from training.evaluation.figures import ENOUGH
 from training.release.files import CARD, MANIFEST, PLOTS, sha256, write_manifest
 
@@ -32,6 +32,8 @@ HEADLINE = (
     "trust_auroc",
     "scope_rejected",
 )
+#: What the card says of every slice.
+SLICED = ("auc", "sensitivity_at_90_specificity")
 TEMPLATE = Path(__file__).parent / "templates" / "card.md"
 BACKBONES = {
     "lite0": "EfficientNet-Lite0",
@@ -62,24 +64,24 @@ def check_card(folder: Path, dataset: Dataset, split: Split) -> None:
 def write_card(folder: Path, evaluation: Path) -> None:
     """Put what ``evaluate`` left in ``evaluation`` into the bundle ``folder``: metrics, card, plots."""
     manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    found: dict[str, Any] = json.loads((evaluation / FIGURES).read_text(encoding="utf-8"))
+    figures: dict[str, Any] = json.loads((evaluation / FIGURES).read_text(encoding="utf-8"))
     manifest["metrics"] = {
-        name: {key: round(value, 4) for key, value in found["headline"][name].items()}
+        name: {key: round(value, 4) for key, value in figures["headline"][name].items()}
         for name in HEADLINE
-        if name in found["headline"]
+        if name in figures["headline"]
     }
-    (folder / CARD).write_text(_text(manifest, found), encoding="utf-8")
+    (folder / CARD).write_text(_text(manifest, figures), encoding="utf-8")
     for name in PLOTS:
         shutil.copyfile(evaluation / name, folder / name)
     manifest["files"] |= {name: sha256(folder / name) for name in (CARD, *PLOTS)}
     write_manifest(folder, manifest)
 
 
-def _text(manifest: dict[str, Any], found: dict[str, Any]) -> str:
+def _text(manifest: dict[str, Any], figures: dict[str, Any]) -> str:
     thresholds, data = manifest["thresholds"], manifest["data"]
-    total = {kind: sum(row[kind] for row in found["counts"].values()) for kind in ("pictures", "abnormal")}
+    total = {kind: sum(row[kind] for row in figures["counts"].values()) for kind in ("pictures", "abnormal")}
     looked_for, ill = NOUNS[manifest["target"]["code"]]
-    metal = found["slices"].get("without metal", {}).get("auc")
+    metal = figures["slices"].get("without metal", {}).get("auc")
     return TEMPLATE.read_text(encoding="utf-8").format(
         label=f"{manifest['name']} {manifest['version']}",
         looked_for=looked_for,
@@ -96,26 +98,27 @@ def _text(manifest: dict[str, Any], found: dict[str, Any]) -> str:
         credit=f"{data['attribution']} ({data['licence']})" if data["attribution"] else data["name"],
         origin=_origin(data),
         parts=", ".join(manifest["parts"]),
-        about=found["data"]["about"],
-        metal=f" Without metal the AUC is {said(metal)}." if metal else "",
+        about=figures["data"]["about"],
+        metal=f" Without metal the AUC is {format_figure(metal)}." if metal else "",
         counts=f"{total['pictures']} pictures, {total['abnormal']} abnormal.",
-        per_study=per_study(found),
+        per_study=per_study(figures),
         headline="\n".join(
-            f"| {name.replace('_', ' ')} | {said(figure)} |" for name, figure in found["headline"].items()
+            f"| {name.replace('_', ' ')} | {format_figure(figure)} |"
+            for name, figure in figures["headline"].items()
         ),
         low=thresholds["low"],
         high=thresholds["high"],
         promise=_promise(thresholds, ill),
-        perfect=found["perfect_ece"],
+        perfect=figures["perfect_ece"],
         slices="\n".join(
-            f"| {name} | {said(row['auc'])} | {said(row['sensitivity_at_90_specificity'])} |"
-            for name, row in found["slices"].items()
+            f"| {name} | {' | '.join(format_figure(row[key]) for key in SLICED)} |"
+            for name, row in figures["slices"].items()
             if "auc" in row
         ),
         enough=ENOUGH,
         predictive="\n".join(
             f"| {share} | {row['low']:.0%} | {row['high']:.0%} |"
-            for share, row in found["predictive_values"].items()
+            for share, row in figures["predictive_values"].items()
         ),
     )
 

@@ -1,4 +1,4 @@
-"""From finished runs to a bundle: graphs, calibration, thresholds, scope gate, manifest."""
+"""From finished runs to a bundle: graphs, calibration, thresholds, out-of-distribution detector, manifest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from training.learning.configuration import Config
 from training.learning.splits import calibration_folds, fingerprint, outside_the_fold
 from training.learning.train import build, released_weights
 from training.network.graphs import run_networks
-from training.release import out_of_distribution as scope
+from training.release import out_of_distribution
 from training.release.files import CARD, PLOTS, sha256, write_manifest
 from training.release.outliers import chest, outliers
 from training.release.portable import GIVEN, portable, to_openvino
@@ -72,7 +72,7 @@ def export(
 ) -> Path:
     """Write the bundle of the runs ``runs/<name>`` of ``configs`` to ``folder``, without metrics or card.
 
-    One unified network, or one that tells the part with any number that judge; an expert's ``only`` are
+    One unified network, or a body-part classifier with any number that judge; an expert's ``only`` are
     the parts it answers for. Calibration, thresholds, limits and trust come from the calibration
     fold, read with the exported OpenVINO graphs themselves, each picture by the network that answers
     for it; the test split is not touched. With ``int8`` these graphs are INT8 (``quantise``) and all that
@@ -80,7 +80,7 @@ def export(
     alone, if a run has no finished epoch or saw other pictures, the target has no words, the networks do not
     belong together, or INT8 costs too much; whatever stops it, ``folder`` keeps what it had.
     """
-    networks = together(configs, dataset.parts)
+    networks = bundle_networks(configs, dataset.parts)
     if dataset.target not in WORDS:
         raise DatasetError(f"No words are known for the target {dataset.target}.")
     config = _pooled(configs)
@@ -97,9 +97,9 @@ def export(
         quantised: dict[str, Any] = {}
         if int8:
             abnormal = np.array([record.abnormal for record in held])
-            found = quantise(drafts, networks, dataset.parts, learn_squares, held_squares, abnormal)
-            quantised = {"int8": found}
-        gate = _gate(drafts, networks, dataset.parts, learn, learn_squares, held_squares)
+            quality = quantise(drafts, networks, dataset.parts, learn_squares, held_squares, abnormal)
+            quantised = {"int8": quality}
+        detector = _detector(drafts, networks, dataset.parts, learn, learn_squares, held_squares)
         unseen = run_networks(drafts, networks, dataset.parts, held_squares)
         written = [name for network in networks for name in _files(network)]
         manifest = {
@@ -113,7 +113,11 @@ def export(
             "networks": [asdict(network) for network in networks],
             **calibrated(config, dataset, held, unseen),
             "aggregate": "mean",
-            "scope": {"file": SCOPE, "limit": round(gate.limit, 5), "chroma_limit": gate.chroma_limit},
+            "scope": {
+                "file": SCOPE,
+                "limit": round(detector.limit, 5),
+                "chroma_limit": detector.chroma_limit,
+            },
             "metrics": {},
             "data": {
                 "name": dataset.name,
@@ -135,7 +139,7 @@ def export(
     return folder
 
 
-def together(configs: Sequence[Config], parts: Sequence[str]) -> list[Network]:
+def bundle_networks(configs: Sequence[Config], parts: Sequence[str]) -> list[Network]:
     """The manifest's networks. Raises ``DatasetError`` if they cannot be one bundle."""
     first = configs[0]
     alone = len(configs) == 1
@@ -154,9 +158,13 @@ def together(configs: Sequence[Config], parts: Sequence[str]) -> list[Network]:
     if len({network.id for network in networks}) < len(networks):
         raise DatasetError("Two of the configurations have the same name.")
     if sum(network.role != "abnormality" for network in networks) != 1:
-        raise DatasetError("Exactly one network of a bundle must tell the part (role unified or part).")
+        raise DatasetError(
+            "Exactly one network of a bundle must classify the body part (role unified or part)."
+        )
     if alone and first.role != "unified":
-        raise DatasetError(f"{first.name} tells the part only: name configurations that judge, too.")
+        raise DatasetError(
+            f"{first.name} classifies the body part only: name configurations that judge, too."
+        )
     for key in ("size", "calibration", "fold_seed"):
         if len({getattr(config, key) for config in configs}) > 1:
             raise DatasetError(f"The networks of a bundle must have the same {key}.")
@@ -199,7 +207,7 @@ def _origin(run: Path) -> str:
     return str((progress_of(run) or {}).get("weights") or "")
 
 
-def _gate(
+def _detector(
     drafts: Path,
     networks: Sequence[Network],
     parts: Sequence[str],
@@ -207,19 +215,19 @@ def _gate(
     learn_squares: NDArray[np.uint8],
     held_squares: NDArray[np.uint8],
 ) -> ScopeGate:
-    """The scope gate by the network that tells the part, also written beside its graph."""
-    tellers = [network for network in networks if network.role != "abnormality"]
-    gate = scope.fit(
-        lambda squares: run_networks(drafts, tellers, parts, squares).embedding,
+    """The out-of-distribution detector on the body-part classifier's embedding; ``drafts`` gets its file."""
+    classifiers = [network for network in networks if network.role != "abnormality"]
+    detector = out_of_distribution.fit(
+        lambda squares: run_networks(drafts, classifiers, parts, squares).embedding,
         learn_squares,
         np.array([parts.index(record.part) if record.part else -1 for record in learn], np.int32),
         held_squares,
-        scope.outlier_squares(
+        out_of_distribution.outlier_squares(
             [*outliers("set"), *[chest()] * CHESTS], learn_squares.shape[1], copies=3, seed=21
         ),
     )
-    scope.save(gate, drafts / SCOPE)
-    return gate
+    out_of_distribution.save(detector, drafts / SCOPE)
+    return detector
 
 
 def _put(drafts: Path, folder: Path, manifest: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Fits the scope gate of a bundle: see ``inference_worker/scope.py`` for what it computes."""
+"""Fits a bundle's out-of-distribution detector; ``inference_worker/scope.py`` says what it computes."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def varied(squares: Squares, seed: int) -> Squares:
     return out
 
 
-def outlier_squares(found: Sequence[Outlier], size: int, copies: int, seed: int) -> Squares:
-    """``found`` as the network sees them, each with ``copies`` varied versions."""
-    plain = np.stack([letterbox(outlier.pixels, size)[0] for outlier in found])
+def outlier_squares(outliers: Sequence[Outlier], size: int, copies: int, seed: int) -> Squares:
+    """``outliers`` as the network sees them, each with ``copies`` varied versions."""
+    plain = np.stack([letterbox(outlier.pixels, size)[0] for outlier in outliers])
     return np.concatenate([plain, *(varied(plain, seed + copy) for copy in range(copies))])
 
 
@@ -59,7 +59,8 @@ def fit(
     unseen: Squares,
     outside: Squares,
 ) -> ScopeGate:
-    """A gate from pictures: ``learn`` trained the network, ``unseen`` did not, ``outside`` are out of scope.
+    """A detector from pictures ``uint8 (N, S, S)``: ``learn`` trained the network, ``unseen`` did not,
+    ``outside`` are to be refused.
 
     ``part`` is the part's index of ``learn``, negative where it has none. Varied copies of a
     third of ``learn`` widen what is in scope; the limits come from ``unseen``, plain and varied.
@@ -81,7 +82,7 @@ def fit_embeddings(inside: Floats, part: NDArray[np.int32], fresh: Floats, outsi
     residual = standard[known] - means[np.searchsorted(labels, part[known])]
     directions, variances, rest = _spread(residual)
     weights = _discriminant(standard, ((outside - centre) / scale).astype(np.float64))
-    gate = ScopeGate(
+    detector = ScopeGate(
         centre=centre.astype(np.float32),
         scale=scale.astype(np.float32),
         means=means.astype(np.float32),
@@ -94,28 +95,28 @@ def fit_embeddings(inside: Floats, part: NDArray[np.int32], fresh: Floats, outsi
         limit=1.0,
         chroma_limit=CHROMA_LIMIT,
     )
-    scores = gate.score(fresh)
+    scores = detector.score(fresh)
     return replace(
-        gate,
+        detector,
         score_middle=float(np.median(scores)),
         score_limit=float(np.quantile(scores, 1 - REJECTED)),
-        limit=MARGIN * float(np.quantile(gate.mahalanobis(fresh), 1 - REJECTED)),
+        limit=MARGIN * float(np.quantile(detector.mahalanobis(fresh), 1 - REJECTED)),
     )
 
 
-def save(gate: ScopeGate, path: Path) -> None:
+def save(detector: ScopeGate, path: Path) -> None:
     """Write what ``ScopeGate.load`` reads; ``limit`` and ``chroma_limit`` belong to the manifest."""
     np.savez(
         path,
-        centre=gate.centre,
-        scale=gate.scale,
-        means=gate.means,
-        directions=gate.directions,
-        variances=gate.variances,
-        rest=np.float64(gate.rest),
-        weights=gate.weights,
-        score_middle=np.float64(gate.score_middle),
-        score_limit=np.float64(gate.score_limit),
+        centre=detector.centre,
+        scale=detector.scale,
+        means=detector.means,
+        directions=detector.directions,
+        variances=detector.variances,
+        rest=np.float64(detector.rest),
+        weights=detector.weights,
+        score_middle=np.float64(detector.score_middle),
+        score_limit=np.float64(detector.score_limit),
     )
 
 

@@ -1,6 +1,6 @@
-"""Pictures that are no musculoskeletal radiographs, to set the scope gate or to judge it.
+"""Pictures that are no musculoskeletal radiographs, to set the out-of-distribution detector or to judge it.
 
-The two halves share no photograph and no seed: what set a gate never judges it.
+The two halves share no photograph and no seed: what set a detector never judges it.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class Outlier:
 def outliers(half: Half, each: int = 12) -> list[Outlier]:
     """Photographs of ``half``, whole and cropped, and ``each`` drawn pictures of every kind."""
     generator = np.random.default_rng(SEEDS[half])
-    found = list(_photographs(half, generator))
+    pictures = list(_photographs(half, generator))
     for kind, make in DRAWN.items():
-        found += [Outlier(kind, make(*_sides(generator), generator)) for _ in range(each)]
-    found.append(Outlier("dot", np.full((1, 1), 128, np.uint8)))
-    return found
+        pictures += [Outlier(kind, make(*_sides(generator), generator)) for _ in range(each)]
+    pictures.append(Outlier("dot", np.full((1, 1), 128, np.uint8)))
+    return pictures
 
 
 def _photographs(half: Half, generator: np.random.Generator) -> Iterator[Outlier]:

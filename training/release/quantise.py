@@ -58,7 +58,7 @@ def to_int8(path: Path, pictures: Squares) -> None:
     try:
         import nncf
     except ImportError as error:
-        raise DatasetError("INT8 needs the package nncf (requirements/training.txt).") from error
+        raise DatasetError("INT8 needs the package nncf, which `make training` installs.") from error
     import openvino
 
     nncf.set_log_level(logging.WARNING)

@@ -148,10 +148,10 @@ def test_pictures_that_cannot_be_read_are_found_at_once(bones: Path, tmp_path: P
     for read in (check_readable, lambda some, cache: load(some, 64, cache)):
         with pytest.raises(
             DatasetError, match=r"^2 pictures cannot be read; the first: .*cut1\.png cannot be"
-        ) as told:
+        ) as caught:
             read(records, tmp_path)
-        assert str(told.value).endswith(".")
-        assert "send" not in str(told.value)
+        assert str(caught.value).endswith(".")
+        assert "send" not in str(caught.value)
 
 
 def test_folds_that_cannot_be_drawn(bones: Path) -> None:

@@ -52,9 +52,9 @@ def test_the_closed_derivative_is_the_automatic_one(
 def test_grad_cam_plus_plus_by_hand() -> None:
     """One channel of weight 2 under mean pooling over two positions: alpha is 1 / (2 + sum(A))."""
     features = np.array([[[1.0], [3.0]]])
-    found = explanations.grad_cam_plus_plus(features, np.array([2.0]), np.full((1, 2), 0.5))
+    actual = explanations.grad_cam_plus_plus(features, np.array([2.0]), np.full((1, 2), 0.5))
     # The slope is 1 at both positions, alpha 1 / (2 + 4), the channel's weight twice that.
-    np.testing.assert_allclose(found, [[1 / 3, 1.0]])
+    np.testing.assert_allclose(actual, [[1 / 3, 1.0]])
 
 
 def test_score_cam_follows_the_channel_that_matters() -> None:
@@ -62,9 +62,9 @@ def test_score_cam_follows_the_channel_that_matters() -> None:
     features = np.zeros((2, 2, 3))
     features[:, 0, 0] = features[:, 1, 1] = 1
     square = np.full((8, 8), 200, np.uint8)
-    found = explanations.score_cam(features, square, lambda some: some[:, :, :3].mean(axis=(1, 2)) / 10.0)
-    assert found[0, 0] > 0.99
-    assert found[0, 1] < 0.01
+    actual = explanations.score_cam(features, square, lambda some: some[:, :, :3].mean(axis=(1, 2)) / 10.0)
+    assert actual[0, 0] > 0.99
+    assert actual[0, 1] < 0.01
     flat = explanations.score_cam(np.ones((2, 2, 3)), square, lambda some: np.zeros(len(some)))
     assert not flat.any(), "channels that are flat say nothing about where"
 

@@ -24,11 +24,11 @@ def test_exploring_writes_a_report_and_survives_a_broken_picture(bones: Path, tm
     (tmp_path / "some.csv").write_text("\n".join([*lines[:4], *rows]) + "\n")
     arguments = ["explore", "--data", str(tmp_path / "some.csv"), "--out", str(tmp_path / "out")]
     assert main(arguments) == 0
-    found = json.loads((tmp_path / "out" / "figures.json").read_text())
-    assert len(found["unreadable"]) == 1
-    assert found["duplicates"] == found["contradicting_duplicates"] == [["1.png", "twin.png"]]
-    assert found["duplicates_in_both_splits"] == [["1.png", "twin.png"]]
-    assert found["counts"]["train"]["hand"]["pictures"] == 3
+    actual = json.loads((tmp_path / "out" / "figures.json").read_text())
+    assert len(actual["unreadable"]) == 1
+    assert actual["duplicates"] == actual["contradicting_duplicates"] == [["1.png", "twin.png"]]
+    assert actual["duplicates_in_both_splits"] == [["1.png", "twin.png"]]
+    assert actual["counts"]["train"]["hand"]["pictures"] == 3
     page = (tmp_path / "out" / "report.html").read_text()
     assert "data:image/png" in page
     assert "data:image/jpeg" in page
@@ -59,9 +59,9 @@ def test_an_impossible_configuration_is_one_sentence(tmp_path: Path, text: str, 
 
 def test_the_shipped_configurations_are_sound() -> None:
     folder = ROOT / "training/configs"
-    found = [read_config(path) for path in sorted(folder.rglob("*.toml"))]
-    assert {config.name for config in found} >= {"lite0-320", "lite0-384"}
-    assert all(isinstance(config, Config) for config in found)
+    actual = [read_config(path) for path in sorted(folder.rglob("*.toml"))]
+    assert {config.name for config in actual} >= {"lite0-320", "lite0-384"}
+    assert all(isinstance(config, Config) for config in actual)
 
 
 def test_what_is_no_data_set_is_one_sentence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -59,10 +59,10 @@ def test_backbone_gives_the_published_features(shared: Path) -> None:
             layer, name = key.split("/")
             next(v for v in colour.get_layer(layer).weights if v.name == name).assign(arrays[key])
     values = (np.arange(224 * 224 * 3, dtype=np.uint64) * 2654435761 % 256).astype(np.float32)
-    found = colour.predict_on_batch(values.reshape(1, 224, 224, 3))[0]
-    np.testing.assert_allclose(found[:8], reference["pooled_first_8"], rtol=1e-3, atol=1e-4)
-    assert found.mean() == pytest.approx(reference["pooled_mean"], rel=1e-4)
-    assert found.std() == pytest.approx(reference["pooled_std"], rel=1e-4)
+    actual = colour.predict_on_batch(values.reshape(1, 224, 224, 3))[0]
+    np.testing.assert_allclose(actual[:8], reference["pooled_first_8"], rtol=1e-3, atol=1e-4)
+    assert actual.mean() == pytest.approx(reference["pooled_mean"], rel=1e-4)
+    assert actual.std() == pytest.approx(reference["pooled_std"], rel=1e-4)
 
     grey_input = keras.Input((224, 224, 1))
     grey = keras.Model(grey_input, keras.layers.GlobalAveragePooling2D()(lite0(grey_input).top))
@@ -90,19 +90,19 @@ def test_lite0s_weights_from_its_package_and_what_does_not_fit(
     state = {_in_the_package(name): _as_pytorch(name, value) for name, value in wanted.items()}
     state["_fc.bias"] = np.zeros(3)
     monkeypatch.setattr("training.network.lite0.read_state_dict", lambda _: state)
-    found = lite0_arrays(tmp_path / "w.pth")
-    assert found.keys() == lite0_arrays(tmp_path / "w.npz").keys()
+    actual = lite0_arrays(tmp_path / "w.pth")
+    assert actual.keys() == lite0_arrays(tmp_path / "w.npz").keys()
     for name, value in wanted.items():
-        np.testing.assert_array_equal(found[name], value, err_msg=name)
+        np.testing.assert_array_equal(actual[name], value, err_msg=name)
 
     def loading(changed: dict[str, np.ndarray], words: str) -> None:
         with pytest.raises(ValueError, match=words):
             load_imagenet(network, changed)
 
-    loading({**found, "top_conv/kernel": np.zeros((1, 1, 7, 9))}, "top_conv/kernel .* fits no")
-    loading({**found, "other/kernel": np.zeros(3)}, "other/kernel .* fits no")
-    del found["block0_dwconv/kernel"]
-    loading(found, "nothing for block0_dwconv/kernel")
+    loading({**actual, "top_conv/kernel": np.zeros((1, 1, 7, 9))}, "top_conv/kernel .* fits no")
+    loading({**actual, "other/kernel": np.zeros(3)}, "other/kernel .* fits no")
+    del actual["block0_dwconv/kernel"]
+    loading(actual, "nothing for block0_dwconv/kernel")
     (tmp_path / "half.npz").write_bytes((tmp_path / "w.npz").read_bytes()[:5000])
     with pytest.raises(ValueError, match=r"no \.npz"):
         lite0_arrays(tmp_path / "half.npz")
@@ -167,10 +167,10 @@ def test_grad_cam_has_its_closed_form_on_every_backbone(backbone: str, grid: str
 
 
 def test_the_logit_is_the_pooled_map_and_the_bias(network: keras.Model, pictures: np.ndarray) -> None:
-    found = network.predict_on_batch(pictures)
-    pooled = keras.ops.convert_to_numpy(pool(keras.ops.convert_to_tensor(found["map"]), "logsumexp", 1.0))
-    np.testing.assert_allclose(found["logit"], pooled + 0.75, atol=TOWARDS)
-    np.testing.assert_allclose(found["part"].sum(axis=1), 1, atol=TOWARDS)
+    actual = network.predict_on_batch(pictures)
+    pooled = keras.ops.convert_to_numpy(pool(keras.ops.convert_to_tensor(actual["map"]), "logsumexp", 1.0))
+    np.testing.assert_allclose(actual["logit"], pooled + 0.75, atol=TOWARDS)
+    np.testing.assert_allclose(actual["part"].sum(axis=1), 1, atol=TOWARDS)
 
 
 @pytest.mark.parametrize("kind", POOLINGS)
@@ -195,9 +195,9 @@ def test_the_released_twin_needs_no_code_of_ours(
     assert not [layer for layer in released.layers if type(layer).__module__.startswith("training")]
     released.save(tmp_path / "network.keras")
     again = keras.saving.load_model(tmp_path / "network.keras", custom_objects={}, compile=False)
-    expected, found = network.predict_on_batch(pictures), again.predict_on_batch(pictures)
+    expected, actual = network.predict_on_batch(pictures), again.predict_on_batch(pictures)
     for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, atol=TOWARDS, err_msg=name)
+        np.testing.assert_allclose(actual[name], value, atol=TOWARDS, err_msg=name)
 
 
 def test_random_weights_give_another_map(network: keras.Model, pictures: np.ndarray) -> None:

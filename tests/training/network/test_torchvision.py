@@ -35,16 +35,16 @@ State = dict[str, np.ndarray]
 
 @pytest.mark.parametrize("form", ["zip", "row"])
 def test_what_pytorch_wrote_is_read(form: str) -> None:
-    found = read_state_dict(WRITTEN / f"torch-{form}.pth")
-    assert list(found) == ["conv.weight", "conv.bias", "half", "count", "shared", "double"]
-    np.testing.assert_allclose(found["conv.weight"], np.arange(36).reshape(2, 2, 3, 3) / 10, rtol=1e-6)
-    np.testing.assert_array_equal(found["conv.bias"], np.array([0.5, -2.0], np.float32))
-    np.testing.assert_array_equal(found["half"], np.array([[1.5], [2.5], [-3.0]], np.float16))
-    assert found["half"].dtype == np.float16
-    assert found["count"] == 7
-    assert found["count"].dtype == np.int64
-    np.testing.assert_array_equal(found["shared"], [2.0, 3.0, 4.0])  # a part of a longer storage
-    assert found["double"] == pytest.approx(1 / 3, abs=1e-16)  # a parameter
+    actual = read_state_dict(WRITTEN / f"torch-{form}.pth")
+    assert list(actual) == ["conv.weight", "conv.bias", "half", "count", "shared", "double"]
+    np.testing.assert_allclose(actual["conv.weight"], np.arange(36).reshape(2, 2, 3, 3) / 10, rtol=1e-6)
+    np.testing.assert_array_equal(actual["conv.bias"], np.array([0.5, -2.0], np.float32))
+    np.testing.assert_array_equal(actual["half"], np.array([[1.5], [2.5], [-3.0]], np.float16))
+    assert actual["half"].dtype == np.float16
+    assert actual["count"] == 7
+    assert actual["count"].dtype == np.int64
+    np.testing.assert_array_equal(actual["shared"], [2.0, 3.0, 4.0])  # a part of a longer storage
+    assert actual["double"] == pytest.approx(1 / 3, abs=1e-16)  # a parameter
 
 
 def zipped(path: Path, data: bytes, values: bytes = b"") -> Path:
@@ -278,15 +278,15 @@ def test_the_first_block_computes_what_pytorch_does(loaded: tuple[str, keras.Mod
     grey = np.random.default_rng(6).uniform(0, 255, (1, 64, 64, 1)).astype(np.float32)
     colour = (np.repeat(grey[0].astype(np.float64), 3, axis=-1) / 255 - MEAN) / DEVIATION
     end = {"densenet169": "conv1_bn", "efficientnetb0": "stem_bn"}[backbone]
-    found = keras.Model(network.input, network.get_layer(end).output).predict_on_batch(grey)[0]
+    actual = keras.Model(network.input, network.get_layer(end).output).predict_on_batch(grey)[0]
     if backbone == "densenet169":
         values = convolved(colour, state["features.conv0.weight"], 3, 2)
-        np.testing.assert_allclose(found, normalised(values, state, "features.norm0"), rtol=1e-3, atol=1e-2)
+        np.testing.assert_allclose(actual, normalised(values, state, "features.norm0"), rtol=1e-3, atol=1e-2)
         return
     # Keras' window lies one pixel further; the last row and column see its zeros instead.
     values = convolved(colour[1:, 1:], state["features.0.0.weight"], 1, 2)
     expected = normalised(values, state, "features.0.1")
-    np.testing.assert_allclose(found[1:-1, 1:-1], expected[1:-1, 1:-1], rtol=1e-3, atol=1e-2)
+    np.testing.assert_allclose(actual[1:-1, 1:-1], expected[1:-1, 1:-1], rtol=1e-3, atol=1e-2)
 
 
 def test_the_released_network_scales_its_input_too(loaded: tuple[str, keras.Model, State]) -> None:

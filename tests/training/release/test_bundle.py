@@ -30,7 +30,7 @@ def bundle() -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def gate(bundle: Bundle) -> ScopeGate:
+def detector(bundle: Bundle) -> ScopeGate:
     scope = bundle.manifest.scope
     return ScopeGate.load(bundle.scope_file, scope.limit, scope.chroma_limit)
 
@@ -62,26 +62,26 @@ def test_the_metrics_reach_the_floor(bundle: Bundle) -> None:
 def test_both_runtimes_agree(bundle: Bundle, shared: Path) -> None:
     names = ("IMG0000019.jpg", "IMG0000092.jpg", "IMG0000142.jpg")
     squares = _squares(bundle, [read_grey(shared / "data/fracatlas/images" / name) for name in names])
-    found = run_openvino(FOLDER / "network.xml", squares)
+    actual = run_openvino(FOLDER / "network.xml", squares)
     network = keras.saving.load_model(FOLDER / "network.keras", compile=False)
     for name, value in network.predict_on_batch(as_batch(squares)).items():
-        np.testing.assert_allclose(getattr(found, name), value, rtol=1e-3, atol=1e-3, err_msg=name)
+        np.testing.assert_allclose(getattr(actual, name), value, rtol=1e-3, atol=1e-3, err_msg=name)
 
 
-def test_a_tibia_is_in_scope_and_a_chest_is_not(bundle: Bundle, gate: ScopeGate) -> None:
-    found = run_openvino(
+def test_a_tibia_is_in_scope_and_a_chest_is_not(bundle: Bundle, detector: ScopeGate) -> None:
+    actual = run_openvino(
         FOLDER / "network.xml", _squares(bundle, [_sample("RG3_UNCR.dcm"), _sample("RG1_UNCR.dcm")])
     )
-    tibia, chest = gate.distance(found.embedding)
+    tibia, chest = detector.distance(actual.embedding)
     assert tibia <= 1
-    assert bundle.manifest.parts[int(found.part[0].argmax())] in ("tibia", "ankle")
+    assert bundle.manifest.parts[int(actual.part[0].argmax())] in ("tibia", "ankle")
     assert chest > 1
 
 
-def test_what_is_no_radiograph_is_out_of_scope(bundle: Bundle, gate: ScopeGate) -> None:
+def test_what_is_no_radiograph_is_out_of_scope(bundle: Bundle, detector: ScopeGate) -> None:
     strangers = outliers("judge")
-    found = run_openvino(FOLDER / "network.xml", _squares(bundle, [o.pixels for o in strangers]))
-    turned_away = gate.distance(found.embedding) > 1
+    actual = run_openvino(FOLDER / "network.xml", _squares(bundle, [o.pixels for o in strangers]))
+    turned_away = detector.distance(actual.embedding) > 1
     missed = [o.kind for o, away in zip(strangers, turned_away, strict=True) if not away]
     assert turned_away.mean() >= 0.95, missed
 
@@ -90,11 +90,11 @@ def test_the_map_adds_up_to_the_logit(bundle: Bundle, shared: Path) -> None:
     """Log-sum-exp of the map differs from the logit by one constant, the bias."""
     names = ("IMG0000000.jpg", "IMG0000019.jpg", "IMG0000142.jpg")
     squares = _squares(bundle, [read_grey(shared / "data/fracatlas/images" / name) for name in names])
-    found = run_openvino(FOLDER / "network.xml", squares)
+    actual = run_openvino(FOLDER / "network.xml", squares)
     temperature = bundle.manifest.map.temperature or 1.0
-    flat = found.map.reshape(len(names), -1).astype(np.float64)
+    flat = actual.map.reshape(len(names), -1).astype(np.float64)
     pooled = temperature * np.log(np.exp(flat / temperature).mean(axis=1))
-    assert float(np.ptp(found.logit - pooled)) < 1e-3
+    assert float(np.ptp(actual.logit - pooled)) < 1e-3
 
 
 def test_the_fingerprint_is_of_the_training_pictures(bundle: Bundle, shared: Path) -> None:

@@ -46,30 +46,30 @@ def test_thresholds_keep_their_promises() -> None:
     generator = np.random.default_rng(2)
     abnormal = generator.random(3000) < 0.2
     probability = sigmoid(generator.normal(0, 1, 3000) + np.where(abnormal, 1.2, -2))
-    found = fit_thresholds(probability, abnormal)
-    assert not found.crossed
-    assert (probability[abnormal] < found.low).mean() <= 0.05
-    assert (probability[abnormal] < found.low + 0.02).mean() > 0.05
-    assert abnormal[probability >= found.high].mean() >= 0.9
-    below = np.sort(probability[probability < found.high])[-1]
+    actual = fit_thresholds(probability, abnormal)
+    assert not actual.crossed
+    assert (probability[abnormal] < actual.low).mean() <= 0.05
+    assert (probability[abnormal] < actual.low + 0.02).mean() > 0.05
+    assert abnormal[probability >= actual.high].mean() >= 0.9
+    below = np.sort(probability[probability < actual.high])[-1]
     assert abnormal[probability >= below].mean() < 0.9
 
 
 def test_crossed_thresholds_become_their_midpoint() -> None:
     probability = np.array([0.1, 0.2, 0.3, 0.7, 0.8, 0.9])
     abnormal = np.array([False, False, False, True, True, True])
-    found = fit_thresholds(probability, abnormal)
+    actual = fit_thresholds(probability, abnormal)
     # low could be 0.7 and high as low as 0.7: together, not crossed.
-    assert found.low == found.high == pytest.approx(0.7)
+    assert actual.low == actual.high == pytest.approx(0.7)
     crossed = fit_thresholds(np.linspace(0.05, 0.95, 40), np.arange(40) >= 2)
     assert crossed.crossed
     assert crossed.low == crossed.high
 
 
 def test_thresholds_when_nothing_is_precise_enough() -> None:
-    found = fit_thresholds(np.array([0.2, 0.4, 0.6, 0.8]), np.array([True, False, True, False]))
-    assert found.high == 1.0
-    assert found.low == pytest.approx(0.2)
+    actual = fit_thresholds(np.array([0.2, 0.4, 0.6, 0.8]), np.array([True, False, True, False]))
+    assert actual.high == 1.0
+    assert actual.low == pytest.approx(0.2)
 
 
 def test_thresholds_need_both_labels() -> None:
@@ -100,8 +100,8 @@ def test_features_of_one_spot_and_of_two() -> None:
 
 
 def test_features_of_a_map_with_one_position() -> None:
-    found = features(np.array([[2.0]], np.float32), 1.0)
-    assert found == {"peak": 2.0, "focus": 1.0, "border": 1.0, "rival": 0.0}
+    actual = features(np.array([[2.0]], np.float32), 1.0)
+    assert actual == {"peak": 2.0, "focus": 1.0, "border": 1.0, "rival": 0.0}
 
 
 def test_trust_learns_what_tells_hits_from_misses() -> None:
