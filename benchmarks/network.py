@@ -92,7 +92,7 @@ def _less_than_f32(bundle: Bundle, squares: NDArray[np.uint8]) -> dict[str, Runt
     import openvino
 
     from inference_worker.runtimes.openvino import OpenVinoRuntime
-    from training.quantise import to_int8
+    from training.release.quantise import to_int8
 
     known = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     unified, size = bundle.manifest.part_network, bundle.manifest.input.size

@@ -16,19 +16,22 @@ from inference_worker.bundle import Bundle
 from inference_worker.pipeline import Pipeline
 from inference_worker.runtimes import load_runtimes
 from inference_worker.types import Outputs
+from tests.conftest import ROOT
 from tests.training.conftest import draw_bone
-from training import checkpoint, convert
-from training import train as training
 from training.__main__ import main
-from training.backbones import load_pretrained
-from training.configuration import Config, read_config
-from training.convert import run_openvino
-from training.datasets import DatasetError, mura
-from training.export import together
-from training.losses import PartLoss, VerdictLoss, class_weights
-from training.network import unified
-from training.splits import folds, outside_the_fold
-from training.squares import load
+from training.datasets import mura
+from training.datasets.record import DatasetError
+from training.datasets.squares import load
+from training.learning import checkpoint
+from training.learning.configuration import Config, read_config
+from training.learning.losses import PartLoss, VerdictLoss, class_weights
+from training.learning.splits import folds, outside_the_fold
+from training.learning.train import released_weights, train
+from training.network import graphs
+from training.network.backbones import load_pretrained
+from training.network.graphs import run_openvino
+from training.network.unified import unified
+from training.release.export import bundle_networks
 
 # Keras 3.15 writes its variables in a way that NumPy 2 warns about.
 pytestmark = [
@@ -135,18 +138,18 @@ def test_each_picture_is_judged_by_the_network_that_answers(
     alone = {name: run_openvino(bundle / f"{name}.xml", squares) for name in ROLES}
     named = np.arange(len(squares)) % 2  # elbow and wrist in turn, whatever an untrained detector says
     part = np.eye(len(mura.PARTS), dtype=np.float32)[np.where(named == 1, mura.PARTS.index("wrist"), 0)]
-    real = convert.run_openvino
+    real = graphs.run_openvino
 
-    def told(path: Path, some: np.ndarray) -> Outputs:
-        found = real(path, some)
-        return replace(found, part=part) if path.stem == "detector" else found
+    def predict(path: Path, some: np.ndarray) -> Outputs:
+        actual = real(path, some)
+        return replace(actual, part=part) if path.stem == "detector" else actual
 
-    monkeypatch.setattr(convert, "run_openvino", told)
-    found = convert.run_networks(bundle, manifest.networks, manifest.parts, squares)
+    monkeypatch.setattr(graphs, "run_openvino", predict)
+    actual = graphs.run_networks(bundle, manifest.networks, manifest.parts, squares)
     for row, network in enumerate(np.array(["general", "wrist"])[named]):
-        assert found.logit[row] == pytest.approx(float(alone[network].logit[row]), abs=1e-5)
-        np.testing.assert_allclose(found.map[row], alone[network].map[row], atol=1e-5)
-    np.testing.assert_allclose(found.embedding, alone["detector"].embedding, atol=1e-5)
+        assert actual.logit[row] == pytest.approx(float(alone[network].logit[row]), abs=1e-5)
+        np.testing.assert_allclose(actual.map[row], alone[network].map[row], atol=1e-5)
+    np.testing.assert_allclose(actual.embedding, alone["detector"].embedding, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -195,13 +198,13 @@ def test_training_stops_early_and_the_best_epoch_is_released(
     monkeypatch.setattr(keras.Model, "evaluate", lambda self, *_, **__: {"loss": next(losses)})
     config = replace(read_config(configs[2]), epochs=5, patience=2)
     data = mura.read(tree)
-    run = training.train(config, data, tmp_path, None)
+    run = train(config, data, tmp_path, None)
     log = [json.loads(line) for line in (run / checkpoint.LOG).read_text().splitlines()]
     assert [row["val_loss"] for row in log] == [3.0, 2.0, 4.0, 5.0]
-    best = training.released_weights(config, tmp_path, outside_the_fold(data, config))
+    best = released_weights(config, tmp_path, outside_the_fold(data, config))
     assert best.stat().st_mtime < (run / checkpoint.AVERAGE).stat().st_mtime
     progress = (run / checkpoint.PROGRESS).read_text()
-    training.train(config, data, tmp_path, None)
+    train(config, data, tmp_path, None)
     assert (run / checkpoint.PROGRESS).read_text() == progress, "what has stopped stays so"
 
 
@@ -214,19 +217,19 @@ def test_experts_and_the_general_network_share_their_fold(tree: Path, configs: l
     assert {record.part for record in (*wrist[0], *wrist[1])} == {"wrist"}
 
 
-def test_networks_that_do_not_belong_together(configs: list[Path]) -> None:
+def test_networks_that_do_not_belong_bundle_networks(configs: list[Path]) -> None:
     detector, general, wrist = map(read_config, configs)
     for wrong, words in (
         ([detector, wrist], "answers for the part elbow"),
-        ([general, wrist], "must tell the part"),
-        ([detector], "tells the part only"),
+        ([general, wrist], "must classify the body part"),
+        ([detector], "classifies the body part only"),
         ([detector, general, general], "same name"),
         ([detector, replace(general, size=96)], "same size"),
         ([detector, general, replace(wrist, pooling="max")], "same pooling"),
         ([detector, replace(general, fold_seed=2)], "same fold_seed"),
     ):
         with pytest.raises(DatasetError, match=words):
-            together(wrong, mura.PARTS)
+            bundle_networks(wrong, mura.PARTS)
 
 
 def test_class_weights_balance_and_leave_the_mean() -> None:
@@ -238,8 +241,8 @@ def test_class_weights_balance_and_leave_the_mean() -> None:
     weighed = np.array(VerdictLoss((0.5, 3.0))(np.array([1.0, 0.0]), np.array([0.3, 0.3])))
     np.testing.assert_allclose(weighed, plain * [3.0, 0.5], rtol=1e-6)
     part = np.array([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1], [0.7, 0.2, 0.1]], np.float32)
-    found = np.array(PartLoss(weights)(np.array([0, 1, -1]), part))
-    np.testing.assert_allclose(found, [-np.log(0.7) * 4 / 6, -np.log(0.2) * 2, 0], rtol=1e-5)
+    actual = np.array(PartLoss(weights)(np.array([0, 1, -1]), part))
+    np.testing.assert_allclose(actual, [-np.log(0.7) * 4 / 6, -np.log(0.2) * 2, 0], rtol=1e-5)
 
 
 def test_balancing_twice_is_refused() -> None:
@@ -250,10 +253,10 @@ def test_balancing_twice_is_refused() -> None:
 
 
 def test_every_part_of_mura_has_its_configuration() -> None:
-    folder = Path(training.__file__).parent / "configs"
+    folder = ROOT / "training/configs"
     seed = {path.stem: read_config(path) for path in folder.glob("seed-*.toml")}
     assert {config.only for config in seed.values()} == {(), *((part,) for part in mura.PARTS)}
-    assert len(together(list(seed.values()), mura.PARTS)) == 9
+    assert len(bundle_networks(list(seed.values()), mura.PARTS)) == 9
 
 
 @pytest.mark.slow
@@ -279,7 +282,7 @@ def test_a_local_file_gives_the_published_features(backbone: str, tmp_path: Path
         # With weights="imagenet" Keras divides the normalised levels by the root of the deviation.
         colour = 255 * (mean + (colour / 255 - mean) / np.sqrt(std))
         scaled = next(layer for layer in network.layers if isinstance(layer, keras.layers.Normalization))
-        found = keras.Model(network.input, scaled.output).predict_on_batch(grey)
-        np.testing.assert_allclose(found, (colour / 255 - mean) / std, atol=1e-4)
+        actual = keras.Model(network.input, scaled.output).predict_on_batch(grey)
+        np.testing.assert_allclose(actual, (colour / 255 - mean) / std, atol=1e-4)
     expected = donor.predict_on_batch(colour).mean(axis=(1, 2))
     np.testing.assert_allclose(network.predict_on_batch(grey)["embedding"], expected, rtol=1e-3, atol=1e-4)

@@ -32,13 +32,13 @@ def read(root: Path) -> Dataset:
         if not (root / name).is_dir():
             raise DatasetError(f"{root} has no folder {name}: unpack the whole of MURA v1.1.")
         labels = dict(_labels(root / f"{name}_labeled_studies.csv"))
-        found = [_record(root, line[0], labels, split) for line in _rows(root / f"{name}_image_paths.csv")]
-        bare = labels.keys() - {record.study for record in found}
+        listed = [_record(root, line[0], labels, split) for line in _rows(root / f"{name}_image_paths.csv")]
+        bare = labels.keys() - {record.study for record in listed}
         if bare:
             raise DatasetError(
                 f"{len(bare)} studies of {name} have a label but no picture, the first is {min(bare)}."
             )
-        records += found
+        records += listed
     return Dataset(
         name="MURA v1.1",
         target="abnormality",

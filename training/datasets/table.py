@@ -71,8 +71,8 @@ def _record(folder: Path, row: dict[str, str | None], line: int) -> Record:
 
 def _boxes(text: str | None, line: int) -> tuple[Box, ...]:
     try:
-        found = json.loads(text or "[]")
-        boxes = tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in found)
+        corners = json.loads(text or "[]")
+        boxes = tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in corners)
     except (ValueError, TypeError) as error:
         raise DatasetError(f"Line {line}: boxes must be a list of [xmin, ymin, xmax, ymax].") from error
     # Also what a box of corner, width and height looks like, more often than not.
