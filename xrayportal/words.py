@@ -53,7 +53,7 @@ def verdict_word(manifest: Mapping[str, Any], code: str) -> str:
     return capfirst(gettext(manifest["target"][code]))
 
 
-def figure(probability: float | None) -> str:
+def format_probability(probability: float | None) -> str:
     """Two digits, never a certainty that nobody has: ``0.87``, ``<0.01``, ``>0.99``."""
     if probability is None:
         return ""
@@ -85,7 +85,7 @@ def ordinal(position: int) -> str:
     return patterns[ending] % position
 
 
-def span(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """About how long: ``20 s``, ``3 min``, ``2 h``. Seconds are rounded up to steps that do not flicker."""
     if seconds < 60:
         return gettext("%d s") % max(5, -(-int(seconds) // 5) * 5)

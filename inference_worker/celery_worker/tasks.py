@@ -61,7 +61,7 @@ class NothingReadableError(Exception):
         self.views = views
 
 
-class Reader:
+class InferenceWorker:
     """One worker child: its row, its networks, its claims."""
 
     def __init__(self) -> None:
@@ -131,7 +131,7 @@ class Reader:
         except OutOfTimeError:
             slow, *others = claims
             logger.error("Analysis %s ran out of time", slow.pk)
-            queue.crash(claim=slow, kind="too_slow", sentence="Reading this study took too long.")
+            queue.record_crash(claim=slow, kind="too_slow", sentence="Reading this study took too long.")
             queue.release(claims=others)
         finally:
             self.heartbeat.holds([])
@@ -166,7 +166,7 @@ class Reader:
             except Exception as error:  # noqa: BLE001  # the border: whatever it is, it must not spoil the neighbours
                 logger.error("Analysis %s failed, attempt %d: %s", claim.pk, claim.attempt, _where(error))
                 sentence = f"Reading this study failed {queue.CRASHES_ALONE} times for an unknown reason."
-                queue.crash(claim=claim, kind="unexpected", sentence=sentence)
+                queue.record_crash(claim=claim, kind="unexpected", sentence=sentence)
         except (OperationalError, InterfaceError) as error:
             # The database is away, so nothing can be written; its lease will run out.
             logger.error("Analysis %s is left to its lease: %s", claim.pk, type(error).__name__)
@@ -269,25 +269,25 @@ def _where(error: Exception) -> str:
 
 
 #: Made in the child: neither threads nor networks survive a fork.
-_reader: Reader | None = None
+_inference_worker: InferenceWorker | None = None
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _begin(**_: Any) -> None:
-    global _reader
-    _reader = Reader()
-    _reader.start()
+    global _inference_worker
+    _inference_worker = InferenceWorker()
+    _inference_worker.start()
 
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _finish(**_: Any) -> None:
-    if _reader is not None:
-        _reader.heartbeat.end()
+    if _inference_worker is not None:
+        _inference_worker.heartbeat.end()
 
 
 @app.task(name=WAKE_UP)  # type: ignore[untyped-decorator]  # Celery has no types
 def analyse_waiting() -> None:
     """Work on what waits in PostgreSQL; whoever finds more than a batch wakes the next worker."""
-    if _reader is None:
+    if _inference_worker is None:
         raise RuntimeError("the worker must run with the prefork pool, one child")
-    _reader.work()
+    _inference_worker.work()

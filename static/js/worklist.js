@@ -13,7 +13,7 @@
   function countPicks() {
     const all = document.getElementById("pick-all");
     const chosen = picks().filter((pick) => pick.checked).length;
-    const said = document.querySelector(".several-count");
+    const said = document.querySelector(".bulk-count");
     if (said) said.textContent = chosen === 1 ? said.dataset.one : said.dataset.many.replace("{n}", String(chosen));
     if (!all) return;
     all.checked = chosen > 0 && chosen === picks().length;

@@ -109,7 +109,7 @@ def test_take_them(browser: Browser, live_server: LiveServer, portal: Portal) ->
     study = Study.objects.get(submission=today, images__media_type="application/dicom")
     say(emil, study, "normal", comment="Lytic area with a sclerotic rim, distal tibia.")
     disputed = (
-        f"/c/north/studies/{Study.objects.filter(submission=past, reading__state='disagreed').first().pk}/"  # type: ignore[union-attr]
+        f"/c/north/studies/{Study.objects.filter(submission=past, consensus__state='disagreed').first().pk}/"  # type: ignore[union-attr]
     )
 
     def shoot(

@@ -50,7 +50,8 @@ NOT_PAGES = {
     "people-roles", "readyz", "report", "review-save",
     "review-sign", "saved-view-remove", "saved-views", "sign-out", "statusz", "study-delete",
     "study-history", "study-result", "submission-cancel", "submission-finish", "submission-pictures",
-    "submission-progress", "submission-results", "submission-retry", "submission-uploads", "worklist-several",
+    "submission-progress", "submission-results", "submission-retry", "submission-uploads",
+    "worklist-bulk-action",
 }  # fmt: skip
 
 

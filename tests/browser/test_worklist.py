@@ -211,7 +211,7 @@ def test_says_when_the_session_has_ended_and_goes_on_after_the_next(
 
 
 def test_says_what_had_no_answer_and_when_nothing_more_will_come(page: Page, clinic: Clinic) -> None:
-    page.route("**/several/", lambda route: route.abort())
+    page.route("**/bulk-action/", lambda route: route.abort())
     page.get_by_label("Choose NH-00").check()
     page.get_by_role("button", name="Mark read").click()
     expect(page.get_by_text("That had no answer, so it may not be stored.")).to_be_visible()

@@ -25,7 +25,7 @@ def outcomes(uploads: list[Upload]) -> dict[str, str]:
 def test_every_file_of_an_archive_becomes_an_upload(deliver: Take) -> None:
     archive = zipped({"a.png": png(shade=1), "b.dcm": dicom(), "notes.txt": b"hello"})
     first, *inner = deliver("monday.zip", archive)
-    assert first.outcome == Upload.Outcome.READ
+    assert first.outcome == Upload.Outcome.APPLIED
     assert first.sentence == "3 files unpacked, 1 of them not taken."
     assert outcomes(inner) == {"a.png": "accepted", "b.dcm": "accepted", "notes.txt": "rejected"}
     assert "notes.txt" in Upload.objects.get(filename="notes.txt").sentence

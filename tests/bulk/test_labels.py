@@ -101,7 +101,7 @@ def test_a_file_in_endless_folders_is_known_by_its_whole_path() -> None:
 
 def test_labels_reach_the_studies(deliver: Take, submission: Submission) -> None:
     (said,) = deliver("labels.csv", TABLE.encode())
-    assert said.outcome == Upload.Outcome.READ
+    assert said.outcome == Upload.Outcome.APPLIED
     deliver("a.png", png(shade=5))
     study = Study.objects.get()
     assert (study.patient_reference, study.stated_part, study.priority) == ("P-1", "wrist", 3)

@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from tests.bulk.conftest import zipped
 from tests.factories import make_bundle, make_clinic, png
 from xrayportal.clinics.models import Clinic
-from xrayportal.intake.bulk.folders import settled, walk
+from xrayportal.intake.bulk.folders import unchanging, walk
 from xrayportal.studies.models import Study, Submission, Upload
 
 
@@ -63,11 +63,11 @@ def test_links_are_not_followed(clinic: Clinic, tmp_path: Path) -> None:
 def test_watching_takes_a_file_once_it_has_settled(tmp_path: Path) -> None:
     file = tmp_path / "a.png"
     file.write_bytes(png())
-    assert settled(tmp_path, set()) == []
+    assert unchanging(tmp_path, set()) == []
     earlier = time.time() - 60
     os.utime(file, (earlier, earlier))
-    (found,) = settled(tmp_path, set())
-    assert settled(tmp_path, {found}) == []
+    (found,) = unchanging(tmp_path, set())
+    assert unchanging(tmp_path, {found}) == []
 
 
 def test_unknown_clinic_and_missing_folder_are_sentences(clinic: Clinic, tmp_path: Path) -> None:

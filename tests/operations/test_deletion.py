@@ -241,20 +241,20 @@ def test_what_vanishes_while_one_acts_on_it_is_a_sentence(
         monkeypatch.setattr(where, first_delete)
         return study, failed
 
-    several = reverse("worklist-several", args=[slug])
+    bulk_action = reverse("worklist-bulk-action", args=[slug])
     for action, where in (("read", "marks._mark"), ("unread", "marks._unmark")):
         study, _failed = lost(f"xrayportal.worklist.{where}")
         ids = [study.pk, last.pk]
-        assert reader.post(several, {"action": action, "study": ids}).status_code == 302, action
+        assert reader.post(bulk_action, {"action": action, "study": ids}).status_code == 302, action
         assert StudyViewed.objects.filter(study=last, user=house.reader).exists() == (action == "read")
         monkeypatch.undo()
 
     asks = "xrayportal.analyses.services.active_bundle"
     study, failed = lost(asks)
-    answer = reader.post(several, {"action": "analyse", "study": [study.pk, last.pk]})
+    answer = reader.post(bulk_action, {"action": "analyse", "study": [study.pk, last.pk]})
     assert said(answer) == "1 study is analysed again. 1 study was deleted meanwhile."
     for action in ("analyse", "delete"):  # it is gone already
-        answer = browser(house.admin).post(several, {"action": action, "study": [study.pk]})
+        answer = browser(house.admin).post(bulk_action, {"action": action, "study": [study.pk]})
         assert said(answer) == "1 study was deleted meanwhile."
     monkeypatch.undo()
     lost(asks)

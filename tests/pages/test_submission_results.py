@@ -230,7 +230,7 @@ def finished(house: House) -> tuple[Submission, Study]:
     return submission, study
 
 
-def settle(study: Study) -> None:
+def finish_studies(study: Study) -> None:
     study.analyses.all().delete()
     make_analysis(study)
 
@@ -240,7 +240,7 @@ def test_one_digest_when_all_is_done(house: House) -> None:
     submission, study = finished(house)
     assert make_ready() == 0
     assert send_mails() == 0
-    settle(study)
+    finish_studies(study)
     assert make_ready() == 1
     assert make_ready() == 0
     assert (send_mails(), send_mails()) == (1, 0)
@@ -259,7 +259,7 @@ def test_one_digest_when_all_is_done(house: House) -> None:
 
 def test_who_watched_it_end_is_not_told(house: House) -> None:
     submission, study = finished(house)
-    settle(study)
+    finish_studies(study)
     make_ready()
     assert "Your submission is done" not in read(submission, house.uploader)
     assert Digest.objects.get().seen_at is not None
@@ -277,7 +277,7 @@ def test_cancelled_says_nothing(house: House) -> None:
 )
 def test_no_mail_unless_configured(house: House, unset: dict[str, str]) -> None:
     _submission, study = finished(house)
-    settle(study)
+    finish_studies(study)
     make_ready()
     with override_settings(**{"EMAIL_BACKEND": SMTP, "PUBLIC_URL": "https://xray.example", **unset}):
         assert send_mails() == 0
@@ -288,7 +288,7 @@ def test_no_mail_unless_configured(house: House, unset: dict[str, str]) -> None:
 def test_what_is_no_news_is_not_mailed(house: House) -> None:
     """Where a mail server is named only later, nobody hears of every submission they ever made."""
     _submission, study = finished(house)
-    settle(study)
+    finish_studies(study)
     make_ready()
     Digest.objects.update(ready_at=timezone.now() - timedelta(days=2))
     assert send_mails() == 0
@@ -303,7 +303,7 @@ def test_what_is_no_news_is_not_mailed(house: House) -> None:
 )
 def test_a_mail_server_that_is_away_is_tried_again_and_given_up(house: House) -> None:
     _submission, study = finished(house)
-    settle(study)
+    finish_studies(study)
     make_ready()
     for minutes, attempts in ((0, 1), (0, 1), (2, 1), (4, 2), (16, 3), (59, 3), (61, 4), (241, 5), (9999, 5)):
         Digest.objects.update(ready_at=timezone.now() - timedelta(minutes=minutes))
@@ -317,7 +317,7 @@ def test_a_slow_mail_server_does_not_hold_the_reconciler(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(2):
-        settle(finished(house)[1])
+        finish_studies(finished(house)[1])
     assert make_ready() == 2
     monkeypatch.setattr("xrayportal.worklist.digests._ROUND_SECONDS", 0.0)
     assert [send_mails(), send_mails(), send_mails()] == [1, 1, 0]

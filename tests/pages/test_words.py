@@ -25,12 +25,12 @@ from xrayportal.web.shared.status import status_of, waiting_status
     ],
 )
 def test_figure_has_two_digits_and_no_false_certainty(probability: float | None, shown: str) -> None:
-    assert words.figure(probability) == shown
+    assert words.format_probability(probability) == shown
 
 
 def test_figure_follows_the_language() -> None:
     with translation.override("de"):
-        assert words.figure(0.868) == "0,87"
+        assert words.format_probability(0.868) == "0,87"
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_ordinal(position: int, shown: str) -> None:
     ("seconds", "shown"), [(0.2, "5 s"), (18, "20 s"), (61, "1 min"), (5000, "83 min"), (7200, "2 h")]
 )
 def test_span(seconds: float, shown: str) -> None:
-    assert words.span(seconds) == shown
+    assert words.format_duration(seconds) == shown
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from xrayportal.clinics.models import Membership, User
 from xrayportal.studies.models import Study
 from xrayportal.worklist.models import SavedView, StudyViewed, Unopened
 
-SEVERAL = "worklist-several"
+SEVERAL = "worklist-bulk-action"
 
 
 def listed(house: House, person: User, query: str = "") -> list[str]:

@@ -202,7 +202,7 @@ class TestFail:
         expire(claim)
         queue.requeue_expired()
         assert not queue.fail(claim=claim, kind="x", sentence="x", permanent=True)
-        assert not queue.crash(claim=claim, kind="x", sentence="x")
+        assert not queue.record_crash(claim=claim, kind="x", sentence="x")
         assert not queue.is_current(claim=claim)
         assert again(claim).state == "queued"
 
@@ -211,10 +211,10 @@ class TestCrash:
     def test_alone_it_counts_to_the_cap(self) -> None:
         claim = claimed()
         for count in range(1, queue.CRASHES_ALONE):
-            assert queue.crash(claim=claim, kind="unexpected", sentence="Unknown.")
+            assert queue.record_crash(claim=claim, kind="unexpected", sentence="Unknown.")
             assert (again(claim).state, again(claim).crashes_alone) == ("queued", count)
             (claim,) = queue.claim(worker="w", limit=4)
-        assert queue.crash(claim=claim, kind="unexpected", sentence="Unknown.")
+        assert queue.record_crash(claim=claim, kind="unexpected", sentence="Unknown.")
         assert (again(claim).state, again(claim).error_sentence) == ("failed", "Unknown.")
 
     def test_with_neighbours_it_blames_nobody(self, waiting: Callable[..., Analysis]) -> None:
@@ -222,7 +222,7 @@ class TestCrash:
         for _ in range(3):
             waiting(clinic)
         first, *_ = queue.claim(worker="w", limit=3)
-        assert queue.crash(claim=first, kind="unexpected", sentence="Unknown.")
+        assert queue.record_crash(claim=first, kind="unexpected", sentence="Unknown.")
         assert (again(first).state, again(first).crashes_alone) == ("queued", 0)
         (alone,) = queue.claim(worker="w", limit=3)
         assert (alone.pk, alone.claimed_alone) == (first.pk, True)
@@ -328,7 +328,7 @@ class TestCancel:
         elif ending == "fail":
             queue.fail(claim=claim, kind="x", sentence="x", permanent=True)
         elif ending == "crash":
-            queue.crash(claim=claim, kind="x", sentence="x")
+            queue.record_crash(claim=claim, kind="x", sentence="x")
         elif ending == "release":
             queue.release(claims=[claim])
         elif ending == "ask":

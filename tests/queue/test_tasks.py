@@ -17,7 +17,7 @@ from django.db import OperationalError
 from django.db.models.functions import Now
 
 from inference_worker.celery_worker import tasks
-from inference_worker.celery_worker.tasks import Reader
+from inference_worker.celery_worker.tasks import InferenceWorker
 from inference_worker.types import UnreadableError
 from inference_worker.verdict import judge_study
 from tests.factories import make_image, make_study, make_submission, png
@@ -37,9 +37,9 @@ BROKEN = b"\x89PNG\r\n\x1a\n and then nothing"
 
 
 @pytest.fixture(scope="module")
-def reader() -> Reader:
+def worker() -> InferenceWorker:
     """One worker child for all tests here: loading the network takes a second."""
-    return Reader()
+    return InferenceWorker()
 
 
 @pytest.fixture(autouse=True)
@@ -71,9 +71,9 @@ def picture(number: int = 0) -> bytes:
     return list(pictures(number + 1, {}))[number].getvalue()
 
 
-def test_a_study_is_read_and_its_files_lie_where_its_rows_say(reader: Reader) -> None:
+def test_a_study_is_read_and_its_files_lie_where_its_rows_say(worker: InferenceWorker) -> None:
     study = study_of(picture(0), picture(1))
-    reader.work()
+    worker.work()
     row = Analysis.objects.get(study=study)
     assert (row.state, row.verdict, row.views, row.software) == (
         "succeeded",
@@ -93,10 +93,10 @@ def test_a_study_is_read_and_its_files_lie_where_its_rows_say(reader: Reader) ->
         assert (finding.overlay_file, finding.map_file, finding.probability) == ("", "", None)
 
 
-def test_a_radiograph_gets_probability_and_map(reader: Reader, shared_data: Path) -> None:
+def test_a_radiograph_gets_probability_and_map(worker: InferenceWorker, shared_data: Path) -> None:
     name = next(iter(sorted((shared_data / "fracatlas" / "images").rglob("*.jpg"))))
     study_of(name.read_bytes())
-    reader.work()
+    worker.work()
     row = Analysis.objects.get()
     finding = Finding.objects.get()
     assert row.state == "succeeded"
@@ -109,18 +109,18 @@ def test_a_radiograph_gets_probability_and_map(reader: Reader, shared_data: Path
     assert content_of(finding.overlay_file).startswith(b"\x89PNG")
 
 
-def test_the_thresholds_are_those_of_the_analysis(reader: Reader, shared_data: Path) -> None:
+def test_the_thresholds_are_those_of_the_analysis(worker: InferenceWorker, shared_data: Path) -> None:
     name = next(iter(sorted((shared_data / "fracatlas" / "images").rglob("*.jpg"))))
     study_of(name.read_bytes())
     Analysis.objects.update(threshold_low=0, threshold_high=0)
-    reader.work()
+    worker.work()
     assert Analysis.objects.get().verdict == "abnormal"
     assert Finding.objects.get().verdict == "abnormal"
 
 
-def test_one_unreadable_view_leaves_the_study_incomplete(reader: Reader) -> None:
+def test_one_unreadable_view_leaves_the_study_incomplete(worker: InferenceWorker) -> None:
     study = study_of(picture(), BROKEN)
-    reader.work()
+    worker.work()
     row = Analysis.objects.get(study=study)
     assert (row.state, row.views) == ("succeeded", 2)
     (view,) = row.unreadable
@@ -129,16 +129,16 @@ def test_one_unreadable_view_leaves_the_study_incomplete(reader: Reader) -> None
     assert Finding.objects.count() == 1
 
 
-def test_no_readable_view_fails_for_good_and_names_the_file(reader: Reader) -> None:
+def test_no_readable_view_fails_for_good_and_names_the_file(worker: InferenceWorker) -> None:
     study = study_of(BROKEN)
-    reader.work()
+    worker.work()
     row = Analysis.objects.get(study=study)
     assert (row.state, row.attempt) == ("failed", 1)
     assert row.error_kind in ("truncated", "corrupt")
     assert row.error_sentence.startswith(f"Could not read “{study.images.get().uploads.get().filename}”. ")
 
 
-def test_one_bad_file_spoils_no_neighbour(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_bad_file_spoils_no_neighbour(worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unreadable, not in the storage, or hitting a mistake of ours: only their own analyses end otherwise."""
     read_many = tasks.Pipeline.read_many
 
@@ -155,7 +155,7 @@ def test_one_bad_file_spoils_no_neighbour(reader: Reader, monkeypatch: pytest.Mo
     mistake = study_of(png() + b"mistake")
     last = study_of(picture(2))
     while queue.has_due():
-        reader.work()
+        worker.work()
     states = {
         study: Analysis.objects.get(study=study) for study in (good, unreadable, missing, mistake, last)
     }
@@ -169,7 +169,7 @@ def test_one_bad_file_spoils_no_neighbour(reader: Reader, monkeypatch: pytest.Mo
 
 
 def test_the_log_of_a_mistake_quotes_no_message(
-    reader: Reader, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     quoted = "PatientName Jane"
 
@@ -178,13 +178,13 @@ def test_the_log_of_a_mistake_quotes_no_message(
 
     monkeypatch.setattr(tasks.Pipeline, "read_many", mistaken)
     study_of(picture())
-    reader.work()
+    worker.work()
     assert "ValueError" in caplog.text
     assert "in mistaken" in caplog.text
     assert "Jane" not in caplog.text
 
 
-def test_called_off_between_claim_and_work(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_called_off_between_claim_and_work(worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = study_of(picture(0)), study_of(picture(1))
     complete = queue.complete
 
@@ -194,13 +194,13 @@ def test_called_off_between_claim_and_work(reader: Reader, monkeypatch: pytest.M
         return done
 
     monkeypatch.setattr(queue, "complete", complete_then_cancel)
-    reader.work()
+    worker.work()
     assert Analysis.objects.get(study=first).state == "succeeded"
     assert Analysis.objects.get(study=second).state == "cancelled"
 
 
 def test_out_of_time_counts_for_one_and_gives_the_others_back(
-    reader: Reader, monkeypatch: pytest.MonkeyPatch
+    worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(*_: Any) -> None:
         """As a decoder: whatever happens inside, it calls the file damaged."""
@@ -212,12 +212,12 @@ def test_out_of_time_counts_for_one_and_gives_the_others_back(
     monkeypatch.setattr(tasks.Pipeline, "read_many", slow)
     for number in range(3):
         study_of(picture(number))
-    reader.work()
+    worker.work()
     assert set(Analysis.objects.values_list("state", "attempt", "crashes_alone")) == {("queued", 1, 0)}
 
 
 def test_time_that_ends_within_a_transaction_does_not_tear_it(
-    reader: Reader, monkeypatch: pytest.MonkeyPatch
+    worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The result that is being written is written; what was not begun is given back."""
     finding, rings = queue._finding, iter([True])
@@ -229,15 +229,15 @@ def test_time_that_ends_within_a_transaction_does_not_tear_it(
 
     first, second = study_of(picture(0)), study_of(picture(1))
     monkeypatch.setattr(queue, "_finding", late)
-    reader.work()
+    worker.work()
     assert Analysis.objects.get(study=first).state == "succeeded"
     assert Analysis.objects.get(study=second).state == "queued"
-    reader.work()
+    worker.work()
     assert Analysis.objects.get(study=second).state == "succeeded"
 
 
 def test_a_result_that_the_database_refuses_counts_as_a_mistake(
-    reader: Reader, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not as a dead process: the worker lives, and nobody waits for a lease."""
     study = study_of(picture(0))
@@ -247,7 +247,7 @@ def test_a_result_that_the_database_refuses_counts_as_a_mistake(
 
     monkeypatch.setattr(tasks, "judge_study", nonsense)
     while queue.has_due():
-        reader.work()
+        worker.work()
     row = Analysis.objects.get(study=study)
     assert (row.state, row.error_kind, row.crashes_alone) == ("failed", "unexpected", queue.CRASHES_ALONE)
     assert "NaN" not in caplog.text
@@ -255,7 +255,7 @@ def test_a_result_that_the_database_refuses_counts_as_a_mistake(
 
 @pytest.mark.parametrize("late", ["called off", "taken over", "deleted"])
 def test_files_of_a_result_that_is_not_taken_go_at_once(
-    reader: Reader, monkeypatch: pytest.MonkeyPatch, late: str
+    worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch, late: str
 ) -> None:
     study = study_of(picture(0))
     complete, written = queue.complete, []
@@ -272,12 +272,12 @@ def test_files_of_a_result_that_is_not_taken_go_at_once(
         return complete(claim=claim, result=result)
 
     monkeypatch.setattr(queue, "complete", too_late)
-    reader.work()
+    worker.work()
     assert written
     assert not any(default_storage.exists(name) for name in written)
 
 
-def test_without_a_database_the_lease_decides(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_database_the_lease_decides(worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(**_: Any) -> bool:
         raise OperationalError("gone")
 
@@ -285,18 +285,18 @@ def test_without_a_database_the_lease_decides(reader: Reader, monkeypatch: pytes
     monkeypatch.setattr(tasks.connection, "close", lambda: None)  # the test's transaction lives in it
     study_of(picture(0))
     study_of(picture(1))
-    reader.work()
+    worker.work()
     assert set(Analysis.objects.values_list("state", flat=True)) == {"running"}
 
 
-def test_a_lost_lease_is_not_worked_on(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_lease_is_not_worked_on(worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     study_of(picture())
-    monkeypatch.setattr(reader.heartbeat, "has_lost", lambda claim: True)
-    reader.work()
+    monkeypatch.setattr(worker.heartbeat, "has_lost", lambda claim: True)
+    worker.work()
     assert Analysis.objects.get().state == "running"
 
 
-def test_a_bundle_that_is_not_the_registered_one_is_refused(reader: Reader) -> None:
+def test_a_bundle_that_is_not_the_registered_one_is_refused(worker: InferenceWorker) -> None:
     other = Bundle.objects.create(
         name="other@1",
         folder="fracatlas-lite0",
@@ -305,7 +305,7 @@ def test_a_bundle_that_is_not_the_registered_one_is_refused(reader: Reader) -> N
     )
     study = make_study(submission=make_submission(make_study().clinic))
     request_analysis(study=study, bundle=other)
-    reader.work()
+    worker.work()
     row = Analysis.objects.get(study=study)
     assert (row.state, row.attempt) == ("queued", 1)
 
@@ -316,7 +316,7 @@ def test_a_worker_that_cannot_run_networks_fails_no_study(
     """It was set up wrongly; the next one may not be."""
     study = study_of(picture())
     monkeypatch.setattr(settings, "XRAY_PRECISION", "f99")
-    fresh = Reader()
+    fresh = InferenceWorker()
     for _ in range(queue.CRASHES_ALONE + 1):
         fresh.work()
         Analysis.objects.update(not_before=Now())
@@ -326,7 +326,7 @@ def test_a_worker_that_cannot_run_networks_fails_no_study(
 
 
 def test_a_worker_woken_for_nothing_loads_the_active_bundle_and_says_so() -> None:
-    fresh = Reader()
+    fresh = InferenceWorker()
     fresh.work()
     assert Worker.objects.get().bundle == Bundle.objects.get(is_active=True).name
 
@@ -335,7 +335,7 @@ def test_a_worker_without_any_bundle_waits_for_one_and_says_so_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     Bundle.objects.all().delete()
-    fresh = Reader()
+    fresh = InferenceWorker()
     for _ in range(3):
         fresh.work()
     assert Worker.objects.get().bundle == ""

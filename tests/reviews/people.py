@@ -26,14 +26,16 @@ def say(
     verdict: str = "normal",
     *,
     sign: bool = True,
-    ruling: bool = False,
+    adjudicates: bool = False,
     supersedes: uuid.UUID | None = None,
     **fields: Any,
 ) -> Review:
     """The person's opinion, stored as the page would; it supersedes their current one."""
     own = (
         Review.objects.filter(study=study, reader=access.user, is_current=True)
-        .filter(kind__in=[Review.Kind.ADJUDICATION] if ruling else [Review.Kind.FIRST, Review.Kind.SECOND])
+        .filter(
+            kind__in=[Review.Kind.ADJUDICATION] if adjudicates else [Review.Kind.FIRST, Review.Kind.SECOND]
+        )
         .first()
     )
     return services.store_review(
@@ -42,5 +44,5 @@ def say(
         entry=Entry(verdict, **fields),
         supersedes=supersedes or (own.pk if own else None),
         sign=sign,
-        ruling=ruling,
+        adjudicates=adjudicates,
     ).review

@@ -17,7 +17,7 @@ from xrayportal.audit.services import record
 from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Role
 from xrayportal.reviews import blind
-from xrayportal.reviews.models import Reading
+from xrayportal.reviews.models import Consensus
 from xrayportal.studies.models import Study
 
 pytestmark = pytest.mark.django_db
@@ -74,8 +74,8 @@ def test_both_opinions_and_the_change_of_mind_are_kept() -> None:
 
     assert (before.was_blind, before.verdict) == (True, "normal")
     assert (after.was_blind, after.analysis, after.supersedes) == (False, analysis, before)
-    reading = Reading.objects.get(study=study)
-    assert (reading.verdict, reading.blind_verdict, reading.changes) == ("abnormal", "normal", 1)
+    consensus = Consensus.objects.get(study=study)
+    assert (consensus.verdict, consensus.blind_verdict, consensus.changes) == ("abnormal", "normal", 1)
 
 
 def test_a_blind_opinion_signed_unchanged_stays_blind() -> None:
@@ -87,7 +87,7 @@ def test_a_blind_opinion_signed_unchanged_stays_blind() -> None:
     say(access, study, "normal", sign=False)
 
     assert say(access, study, "normal").was_blind
-    assert Reading.objects.get(study=study).changes == 0
+    assert Consensus.objects.get(study=study).changes == 0
 
 
 def test_in_an_open_clinic_an_opinion_is_blind_only_before_there_is_a_result() -> None:

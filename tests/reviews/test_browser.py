@@ -18,7 +18,7 @@ from tests.reviews.people import make_access, say
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Finding
 from xrayportal.clinics.models import Clinic, Role
-from xrayportal.reviews.models import Reading, Review
+from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Study
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -85,7 +85,7 @@ def test_a_blind_reading_by_keys(page: Page, live_server: Any, clinic: Clinic, s
     panel.get_by_role("button", name="Sign").click()
     expect(panel.get_by_text("Before you saw the prediction you said")).to_be_visible()
     expect(panel.get_by_text("Signed", exact=True)).to_be_visible()
-    assert Reading.objects.get().changes == 1
+    assert Consensus.objects.get().changes == 1
     assert list(Review.objects.values_list("verdict", "was_blind", "comment")) == [
         ("normal", True, "2 views would be better."),
         ("abnormal", False, "2 views would be better."),

@@ -18,7 +18,7 @@ from xrayportal.intake.deletion import Reason, delete_study
 from xrayportal.reviews import services
 from xrayportal.reviews.adjudication import clinic_readers
 from xrayportal.reviews.disagreements import disagreements_of, rows_of
-from xrayportal.reviews.models import Reading, Review
+from xrayportal.reviews.models import Consensus, Review
 from xrayportal.reviews.services import ReviewRefused
 from xrayportal.studies.models import Study
 from xrayportal.web.reviews.panel import Panel
@@ -94,7 +94,7 @@ def test_who_was_named_and_left_holds_nobody_up(clinic: Clinic, study: Study, le
     say(second, study, "abnormal")
     services.name_adjudicator(access=admin, study_id=study.pk, reader=named.user)
     with pytest.raises(ReviewRefused):
-        say(third, study, "normal", ruling=True)
+        say(third, study, "normal", adjudicates=True)
     if leaving == "role":
         change_roles(clinic=admin.clinic, actor=admin.actor, user=named.user, roles=[])
     else:
@@ -104,23 +104,23 @@ def test_who_was_named_and_left_holds_nobody_up(clinic: Clinic, study: Study, le
     [row] = rows_of(third, list(disagreements_of(third)), readers)
     assert (row.mine, row.adjudicator) == (True, None)
     panel = Panel(third, study)
-    assert (panel.ruling, panel.adjudicator) == (True, None)
-    assert say(third, study, "normal", ruling=True).kind == Review.Kind.ADJUDICATION
+    assert (panel.adjudicates, panel.adjudicator) == (True, None)
+    assert say(third, study, "normal", adjudicates=True).kind == Review.Kind.ADJUDICATION
     with pytest.raises(ReviewRefused):
-        say(second, study, "normal", ruling=True)
+        say(second, study, "normal", adjudicates=True)
 
 
 def test_a_draft_ruling_does_not_overturn_one_that_was_signed(clinic: Clinic, study: Study) -> None:
     first, second, slow, quick = (make_access(clinic) for _ in range(4))
     say(first, study, "normal")
     say(second, study, "abnormal")
-    say(slow, study, "normal", ruling=True, sign=False)
-    say(quick, study, "abnormal", ruling=True)
+    say(slow, study, "normal", adjudicates=True, sign=False)
+    say(quick, study, "abnormal", adjudicates=True)
 
     with pytest.raises(ReviewRefused, match="nothing for you to settle"):
-        say(slow, study, "normal", ruling=True)
-    study.reading.refresh_from_db()
-    assert (study.reading.state, study.reading.verdict) == (Reading.State.ADJUDICATED, "abnormal")
+        say(slow, study, "normal", adjudicates=True)
+    study.consensus.refresh_from_db()
+    assert (study.consensus.state, study.consensus.verdict) == (Consensus.State.ADJUDICATED, "abnormal")
 
 
 def test_a_study_deleted_before_its_corrected_part_is_asked_for(

@@ -21,7 +21,7 @@ from tests.reviews.people import make_access, say
 from xrayportal.access import ClinicAccess
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.models import Clinic, Role
-from xrayportal.reviews.models import Reading, Review
+from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Study
 
 pytestmark = pytest.mark.django_db
@@ -74,7 +74,7 @@ def test_a_blind_reader_saves_sees_and_changes_their_mind(clinic: Clinic, study:
     assert "Signed." in page
     assert "Before you saw the prediction you said" in page
     assert "&lt;b&gt;Radius" in page
-    assert Reading.objects.get().changes == 1
+    assert Consensus.objects.get().changes == 1
 
 
 def test_without_script_it_is_a_plain_form(clinic: Clinic, study: Study) -> None:
@@ -181,7 +181,7 @@ def test_the_adjudicator_sees_the_readers_but_not_what_they_changed(clinic: Clin
     assert [words for words in told if words in html.unescape(page)] == []
     assert page.count("After your opinion") == 2
 
-    answer = post(third, study, verdict="abnormal", ruling="1")
+    answer = post(third, study, verdict="abnormal", adjudicates="1")
     page = html.unescape(answer.content.decode())
     assert "Settled by adjudication" in page
     assert [words for words in told if words not in page] == []
@@ -222,7 +222,7 @@ def test_the_disagreements_list_and_naming(clinic: Clinic, study: Study) -> None
 
     named = as_(admin).post(address("adjudicator", clinic, study), {"reader": first.user.pk})
     assert named.status_code == 302
-    assert Reading.objects.get().adjudicator == first.user
+    assert Consensus.objects.get().adjudicator == first.user
     assert "You can settle this" not in as_(third).get(where).content.decode()
     for nobody in (make_access(make_clinic()).user.pk, "x"):
         assert as_(admin).post(address("adjudicator", clinic, study), {"reader": nobody}).status_code == 404
@@ -232,7 +232,7 @@ def test_a_blind_reader_who_cannot_settle_sees_no_verdict_in_the_list(clinic: Cl
     first, second = make_access(clinic), make_access(clinic)
     say(first, study, "normal")
     say(second, study, "abnormal")
-    Reading.objects.update(adjudicator=first.user)
+    Consensus.objects.update(adjudicator=first.user)
 
     page = as_(make_access(clinic)).get(reverse("disagreements", args=[clinic.slug])).content.decode()
 

@@ -72,7 +72,7 @@ def test_drafts_and_open_disagreements_are_no_reference(clinic: Clinic, admin: C
     say(second, split, "normal")
     assert read(admin).counts.n == 0
 
-    say(third, split, "normal", ruling=True)
+    say(third, split, "normal", adjudicates=True)
     assert read(admin).counts == FourFold(0, 1, 0, 0)
 
 

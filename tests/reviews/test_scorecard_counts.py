@@ -21,7 +21,7 @@ from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.clinics.models import Role
 from xrayportal.reviews.history import Filters, found
-from xrayportal.reviews.models import Reading, ReferencePrediction
+from xrayportal.reviews.models import Consensus, ReferencePrediction
 from xrayportal.reviews.scorecard import queries
 from xrayportal.reviews.scorecard.card import Scorecard
 from xrayportal.reviews.scorecard.lines import Question
@@ -52,7 +52,7 @@ def test_the_scorecard_counts_as_plain_python_does(seed: int, basis: str, first:
         referenced = {study: one for study, one in answers.items() if world.reference(study, basis)}
         cells = Counter(
             (
-                world.readings[study].body_part or one.body_part,
+                world.consensuses[study].body_part or one.body_part,
                 one.verdict,
                 world.reference(study, basis),
             )
@@ -160,9 +160,11 @@ def test_calibration_without_ties_is_scikit_learns() -> None:
         Analysis.objects.filter(pk=analysis.pk).update(probability=dice.random())
     card = card_of(make_access(world.clinic, Role.ADMIN), basis="all")
     rows = ReferencePrediction.objects.filter(
-        bundle=world.bundles[0], probability__isnull=False, study__reading__verdict__in=["normal", "abnormal"]
+        bundle=world.bundles[0],
+        probability__isnull=False,
+        study__consensus__verdict__in=["normal", "abnormal"],
     )
-    said, words = zip(*rows.values_list("probability", "study__reading__verdict"), strict=True)
+    said, words = zip(*rows.values_list("probability", "study__consensus__verdict"), strict=True)
     seen, mean = calibration_curve(
         [word == "abnormal" for word in words], said, n_bins=10, strategy="quantile"
     )
@@ -230,17 +232,17 @@ def test_one_answer_a_study_and_bundle_whatever_happens_to_analyses(seed: int) -
 
 def test_readings_derived_before_are_renewed_by_the_migration() -> None:
     world = random_clinic(21)
-    expected = {study.pk: reading.blind_verdict for study, reading in world.readings.items()}
-    adjudicated = Reading.objects.filter(state=Reading.State.ADJUDICATED)
+    expected = {study.pk: consensus.blind_verdict for study, consensus in world.consensuses.items()}
+    adjudicated = Consensus.objects.filter(state=Consensus.State.ADJUDICATED)
     assert adjudicated.count() > 5
-    for reading in adjudicated:
+    for consensus in adjudicated:
         # As it was derived once: the adjudicator's, if that was blind.
-        last = [one for one in world.reviews[reading.study] if one.kind == "adjudication"][-1]
+        last = [one for one in world.reviews[consensus.study] if one.kind == "adjudication"][-1]
         if last.was_blind:
-            Reading.objects.filter(pk=reading.pk).update(blind_verdict=last.verdict)
-    assert dict(Reading.objects.values_list("pk", "blind_verdict")) != expected
+            Consensus.objects.filter(pk=consensus.pk).update(blind_verdict=last.verdict)
+    assert dict(Consensus.objects.values_list("pk", "blind_verdict")) != expected
     migration = import_module("xrayportal.reviews.migrations.0005_blind_verdicts_of_adjudicated")
     with connection.cursor() as cursor:
         cursor.execute(migration.FORWARDS)
 
-    assert dict(Reading.objects.values_list("pk", "blind_verdict")) == expected
+    assert dict(Consensus.objects.values_list("pk", "blind_verdict")) == expected

@@ -17,7 +17,7 @@ from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.models import Clinic, Role
 from xrayportal.reviews import services
 from xrayportal.reviews.entries import Entry
-from xrayportal.reviews.models import Reading, Review
+from xrayportal.reviews.models import Consensus, Review
 from xrayportal.reviews.services import ReviewRefused, StaleReview, StudyGone
 from xrayportal.studies.models import Study
 
@@ -32,14 +32,14 @@ def store(access: ClinicAccess, study: Study, entry: Entry, **fields: object) ->
 def test_a_draft_is_signed_in_place_and_settles_the_study(clinic: Clinic, study: Study) -> None:
     access = make_access(clinic)
     draft = say(access, study, "abnormal", sign=False, comment="Distal radius.")
-    assert study.reading.state == Reading.State.OPEN
+    assert study.consensus.state == Consensus.State.OPEN
 
     signed = say(access, study, "abnormal", comment="Distal radius.")
 
     assert signed.pk == draft.pk
     assert signed.is_signed
-    study.reading.refresh_from_db()
-    assert (study.reading.state, study.reading.verdict) == (Reading.State.SETTLED, "abnormal")
+    study.consensus.refresh_from_db()
+    assert (study.consensus.state, study.consensus.verdict) == (Consensus.State.AGREED, "abnormal")
     events = AuditEvent.objects.filter(study_id=study.pk).order_by("id").values_list("action", "detail")
     assert [action for action, _ in events] == [Action.REVIEW_SAVED, Action.REVIEW_SIGNED]
     assert all("verdict" not in detail and "comment" not in detail for _, detail in events)
@@ -54,7 +54,7 @@ def test_every_change_is_a_new_review_that_supersedes(clinic: Clinic, study: Stu
     assert (second.supersedes, first.superseded_by, first.is_current) == (first, second, False)
     assert (first.verdict, first.is_signed) == ("normal", True)
     assert second.kind == Review.Kind.FIRST
-    assert study.reading.verdict == "abnormal"
+    assert study.consensus.verdict == "abnormal"
 
 
 def test_after_signing_a_change_is_signed_not_saved(clinic: Clinic, study: Study) -> None:
@@ -152,24 +152,24 @@ def test_a_third_reader_settles_a_disagreement(clinic: Clinic, study: Study) -> 
     first, second, third = (make_access(clinic) for _ in range(3))
     assert say(first, study, "normal").kind == Review.Kind.FIRST
     assert say(second, study, "abnormal").kind == Review.Kind.SECOND
-    assert study.reading.state == Reading.State.DISAGREED
+    assert study.consensus.state == Consensus.State.DISAGREED
 
     for party in (first, second):
         with pytest.raises(ReviewRefused, match="nothing for you to settle"):
-            say(party, study, "abnormal", ruling=True)
-    ruling = say(third, study, "abnormal", ruling=True)
+            say(party, study, "abnormal", adjudicates=True)
+    adjudicates = say(third, study, "abnormal", adjudicates=True)
 
-    assert ruling.kind == Review.Kind.ADJUDICATION
-    study.reading.refresh_from_db()
-    assert (study.reading.state, study.reading.verdict) == (Reading.State.ADJUDICATED, "abnormal")
-    assert say(third, study, "normal", ruling=True).supersedes == ruling
+    assert adjudicates.kind == Review.Kind.ADJUDICATION
+    study.consensus.refresh_from_db()
+    assert (study.consensus.state, study.consensus.verdict) == (Consensus.State.ADJUDICATED, "abnormal")
+    assert say(third, study, "normal", adjudicates=True).supersedes == adjudicates
 
 
 def test_nobody_settles_where_readers_agree(clinic: Clinic, study: Study) -> None:
     say(make_access(clinic), study, "normal")
 
     with pytest.raises(ReviewRefused, match="nothing for you to settle"):
-        say(make_access(clinic), study, "normal", ruling=True)
+        say(make_access(clinic), study, "normal", adjudicates=True)
 
 
 def test_the_admin_names_who_settles(clinic: Clinic, study: Study) -> None:
@@ -181,10 +181,10 @@ def test_the_admin_names_who_settles(clinic: Clinic, study: Study) -> None:
     services.name_adjudicator(access=admin, study_id=study.pk, reader=second.user)
 
     with pytest.raises(ReviewRefused):
-        say(third, study, "normal", ruling=True)
-    say(second, study, "uncertain", ruling=True)
-    study.reading.refresh_from_db()
-    assert (study.reading.state, study.reading.verdict) == (Reading.State.ADJUDICATED, "uncertain")
+        say(third, study, "normal", adjudicates=True)
+    say(second, study, "uncertain", adjudicates=True)
+    study.consensus.refresh_from_db()
+    assert (study.consensus.state, study.consensus.verdict) == (Consensus.State.ADJUDICATED, "uncertain")
     # Their own reading is still there.
     assert Review.objects.filter(study=study, reader=second.user, is_current=True).count() == 2
     assert AuditEvent.objects.filter(action=Action.ADJUDICATOR_NAMED, target_id=str(second.user.pk)).exists()
@@ -249,8 +249,8 @@ def test_two_readers_at_once_are_first_and_second() -> None:
         kinds = sorted(pool.map(review, accesses))
 
     assert kinds == ["first", "second", "second", "second"]
-    reading = Reading.objects.get(study=study)
-    assert (reading.state, reading.readers) == (Reading.State.SETTLED, 4)
+    consensus = Consensus.objects.get(study=study)
+    assert (consensus.state, consensus.readers) == (Consensus.State.AGREED, 4)
 
 
 @pytest.mark.django_db(transaction=True)

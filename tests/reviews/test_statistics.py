@@ -19,13 +19,13 @@ KINDS = ("analysed", "abnormal", "normal")
     ("successes", "n"), [(0, 1), (1, 1), (0, 30), (30, 30), (7, 9), (81, 97), (900, 1000)]
 )
 def test_wilson_is_scipys(successes: int, n: int) -> None:
-    figure = statistics.wilson(successes, n)
+    share = statistics.wilson(successes, n)
     expected = stats.binomtest(successes, n).proportion_ci(method="wilson")
 
-    assert figure is not None
-    assert figure.value == successes / n
-    assert figure.low == pytest.approx(expected.low, abs=1e-12)
-    assert figure.high == pytest.approx(expected.high, abs=1e-12)
+    assert share is not None
+    assert share.value == successes / n
+    assert share.low == pytest.approx(expected.low, abs=1e-12)
+    assert share.high == pytest.approx(expected.high, abs=1e-12)
 
 
 def test_a_share_of_nothing_is_no_figure() -> None:
@@ -44,14 +44,14 @@ def _kappa_of(p: np.ndarray) -> float:
     [[[40, 9], [6, 45]], [[88, 10, 2], [14, 40, 6], [18, 10, 12]], [[1, 30], [25, 2]]],
 )
 def test_kappa_is_scikit_learns_and_its_interval_the_delta_methods(table: list[list[int]]) -> None:
-    figure = statistics.kappa(table)
-    assert figure is not None
+    share = statistics.kappa(table)
+    assert share is not None
     counts = np.array(table, dtype=float)
     n = counts.sum()
     rows, columns = np.indices(counts.shape)
     repeats = counts.astype(int).ravel()
     first, second = np.repeat(rows.ravel(), repeats), np.repeat(columns.ravel(), repeats)
-    assert figure.value == pytest.approx(cohen_kappa_score(first, second))
+    assert share.value == pytest.approx(cohen_kappa_score(first, second))
 
     # The delta method on the multinomial, with a numerical gradient.
     p, step = counts / n, 1e-6
@@ -63,17 +63,17 @@ def test_kappa_is_scikit_learns_and_its_interval_the_delta_methods(table: list[l
         gradient[index] = (_kappa_of(up) - _kappa_of(down)) / (2 * step)
     covariance = (np.diag(p.ravel()) - np.outer(p, p)) / n
     half = 1.959963984540054 * math.sqrt(max(0.0, gradient.ravel() @ covariance @ gradient.ravel()))
-    assert figure.low == pytest.approx(max(-1, figure.value - half), abs=1e-5)
-    assert figure.high == pytest.approx(min(1, figure.value + half), abs=1e-5)
+    assert share.low == pytest.approx(max(-1, share.value - half), abs=1e-5)
+    assert share.high == pytest.approx(min(1, share.value + half), abs=1e-5)
 
 
 def test_kappa_is_the_published_example_of_fleiss_cohen_and_everitt() -> None:
     """Psychological Bulletin 72 (1969), table 1: kappa 0.429, large-sample variance 0.002885 (n = 200)."""
-    figure = statistics.kappa([[106, 10, 4], [22, 28, 10], [2, 12, 6]])
+    share = statistics.kappa([[106, 10, 4], [22, 28, 10], [2, 12, 6]])
 
-    assert figure is not None
-    assert figure.value == pytest.approx(0.429, abs=5e-4)
-    assert figure.high - figure.value == pytest.approx(1.959963984540054 * math.sqrt(0.002885), abs=1e-4)
+    assert share is not None
+    assert share.value == pytest.approx(0.429, abs=5e-4)
+    assert share.high - share.value == pytest.approx(1.959963984540054 * math.sqrt(0.002885), abs=1e-4)
 
 
 @pytest.mark.parametrize(("cases", "low"), [(2, -0.4), (10, 0.4), (400, 0.97)])
@@ -98,9 +98,9 @@ def test_kappas_interval_covers_the_truth_also_where_most_samples_agree_througho
     p = np.array([[0.57, 0.01], [0.01, 0.41]])
     truth, covered, runs = _kappa_of(p), 0, 2000
     for _ in range(runs):
-        figure = statistics.kappa(random.multinomial(25, p.ravel()).reshape(2, 2).tolist())
-        assert figure is not None
-        covered += figure.low <= truth <= figure.high
+        share = statistics.kappa(random.multinomial(25, p.ravel()).reshape(2, 2).tolist())
+        assert share is not None
+        covered += share.low <= truth <= share.high
     # The large-sample interval alone covers it in 38 of 100 samples.
     assert covered / runs >= 0.93
 

@@ -13,8 +13,8 @@ from tests.reviews.people import make_access
 from xrayportal.analyses.models import Analysis, Bundle, Finding, Verdict
 from xrayportal.clinics.models import Clinic, User
 from xrayportal.operations.seeding.copying import copy_rows
-from xrayportal.reviews.models import Reading, Review
-from xrayportal.reviews.settlement import settle
+from xrayportal.reviews.consensus import derive_consensus
+from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Image, Study
 
 VERDICTS = Verdict.values
@@ -31,7 +31,7 @@ class World:
     analyses: list[Analysis] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     reviews: dict[Study, list[Review]] = field(default_factory=lambda: defaultdict(list))
-    readings: dict[Study, Reading] = field(default_factory=dict)
+    consensuses: dict[Study, Consensus] = field(default_factory=dict)
 
     def answers(self, bundle: Bundle, first: date | None = None) -> dict[Study, Analysis]:
         """The newest succeeded analysis of each study with no part but the sender's."""
@@ -47,8 +47,8 @@ class World:
 
     def reference(self, study: Study, basis: str) -> str:
         """The readers' verdict, empty without any."""
-        reading = self.readings.get(study)
-        return "" if reading is None else reading.blind_verdict if basis == "blind" else reading.verdict
+        consensus = self.consensuses.get(study)
+        return "" if consensus is None else consensus.blind_verdict if basis == "blind" else consensus.verdict
 
     def opinions(self, study: Study, basis: str) -> dict[Reader, str]:
         """The last blind or the signed opinion of each reader who signed, adjudications left out."""
@@ -200,8 +200,8 @@ def _store(world: World) -> None:
     Finding.objects.bulk_create(world.findings)
     for study, chain in world.reviews.items():
         if chain:
-            said = settle(chain)
-            world.readings[study] = Reading(
+            said = derive_consensus(chain)
+            world.consensuses[study] = Consensus(
                 study=study,
                 clinic=world.clinic,
                 state=said.state,
@@ -210,4 +210,4 @@ def _store(world: World) -> None:
                 body_part=said.body_part,
                 readers=said.readers,
             )
-    Reading.objects.bulk_create(world.readings.values())
+    Consensus.objects.bulk_create(world.consensuses.values())

@@ -107,7 +107,7 @@ def test_a_granted_look_is_only_a_look_and_ends_early(house: House) -> None:
         ("people-invite", [slug]),
         ("history-export", [slug]),
         ("clinic-settings", [slug]),
-        ("worklist-several", [slug]),
+        ("worklist-bulk-action", [slug]),
         ("saved-views", [slug]),
     ]
     for name, args in posts:

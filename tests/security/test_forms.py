@@ -83,7 +83,7 @@ def test_posts_take_odd_values(odd: str, house: House) -> None:
         "people-reactivate": [slug, house.reader.pk],
         "clinic-settings": [slug],
         "password": [],
-        "worklist-several": [slug],
+        "worklist-bulk-action": [slug],
         "saved-views": [slug],
     }
     for name, args in posts.items():

@@ -228,7 +228,7 @@ def test_labels_without_end(deliver: Take, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("xrayportal.intake.bulk.services.MAX_LABELS", 10)
     rows = [f"file\n{''.join(f'{start + number}.png{chr(10)}' for number in range(8))}" for start in (0, 8)]
     first, second = (deliver(f"{name}.csv", text.encode())[0] for name, text in zip("ab", rows, strict=True))
-    assert (first.outcome, second.outcome) == (Upload.Outcome.READ, Upload.Outcome.REJECTED)
+    assert (first.outcome, second.outcome) == (Upload.Outcome.APPLIED, Upload.Outcome.REJECTED)
     (long,) = deliver("c.csv", f"file\n{'x' * 2000}.png\n".encode())
     assert long.outcome == Upload.Outcome.REJECTED
 

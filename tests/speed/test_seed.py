@@ -15,8 +15,8 @@ from xrayportal.audit.models import AuditEvent
 from xrayportal.audit.services import verify
 from xrayportal.clinics.models import Role
 from xrayportal.operations.seeding.copying import copy_rows
-from xrayportal.reviews.models import Reading, Review
-from xrayportal.reviews.settlement import settle
+from xrayportal.reviews.consensus import derive_consensus
+from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Image, Study, Submission, Upload
 
 
@@ -38,10 +38,12 @@ def test_rows_have_a_realistic_spread(full: House) -> None:
 
 
 def test_readings_follow_from_reviews(full: House) -> None:
-    assert Reading.objects.exists()
-    for reading in Reading.objects.all():
-        standing = settle(Review.objects.filter(study=reading.study_id).order_by("created_at", "id"))
-        assert (reading.state, reading.verdict, reading.readers) == (
+    assert Consensus.objects.exists()
+    for consensus in Consensus.objects.all():
+        standing = derive_consensus(
+            Review.objects.filter(study=consensus.study_id).order_by("created_at", "id")
+        )
+        assert (consensus.state, consensus.verdict, consensus.readers) == (
             standing.state,
             standing.verdict,
             standing.readers,

@@ -60,7 +60,7 @@ class Analysis(models.Model):
 
     class State(models.TextChoices):
         QUEUED = "queued", _("Waiting")
-        RUNNING = "running", _("Being read")
+        RUNNING = "running", _("Analysing")
         SUCCEEDED = "succeeded", _("Done")
         FAILED = "failed", _("Failed")
         CANCELLED = "cancelled", _("Cancelled")

@@ -28,7 +28,7 @@ from xrayportal.studies.models import Study
 __all__ = [
     "claim",
     "complete",
-    "crash",
+    "record_crash",
     "extend",
     "fail",
     "has_due",
@@ -162,7 +162,7 @@ def fail(
     return True
 
 
-def crash(*, claim: Analysis, kind: str, sentence: str) -> bool:
+def record_crash(*, claim: Analysis, kind: str, sentence: str) -> bool:
     """End the attempt for a reason nobody foresaw. ``False``: the lease was lost, nothing changed.
 
     It is tried again, alone; after ``CRASHES_ALONE`` such ends without neighbours it is ``failed``.

@@ -191,7 +191,7 @@ def note_read(incoming: IncomingFile, sentence: str) -> Upload:
     """Keep that this file was read for what it says or holds; it is no picture itself."""
     with transaction.atomic():
         _submission, earlier = _enter(incoming)
-        return earlier or _upload(incoming, outcome=Upload.Outcome.READ, sentence=sentence)
+        return earlier or _upload(incoming, outcome=Upload.Outcome.APPLIED, sentence=sentence)
 
 
 def _enter(incoming: IncomingFile) -> tuple[Submission, Upload | None]:

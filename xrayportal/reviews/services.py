@@ -17,13 +17,13 @@ from xrayportal.audit.services import record
 from xrayportal.clinics.models import User
 from xrayportal.reviews import blind
 from xrayportal.reviews.adjudication import adjudicator_of, clinic_readers, may_adjudicate, own_review
+from xrayportal.reviews.consensus import derive_consensus
 from xrayportal.reviews.entries import Entry, Sentence
-from xrayportal.reviews.models import Reading, Review
-from xrayportal.reviews.settlement import settle
+from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Queue, Study
 
 Kind = Review.Kind
-State = Reading.State
+State = Consensus.State
 _GONE = _("This study was deleted while you had it open. Nothing was stored.")
 
 
@@ -60,9 +60,9 @@ def store_review(
     entry: Entry,
     supersedes: uuid.UUID | None,
     sign: bool,
-    ruling: bool = False,
+    adjudicates: bool = False,
 ) -> Stored:
-    """Keep a reader's opinion; with ``sign`` it is final, with ``ruling`` it adjudicates.
+    """Keep a reader's opinion; with ``sign`` it is final, with ``adjudicates`` it adjudicates.
 
     ``supersedes`` is the reader's own review that the form showed, None for none: if theirs is
     another one by now, StaleReview. Sending the same form twice stores it once. Raises
@@ -73,7 +73,7 @@ def store_review(
     with transaction.atomic():
         study = _locked(access, study_id)
         current = list(Review.objects.filter(study=study, is_current=True).order_by("created_at", "id"))
-        own = own_review(access, current, ruling=ruling)
+        own = own_review(access, current, adjudicates=adjudicates)
         if (own.pk if own else None) != supersedes:
             if own and _repeats(own, entry, supersedes=supersedes, sign=sign):
                 return Stored(own)
@@ -83,7 +83,7 @@ def store_review(
                     "compare, then save again."
                 )
             )
-        _check_rules(access, study, current, own, sign=sign, ruling=ruling)
+        _check_rules(access, study, current, own, sign=sign, adjudicates=adjudicates)
         same = own is not None and _says(own, entry)
         if own is not None and same and own.is_signed is sign:
             return Stored(own)
@@ -92,7 +92,7 @@ def store_review(
             own.save(update_fields=["signed_at"])
             review = own
         else:
-            review = _add(access, study, current, own, entry, sign=sign, ruling=ruling)
+            review = _add(access, study, current, own, entry, sign=sign, adjudicates=adjudicates)
         refresh_reading(study)
         record(
             clinic=access.clinic,
@@ -115,13 +115,13 @@ def name_adjudicator(*, access: ClinicAccess, study_id: uuid.UUID, reader: User 
         raise ReviewRefused(_("Only an admin names who settles."))
     with transaction.atomic():
         study = _locked(access, study_id)
-        reading = Reading.objects.filter(study=study, state=State.DISAGREED).first()
-        if reading is None:
+        consensus = Consensus.objects.filter(study=study, state=State.DISAGREED).first()
+        if consensus is None:
             raise ReviewRefused(_("The readers of this study do not disagree any more."))
         if reader and reader not in clinic_readers(access.clinic):
             raise ReviewRefused(_("This person is not a reader of the clinic."))
-        reading.adjudicator = reader
-        reading.save(update_fields=["adjudicator", "changed_at"])
+        consensus.adjudicator = reader
+        consensus.save(update_fields=["adjudicator", "changed_at"])
         record(
             clinic=access.clinic,
             action=Action.ADJUDICATOR_NAMED,
@@ -131,10 +131,10 @@ def name_adjudicator(*, access: ClinicAccess, study_id: uuid.UUID, reader: User 
         )
 
 
-def refresh_reading(study: Study) -> Reading:
+def refresh_reading(study: Study) -> Consensus:
     """Derive the study's standing from its reviews; the caller holds the study's lock."""
-    standing = settle(Review.objects.filter(study=study).order_by("created_at", "id"))
-    reading, _created = Reading.objects.update_or_create(
+    standing = derive_consensus(Review.objects.filter(study=study).order_by("created_at", "id"))
+    consensus, _created = Consensus.objects.update_or_create(
         study=study,
         defaults={
             "clinic_id": study.clinic_id,
@@ -146,7 +146,7 @@ def refresh_reading(study: Study) -> Reading:
             "changes": standing.changes,
         },
     )
-    return reading
+    return consensus
 
 
 def _locked(access: ClinicAccess, study_id: uuid.UUID) -> Study:
@@ -163,15 +163,21 @@ def _locked(access: ClinicAccess, study_id: uuid.UUID) -> Study:
 
 
 def _check_rules(
-    access: ClinicAccess, study: Study, current: list[Review], own: Review | None, *, sign: bool, ruling: bool
+    access: ClinicAccess,
+    study: Study,
+    current: list[Review],
+    own: Review | None,
+    *,
+    sign: bool,
+    adjudicates: bool,
 ) -> None:
     if study.state != Study.State.SEALED:
         raise ReviewRefused(_("This study still receives views. Review it when it is complete."))
     if own is not None and own.is_signed and not sign:
         raise ReviewRefused(_("Your review is signed. A change to it is signed again, not saved as a draft."))
-    if ruling:
-        reading = Reading.objects.filter(study=study).select_related("adjudicator", "clinic").first()
-        if not may_adjudicate(access, reading, current, adjudicator=adjudicator_of(reading)):
+    if adjudicates:
+        consensus = Consensus.objects.filter(study=study).select_related("adjudicator", "clinic").first()
+        if not may_adjudicate(access, consensus, current, adjudicator=adjudicator_of(consensus)):
             raise ReviewRefused(
                 _("There is nothing for you to settle here: the readers agree, or somebody else was named.")
             )
@@ -199,10 +205,10 @@ def _add(
     entry: Entry,
     *,
     sign: bool,
-    ruling: bool,
+    adjudicates: bool,
 ) -> Review:
     unseen = blind.is_blind(access, study, study.current)
-    if ruling:
+    if adjudicates:
         kind: str = Kind.ADJUDICATION
     elif own is not None:
         kind = own.kind

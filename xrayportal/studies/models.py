@@ -153,7 +153,7 @@ class Upload(models.Model):
 
     class Outcome(models.TextChoices):
         ACCEPTED = "accepted", _("Accepted")
-        READ = "read", _("Read")  # an archive or a CSV: not a picture itself
+        APPLIED = "applied", _("Applied")  # an archive or a CSV: not a picture itself
         DUPLICATE = "duplicate", _("Already here")
         REJECTED = "rejected", _("Rejected")
 

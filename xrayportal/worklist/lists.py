@@ -1,4 +1,4 @@
-"""The lists that the worklist can be narrowed to, and the orders that it can be in.
+"""The lists that the worklist can be filtered to, and the orders that it can be in.
 
 None tells a prediction to a reader who must not know it: their urgency is the waiting time alone, and
 their order by part goes by what the sender stated.
@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from xrayportal.access import ClinicAccess, Permission
 from xrayportal.reviews.blind import reads_blind
-from xrayportal.reviews.models import Reading, Review
+from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Study, Submission
 from xrayportal.worklist.marks import read_by
 from xrayportal.worklist.models import Unopened
@@ -68,7 +68,7 @@ class Phases:
         return found
 
 
-def chosen(access: ClinicAccess, code: str, studies: QuerySet[Study]) -> QuerySet[Study]:
+def selected(access: ClinicAccess, code: str, studies: QuerySet[Study]) -> QuerySet[Study]:
     """The studies of one tab; an empty code is all."""
     match code:
         case "unread":
@@ -78,10 +78,10 @@ def chosen(access: ClinicAccess, code: str, studies: QuerySet[Study]) -> QuerySe
             sent = Submission.objects.filter(submitter=access.user, clinic=access.clinic).values("pk")
             return studies.filter(Q(pk__in=reviewed) | Q(submission__in=sent))
         case "review":
-            signed = Reading.objects.filter(study=OuterRef("pk")).exclude(state=Reading.State.OPEN)
+            signed = Consensus.objects.filter(study=OuterRef("pk")).exclude(state=Consensus.State.OPEN)
             return studies.filter(~Exists(signed), current__isnull=False)
         case "disagreements":
-            open_ones = Reading.objects.filter(clinic=access.clinic, state=Reading.State.DISAGREED)
+            open_ones = Consensus.objects.filter(clinic=access.clinic, state=Consensus.State.DISAGREED)
             return studies.filter(pk__in=open_ones.values("pk"))
         case _:
             return studies
@@ -89,10 +89,14 @@ def chosen(access: ClinicAccess, code: str, studies: QuerySet[Study]) -> QuerySe
 
 def available(access: ClinicAccess) -> list[str]:
     """The codes of the tabs that this person gets."""
-    return [code for code, (_word, reading) in LISTS.items() if not reading or access.may(Permission.SEE_ALL)]
+    return [
+        code
+        for code, (_word, is_for_readers) in LISTS.items()
+        if not is_for_readers or access.may(Permission.SEE_ALL)
+    ]
 
 
-def arranged(access: ClinicAccess, studies: QuerySet[Study], sort: str) -> QuerySet[Study, UUID] | Phases:
+def ordered(access: ClinicAccess, studies: QuerySet[Study], sort: str) -> QuerySet[Study, UUID] | Phases:
     """The ids of the studies in this order, to be sliced and counted."""
     match sort:
         case "urgency":

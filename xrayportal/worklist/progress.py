@@ -13,7 +13,7 @@ from xrayportal.analyses.models import Analysis, Verdict
 from xrayportal.analyses.services import waiting_position
 from xrayportal.reviews.blind import with_revealed
 from xrayportal.studies.models import Study, Submission, Upload
-from xrayportal.words import ordinal, span
+from xrayportal.words import format_duration, ordinal
 from xrayportal.worklist.versions import version_expr
 
 PRIMARY = Analysis.Purpose.PRIMARY
@@ -141,7 +141,7 @@ def _left(submission: Submission) -> dict[str, Any]:
     if waiting.seconds is None or waiting.seconds_slow is None:
         return {"position": waiting.position}
     return {
-        "left": span(waiting.seconds),
-        "left_slow": span(waiting.seconds_slow),
+        "left": format_duration(waiting.seconds),
+        "left_slow": format_duration(waiting.seconds_slow),
         "position": waiting.position,
     }

@@ -69,7 +69,7 @@ def send(submission: Submission, found: Found, tally: Tally) -> None:
             tally.add(upload)
 
 
-def settled(folder: Path, sent: set[Found]) -> list[Found]:
+def unchanging(folder: Path, sent: set[Found]) -> list[Found]:
     """Files that are new or changed since they were ``sent`` and no longer grow."""
     now = time.time()
     return [found for found in walk(folder) if found not in sent and now - found.changed >= SETTLED_SECONDS]

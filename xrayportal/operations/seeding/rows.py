@@ -14,8 +14,8 @@ from django.db import models
 from xrayportal.analyses.models import Analysis, Bundle, Finding, Verdict
 from xrayportal.clinics.models import Clinic, User
 from xrayportal.operations.seeding.pictures import HEIGHT, WIDTH, SharedFiles
-from xrayportal.reviews.models import Reading, Review
-from xrayportal.reviews.settlement import settle
+from xrayportal.reviews.consensus import derive_consensus
+from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Image, Queue, Study, Submission, Upload
 
 #: Every seeded study's grouping key begins so.
@@ -59,7 +59,7 @@ class Batch:
     analyses: list[Analysis] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     reviews: list[Review] = field(default_factory=list)
-    readings: list[Reading] = field(default_factory=list)
+    consensuses: list[Consensus] = field(default_factory=list)
 
     def tables(self) -> Iterator[Sequence[models.Model]]:
         """The lists in the order of insertion: a study's current result must be there before the study."""
@@ -70,7 +70,7 @@ class Batch:
         yield self.uploads
         yield self.findings
         yield self.reviews
-        yield self.readings
+        yield self.consensuses
 
 
 class Rows:
@@ -282,10 +282,10 @@ class Rows:
         if len({review.verdict for review in said}) > 1 and self._random.random() < 0.6:
             at += timedelta(hours=20)
             said.append(self._opinion(study, analysis, readers[2], Review.Kind.ADJUDICATION, at))
-        standing = settle(said)
+        standing = derive_consensus(said)
         batch.reviews += said
-        batch.readings.append(
-            Reading(
+        batch.consensuses.append(
+            Consensus(
                 study=study,
                 clinic=study.clinic,
                 state=standing.state,

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from xrayportal import words
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.clinics.models import Clinic
-from xrayportal.reviews.models import Reading, Review
+from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Study
 
 
@@ -123,7 +123,7 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
         standing=_standing(study, manifest) if with_reviews else "",
         incomplete=_incomplete(analysis),
         views=[
-            ViewFact(i, words.verdict_word(manifest, row.verdict), words.figure(row.probability))
+            ViewFact(i, words.verdict_word(manifest, row.verdict), words.format_probability(row.probability))
             for i, row in enumerate(findings, start=1)
         ],
         reviews=[
@@ -165,12 +165,12 @@ def _incomplete(analysis: Analysis) -> str:
 
 
 def _standing(study: Study, manifest: dict[str, object]) -> str:
-    reading = Reading.objects.filter(study=study).first()
-    if reading is None or reading.state == Reading.State.OPEN:
+    consensus = Consensus.objects.filter(study=study).first()
+    if consensus is None or consensus.state == Consensus.State.OPEN:
         return _("No reader has signed a review of this study.")
-    if reading.state == Reading.State.DISAGREED:
+    if consensus.state == Consensus.State.DISAGREED:
         return _("The readers who signed disagree; nobody has settled it yet.")
-    verdict = words.verdict_word(manifest, reading.verdict)
-    if reading.state == Reading.State.ADJUDICATED:
+    verdict = words.verdict_word(manifest, consensus.verdict)
+    if consensus.state == Consensus.State.ADJUDICATED:
         return _("Settled by adjudication: %(verdict)s") % {"verdict": verdict}
     return _("Signed reading: %(verdict)s") % {"verdict": verdict}

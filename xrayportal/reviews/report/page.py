@@ -176,10 +176,10 @@ class _Page:
             canvas.line(x + width * threshold, top - 13, x + width * threshold, top + 1)
         canvas.setFillColor(_INK)
         canvas.setFont(BOLD, 12)
-        canvas.drawRightString(_WIDTH - _MARGIN, top - 10, words.figure(value))
+        canvas.drawRightString(_WIDTH - _MARGIN, top - 10, words.format_probability(value))
         sentence = _("Probability; thresholds %(low)s and %(high)s") % {
-            "low": words.figure(facts.low),
-            "high": words.figure(facts.high),
+            "low": words.format_probability(facts.low),
+            "high": words.format_probability(facts.high),
         }
         if facts.by_clinic:
             by_clinic = _("clinic setting")

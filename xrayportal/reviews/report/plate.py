@@ -39,7 +39,8 @@ class Caption:
 def caption_of(finding: Finding, analysis: Analysis, *, reference: str, number: int, views: int) -> Caption:
     """What is said of view ``number`` of ``views``: its verdict, the trust in its map, and what made it."""
     manifest = analysis.bundle.manifest
-    title = f"{words.verdict_word(manifest, finding.verdict)} {words.figure(finding.probability)}".strip()
+    verdict = words.verdict_word(manifest, finding.verdict)
+    title = f"{verdict} {words.format_probability(finding.probability)}".strip()
     part = words.part_word(analysis.forced_part or analysis.body_part)
     view = _("View %(number)d of %(all)d") % {"number": number, "all": views}
     trust = trust_words(finding, analysis)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import Count
 
 from xrayportal.analyses.models import Bundle
-from xrayportal.reviews.scorecard.queries import Scope, over, week_of
+from xrayportal.reviews.scorecard.queries import Scope, select_from, week_of
 from xrayportal.reviews.scorecard.statistics import Figure, wilson
 
 #: The page draws so many weeks at most, the newest.
@@ -71,7 +71,7 @@ class Drift:
         """Every week with studies, oldest first. One query."""
         weeks: dict[dt.date, Week] = {}
         rows = (
-            self.scope.answers(self.bundle)
+            self.scope.reference_predictions(self.bundle)
             .values_list(week_of(self.scope), "verdict", "body_part")
             .annotate(studies=Count("pk"))
             .order_by()
@@ -96,10 +96,12 @@ class Drift:
             return []
         by_monday = {week.monday: week for week in kept}
         week = week_of(self.scope)
-        answers = self.scope.answers(self.bundle).annotate(week=week).values_list("pk", "week")
+        predictions = (
+            self.scope.reference_predictions(self.bundle).annotate(week=week).values_list("pk", "week")
+        )
         zone = ZoneInfo(self.scope.access.clinic.time_zone)
-        answers = answers.filter(sent_at__gte=dt.datetime.combine(kept[0].monday, dt.time(), zone))
-        for at, distance, megapixels in over(_INPUTS, **{"answer(analysis, week)": answers}):
+        predictions = predictions.filter(sent_at__gte=dt.datetime.combine(kept[0].monday, dt.time(), zone))
+        for at, distance, megapixels in select_from(_INPUTS, **{"prediction(analysis, week)": predictions}):
             if found := by_monday.get(at.date()):
                 found.distance, found.megapixels = tuple(distance), tuple(megapixels)
         return kept

@@ -22,10 +22,10 @@ from xrayportal.studies.models import Study
 
 #: (model's verdict, readers' verdict) → cases
 Cells = dict[tuple[str, str], int]
-_STANDING = {"blind": "study__reading__blind_verdict", "all": "study__reading__verdict"}
+_STANDING = {"blind": "study__consensus__blind_verdict", "all": "study__consensus__verdict"}
 #: The part by the readers where they corrected it, else by the model.
 _PART = Case(
-    When(study__reading__body_part__gt="", then="study__reading__body_part"),
+    When(study__consensus__body_part__gt="", then="study__consensus__body_part"),
     default="body_part",
     output_field=CharField(),
 )
@@ -60,12 +60,12 @@ class Scope:
     #: ``blind`` or ``all``: which opinions are the reference.
     basis: str
 
-    def answers(self, bundle: Bundle | None = None) -> QuerySet[ReferencePrediction]:
-        """One answer of each bundle, or of this one, for each study of the period."""
-        answers = ReferencePrediction.objects.filter(self._within("sent_at"), clinic=self.access.clinic)
+    def reference_predictions(self, bundle: Bundle | None = None) -> QuerySet[ReferencePrediction]:
+        """One prediction of each bundle, or of this one, for each study of the period."""
+        predictions = ReferencePrediction.objects.filter(self._within("sent_at"), clinic=self.access.clinic)
         if reads_blind(self.access):
-            answers = answers.filter(study__in=self._visible())
-        return answers.filter(bundle=bundle) if bundle else answers
+            predictions = predictions.filter(study__in=self._visible())
+        return predictions.filter(bundle=bundle) if bundle else predictions
 
     def opinions(self) -> QuerySet[Review]:
         """One opinion a reader and study, adjudications left out: the last blind one, or the signed one."""
@@ -90,7 +90,7 @@ class Scope:
 
 
 def bundles_of(scope: Scope) -> list[Bundle]:
-    """Bundles with answers in the clinic, newest first."""
+    """Bundles with predictions in the clinic, newest first."""
     used = ReferencePrediction.objects.filter(bundle=OuterRef("pk"), clinic=scope.access.clinic)
     return list(Bundle.objects.filter(Exists(used)).order_by("-registered_at"))
 
@@ -99,7 +99,7 @@ def cells_of(scope: Scope) -> dict[int, dict[str, Cells]]:
     """Cases with a reference: bundle → part → cells. One query."""
     reference = _STANDING[scope.basis]
     rows = (
-        scope.answers()
+        scope.reference_predictions()
         .filter(**{f"{reference}__gt": ""})
         .values_list("bundle", _PART, "verdict", reference)
         .annotate(cases=Count("pk"))
@@ -115,11 +115,11 @@ def calibration_of(scope: Scope, bundle: Bundle) -> list[Sums]:
     """The bins of the cases with a probability and a reference, lowest first. One query."""
     reference = _STANDING[scope.basis]
     scored = (
-        scope.answers(bundle)
+        scope.reference_predictions(bundle)
         .filter(probability__isnull=False, **{f"{reference}__in": ["abnormal", "normal"]})
         .values_list("probability", reference)
     )
-    rows = over(_BINS % {"bins": BINS}, **{"scored(probability, verdict)": scored})
+    rows = select_from(_BINS % {"bins": BINS}, **{"scored(probability, verdict)": scored})
     return [Sums(*row) for row in rows]
 
 
@@ -135,11 +135,11 @@ class Agreements:
 
 def agreements_of(scope: Scope, bundle: Bundle) -> Agreements:
     """All pairs. One query."""
-    rows = over(
+    rows = select_from(
         _PAIRS,
         **{
             "opinion(study, reader, verdict)": scope.opinions().values_list("study", "reader", "verdict"),
-            "answer(study, verdict)": scope.answers(bundle).values_list("study", "verdict"),
+            "prediction(study, verdict)": scope.reference_predictions(bundle).values_list("study", "verdict"),
         },
     )
     found = Agreements({}, {})
@@ -154,7 +154,7 @@ def agreements_of(scope: Scope, bundle: Bundle) -> Agreements:
 def shadows_of(scope: Scope) -> dict[int, Cells]:
     """Shadow bundles against the study's current result: bundle → (current, shadow) → studies."""
     rows = (
-        scope.answers()
+        scope.reference_predictions()
         .filter(purpose=Analysis.Purpose.SHADOW, study__current__isnull=False)
         .exclude(study__current__bundle=F("bundle"))
         .values_list("bundle", "study__result_verdict", "verdict")
@@ -172,7 +172,7 @@ def week_of(scope: Scope) -> TruncWeek:
     return TruncWeek("sent_at", tzinfo=ZoneInfo(scope.access.clinic.time_zone))
 
 
-def over(sql: str, **tables: QuerySet[Any, Any]) -> Iterator[tuple[Any, ...]]:
+def select_from(sql: str, **tables: QuerySet[Any, Any]) -> Iterator[tuple[Any, ...]]:
     """The rows of ``sql`` over the rows of these queries, each named ``table(column, …)``.
 
     For what the ORM has no words for: joins of grouped rows, and percentiles.

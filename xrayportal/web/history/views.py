@@ -21,8 +21,8 @@ from xrayportal.reviews.history import (
     STANDINGS,
     Filters,
     Place,
+    filtered,
     found,
-    narrowed,
     page_of,
     results_of,
 )
@@ -39,7 +39,7 @@ def history(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     studies = found(access, filters)
     count = studies.order_by()[:COUNTED].count()
     page = page_of(
-        narrowed(studies, count),
+        filtered(studies, count),
         before=Place.read(request.GET.get("before", "")),
         after=Place.read(request.GET.get("after", "")),
     )
@@ -93,7 +93,7 @@ def _rows(studies: list[Study], filters: Filters) -> list[tuple[Study, Analysis]
     """Each study with the result that the filters speak of: the bundle's, or the current one."""
     ids = [study.pk for study in studies]
     by_id = {
-        study.pk: study for study in with_status(Study.objects.filter(pk__in=ids)).select_related("reading")
+        study.pk: study for study in with_status(Study.objects.filter(pk__in=ids)).select_related("consensus")
     }
     shown = results_of(Study.objects.filter(pk__in=ids), filters).select_related("bundle")
     results = {result.study_id: result for result in shown}

@@ -16,7 +16,7 @@ from xrayportal.analyses.models import Bundle, Verdict
 from xrayportal.clinics.models import User
 from xrayportal.reviews import adjudication, blind
 from xrayportal.reviews.entries import Box, Sentence
-from xrayportal.reviews.models import Reading, Review
+from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Study
 
 #: The words until a bundle is known: the codes have no target then.
@@ -61,9 +61,9 @@ class Panel:
         return [review for review in self.reviews if review.is_current]
 
     @cached_property
-    def reading(self) -> Reading | None:
+    def consensus(self) -> Consensus | None:
         """Where the reviews stand, if there is any."""
-        found = Reading.objects.filter(study=self.study).select_related("adjudicator", "clinic")
+        found = Consensus.objects.filter(study=self.study).select_related("adjudicator", "clinic")
         return found.first()
 
     @property
@@ -83,21 +83,21 @@ class Panel:
         return mine or not blind.reads_blind(self.access)
 
     @cached_property
-    def ruling(self) -> bool:
+    def adjudicates(self) -> bool:
         """Whether the form adjudicates."""
         return adjudication.may_adjudicate(
-            self.access, self.reading, self.current, adjudicator=self.adjudicator
+            self.access, self.consensus, self.current, adjudicator=self.adjudicator
         )
 
     @cached_property
     def adjudicator(self) -> User | None:
         """Who was named to settle, if they still can."""
-        return adjudication.adjudicator_of(self.reading)
+        return adjudication.adjudicator_of(self.consensus)
 
     @cached_property
     def own(self) -> Review | None:
         """The person's own current review, the one that the form would supersede."""
-        return adjudication.own_review(self.access, self.current, ruling=self.ruling)
+        return adjudication.own_review(self.access, self.current, adjudicates=self.adjudicates)
 
     @property
     def others(self) -> list[Review]:
@@ -105,14 +105,14 @@ class Panel:
 
         A blind adjudicator is shown the verdicts alone: comments, parts and regions may go by the prediction.
         """
-        if not (self.revealed or self.ruling):
+        if not (self.revealed or self.adjudicates):
             return []
         return [r for r in self.current if r.is_signed and r != self.own]
 
     @property
     def shows_standing(self) -> bool:
         """The standing tells what others said."""
-        return self.reading is not None and (self.revealed or self.ruling)
+        return self.consensus is not None and (self.revealed or self.adjudicates)
 
     @cached_property
     def changed_from(self) -> Review | None:
@@ -120,7 +120,7 @@ class Panel:
         if self.own is None:
             return None
         chain = [r for r in self.reviews if r.reader_id == self.own.reader_id and r.was_blind]
-        before = [r for r in chain if (r.kind == Review.Kind.ADJUDICATION) is self.ruling]
+        before = [r for r in chain if (r.kind == Review.Kind.ADJUDICATION) is self.adjudicates]
         return before[-1] if before and before[-1].verdict != self.own.verdict else None
 
     @property

@@ -43,7 +43,7 @@ def review(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> Http
 View = Callable[..., HttpResponseBase]
 
 
-def keeps_what_was_typed(view: View) -> View:
+def keep_typed_text(view: View) -> View:
     """Decorator over ``clinic_view``: who lost their role meanwhile is told so in the panel's place.
 
     Everybody gets the same 404 where the clinic or the study is none of theirs; to the panel's script it
@@ -63,7 +63,7 @@ def keeps_what_was_typed(view: View) -> View:
 
 
 @require_POST
-@keeps_what_was_typed
+@keep_typed_text
 @clinic_view(Permission.REVIEW)
 def review_save(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """Keep the reader's opinion as a draft; blind first, this is what reveals the prediction."""
@@ -71,7 +71,7 @@ def review_save(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) ->
 
 
 @require_POST
-@keeps_what_was_typed
+@keep_typed_text
 @clinic_view(Permission.REVIEW)
 def review_sign(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """Make the reader's opinion final, or supersede the one that is."""
@@ -83,7 +83,7 @@ def _store(request: HttpRequest, access: ClinicAccess, study_id: uuid.UUID, *, s
     if study is None:
         return _gone(request, access)
     panel = Panel(access, study)
-    ruling = request.POST.get("ruling") == "1"
+    adjudicates = request.POST.get("adjudicates") == "1"
     try:
         entry = parse_entry(
             request.POST.dict(), parts=[part for part, _word in panel.parts], images=panel.images
@@ -94,7 +94,7 @@ def _store(request: HttpRequest, access: ClinicAccess, study_id: uuid.UUID, *, s
             entry=entry,
             supersedes=_uuid_or_none(request.POST.get("supersedes", "")),
             sign=sign,
-            ruling=ruling,
+            adjudicates=adjudicates,
         )
     except services.StudyGone:
         return _gone(request, access)

@@ -17,8 +17,8 @@ from xrayportal.worklist.digests import take_notices
 def frame(request: HttpRequest) -> dict[str, Any]:
     """Context of the frame; a page that shows none of it costs no query.
 
-    ``access`` (None outside a clinic), ``roles``, ``may`` (permission name in lower case → bool), ``accesses``
-    (all of the person's, for the switcher), ``active_bundle`` (lazy, may be None),
+    ``access`` (None outside a clinic), ``roles``, ``may`` (permission name in lower case → bool),
+    ``accesses`` (all of the person's, for the switcher), ``active_bundle`` (lazy, may be None),
     ``content_access_until`` (end of a superuser's look at patient content; shown as a banner) and
     ``notices`` (submissions of theirs that are done; who looks at them has been told).
     """

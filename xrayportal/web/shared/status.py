@@ -8,7 +8,7 @@ from django.utils.translation import gettext, gettext_lazy
 
 from xrayportal.analyses.models import Analysis
 from xrayportal.analyses.services import Waiting
-from xrayportal.words import ordinal, span
+from xrayportal.words import format_duration, ordinal
 
 State = Analysis.State
 
@@ -52,6 +52,6 @@ def waiting_status(waiting: Waiting) -> Status:
     else:
         words = gettext("Waiting, %(place)s in line, about %(span)s") % {
             "place": ordinal(waiting.position),
-            "span": span(waiting.seconds),
+            "span": format_duration(waiting.seconds),
         }
     return Status("waiting", words)

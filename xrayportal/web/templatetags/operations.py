@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from xrayportal.words import size_words, span
+from xrayportal.words import format_duration, size_words
 
 register = template.Library()
 
@@ -34,7 +34,7 @@ def stage_word(stage: str) -> str:
 def duration(milliseconds: float) -> str:
     """``8.4 ms``, ``740 ms``, ``1.2 s``, ``3 min``."""
     if milliseconds >= 60_000:
-        return span(milliseconds / 1000)
+        return format_duration(milliseconds / 1000)
     if milliseconds >= 1000:
         return _("%s s") % number_format(round(milliseconds / 1000, 1), decimal_pos=1)
     places = 1 if milliseconds < 100 else 0

@@ -29,7 +29,7 @@ from xrayportal.web.worklist.study_row import Result
 register = template.Library()
 
 register.filter("part_word", words.part_word)
-register.filter("figure", words.figure)
+register.filter("figure", words.format_probability)
 register.filter("percent", words.percent)
 register.filter("size_words", words.size_words)
 register.filter("failure", failure_of)
@@ -74,7 +74,7 @@ def verdict(
     return {
         "code": code,
         "word": words.verdict_word(manifest, code),
-        "figure": words.figure(probability),
+        "figure": words.format_probability(probability),
         "size": size,
     }
 
@@ -88,9 +88,9 @@ def probability(analysis: Analysis | Result, size: str = "") -> dict[str, Any]:
     return {
         "code": analysis.verdict,
         "size": size,
-        "figure": words.figure(analysis.probability),
-        "low": words.figure(analysis.threshold_low),
-        "high": words.figure(analysis.threshold_high),
+        "figure": words.format_probability(analysis.probability),
+        "low": words.format_probability(analysis.threshold_low),
+        "high": words.format_probability(analysis.threshold_high),
         "uncertain": words.verdict_word(manifest, Verdict.UNCERTAIN) if manifest else "",
         "abnormal": words.verdict_word(manifest, Verdict.ABNORMAL) if manifest else "",
         "by_clinic": analysis.thresholds_by_clinic,

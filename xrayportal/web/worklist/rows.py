@@ -117,7 +117,7 @@ class CappedPaginator(_Paginator):
 def worklist_page(access: ClinicAccess, filters: Filters, number: str | None) -> Page[Study]:
     """One page of the studies that this person may see, in the order they asked for; six queries at most."""
     # Ids alone: what the database sorts stays small, also where it has to sort all.
-    found = lists.arranged(access, _filtered(access, filters), filters.sort)
+    found = lists.ordered(access, _filtered(access, filters), filters.sort)
     # A search reads every reference of the clinic, and what failed is looked up one by one: once, not once
     # for the rows and once to count them.
     at_once = filters.text or filters.state == Analysis.State.FAILED
@@ -125,7 +125,7 @@ def worklist_page(access: ClinicAccess, filters: Filters, number: str | None) ->
     ids = CappedPaginator(listed, PER_PAGE).get_page(number)
     wanted = list(ids)
     shown = with_revealed(access, with_status(Study.objects.filter(pk__in=wanted)))
-    shown = shown.annotate(is_read=read_by(access)).select_related("current__bundle", "reading")
+    shown = shown.annotate(is_read=read_by(access)).select_related("current__bundle", "consensus")
     by_id = {study.pk: study for study in shown}
     studies = [by_id[pk] for pk in wanted if pk in by_id]
     return Page(studies, ids.number, cast("Paginator[Study]", ids.paginator))
@@ -166,7 +166,9 @@ def _filtered(access: ClinicAccess, filters: Filters) -> QuerySet[Study]:
             Q(patient_reference__icontains=filters.text) | Q(pk__in=named.values("image__study"))
         )
     # Readers' standings are no uploader's business.
-    return lists.chosen(access, filters.list, studies) if filters.list in lists.available(access) else studies
+    return (
+        lists.selected(access, filters.list, studies) if filters.list in lists.available(access) else studies
+    )
 
 
 def _in_state(access: ClinicAccess, studies: QuerySet[Study], state: str) -> QuerySet[Study]:

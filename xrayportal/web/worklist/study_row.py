@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
 from xrayportal.access import ClinicAccess, Permission
-from xrayportal.reviews.models import Reading
+from xrayportal.reviews.models import Consensus
 from xrayportal.studies.models import Study
 from xrayportal.words import ago, verdict_word
 
@@ -109,7 +109,7 @@ def _result(study: Study) -> Result | None:
 
 def _standing(access: ClinicAccess, study: Study) -> str:
     """How far its readers are, for those who see their work."""
-    reading = getattr(study, "reading", None)
-    if reading is None or reading.state == Reading.State.OPEN or not access.may(Permission.SEE_ALL):
+    consensus = getattr(study, "consensus", None)
+    if consensus is None or consensus.state == Consensus.State.OPEN or not access.may(Permission.SEE_ALL):
         return ""
-    return str(reading.get_state_display())
+    return str(consensus.get_state_display())

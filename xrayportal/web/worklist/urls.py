@@ -6,7 +6,7 @@ from xrayportal.web.worklist import views
 
 urlpatterns = [
     path("c/<slug:clinic>/", views.worklist, name="worklist"),
-    path("c/<slug:clinic>/worklist/several/", views.several, name="worklist-several"),
+    path("c/<slug:clinic>/worklist/bulk-action/", views.bulk_action, name="worklist-bulk-action"),
     path("c/<slug:clinic>/worklist/views/", views.save_view, name="saved-views"),
     path("c/<slug:clinic>/worklist/views/<int:view>/remove/", views.remove_view, name="saved-view-remove"),
 ]

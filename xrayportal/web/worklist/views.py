@@ -65,7 +65,7 @@ def worklist(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
 
 @require_POST
 @clinic_view(Permission.SEE_OWN)
-def several(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
+def bulk_action(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     """``action`` on each ``study`` of one page of the list; ``query`` is the list to come back to."""
     ids = _ids(request.POST.getlist("study"))
     done = act_on(request, access, request.POST.get("action", ""), ids)
@@ -76,7 +76,7 @@ def several(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
         return redirect(_worklist(access, query))
     request.GET = query
     context = {**list_context(request, access), "done": done}
-    return render(request, "studies/_several_done.html", context)
+    return render(request, "studies/_bulk_action_done.html", context)
 
 
 @require_POST

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from xrayportal.clinics.actors import COMMAND_LINE
 from xrayportal.clinics.models import Clinic
-from xrayportal.intake.bulk.folders import Found, Tally, send, settled, walk
+from xrayportal.intake.bulk.folders import Found, Tally, send, unchanging, walk
 from xrayportal.intake.services import create_submission, finish_submission
 from xrayportal.studies.models import Grouping, Queue, Submission
 
@@ -48,7 +48,7 @@ class Command(BaseCommand):
         sent: set[Found] = set()
         try:
             while True:
-                arrived = settled(path, sent)
+                arrived = unchanging(path, sent)
                 if arrived:
                     self._submit(clinic, arrived, options)
                     sent.update(arrived)

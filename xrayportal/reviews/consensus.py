@@ -27,7 +27,7 @@ class Opinion(Protocol):
 
 
 @dataclass(frozen=True)
-class Settlement:
+class ConsensusValues:
     """Where a study stands. ``state`` is a code of ``Reading.State``; empty verdicts are open ones."""
 
     state: str = "open"
@@ -38,7 +38,7 @@ class Settlement:
     changes: int = 0
 
 
-def settle(opinions: Iterable[Opinion]) -> Settlement:
+def derive_consensus(opinions: Iterable[Opinion]) -> ConsensusValues:
     """The standing of a study from all its reviews, oldest first, superseded ones included.
 
     A signed adjudication decides. Otherwise signed readers who agree do, one reader being enough;
@@ -54,25 +54,25 @@ def settle(opinions: Iterable[Opinion]) -> Settlement:
     for opinion in opinions:
         chains.setdefault((opinion.reader_id, opinion.kind == ADJUDICATION), []).append(opinion)
     signed = {key: chain for key, chain in chains.items() if chain[-1].is_signed}
-    readings = [chain for (_, ruling), chain in signed.items() if not ruling]
-    rulings = [chain for (_, ruling), chain in signed.items() if ruling]
+    readings = [chain for (_, adjudicates), chain in signed.items() if not adjudicates]
+    adjudications = [chain for (_, adjudicates), chain in signed.items() if adjudicates]
 
     final = [chain[-1] for chain in readings]
-    final_ruling = rulings[-1][-1] if rulings else None
+    final_adjudication = adjudications[-1][-1] if adjudications else None
     blind = [last for chain in readings if (last := _last_blind(chain))]
-    blind_ruling = _last_blind(rulings[-1]) if rulings else None
+    blind_adjudication = _last_blind(adjudications[-1]) if adjudications else None
 
-    verdict = final_ruling.verdict if final_ruling else _common(final)
-    blind_verdict = _common(blind) or (blind_ruling.verdict if blind and blind_ruling else "")
-    if final_ruling:
+    verdict = final_adjudication.verdict if final_adjudication else _common(final)
+    blind_verdict = _common(blind) or (blind_adjudication.verdict if blind and blind_adjudication else "")
+    if final_adjudication:
         state = "adjudicated"
     elif not final:
         state = "open"
     else:
-        state = "settled" if verdict else "disagreed"
-    deciding = [final_ruling] if final_ruling else final
+        state = "agreed" if verdict else "disagreed"
+    deciding = [final_adjudication] if final_adjudication else final
     parts = {opinion.body_part for opinion in deciding if opinion.body_part}
-    return Settlement(
+    return ConsensusValues(
         state=state,
         verdict=verdict,
         blind_verdict=blind_verdict,
