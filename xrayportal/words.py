@@ -42,7 +42,7 @@ VERDICT_WORDS = (
 )
 
 
-def part_word(label: str) -> str:
+def body_part_word(label: str) -> str:
     """A body part in the reader's language, sentence case; empty stays empty."""
     known = PARTS.get(label)
     return str(known) if known is not None else capfirst(label.replace("_", " "))

@@ -78,13 +78,13 @@ class Comparison:
         from inference_worker.verdict import judge_study
 
         low, high, _ = thresholds_for(study.clinic, self._bundle)
-        forced = before.forced_part if before.forced_part in self._bundle.parts else None
+        forced = before.forced_body_part if before.forced_body_part in self._bundle.body_parts else None
         # One at a time: a study of many large views must fit the memory.
         views = [self._view(image, forced) for image in study.images.all()]
         if not any(views):
             return None
         aggregate = self._pipeline.manifest.aggregate
-        return judge_study(views, low=low, high=high, aggregate=aggregate, forced_part=forced)
+        return judge_study(views, low=low, high=high, aggregate=aggregate, forced_body_part=forced)
 
     def _view(self, image: Image, forced: str | None) -> View | None:
         from inference_worker.celery_worker.files import StorageTroubleError, read_image

@@ -61,11 +61,11 @@ def write_view(*, claim: Analysis, image: Image, result: Result, scale: float) -
     return ViewResult(
         image_id=image.pk,
         verdict=finding.verdict,
-        parts=finding.parts,
+        body_parts=finding.body_parts,
         probability=finding.probability,
         peak=finding.peak,
         trust=finding.trust,
-        scope_distance=finding.scope_distance,
+        ood_distance=finding.ood_distance,
         width=finding.width,
         height=finding.height,
         spacing=result.radiograph.spacing,

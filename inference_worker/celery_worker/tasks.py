@@ -181,7 +181,7 @@ class InferenceWorker:
         unreadable: list[UnreadableView] = []
         for images in _chunks(list(claim.study.images.all())):
             files = [read_image(image) for image in images]
-            answers = pipeline.read_many(files, claim.forced_part or None, thresholds)
+            answers = pipeline.read_many(files, claim.forced_body_part or None, thresholds)
             for image, answer in zip(images, answers, strict=True):
                 if isinstance(answer, UnreadableError):
                     judged.append(None)
@@ -197,12 +197,12 @@ class InferenceWorker:
             low=claim.threshold_low,
             high=claim.threshold_high,
             aggregate=pipeline.manifest.aggregate,
-            forced_part=claim.forced_part or None,
+            forced_body_part=claim.forced_body_part or None,
         )
         return AnalysisResult(
             verdict=study.verdict,
-            body_part=study.part or "",
-            parts=dict(study.parts),
+            body_part=study.body_part or "",
+            body_parts=dict(study.body_parts),
             probability=study.probability,
             views=views,
             unreadable=unreadable,

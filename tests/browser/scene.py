@@ -112,7 +112,9 @@ def _studies(submission: Submission, reader: ClinicAccess, colleague: ClinicAcce
     make_analysis(studies["running"], Analysis.State.RUNNING)
     make_analysis(studies["failed"], Analysis.State.FAILED)
     make_analysis(studies["cancelled"], Analysis.State.CANCELLED)
-    make_analysis(studies["unsupported"], verdict="unsupported", probability=None, body_part="", parts={})
+    make_analysis(
+        studies["unsupported"], verdict="unsupported", probability=None, body_part="", body_parts={}
+    )
     make_analysis(studies["uncertain"], verdict="uncertain", probability=0.41)
     make_analysis(studies["normal"], verdict="normal", probability=0.06, body_part="knee")
     for name in ("several views", "blind", "opinion", "signed", "disagreed"):

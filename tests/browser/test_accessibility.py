@@ -88,7 +88,7 @@ def visits(scene: Scene) -> dict[str, list[str]]:
         "admin": [
             scene.address("disagreements"),
             scene.address("history"),
-            scene.address("history") + "?verdict=normal&part=hip",
+            scene.address("history") + "?verdict=normal&body_part=hip",
             scene.address("scorecard"),
             scene.address("people"),
             scene.address("clinic-settings"),

@@ -61,7 +61,7 @@ def studies() -> list[tuple[str, int]]:
 def assert_nested_folders_became_studies(page: Page) -> None:
     expect(page).to_have_url(SUBMISSION)
     assert studies() == STUDIES
-    assert Study.objects.get(patient_reference="NH-7").stated_part == "knee"
+    assert Study.objects.get(patient_reference="NH-7").stated_body_part == "knee"
     assert Submission.objects.get().expected_files == 7
     assert Upload.objects.count() == 7
 

@@ -104,8 +104,8 @@ def test_labels_reach_the_studies(deliver: Take, submission: Submission) -> None
     assert said.outcome == Upload.Outcome.APPLIED
     deliver("a.png", png(shade=5))
     study = Study.objects.get()
-    assert (study.patient_reference, study.stated_part, study.priority) == ("P-1", "wrist", 3)
-    assert study.analyses.get().forced_part == "wrist"
+    assert (study.patient_reference, study.stated_body_part, study.priority) == ("P-1", "wrist", 3)
+    assert study.analyses.get().forced_body_part == "wrist"
 
 
 def test_a_csv_in_an_archive_counts_for_what_lies_below_it(deliver: Take) -> None:

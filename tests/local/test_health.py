@@ -62,9 +62,9 @@ def test_not_ready_before_the_migrations(client: Client) -> None:
 def test_all_parts_are_there(client: Client, bundle: Bundle) -> None:
     status, body = ask(client, "/statusz")
     assert (status, body["status"], body["missing"]) == (200, "ok", [])
-    assert body["parts"]["workers"]["active_bundle"] == bundle.name
-    assert body["parts"]["queues"]["interactive"] == {"waiting": 0, "running": 0}
-    assert "name" not in body["parts"]["workers"]["live"][0], "host names are nobody's business"
+    assert body["services"]["workers"]["active_bundle"] == bundle.name
+    assert body["services"]["queues"]["interactive"] == {"waiting": 0, "running": 0}
+    assert "name" not in body["services"]["workers"]["live"][0], "host names are nobody's business"
 
 
 @pytest.mark.usefixtures("whole")

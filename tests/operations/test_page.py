@@ -132,7 +132,7 @@ def test_superusers_see_kinds_and_admins_see_sentences(house: House) -> None:
 
 @pytest.mark.parametrize(("who", "name"), [("superuser", "operations"), ("admin", "clinic-operations")])
 def test_retry_asks_for_a_new_analysis(house: House, who: str, name: str) -> None:
-    failed = make_analysis(make_study(house.clinic), "failed", forced_part="wrist")
+    failed = make_analysis(make_study(house.clinic), "failed", forced_body_part="wrist")
     person = getattr(house, who)
     slug = [house.clinic.slug] if name == "clinic-operations" else []
     address = reverse(f"{name}-retry", args=[*slug, failed.pk])
@@ -140,7 +140,7 @@ def test_retry_asks_for_a_new_analysis(house: House, who: str, name: str) -> Non
     assert browser(person).post(address).status_code == 302
     assert browser(person).get(address).status_code == 405
     asked = Analysis.objects.get(state="queued")
-    assert (asked.study, asked.forced_part, asked.requested_by) == (failed.study, "wrist", person)
+    assert (asked.study, asked.forced_body_part, asked.requested_by) == (failed.study, "wrist", person)
     assert AuditEvent.objects.get(action="analysis-requested").actor_label == person.email
     page = browser(person).get(reverse(name, args=slug)).content.decode()
     assert address not in page

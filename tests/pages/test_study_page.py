@@ -45,7 +45,7 @@ def polls(page: str) -> bool:
 
 
 def test_result_in_words(house: House, study: Study) -> None:
-    make_analysis(study, parts={"wrist": 0.868, "hand": 0.11, "knee": 0.022}, thresholds_by_clinic=True)
+    make_analysis(study, body_parts={"wrist": 0.868, "hand": 0.11, "knee": 0.022}, thresholds_by_clinic=True)
     page = read(study, house.uploader)
     assert "Fracture suspected" in page
     assert '<span class="figure" aria-hidden="true">0.87</span>' in page
@@ -151,7 +151,7 @@ def test_cancel_and_ask_again(house: House, study: Study) -> None:
 
 def test_stated_part_that_nobody_knows_is_refused(house: House, study: Study) -> None:
     address = reverse("analysis-request", args=[study.clinic.slug, study.pk])
-    response = browser(house.reader).post(address, {"forced_part": "tail"}, follow=True)
+    response = browser(house.reader).post(address, {"forced_body_part": "tail"}, follow=True)
     assert "is not a body part that" in response.content.decode()
     assert not study.analyses.exists()
 
@@ -216,7 +216,7 @@ def test_a_look_is_audited_with_what_it_told(house: House, study: Study) -> None
 def test_blind_reader_learns_nothing_before_their_opinion(house: House, study: Study) -> None:
     house.clinic.blind_first = True
     house.clinic.save()
-    make_analysis(study, body_part="knee", parts={"knee": 0.9, "hand": 0.1})
+    make_analysis(study, body_part="knee", body_parts={"knee": 0.9, "hand": 0.1})
     page = read(study, house.reader)
     address = poll_address(page)
     reading = page.split('id="study-result"')[1].split('id="review-place"')[0]

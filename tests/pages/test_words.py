@@ -78,9 +78,9 @@ def test_absolute_names_the_zone() -> None:
 
 
 def test_unknown_part_is_shown_as_it_is() -> None:
-    assert words.part_word("tibia") == "Lower leg"
-    assert words.part_word("left_clavicle") == "Left clavicle"
-    assert words.part_word("") == ""
+    assert words.body_part_word("tibia") == "Lower leg"
+    assert words.body_part_word("left_clavicle") == "Left clavicle"
+    assert words.body_part_word("") == ""
 
 
 def test_status_in_words() -> None:

@@ -67,7 +67,7 @@ def test_filters_live_in_the_address(house: House) -> None:
 
     assert found("") == {"NH-A", "NH-N", "NH-W", "NH-F", "NH-R"}
     assert found("?verdict=abnormal") == {"NH-A"}
-    assert found("?part=knee") == {"NH-N"}
+    assert found("?body_part=knee") == {"NH-N"}
     assert found("?state=queued") == {"NH-W", "NH-R"}
     assert found("?state=failed") == {"NH-F"}
     assert found("?state=done&q=nh-n") == {"NH-N"}
@@ -93,7 +93,7 @@ def test_blind_reader_learns_nothing(house: House) -> None:
     for secret in ("Fracture suspected", "0.87", "Wrist", "tone-abnormal", "overlay"):
         assert secret not in listed
     assert "NH-1" not in read(house, house.reader, "?verdict=abnormal").split('id="studies"')[1]
-    assert "NH-1" not in read(house, house.reader, "?part=wrist").split('id="studies"')[1]
+    assert "NH-1" not in read(house, house.reader, "?body_part=wrist").split('id="studies"')[1]
     assert "Fracture suspected" in read(house, house.admin).split('id="studies"')[1]
 
 

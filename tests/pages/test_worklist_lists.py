@@ -96,15 +96,15 @@ def test_urgency_tells_a_blind_reader_nothing(house: House, urgent: list[Study])
     for study, probability in zip(urgent[2:4], (0.1, 0.9), strict=True):
         make_analysis(study, verdict="abnormal", probability=probability, body_part="knee")
     assert listed(house, house.reader, "?sort=urgency") == before
-    assert listed(house, house.reader, "?sort=part") == listed(house, house.reader)
+    assert listed(house, house.reader, "?sort=body_part") == listed(house, house.reader)
 
 
 def test_orders(house: House, urgent: list[Study]) -> None:
     assert listed(house, house.reader) == ["NH-none", "NH-low", "NH-high", "NH-late", "NH-later"]
     assert listed(house, house.reader, "?sort=oldest") == listed(house, house.reader)[::-1]
     make_analysis(urgent[3], body_part="ankle", verdict="normal", probability=0.1)
-    assert listed(house, house.reader, "?sort=part")[0] == "NH-low"
-    assert listed(house, house.reader, "?sort=part")[-1] == "NH-none"
+    assert listed(house, house.reader, "?sort=body_part")[0] == "NH-low"
+    assert listed(house, house.reader, "?sort=body_part")[-1] == "NH-none"
     newest = make_submission(house.clinic, house.uploader)
     make_study(submission=newest, patient_reference="NH-b")
     make_study(submission=urgent[0].submission, patient_reference="NH-a")
@@ -189,11 +189,11 @@ def test_without_scripts_it_is_a_form_and_a_message(house: House, urgent: list[S
 def test_saved_views_are_ones_own(house: House) -> None:
     add = reverse("saved-views", args=[house.clinic.slug])
     person = browser(house.reader)
-    person.post(add, {"name": " Knees  now ", "query": "?part=knee&sort=urgency&page=3&nonsense=1"})
+    person.post(add, {"name": " Knees  now ", "query": "?body_part=knee&sort=urgency&page=3&nonsense=1"})
     view = SavedView.objects.get()
-    assert (view.name, view.query) == ("Knees now", "part=knee&sort=urgency")
+    assert (view.name, view.query) == ("Knees now", "body_part=knee&sort=urgency")
     page = person.get(reverse("worklist", args=[house.clinic.slug])).content.decode()
-    assert 'href="?part=knee&amp;sort=urgency"' in page
+    assert 'href="?body_part=knee&amp;sort=urgency"' in page
     assert (
         "Knees now"
         not in browser(house.admin).get(reverse("worklist", args=[house.clinic.slug])).content.decode()
@@ -234,7 +234,7 @@ def test_poll_says_nothing_until_the_list_reads_otherwise(house: House, urgent: 
 
 def test_cost_is_the_same_for_every_list_and_order(house: House, urgent: list[Study]) -> None:
     person, address = browser(house.reader), reverse("worklist", args=[house.clinic.slug])
-    for query in ("", "?list=unread", "?list=mine", "?list=review", "?sort=part", "?sort=urgency"):
+    for query in ("", "?list=unread", "?list=mine", "?list=review", "?sort=body_part", "?sort=urgency"):
         with counted() as queries:
             person.get(address + query)
         assert len(queries) <= 14, query

@@ -33,25 +33,25 @@ def test_loads(folder: Path) -> None:
     bundle = Bundle.load(folder)
     manifest = bundle.manifest
     assert manifest.label == "tiny@1"
-    assert manifest.parts == ("hand", "wrist", "ankle")
+    assert manifest.body_parts == ("hand", "wrist", "ankle")
     assert manifest.target.words("abnormal") == "Fracture suspected"
     assert manifest.weak_below == 0.3
-    assert bundle.file(manifest.part_network, "openvino") == folder / "network.xml"
+    assert bundle.file(manifest.body_part_network, "openvino") == folder / "network.xml"
     with pytest.raises(BundleError, match="no abacus file"):
-        bundle.file(manifest.part_network, "abacus")
+        bundle.file(manifest.body_part_network, "abacus")
 
 
 def test_experts_answer_before_the_general_network(bundles: Path) -> None:
     manifest = Bundle.load(bundles / "experts").manifest
-    assert manifest.part_network.id == "part"
-    assert {part: manifest.abnormality_network(part).id for part in manifest.parts} == {
+    assert manifest.body_part_network.id == "part"
+    assert {body_part: manifest.abnormality_network(body_part).id for body_part in manifest.body_parts} == {
         "hand": "general",
         "wrist": "wrist",
         "ankle": "general",
     }
 
 
-@pytest.mark.parametrize("name", ["network.bin", "network.keras", "scope.npz"])
+@pytest.mark.parametrize("name", ["network.bin", "network.keras", "out_of_distribution.npz"])
 def test_a_changed_file_is_refused(folder: Path, name: str) -> None:
     data = bytearray((folder / name).read_bytes())
     data[-1] ^= 1
@@ -88,16 +88,16 @@ def test_a_file_without_a_sum_is_refused(folder: Path) -> None:
         (lambda d: d["calibration"]["offsets"].update(skull=1), "skull"),
         (lambda d: d["calibration"].update(slope=float("nan")), r"calibration\.slope must be a number"),
         (lambda d: d.update(aggregate="median"), "aggregate must be one of mean, max"),
-        (lambda d: d.update(parts=["hand", "hand"]), "anything twice"),
+        (lambda d: d.update(body_parts=["hand", "hand"]), "anything twice"),
         (lambda d: d.update(networks=[]), "networks must be a list that is not empty"),
         (lambda d: d["networks"][0].update(role="abnormality"), "exactly one network must tell the part"),
-        (lambda d: d["networks"][0].update(parts=["hand"]), "no network answers for the part 'wrist'"),
-        (lambda d: d["networks"][0].update(parts=["skull"]), "'skull'"),
+        (lambda d: d["networks"][0].update(body_parts=["hand"]), "no network answers for the part 'wrist'"),
+        (lambda d: d["networks"][0].update(body_parts=["skull"]), "'skull'"),
         (lambda d: d["networks"].append(d["networks"][0]), "share an id"),
         (lambda d: d["networks"][0]["files"].update(openvino="../network.xml"), "inside the bundle"),
         (lambda d: d["files"].update({"/etc/passwd": "0"}), "inside the bundle"),
-        (lambda d: d["scope"].update(file=""), r"scope\.file must be a text"),
-        (lambda d: d["scope"].update(limit=0), r"scope\.limit must be a number"),
+        (lambda d: d["out_of_distribution"].update(file=""), r"out_of_distribution\.file must be a text"),
+        (lambda d: d["out_of_distribution"].update(limit=0), r"out_of_distribution\.limit must be a number"),
         (lambda d: d["trust"]["weights"].pop("rival"), r"trust\.weights lacks `rival`"),
         (lambda d: d["trust"].update(temperature=0), r"trust\.temperature must be a number"),
         (lambda d: d["target"].pop("uncertain"), "lacks `uncertain`"),

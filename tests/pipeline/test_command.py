@@ -80,7 +80,7 @@ def test_every_field_of_a_supported_and_an_unsupported_picture(tiny: Path, tmp_p
     assert (first["width"], first["height"]) == (90, 60)
     assert first["verdict"] in ("normal", "abnormal", "uncertain")
     assert first["body_part"]["label"] == first["body_part"]["top"][0]["label"]
-    shares = [part["probability"] for part in first["body_part"]["top"]]
+    shares = [body_part["probability"] for body_part in first["body_part"]["top"]]
     assert shares == sorted(shares, reverse=True)
     assert set(first["abnormality"]) == {"probability", "threshold_low", "threshold_high"}
     assert (first["abnormality"]["threshold_low"], first["abnormality"]["threshold_high"]) == (0.3, 0.7)

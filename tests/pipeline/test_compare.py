@@ -95,9 +95,9 @@ def test_a_clinic_a_limit_and_the_clinics_own_thresholds(clinic: Clinic) -> None
 
 
 def test_a_forced_part_is_forced_again(clinic: Clinic) -> None:
-    Analysis.objects.filter(study=ankle()).update(forced_part="wrist")
+    Analysis.objects.filter(study=ankle()).update(forced_body_part="wrist")
     assert str(ankle().pk) not in compare("experts"), "the wrist's expert finds it abnormal"
-    Analysis.objects.filter(study=ankle()).update(forced_part="skull")
+    Analysis.objects.filter(study=ankle()).update(forced_body_part="skull")
     assert str(ankle().pk) in compare("experts"), "a part that the candidate lacks is told by the candidate"
 
 

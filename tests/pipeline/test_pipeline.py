@@ -41,8 +41,8 @@ def test_finding_by_hand(pipeline: Pipeline) -> None:
     assert result.sha256 == hashlib.sha256(data).hexdigest()
     assert (finding.width, finding.height) == (128, 128)
     # The mean brightness is a half; the parts' logits are 4 - 8/2, -4 + 8/2 and 1.
-    assert max(finding.parts, key=lambda part: finding.parts[part]) == "ankle"
-    assert sum(finding.parts.values()) == pytest.approx(1)
+    assert max(finding.body_parts, key=lambda body_part: finding.body_parts[body_part]) == "ankle"
+    assert sum(finding.body_parts.values()) == pytest.approx(1)
     assert finding.probability == pytest.approx(expected_probability(0.5, 0, 0), abs=1e-4)
     assert finding.verdict == "abnormal"
     assert finding.map is not None
@@ -50,18 +50,18 @@ def test_finding_by_hand(pipeline: Pipeline) -> None:
     assert np.allclose(finding.map, 1.0, atol=1e-4)
     assert finding.trust is not None
     assert 0 <= finding.trust <= 1
-    assert finding.scope_distance <= 1
+    assert finding.ood_distance <= 1
     assert min(finding.timings.decode, finding.timings.infer, finding.timings.render) > 0
     assert result.view.probability == finding.probability
 
 
 def test_forced_part_changes_the_calibration_only(pipeline: Pipeline) -> None:
     data = encoded(checkered(255), "PNG")
-    free, forced = pipeline.read(data).finding, pipeline.read(data, forced_part="wrist").finding
+    free, forced = pipeline.read(data).finding, pipeline.read(data, forced_body_part="wrist").finding
     assert forced.probability == pytest.approx(expected_probability(0.5, 0, 0.25), abs=1e-4)
-    assert forced.parts == free.parts
+    assert forced.body_parts == free.body_parts
     with pytest.raises(ValueError, match="'skull'"):
-        pipeline.read(data, forced_part="skull")
+        pipeline.read(data, forced_body_part="skull")
 
 
 def test_thresholds_of_the_call_win(pipeline: Pipeline) -> None:
@@ -69,10 +69,12 @@ def test_thresholds_of_the_call_win(pipeline: Pipeline) -> None:
     assert pipeline.read(data, thresholds=(0.9, 0.95)).finding.verdict == "normal"
 
 
-@pytest.mark.parametrize(("part", "network"), [("hand", "general"), ("wrist", "wrist"), ("ankle", "general")])
-def test_experts_answer_for_their_parts(experts: Pipeline, part: str, network: str) -> None:
-    finding = experts.read(encoded(checkered(255), "PNG"), forced_part=part).finding
-    offset = 0.25 if part == "wrist" else 0.0
+@pytest.mark.parametrize(
+    ("body_part", "network"), [("hand", "general"), ("wrist", "wrist"), ("ankle", "general")]
+)
+def test_experts_answer_for_their_parts(experts: Pipeline, body_part: str, network: str) -> None:
+    finding = experts.read(encoded(checkered(255), "PNG"), forced_body_part=body_part).finding
+    offset = 0.25 if body_part == "wrist" else 0.0
     expected = expected_probability(0.5, BIASES[network], offset)
     assert finding.probability == pytest.approx(expected, abs=1e-4)
     assert finding.map is not None
@@ -108,7 +110,7 @@ def test_out_of_scope_has_no_answer_but_files(
     result = pipeline.read(encoded(picture, "PNG"))
     finding = result.finding
     assert finding.verdict == "unsupported", why
-    assert finding.scope_distance > 1
+    assert finding.ood_distance > 1
     assert (finding.probability, finding.peak, finding.trust, finding.map) == (None, None, None, None)
     assert result.rendered.overlay is None
     assert result.rendered.display

@@ -91,20 +91,25 @@ def test_a_study_with_an_unreadable_view_is_never_normal(probability: float, unr
 def test_part_is_the_mean_over_supported_views_only() -> None:
     views = [View(HAND, 0.1), View(WRIST, 0.1), View({"hand": 1.0, "wrist": 0.0}, None)]
     result = judge_study(views, low=LOW, high=HIGH)
-    assert result.parts == {"hand": pytest.approx(0.55), "wrist": pytest.approx(0.45)}
-    assert (result.part, result.part_probability) == ("hand", pytest.approx(0.55))
+    assert result.body_parts == {"hand": pytest.approx(0.55), "wrist": pytest.approx(0.45)}
+    assert (result.body_part, result.body_part_probability) == ("hand", pytest.approx(0.55))
 
 
 def test_forced_part_wins_and_keeps_the_networks_probability() -> None:
-    result = judge_study([hand(0.1)], low=LOW, high=HIGH, forced_part="wrist")
-    assert (result.part, result.part_probability) == ("wrist", pytest.approx(0.1))
+    result = judge_study([hand(0.1)], low=LOW, high=HIGH, forced_body_part="wrist")
+    assert (result.body_part, result.body_part_probability) == ("wrist", pytest.approx(0.1))
     with pytest.raises(ValueError, match="'skull'"):
-        judge_study([hand(0.1)], low=LOW, high=HIGH, forced_part="skull")
+        judge_study([hand(0.1)], low=LOW, high=HIGH, forced_body_part="skull")
 
 
 def test_unsupported_study_has_no_part_and_no_score() -> None:
-    result = judge_study([UNSUPPORTED], low=LOW, high=HIGH, forced_part="hand")
-    assert (result.part, result.part_probability, result.probability, result.parts) == (None, None, None, {})
+    result = judge_study([UNSUPPORTED], low=LOW, high=HIGH, forced_body_part="hand")
+    assert (result.body_part, result.body_part_probability, result.probability, result.body_parts) == (
+        None,
+        None,
+        None,
+        {},
+    )
 
 
 def test_nothing_readable_is_no_verdict() -> None:

@@ -43,7 +43,7 @@ def manifest(networks: list[dict[str, Any]]) -> dict[str, Any]:
             "unsupported": "Not supported",
         },
         "input": {"size": SIZE, "contrast_percentiles": [0.5, 99.5]},
-        "parts": list(PARTS),
+        "body_parts": list(PARTS),
         "networks": networks,
         "map": {
             "height": CELLS,
@@ -57,7 +57,7 @@ def manifest(networks: list[dict[str, Any]]) -> dict[str, Any]:
         "thresholds": {"low": 0.3, "high": 0.7, "limits": {"low": [0.05, 0.5], "high": [0.5, 0.95]}},
         "prevalence": 0.3,
         "aggregate": "mean",
-        "scope": {"file": "scope.npz", "limit": 2.5, "chroma_limit": 20.0},
+        "out_of_distribution": {"file": "out_of_distribution.npz", "limit": 2.5, "chroma_limit": 20.0},
         "trust": {
             "temperature": 1.0,
             "intercept": 0.0,
@@ -135,27 +135,27 @@ def build(root: Path) -> None:
     unified, experts = root / "unified", root / "experts"
     for folder in (unified, experts):
         folder.mkdir(parents=True)
-        np.savez(folder / "scope.npz", **gate)
+        np.savez(folder / "out_of_distribution.npz", **gate)
     everything = ("part", "logit", "map", "embedding")
     files = _save(unified, "network", everything, BIASES["unified"])
-    release(unified, manifest([{"id": "unified", "role": "unified", "parts": ["*"], "files": files}]))
+    release(unified, manifest([{"id": "unified", "role": "unified", "body_parts": ["*"], "files": files}]))
     networks = [
         {
             "id": "part",
-            "role": "part",
-            "parts": list(PARTS),
+            "role": "body_part",
+            "body_parts": list(PARTS),
             "files": _save(experts, "part", ("part", "embedding"), 0.0),
         },
         {
             "id": "general",
             "role": "abnormality",
-            "parts": ["*"],
+            "body_parts": ["*"],
             "files": _save(experts, "general", ("logit", "map"), BIASES["general"]),
         },
         {
             "id": "wrist",
             "role": "abnormality",
-            "parts": ["wrist"],
+            "body_parts": ["wrist"],
             "files": _save(experts, "wrist", ("logit", "map"), BIASES["wrist"]),
         },
     ]

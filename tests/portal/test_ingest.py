@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 
 def test_one_picture_is_a_sealed_study_with_an_analysis_at_once(submission: Submission) -> None:
-    upload = take(submission, png(), patient_reference="R-17", stated_part="wrist", priority=3)
+    upload = take(submission, png(), patient_reference="R-17", stated_body_part="wrist", priority=3)
     image = upload.image
     assert image is not None
     study = image.study

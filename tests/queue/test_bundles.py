@@ -32,7 +32,7 @@ def write(folder: Path, name: str, version: str = "1", **changes: Any) -> None:
     """A bundle that is whole, except that its network says nothing."""
     home = folder / name
     home.mkdir(exist_ok=True)
-    content = {"network.xml": b"xml", "network.bin": b"bin", "scope.npz": b"npz"}
+    content = {"network.xml": b"xml", "network.bin": b"bin", "out_of_distribution.npz": b"npz"}
     for file, data in content.items():
         (home / file).write_bytes(data)
     manifest = {
@@ -48,9 +48,9 @@ def write(folder: Path, name: str, version: str = "1", **changes: Any) -> None:
             "unsupported": "Unsupported",
         },
         "input": {"size": 320, "contrast_percentiles": [0.5, 99.5]},
-        "parts": PARTS,
+        "body_parts": PARTS,
         "networks": [
-            {"id": "unified", "files": {"openvino": "network.xml"}, "role": "unified", "parts": ["*"]}
+            {"id": "unified", "files": {"openvino": "network.xml"}, "role": "unified", "body_parts": ["*"]}
         ],
         "map": {
             "height": 20,
@@ -64,7 +64,7 @@ def write(folder: Path, name: str, version: str = "1", **changes: Any) -> None:
         "thresholds": {"low": 0.2, "high": 0.7, "limits": {"low": [0.05, 0.4], "high": [0.5, 0.95]}},
         "prevalence": 0.18,
         "aggregate": "mean",
-        "scope": {"file": "scope.npz", "limit": 1.0, "chroma_limit": 10.0},
+        "out_of_distribution": {"file": "out_of_distribution.npz", "limit": 1.0, "chroma_limit": 10.0},
         "trust": {
             "temperature": 1.0,
             "intercept": 0.0,

@@ -40,7 +40,7 @@ def test_an_unfinished_one_that_asks_the_same_is_returned() -> None:
     study = make_study()
     first = request_analysis(study=study)
     assert request_analysis(study=study).pk == first.pk
-    assert request_analysis(study=study, forced_part="wrist").pk != first.pk
+    assert request_analysis(study=study, forced_body_part="wrist").pk != first.pk
     assert request_analysis(study=study, purpose=Analysis.Purpose.SHADOW).pk != first.pk
     assert AuditEvent.objects.filter(action=Action.ANALYSIS_REQUESTED).count() == 3
 
@@ -105,10 +105,10 @@ def test_thresholds_are_the_clinics_within_the_bundles_limits(
 
 def test_a_part_that_the_sender_stated_is_forced_if_known() -> None:
     make_bundle()
-    assert request_analysis(study=make_study(stated_part="wrist")).forced_part == "wrist"
-    assert request_analysis(study=make_study(stated_part="skull")).forced_part == ""
+    assert request_analysis(study=make_study(stated_body_part="wrist")).forced_body_part == "wrist"
+    assert request_analysis(study=make_study(stated_body_part="skull")).forced_body_part == ""
     with pytest.raises(UnknownPartError, match="skull"):
-        request_analysis(study=make_study(), forced_part="skull")
+        request_analysis(study=make_study(), forced_body_part="skull")
 
 
 def test_without_an_active_bundle_nothing_is_queued() -> None:

@@ -36,11 +36,11 @@ def result_for(analysis: Analysis, *, unreadable: tuple[Image, ...] = ()) -> Ana
         ViewResult(
             image_id=image.pk,
             verdict="abnormal",
-            parts={"wrist": 1.0},
+            body_parts={"wrist": 1.0},
             probability=0.9,
             peak=(3, 4),
             trust=0.5,
-            scope_distance=0.2,
+            ood_distance=0.2,
             width=10,
             height=20,
             spacing=(0.1, 0.1),
@@ -55,7 +55,7 @@ def result_for(analysis: Analysis, *, unreadable: tuple[Image, ...] = ()) -> Ana
     return AnalysisResult(
         verdict="abnormal",
         body_part="wrist",
-        parts={"wrist": 1.0},
+        body_parts={"wrist": 1.0},
         probability=0.9,
         views=views,
         unreadable=[

@@ -101,7 +101,7 @@ def test_a_radiograph_gets_probability_and_map(worker: InferenceWorker, shared_d
     finding = Finding.objects.get()
     assert row.state == "succeeded"
     assert row.verdict != "unsupported"
-    assert row.body_part in row.bundle.parts
+    assert row.body_part in row.bundle.body_parts
     assert row.probability == pytest.approx(finding.probability)
     evidence = json.loads(content_of(finding.map_file))
     assert len(evidence["values"]) == evidence["height"] * evidence["width"]
@@ -243,7 +243,7 @@ def test_a_result_that_the_database_refuses_counts_as_a_mistake(
     study = study_of(picture(0))
 
     def nonsense(*arguments: Any, **options: Any) -> Any:
-        return replace(judge_study(*arguments, **options), parts={"wrist": float("nan")})
+        return replace(judge_study(*arguments, **options), body_parts={"wrist": float("nan")})
 
     monkeypatch.setattr(tasks, "judge_study", nonsense)
     while queue.has_due():
@@ -277,7 +277,9 @@ def test_files_of_a_result_that_is_not_taken_go_at_once(
     assert not any(default_storage.exists(name) for name in written)
 
 
-def test_without_a_database_the_lease_decides(worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_database_the_lease_decides(
+    worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def away(**_: Any) -> bool:
         raise OperationalError("gone")
 

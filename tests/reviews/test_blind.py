@@ -143,7 +143,7 @@ def test_a_colleagues_corrected_part_leaves_no_trace_in_the_history() -> None:
     client.force_login(access.user)
     address = reverse("study-history", args=[clinic.slug, study.pk])
     say(colleague, study, "abnormal", body_part="hand")
-    again = Analysis.objects.get(forced_part="hand")
+    again = Analysis.objects.get(forced_body_part="hand")
 
     page = client.get(address).content.decode()
     assert f"analysis-{again.pk}" not in page

@@ -35,9 +35,9 @@ QUERIES = ["", "?seen=0"]
 LIST_QUERIES = [
     "",
     "?verdict=abnormal",
-    "?part=knee",
+    "?body_part=knee",
     "?sort=urgency",
-    "?sort=part",
+    "?sort=body_part",
     "?list=review",
     "?state=done",
     "?standing=model",
@@ -108,12 +108,12 @@ def answers(
     return found
 
 
-def predict(analysis: Analysis, verdict: str, probability: float | None, part: str) -> None:
+def predict(analysis: Analysis, verdict: str, probability: float | None, body_part: str) -> None:
     """Make this the result, as the worker would have; without a probability there is no map either."""
     known = probability is not None
-    parts = {part: 0.9} if known else {}
+    body_parts = {body_part: 0.9} if known else {}
     Analysis.objects.filter(pk=analysis.pk).update(
-        verdict=verdict, probability=probability, body_part=part, parts=parts
+        verdict=verdict, probability=probability, body_part=body_part, body_parts=body_parts
     )
     # Setting it again lets the database repeat the result in the study's own row.
     Study.objects.filter(current=analysis).update(current=analysis)
@@ -121,7 +121,7 @@ def predict(analysis: Analysis, verdict: str, probability: float | None, part: s
         Finding.objects.filter(pk=finding.pk).update(
             verdict=verdict,
             probability=probability,
-            parts=parts,
+            body_parts=body_parts,
             peak_x=round(20 * probability) if probability is not None else None,
             trust=probability,
             overlay_file=finding.overlay_file if known else "",

@@ -122,10 +122,10 @@ def test_a_blind_ruling_over_opinions_that_were_not_is_no_blind_reference() -> N
 
 
 @pytest.mark.parametrize(
-    ("parts", "expected"),
+    ("body_parts", "expected"),
     [(["", ""], ""), (["wrist", ""], "wrist"), (["wrist", "wrist"], "wrist"), (["wrist", "hand"], "")],
 )
-def test_the_corrected_part_is_the_one_that_readers_agree_on(parts: list[str], expected: str) -> None:
-    opinions = [Said(reader, "normal", body_part=part) for reader, part in enumerate(parts)]
+def test_the_corrected_part_is_the_one_that_readers_agree_on(body_parts: list[str], expected: str) -> None:
+    opinions = [Said(reader, "normal", body_part=body_part) for reader, body_part in enumerate(body_parts)]
 
     assert derive_consensus(opinions).body_part == expected

@@ -16,7 +16,7 @@ def test_a_whole_opinion() -> None:
     boxes = json.dumps([{"image": str(IMAGE), "box": [10, 20, 30, 40]}])
     entry = parse_entry(
         {"verdict": "abnormal", "body_part": "wrist", "boxes": boxes, "comment": " Distal.\r\nRadius. "},
-        parts=["wrist"],
+        body_parts=["wrist"],
         images=[IMAGE],
     )
 
@@ -37,7 +37,7 @@ def test_a_whole_opinion() -> None:
 )
 def test_a_bad_opinion_is_a_sentence(data: dict[str, str], sentence: str) -> None:
     with pytest.raises(BadEntry, match=sentence):
-        parse_entry(data, parts=["wrist"], images=[IMAGE])
+        parse_entry(data, body_parts=["wrist"], images=[IMAGE])
 
 
 @pytest.mark.parametrize(

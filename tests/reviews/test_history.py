@@ -55,9 +55,9 @@ def test_filters_by_verdict_part_reader_and_standing(clinic: Clinic, admin: Clin
 
     assert ask(admin) == {normal, missed, split}
     assert ask(admin, verdict="abnormal") == {split}
-    assert ask(admin, part="knee") == {normal}
-    assert ask(admin, part="wrist") == {missed, split}
-    assert ask(admin, part="hand") == set()
+    assert ask(admin, body_part="knee") == {normal}
+    assert ask(admin, body_part="wrist") == {missed, split}
+    assert ask(admin, body_part="hand") == set()
     assert ask(admin, reader=second.user.pk) == {split}
     assert ask(admin, standing="none") == {normal}
     assert ask(admin, standing="disagreed") == {split}
@@ -90,7 +90,7 @@ def test_a_bundle_means_its_own_result(clinic: Clinic, admin: ClinicAccess) -> N
     current = study.current
     assert current is not None
 
-    assert ask(admin, bundle=shadow.pk, verdict="abnormal", part="tibia") == {study}
+    assert ask(admin, bundle=shadow.pk, verdict="abnormal", body_part="tibia") == {study}
     assert ask(admin, bundle=current.bundle.pk, verdict="abnormal") == set()
     page = client_of(admin).get(reverse("history", args=[clinic.slug]), {"bundle": shadow.pk})
     assert shadow.name in page.content.decode()

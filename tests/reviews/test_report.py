@@ -144,7 +144,7 @@ def test_an_incomplete_study_says_how_many_views_it_lacks(clinic: Clinic) -> Non
 
 def test_an_unsupported_study(clinic: Clinic) -> None:
     study = make_study(clinic)
-    make_analysis(study, verdict="unsupported", probability=None, body_part="", parts={})
+    make_analysis(study, verdict="unsupported", probability=None, body_part="", body_parts={})
 
     assert "Unsupported" in report_of(study).pages[0].extract_text()
 

@@ -98,7 +98,7 @@ def test_a_corrected_part_counts_for_the_part_and_its_rerun_does_not(
     make_analysis(study, verdict="normal", body_part="hand")
     say(reader, study, "abnormal", body_part="wrist")
     Analysis.objects.filter(state=Analysis.State.QUEUED).delete()
-    make_analysis(study, verdict="abnormal", body_part="wrist", forced_part="wrist")
+    make_analysis(study, verdict="abnormal", body_part="wrist", forced_body_part="wrist")
 
     card = read(admin)
 
@@ -107,8 +107,8 @@ def test_a_corrected_part_counts_for_the_part_and_its_rerun_does_not(
 
 
 def test_a_part_stated_by_the_sender_counts(clinic: Clinic, admin: ClinicAccess) -> None:
-    study = make_study(clinic, stated_part="knee")
-    make_analysis(study, verdict="abnormal", body_part="knee", forced_part="knee")
+    study = make_study(clinic, stated_body_part="knee")
+    make_analysis(study, verdict="abnormal", body_part="knee", forced_body_part="knee")
     say(make_access(clinic), study, "abnormal")
 
     assert read(admin).counts.n == 1
@@ -203,7 +203,7 @@ def test_weeks_begin_on_the_clinics_monday() -> None:
     assert (newest.abnormal.value, newest.abnormal.n) == (1.0, 1)
     assert newest.unsupported.value == 0.5
     assert newest.distance == (1.0, 1.0, 1.0)
-    assert newest.parts == {"wrist": 1}
+    assert newest.body_parts == {"wrist": 1}
 
 
 def test_a_shadow_bundle_is_compared_with_the_results_in_use(clinic: Clinic, admin: ClinicAccess) -> None:

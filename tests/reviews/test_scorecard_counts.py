@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from datetime import date, timedelta
-from importlib import import_module
 from itertools import combinations
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from django.db import connection
 from django.http import QueryDict
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
@@ -21,7 +19,7 @@ from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.clinics.models import Role
 from xrayportal.reviews.history import Filters, found
-from xrayportal.reviews.models import Consensus, ReferencePrediction
+from xrayportal.reviews.models import ReferencePrediction
 from xrayportal.reviews.scorecard import queries
 from xrayportal.reviews.scorecard.card import Scorecard
 from xrayportal.reviews.scorecard.lines import Question
@@ -59,7 +57,9 @@ def test_the_scorecard_counts_as_plain_python_does(seed: int, basis: str, first:
             for study, one in referenced.items()
         )
         told = queries.cells_of(card.scope).get(bundle.pk, {})
-        assert {(part, *pair): n for part, found in told.items() for pair, n in found.items()} == cells
+        assert {
+            (body_part, *pair): n for body_part, found in told.items() for pair, n in found.items()
+        } == cells
         assert card.analysed == len(answers) > 0
         assert card.referenced == len(referenced) > 0
         for model, _word, row in card.matrix:
@@ -126,13 +126,13 @@ def _check_weeks(card: Scorecard, answers: dict[Study, Analysis], world: World) 
     for week in card.weeks:
         here = weeks[week.monday]
         assert week.verdicts == Counter(one.verdict for one in here)
-        assert week.parts == Counter(one.body_part for one in here if one.body_part)
+        assert week.body_parts == Counter(one.body_part for one in here if one.body_part)
         views = [view for view in world.findings if view.analysis in here]
         if not views:
             assert week.distance is None
             continue
         for told, values in (
-            (week.distance, [view.scope_distance for view in views]),
+            (week.distance, [view.ood_distance for view in views]),
             (week.megapixels, [view.width * view.height / 1e6 for view in views]),
         ):
             assert told == pytest.approx(tuple(np.percentile(values, [25, 50, 75])))
@@ -218,31 +218,13 @@ def test_one_answer_a_study_and_bundle_whatever_happens_to_analyses(seed: int) -
             Analysis.objects.get(pk=analysis.pk).delete()
         else:
             study = analysis.study
-            study.stated_part = dice.choice(["", "foot", "knee"])
+            study.stated_body_part = dice.choice(["", "foot", "knee"])
             study.created_at += timedelta(days=1)
             Study.objects.filter(pk=study.pk).update(
-                stated_part=study.stated_part, created_at=study.created_at
+                stated_body_part=study.stated_body_part, created_at=study.created_at
             )
         check()
     gone = dice.choice([one.study for one in world.analyses if one.state == "succeeded"])
     world.analyses = [one for one in world.analyses if one.study != gone]
     Study.objects.get(pk=gone.pk).delete()
     check()
-
-
-def test_readings_derived_before_are_renewed_by_the_migration() -> None:
-    world = random_clinic(21)
-    expected = {study.pk: consensus.blind_verdict for study, consensus in world.consensuses.items()}
-    adjudicated = Consensus.objects.filter(state=Consensus.State.ADJUDICATED)
-    assert adjudicated.count() > 5
-    for consensus in adjudicated:
-        # As it was derived once: the adjudicator's, if that was blind.
-        last = [one for one in world.reviews[consensus.study] if one.kind == "adjudication"][-1]
-        if last.was_blind:
-            Consensus.objects.filter(pk=consensus.pk).update(blind_verdict=last.verdict)
-    assert dict(Consensus.objects.values_list("pk", "blind_verdict")) != expected
-    migration = import_module("xrayportal.reviews.migrations.0005_blind_verdicts_of_adjudicated")
-    with connection.cursor() as cursor:
-        cursor.execute(migration.FORWARDS)
-
-    assert dict(Consensus.objects.values_list("pk", "blind_verdict")) == expected

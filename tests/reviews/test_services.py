@@ -210,7 +210,7 @@ def test_a_corrected_part_is_analysed_again_once(clinic: Clinic, study: Study) -
 
     stored = store(access, study, Entry("abnormal", body_part="forearm"), sign=False)
     assert stored.analysis is not None
-    assert (stored.analysis.forced_part, stored.analysis.requested_by) == ("forearm", access.user)
+    assert (stored.analysis.forced_body_part, stored.analysis.requested_by) == ("forearm", access.user)
     again = store(access, study, Entry("abnormal", body_part="forearm"), supersedes=stored.review.pk)
 
     assert again.analysis is None

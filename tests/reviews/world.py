@@ -40,7 +40,7 @@ class World:
         for analysis in sorted(self.analyses, key=lambda one: one.requested_at):
             if first and analysis.study.created_at.astimezone(zone).date() < first:
                 continue
-            own = analysis.forced_part in ("", analysis.study.stated_part)
+            own = analysis.forced_body_part in ("", analysis.study.stated_body_part)
             if analysis.bundle == bundle and analysis.state == "succeeded" and own:
                 newest[analysis.study] = analysis
         return newest
@@ -85,7 +85,7 @@ def random_clinic(seed: int, studies: int = 160) -> World:
             submission=submission,
             grouping_key=f"random-{seed}-{number}",
             state="sealed",
-            stated_part=dice.choice(["", "", "", "knee"]),
+            stated_body_part=dice.choice(["", "", "", "knee"]),
             created_at=(at := start + timedelta(hours=dice.uniform(0, 70 * 24))),
             last_view_at=at,
         )
@@ -109,7 +109,7 @@ def _add_analysis(world: World, dice: random.Random, study: Study, at: datetime)
             study=study,
             bundle=bundle,
             purpose="primary" if bundle.is_active else "shadow",
-            forced_part=dice.choice(["", "", "", study.stated_part, "foot"]),
+            forced_body_part=dice.choice(["", "", "", study.stated_body_part, "foot"]),
             requested_at=at,
             not_before=at,
             threshold_low=0.2,
@@ -187,7 +187,7 @@ def _store(world: World) -> None:
             image=image,
             verdict=analysis.verdict,
             probability=analysis.probability,
-            scope_distance=dice.random(),
+            ood_distance=dice.random(),
             width=dice.randint(200, 3000),
             height=dice.randint(200, 3000),
             display_file="none",

@@ -17,7 +17,10 @@ from xrayportal.operations.seeding import seed_studies
 from xrayportal.studies.models import Study, Submission
 
 PAGES = ("worklist", "submissions", "history", "disagreements", "scorecard", "clinic-operations")
-LISTS = ("", "verdict=abnormal", "part=wrist", "state=failed", "q=NH", "sort=urgency", "sort=part", "page=2")
+LISTS = (
+    *("", "verdict=abnormal", "body_part=wrist", "state=failed", "q=NH"),
+    *("sort=urgency", "sort=body_part", "page=2"),
+)
 #: Session, person, access; what a frame asks; what the page asks.
 MOST = {
     "worklist": 16,

@@ -44,4 +44,4 @@ def hold_out(
 
 
 def _kind(record: Record) -> tuple[str, bool]:
-    return (record.part or "", record.abnormal)
+    return (record.body_part or "", record.abnormal)

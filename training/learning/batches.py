@@ -34,7 +34,7 @@ class Batches(keras.utils.PyDataset):
         self,
         records: Sequence[Record],
         squares: Squares,
-        parts: Sequence[str],
+        body_parts: Sequence[str],
         *,
         batch: int,
         cells: int,
@@ -46,7 +46,9 @@ class Batches(keras.utils.PyDataset):
         self.squares, self.augmentation = squares, augmentation
         self.batch, self.cells, self.seed, self.epoch = batch, cells, seed, 0
         self.size = squares.pixels.shape[1]
-        self.part = np.array([parts.index(r.part) if r.part else NO_PART for r in records], np.int32)
+        self.body_part = np.array(
+            [body_parts.index(r.body_part) if r.body_part else NO_PART for r in records], np.int32
+        )
         self.label = np.array([r.abnormal for r in records], np.float32)
         self.abnormal = max(1, round(batch * abnormal_share)) if abnormal_share else None
         self.order = self._order()
@@ -67,7 +69,7 @@ class Batches(keras.utils.PyDataset):
             pixels[slot] = relight(square, self.augmentation, generator)
             unknown = not boxes and self.label[row] == 1
             maps[slot] = NO_MAP if unknown else grid_target(boxes, matrix, self.size, self.cells)
-        return as_batch(pixels), {"part": self.part[rows], "logit": self.label[rows], "map": maps}
+        return as_batch(pixels), {"part": self.body_part[rows], "logit": self.label[rows], "map": maps}
 
     def on_epoch_end(self) -> None:
         self.skip_to(self.epoch + 1)

@@ -42,10 +42,10 @@ def released_weights(config: Config, runs: Path, fold: str) -> Path:
     return path
 
 
-def build(config: Config, parts: Sequence[str]) -> keras.Model:
+def build(config: Config, body_parts: Sequence[str]) -> keras.Model:
     return unified(
         config.size,
-        len(parts),
+        len(body_parts),
         backbone=config.backbone,
         grid=config.grid,
         pooling=config.pooling,
@@ -74,7 +74,7 @@ def train(
     if config.start != "imagenet":
         check_same(progress_of(runs / config.start), fold, runs / config.start)
     keras.utils.set_random_seed(config.seed)
-    network = build(config, dataset.parts)
+    network = build(config, dataset.body_parts)
     if earlier is None:
         _start(network, config, runs, weights)
     # All of them, not only these: a test picture that cannot be read should not wait until training is over.
@@ -83,14 +83,14 @@ def train(
     batches = Batches(
         learn,
         load(learn, config.size, runs / "cache"),
-        dataset.parts,
+        dataset.body_parts,
         batch=config.batch,
         cells=config.size // STRIDES[config.grid],
         abnormal_share=config.abnormal_share,
         augmentation=config.augmentation,
         seed=config.seed,
     )
-    _compile(network, config, batches, len(dataset.parts))
+    _compile(network, config, batches, len(dataset.body_parts))
     still = _still(config, dataset, watched, runs) if watched else None
     origin = earlier.get("weights") if earlier else _origin(config, runs, weights)
     checkpoint = Checkpoint(run, config, {"fold": fold, "weights": origin}, still)
@@ -118,7 +118,7 @@ def _still(config: Config, dataset: Dataset, watched: Fold, runs: Path) -> Batch
     return Batches(
         watched,
         load(watched, config.size, runs / "cache"),
-        dataset.parts,
+        dataset.body_parts,
         batch=min(config.batch, len(watched)),
         cells=config.size // STRIDES[config.grid],
         abnormal_share=0.0,
@@ -153,7 +153,7 @@ def _start(network: keras.Model, config: Config, runs: Path, weights: str | None
         logger.warning("No --weights: training starts from random numbers and will need far longer.")
 
 
-def _compile(network: keras.Model, config: Config, batches: Batches, parts: int) -> None:
+def _compile(network: keras.Model, config: Config, batches: Batches, body_parts: int) -> None:
     steps = len(batches) * config.epochs
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=config.rate / 20,
@@ -166,9 +166,9 @@ def _compile(network: keras.Model, config: Config, batches: Batches, parts: int)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     losses = {"part": PartLoss(), "logit": VerdictLoss(), "map": MapLoss(config.map_positive)}
     if config.class_weights:
-        losses["part"] = PartLoss(class_weights(batches.part, parts))
+        losses["part"] = PartLoss(class_weights(batches.body_part, body_parts))
         losses["logit"] = VerdictLoss(class_weights(batches.label, 2))
-    tells, judges = config.role != "abnormality", config.role != "part"
+    tells, judges = config.role != "abnormality", config.role != "body_part"
     network.compile(
         optimizer,
         loss=losses,

@@ -41,9 +41,9 @@ class Bundle(models.Model):
         return dict(self.manifest["thresholds"])
 
     @property
-    def parts(self) -> list[str]:
+    def body_parts(self) -> list[str]:
         """The body parts that this bundle knows."""
-        return list(self.manifest["parts"])
+        return list(self.manifest["body_parts"])
 
 
 class Verdict(models.TextChoices):
@@ -76,7 +76,7 @@ class Analysis(models.Model):
     study = models.ForeignKey("studies.Study", on_delete=models.CASCADE, related_name="analyses")
     bundle = models.ForeignKey(Bundle, on_delete=models.PROTECT, related_name="analyses")
     purpose = models.CharField(max_length=16, choices=Purpose.choices, default=Purpose.PRIMARY)
-    forced_part = models.CharField(max_length=32, blank=True)
+    forced_body_part = models.CharField(max_length=32, blank=True)
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -108,7 +108,7 @@ class Analysis(models.Model):
     # the result
     verdict = models.CharField(max_length=16, choices=Verdict.choices, blank=True)
     body_part = models.CharField(max_length=32, blank=True)
-    parts = models.JSONField(default=dict, help_text=_("Mean part probabilities over supported views"))
+    body_parts = models.JSONField(default=dict, help_text=_("Mean part probabilities over supported views"))
     probability = models.FloatField(null=True, blank=True)
     #: Views that could not be read: a list of {image, kind, file, sentence}; all of them where it failed so.
     unreadable = models.JSONField(default=list)
@@ -122,7 +122,7 @@ class Analysis(models.Model):
         verbose_name_plural = "analyses"
         constraints = [
             models.UniqueConstraint(
-                fields=["study", "bundle", "purpose", "forced_part"],
+                fields=["study", "bundle", "purpose", "forced_body_part"],
                 name="analysis_one_unfinished",
                 condition=Q(state__in=["queued", "running"]),
             ),
@@ -189,12 +189,12 @@ class Finding(models.Model):
     analysis = models.ForeignKey(Analysis, on_delete=models.CASCADE, related_name="findings", db_index=False)
     image = models.ForeignKey("studies.Image", on_delete=models.CASCADE, related_name="findings")
     verdict = models.CharField(max_length=16, choices=Verdict.choices)
-    parts = models.JSONField(default=dict)
+    body_parts = models.JSONField(default=dict)
     probability = models.FloatField(null=True, blank=True)
     peak_x = models.PositiveIntegerField(null=True, blank=True, help_text=_("Displayed pixels"))
     peak_y = models.PositiveIntegerField(null=True, blank=True, help_text=_("Displayed pixels"))
     trust = models.FloatField(null=True, blank=True)
-    scope_distance = models.FloatField()
+    ood_distance = models.FloatField()
     width = models.PositiveIntegerField(help_text=_("Displayed pixels"))
     height = models.PositiveIntegerField(help_text=_("Displayed pixels"))
     spacing = models.JSONField(null=True, blank=True, help_text=_("Millimetres per pixel: row, column"))
@@ -216,7 +216,7 @@ class Finding(models.Model):
         indexes = [
             # What the scorecard says of the pictures over time: read from here, a tenth of the table's size.
             models.Index(
-                fields=["analysis"], include=["scope_distance", "width", "height"], name="finding_inputs"
+                fields=["analysis"], include=["ood_distance", "width", "height"], name="finding_inputs"
             ),
         ]
 

@@ -28,11 +28,11 @@ from xrayportal.studies.models import Study
 __all__ = [
     "claim",
     "complete",
-    "record_crash",
     "extend",
     "fail",
     "has_due",
     "is_current",
+    "record_crash",
     "release",
     "requeue_expired",
 ]
@@ -107,7 +107,7 @@ def complete(*, claim: Analysis, result: AnalysisResult) -> bool:
         if row.cancel_requested:
             _cancel(row)
             return False
-        row.verdict, row.body_part, row.parts = result.verdict, result.body_part, result.parts
+        row.verdict, row.body_part, row.body_parts = result.verdict, result.body_part, result.body_parts
         row.probability = result.probability
         row.views = len(result.views) + len(result.unreadable)
         row.unreadable = [view.as_json() for view in result.unreadable]

@@ -48,12 +48,12 @@ def request_analysis(
     actor: Actor = PORTAL,
     purpose: str = Analysis.Purpose.PRIMARY,
     bundle: Bundle | None = None,
-    forced_part: str = "",
+    forced_body_part: str = "",
     queue: str | None = None,
 ) -> Analysis:
     """Queue an analysis of the study, or return the unfinished one that asks for the same.
 
-    Also the retry: what has ended stays as it ended, and a new analysis begins. Without ``forced_part``
+    Also the retry: what has ended stays as it ended, and a new analysis begins. Without ``forced_body_part``
     the part that the sender stated counts, if the bundle knows it. Raises `NoActiveBundleError`, and
     `UnknownPartError` for a forced part that the bundle does not know.
     """
@@ -62,7 +62,7 @@ def request_analysis(
         actor=actor,
         purpose=purpose,
         bundle=bundle or active_bundle(),
-        forced_part=forced_part,
+        forced_body_part=forced_body_part,
         queue=queue or study.submission.queue,
     )
     with transaction.atomic():
@@ -106,7 +106,7 @@ def record_request(wanted: Analysis, actor: Actor) -> None:
         detail={
             "bundle": wanted.bundle.name,
             "purpose": str(wanted.purpose),
-            "forced_part": wanted.forced_part,
+            "forced_body_part": wanted.forced_body_part,
         },
     )
 
@@ -159,19 +159,19 @@ def _wanted(
     bundle: Bundle,
     queue: str,
     purpose: str = Analysis.Purpose.PRIMARY,
-    forced_part: str = "",
+    forced_body_part: str = "",
 ) -> Analysis:
-    if forced_part and forced_part not in bundle.parts:
+    if forced_body_part and forced_body_part not in bundle.body_parts:
         sentence = _("“%(part)s” is not a body part that %(bundle)s knows.")
-        raise UnknownPartError(sentence % {"part": forced_part, "bundle": bundle.name})
-    stated = study.stated_part if study.stated_part in bundle.parts else ""
+        raise UnknownPartError(sentence % {"part": forced_body_part, "bundle": bundle.name})
+    stated = study.stated_body_part if study.stated_body_part in bundle.body_parts else ""
     low, high, by_clinic = thresholds_for(study.clinic, bundle)
     return Analysis(
         clinic=study.clinic,
         study=study,
         bundle=bundle,
         purpose=purpose,
-        forced_part=forced_part or stated,
+        forced_body_part=forced_body_part or stated,
         requested_by=actor.user,
         threshold_low=low,
         threshold_high=high,
@@ -189,7 +189,7 @@ def _unfinished_like(wanted: Analysis) -> Analysis | None:
             study=wanted.study,
             bundle=wanted.bundle,
             purpose=wanted.purpose,
-            forced_part=wanted.forced_part,
+            forced_body_part=wanted.forced_body_part,
             state__in=Analysis.UNFINISHED,
         )
         .first()

@@ -46,7 +46,7 @@ class IncomingFile:
     size: int = 0
     patient_reference: str = ""
     grouping_key: str = ""
-    stated_part: str = ""
+    stated_body_part: str = ""
     priority: int = 0
 
     @property
@@ -232,7 +232,7 @@ def _study(incoming: IncomingFile, prepared: Prepared, submission: Submission) -
             grouping_key=key,
             submission=submission,
             patient_reference=incoming.patient_reference or prepared.patient_reference,
-            stated_part=incoming.stated_part,
+            stated_body_part=incoming.stated_body_part,
             priority=incoming.priority,
         )
         return study, True
@@ -241,7 +241,7 @@ def _study(incoming: IncomingFile, prepared: Prepared, submission: Submission) -
     if study.submission_id != submission.pk and study.submission.state == Submission.State.CANCELLED:
         study.submission = submission
     study.patient_reference = study.patient_reference or incoming.patient_reference
-    study.stated_part = study.stated_part or incoming.stated_part
+    study.stated_body_part = study.stated_body_part or incoming.stated_body_part
     study.save()
     return study, False
 

@@ -71,12 +71,12 @@ def derive_consensus(opinions: Iterable[Opinion]) -> ConsensusValues:
     else:
         state = "agreed" if verdict else "disagreed"
     deciding = [final_adjudication] if final_adjudication else final
-    parts = {opinion.body_part for opinion in deciding if opinion.body_part}
+    body_parts = {opinion.body_part for opinion in deciding if opinion.body_part}
     return ConsensusValues(
         state=state,
         verdict=verdict,
         blind_verdict=blind_verdict,
-        body_part=parts.pop() if len(parts) == 1 else "",
+        body_part=body_parts.pop() if len(body_parts) == 1 else "",
         readers=len(readings),
         changes=sum(
             1

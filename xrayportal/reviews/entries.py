@@ -46,7 +46,9 @@ class BadEntry(ValueError):
         self.sentence = sentence
 
 
-def parse_entry(data: Mapping[str, str], *, parts: Collection[str], images: Collection[uuid.UUID]) -> Entry:
+def parse_entry(
+    data: Mapping[str, str], *, body_parts: Collection[str], images: Collection[uuid.UUID]
+) -> Entry:
     """The opinion in a posted form (``verdict``, ``body_part``, ``boxes`` as JSON, ``comment``).
 
     ``parts`` are the body parts that the bundle knows, ``images`` those of the study. Raises BadEntry.
@@ -55,7 +57,7 @@ def parse_entry(data: Mapping[str, str], *, parts: Collection[str], images: Coll
     if verdict not in Verdict.values:
         raise BadEntry(_("Choose a verdict first."))
     body_part = data.get("body_part", "")
-    if body_part and body_part not in parts:
+    if body_part and body_part not in body_parts:
         raise BadEntry(_("The bundle does not know this body part. Choose one from the list."))
     # Browsers send line ends as CR LF; a review is the same whichever way it came.
     comment = data.get("comment", "").replace("\r\n", "\n").replace("\x00", "").strip()

@@ -22,7 +22,7 @@ FIELDS = {
     "patient_reference": "study__patient_reference",
     "sent_at": "study__created_at",
     "body_part": "body_part",
-    "forced_part": "forced_part",
+    "forced_body_part": "forced_body_part",
     "model_verdict": "verdict",
     "model_words": "bundle",
     "probability": "probability",

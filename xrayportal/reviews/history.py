@@ -66,7 +66,7 @@ class Filters:
     """What the address asks for; an unknown value is no filter."""
 
     period: Period = field(default_factory=Period)
-    part: str = ""
+    body_part: str = ""
     #: The model's verdict, by ``bundle`` if given, else by the study's current result.
     verdict: str = ""
     #: A bundle's id; 0 for any.
@@ -87,7 +87,7 @@ class Filters:
 
         return cls(
             period=Period.read(query),
-            part=query.get("part", "")[:32].replace("\0", ""),
+            body_part=query.get("body_part", "")[:32].replace("\0", ""),
             verdict=known("verdict", Verdict.values),
             bundle=_number(query.get("bundle", "")),
             reader=_number(query.get("reader", "")),
@@ -106,7 +106,7 @@ class Filters:
         """The filters in use, for the audit: names only."""
         used = [
             name
-            for name in ("part", "verdict", "bundle", "reader", "standing", "readers")
+            for name in ("body_part", "verdict", "bundle", "reader", "standing", "readers")
             if getattr(self, name)
         ]
         return used + (["period"] if self.period != Period() else [])
@@ -123,14 +123,14 @@ def found(access: ClinicAccess, filters: Filters) -> QuerySet[Study]:
             "reference_predictions", condition=Q(reference_predictions__bundle=filters.bundle)
         )
         studies, wanted = studies.annotate(prediction=predictions), Q(prediction__isnull=False)
-        said = Said(verdict="prediction__verdict", part="prediction__body_part")
+        said = Said(verdict="prediction__verdict", body_part="prediction__body_part")
     else:
         wanted = Q(current__isnull=False)
-        said = Said(verdict="result_verdict", part="result_part")
+        said = Said(verdict="result_verdict", body_part="result_body_part")
     if filters.verdict:
         wanted &= Q(**{said.verdict: filters.verdict})
-    if filters.part:
-        wanted &= _of_part(filters.part, said)
+    if filters.body_part:
+        wanted &= _of_part(filters.body_part, said)
     if filters.reader:
         signed = Review.objects.filter(study=OuterRef("pk"), reader=filters.reader, signed_at__isnull=False)
         wanted &= Q(Exists(signed))
@@ -166,13 +166,13 @@ class Said:
     """Where a query of studies finds what the model says that the filters speak of."""
 
     verdict: str
-    part: str
+    body_part: str
 
 
-def _of_part(part: str, said: Said) -> Q:
+def _of_part(body_part: str, said: Said) -> Q:
     """The part by the readers where they corrected it, else by the model."""
     unchanged = Q(consensus__body_part="") | Q(consensus__body_part__isnull=True)
-    return Q(consensus__body_part=part) | (unchanged & Q(**{said.part: part}))
+    return Q(consensus__body_part=body_part) | (unchanged & Q(**{said.body_part: body_part}))
 
 
 def _standing(code: str, said: Said) -> Q:

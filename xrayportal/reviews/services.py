@@ -239,14 +239,14 @@ def _with_corrected_part(access: ClinicAccess, study: Study, review: Review, own
 
     After the review's transaction: a bundle that is missing must not cost the reader their review.
     """
-    part = review.body_part
+    body_part = review.body_part
     known = study.current.body_part if study.current else ""
-    if not part or part == known or (own is not None and own.body_part == part):
+    if not body_part or body_part == known or (own is not None and own.body_part == body_part):
         return Stored(review)
     try:
         # A person waits for it, however the study came in.
         analysis = request_analysis(
-            study=study, actor=access.actor, forced_part=part, queue=Queue.INTERACTIVE
+            study=study, actor=access.actor, forced_body_part=body_part, queue=Queue.INTERACTIVE
         )
     except (NoActiveBundleError, UnknownPartError) as error:
         return Stored(review, problem=str(error))

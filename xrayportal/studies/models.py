@@ -83,7 +83,7 @@ class Study(models.Model):
     state = models.CharField(max_length=16, choices=State.choices, default=State.OPEN)
     priority = models.SmallIntegerField(default=0)
     #: A part stated by the sender; empty lets the bundle find it.
-    stated_part = models.CharField(max_length=32, blank=True)
+    stated_body_part = models.CharField(max_length=32, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     last_view_at = models.DateTimeField(auto_now_add=True)
     sealed_at = models.DateTimeField(null=True, blank=True)
@@ -94,7 +94,7 @@ class Study(models.Model):
     # What the current result says, for lists to filter and sort by from one index. The database keeps them
     # itself whenever ``current`` is set (migration 0003): a result never changes.
     result_verdict = models.CharField(max_length=16, blank=True, editable=False)
-    result_part = models.CharField(max_length=32, blank=True, editable=False)
+    result_body_part = models.CharField(max_length=32, blank=True, editable=False)
     result_probability = models.FloatField(null=True, editable=False)
 
     class Meta:
@@ -108,9 +108,9 @@ class Study(models.Model):
             models.Index(fields=["last_view_at"], name="study_open", condition=models.Q(state="open")),
             models.Index(fields=["clinic", "result_verdict", "-created_at"], name="study_by_verdict"),
             models.Index(
-                fields=["clinic", "result_part", "-created_at"],
+                fields=["clinic", "result_body_part", "-created_at"],
                 include=["result_verdict"],
-                name="study_by_part",
+                name="study_by_body_part",
             ),
             models.Index(
                 models.F("clinic"),

@@ -33,7 +33,7 @@ SORTS: dict[str, Promise] = {
     "": _("Newest first"),
     "urgency": _("Most urgent first"),
     "oldest": _("Oldest first"),
-    "part": _("Body part"),
+    "body_part": _("Body part"),
     "submission": _("Submission"),
 }
 
@@ -103,11 +103,11 @@ def ordered(access: ClinicAccess, studies: QuerySet[Study], sort: str) -> QueryS
             return _by_urgency(access, studies)
         case "oldest":
             return studies.order_by("created_at", "pk").values_list("pk", flat=True)
-        case "part":
-            part = "stated_part" if reads_blind(access) else "result_part"
-            known, unknown = studies.exclude(**{part: ""}), studies.filter(**{part: ""})
+        case "body_part":
+            body_part = "stated_body_part" if reads_blind(access) else "result_body_part"
+            known, unknown = studies.exclude(**{body_part: ""}), studies.filter(**{body_part: ""})
             return Phases(
-                known.order_by(part, "-created_at", "pk").values_list("pk", flat=True),
+                known.order_by(body_part, "-created_at", "pk").values_list("pk", flat=True),
                 unknown.order_by("-created_at", "pk").values_list("pk", flat=True),
             )
         case "submission":

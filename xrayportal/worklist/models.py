@@ -16,7 +16,7 @@ class StudyViewed(models.Model):
     viewed_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["user", "study"], name="study_read_once")]
+        constraints = [models.UniqueConstraint(fields=["user", "study"], name="study_viewed_once")]
 
     def __str__(self) -> str:
         return f"{self.user_id} {self.study_id}"

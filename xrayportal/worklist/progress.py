@@ -27,7 +27,7 @@ class Progress:
     accepted: int
     duplicate: int
     rejected: int
-    read: int
+    applied: int
     studies: int
     done: int
     failed: int
@@ -48,7 +48,7 @@ class Progress:
     @property
     def received(self) -> int:
         """Files that came."""
-        return self.accepted + self.duplicate + self.rejected + self.read
+        return self.accepted + self.duplicate + self.rejected + self.applied
 
     @property
     def expected(self) -> int:

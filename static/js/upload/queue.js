@@ -7,7 +7,7 @@ import { fill } from "./words.js";
 const AT_ONCE = 4;
 const TRIES = 6;
 const FIRST_WAIT = 1; // seconds, doubled each time
-const ENDED = new Set(["accepted", "duplicate", "read", "rejected", "unsent"]);
+const ENDED = new Set(["accepted", "duplicate", "applied", "rejected", "unsent"]);
 
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
@@ -120,7 +120,7 @@ export class Queue {
     this.portal.addresses = null;
     this.ended = ended.id;
     for (const item of this.items) {
-      if (item.state !== "read") continue; // what a table says holds for one submission
+      if (item.state !== "applied") continue; // what a table says holds for one submission
       this.mark(item, "waiting");
       this.tables.push(item.place);
     }
@@ -285,7 +285,7 @@ export class Queue {
       this.count(item, item.size);
       item.request = null;
       // With what was unpacked. A table may be asked for again.
-      if (state !== "unsent" && state !== "read") item.file = item.read = null;
+      if (state !== "unsent" && state !== "applied") item.file = item.read = null;
     }
     this.watcher.changed(item);
   }

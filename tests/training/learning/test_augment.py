@@ -61,7 +61,7 @@ def _batches(path: object, seed: int) -> Batches:
     return Batches(
         records,
         load(records, 64, path.parent / "cache"),  # type: ignore[attr-defined]
-        data.parts,
+        data.body_parts,
         batch=8,
         cells=4,
         abnormal_share=0.375,

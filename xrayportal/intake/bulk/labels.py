@@ -36,7 +36,7 @@ class Label:
     priority: int = 0
 
 
-def read_labels(data: bytes, parts: Collection[str]) -> dict[str, Label]:
+def read_labels(data: bytes, body_parts: Collection[str]) -> dict[str, Label]:
     """Rows by the file they name (relative path or bare name, lower case).
 
     ``parts`` are the body parts that may be stated. UTF-8, UTF-16 and Windows-1252 are understood,
@@ -46,7 +46,7 @@ def read_labels(data: bytes, parts: Collection[str]) -> dict[str, Label]:
         raise _unusable(_("the CSV is larger than 4 MB"), _("Split it."))
     rows = csv.reader(io.StringIO(_decode(data), newline=""), delimiter=_delimiter(data))
     try:
-        return _labels(rows, parts)
+        return _labels(rows, body_parts)
     except csv.Error as error:
         raise _unusable(_("it is not a CSV")) from error
 
@@ -73,7 +73,7 @@ def _names(parts: list[str]) -> Iterator[str]:
             yield "/".join(parts[:folder] + parts[start:])
 
 
-def _labels(rows: Any, parts: Collection[str]) -> dict[str, Label]:
+def _labels(rows: Any, body_parts: Collection[str]) -> dict[str, Label]:
     header = [name.strip().lower().replace(" ", "_") for name in next(rows, [])]
     if "file" not in header or not set(header) <= set(COLUMNS):
         raise _unusable(
@@ -94,7 +94,7 @@ def _labels(rows: Any, parts: Collection[str]) -> dict[str, Label]:
         name = cells["file"].replace("\\", "/").removeprefix("./").lower()
         labels[name] = Label(
             _reference(cells, rows.line_num),
-            _part(cells, parts, rows.line_num),
+            _body_part(cells, body_parts, rows.line_num),
             _priority(cells, rows.line_num),
         )
     return labels
@@ -118,14 +118,14 @@ def _reference(cells: Mapping[str, str], line: int) -> str:
     return reference
 
 
-def _part(cells: Mapping[str, str], parts: Collection[str], line: int) -> str:
-    part = cells.get("body_part", "").lower()
-    if part and part not in parts:
+def _body_part(cells: Mapping[str, str], body_parts: Collection[str], line: int) -> str:
+    body_part = cells.get("body_part", "").lower()
+    if body_part and body_part not in body_parts:
         raise _unusable(
             _("the body part in line %(line)d is not known") % {"line": line},
-            _("Known parts: %(parts)s.") % {"parts": ", ".join(parts)},
+            _("Known parts: %(parts)s.") % {"parts": ", ".join(body_parts)},
         )
-    return part
+    return body_part
 
 
 def _priority(cells: Mapping[str, str], line: int) -> int:

@@ -57,7 +57,7 @@ def _take_picture(incoming: IncomingFile, file: IO[bytes]) -> Upload:
         incoming,
         patient_reference=label.patient_reference or incoming.patient_reference or where.patient_reference,
         grouping_key=where.grouping_key,
-        stated_part=label.body_part,
+        stated_body_part=label.body_part,
         priority=label.priority,
     )
     return ingest_file(labelled, file)
@@ -152,6 +152,6 @@ def _take_labels(incoming: IncomingFile, file: IO[bytes]) -> Upload:
 
 def _parts() -> list[str]:
     try:
-        return active_bundle().parts
+        return active_bundle().body_parts
     except NoActiveBundleError:
         return []

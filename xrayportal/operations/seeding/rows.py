@@ -247,8 +247,8 @@ class Rows:
         }
         is_known = analysis.verdict != Verdict.UNSUPPORTED
         if is_known:
-            first, second = random.sample(self._set.bundle.parts, 2)
-            analysis.body_part, analysis.parts = first, {first: 0.93, second: 0.07}
+            first, second = random.sample(self._set.bundle.body_parts, 2)
+            analysis.body_part, analysis.body_parts = first, {first: 0.93, second: 0.07}
             analysis.probability = round(random.uniform(*ranges[Verdict(analysis.verdict)]), 4)
         for image in views:
             batch.findings.append(
@@ -256,12 +256,12 @@ class Rows:
                     analysis=analysis,
                     image=image,
                     verdict=analysis.verdict,
-                    parts=analysis.parts,
+                    body_parts=analysis.body_parts,
                     probability=analysis.probability,
                     peak_x=WIDTH // 2 if is_known else None,
                     peak_y=HEIGHT // 2 if is_known else None,
                     trust=round(random.uniform(0.2, 1), 3) if is_known else None,
-                    scope_distance=round(random.uniform(0.2, 1), 3),
+                    ood_distance=round(random.uniform(0.2, 1), 3),
                     width=WIDTH,
                     height=HEIGHT,
                     display_file=files.display,

@@ -32,7 +32,7 @@ class ReviewFact:
     who: str
     kind: str
     verdict: str
-    part: str
+    body_part: str
     signed: str
     comment: str
 
@@ -46,7 +46,7 @@ class Facts:
     reference: str
     study: str
     sent: str
-    part: str
+    body_part: str
     verdict_code: str
     verdict: str
     probability: float | None
@@ -99,7 +99,7 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
         reference=study.patient_reference or _("not given"),
         study=str(study.pk),
         sent=_moment(study.created_at),
-        part=words.part_word(analysis.forced_part or analysis.body_part) or _("not given"),
+        body_part=words.body_part_word(analysis.forced_body_part or analysis.body_part) or _("not given"),
         verdict_code=analysis.verdict,
         verdict=words.verdict_word(manifest, analysis.verdict),
         probability=analysis.probability,
@@ -131,7 +131,7 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
                 who=str(review.reader),
                 kind=str(review.get_kind_display()),
                 verdict=words.verdict_word(manifest, review.verdict),
-                part=words.part_word(review.body_part),
+                body_part=words.body_part_word(review.body_part),
                 signed=_moment(review.signed_at) if review.signed_at else "",
                 comment=review.comment,
             )

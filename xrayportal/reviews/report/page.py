@@ -104,7 +104,7 @@ class _Page:
         self.rule()
         rows = [
             [(_("Patient reference"), facts.reference), (_("Sent in"), facts.sent)],
-            [(_("Body part"), facts.part), (_("Study"), facts.study)],
+            [(_("Body part"), facts.body_part), (_("Study"), facts.study)],
         ]
         column = _INNER / 2
         for row in rows:
@@ -240,7 +240,7 @@ class _Page:
 
     def review(self, review: ReviewFact, room: float) -> None:
         """One reader's verdict; a comment that is too long for the page ends with an ellipsis."""
-        said = f"{review.verdict} · {review.part}" if review.part else review.verdict
+        said = f"{review.verdict} · {review.body_part}" if review.body_part else review.verdict
         self.text(f"{review.who}: {said}", size=9, bold=True)
         signed = _("signed")
         self.text(f"{review.kind}, {signed} {review.signed}", size=7.5, colour=_QUIET)

@@ -41,13 +41,13 @@ def caption_of(finding: Finding, analysis: Analysis, *, reference: str, number: 
     manifest = analysis.bundle.manifest
     verdict = words.verdict_word(manifest, finding.verdict)
     title = f"{verdict} {words.format_probability(finding.probability)}".strip()
-    part = words.part_word(analysis.forced_part or analysis.body_part)
+    body_part = words.body_part_word(analysis.forced_body_part or analysis.body_part)
     view = _("View %(number)d of %(all)d") % {"number": number, "all": views}
     trust = trust_words(finding, analysis)
     return Caption(
         title,
         [
-            " · ".join(word for word in (reference, part, view) if word),
+            " · ".join(word for word in (reference, body_part, view) if word),
             f"{_('Heatmap')}: {trust}" if trust else _("Heatmap"),
             f"{_('Bundle')} {analysis.bundle.name}",
         ],

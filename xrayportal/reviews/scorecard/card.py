@@ -83,12 +83,13 @@ class Scorecard:
     @property
     def by_part(self) -> list[Line]:
         """The chosen bundle by body part, most cases first."""
-        parts = self._cells.get(self.bundle.pk, {}) if self.bundle else {}
+        body_parts = self._cells.get(self.bundle.pk, {}) if self.bundle else {}
         lines = [
             Line.of(
-                words.part_word(part) or _("Not known"), four_fold(cells, uncertain=self.question.uncertain)
+                words.body_part_word(body_part) or _("Not known"),
+                four_fold(cells, uncertain=self.question.uncertain),
             )
-            for part, cells in parts.items()
+            for body_part, cells in body_parts.items()
         ]
         return sorted(lines, key=lambda line: (-line.counts.n, line.label))
 
@@ -252,14 +253,14 @@ class Scorecard:
         """The shares of the commonest body parts over time."""
         total: Counter[str] = Counter()
         for week in self.weeks:
-            total.update(week.parts)
+            total.update(week.body_parts)
         drawn = [
             charts.weekly(
-                words.part_word(part),
-                samples([(week, week.share(part)) for week in self.weeks]),
+                words.body_part_word(body_part),
+                samples([(week, week.share(body_part)) for week in self.weeks]),
                 write=charts.percent,
             )
-            for part, _studies in total.most_common(_PARTS_DRAWN)
+            for body_part, _studies in total.most_common(_PARTS_DRAWN)
         ]
         return [chart for chart in drawn if chart]
 

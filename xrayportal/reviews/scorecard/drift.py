@@ -18,9 +18,9 @@ from xrayportal.reviews.scorecard.statistics import Figure, wilson
 WEEKS = 52
 _INPUTS = """
 SELECT week,
-       percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY scope_distance),
+       percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY ood_distance),
        percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY width::float8 * height / 1e6)
-FROM answer JOIN analyses_finding ON analysis_id = analysis
+FROM prediction JOIN analyses_finding ON analysis_id = analysis
 GROUP BY week
 """
 
@@ -33,7 +33,7 @@ class Week:
 
     monday: dt.date
     verdicts: Counter[str] = field(default_factory=Counter)
-    parts: Counter[str] = field(default_factory=Counter)
+    body_parts: Counter[str] = field(default_factory=Counter)
     #: Lower quartile, median, upper quartile of the views' distance from what the bundle was trained on.
     distance: Quartiles | None = None
     #: The same of the views' megapixels.
@@ -54,9 +54,9 @@ class Week:
         """The share that the bundle does not know."""
         return wilson(self.verdicts["unsupported"], self.studies)
 
-    def share(self, part: str) -> Figure | None:
+    def share(self, body_part: str) -> Figure | None:
         """The share of one body part."""
-        return wilson(self.parts[part], sum(self.parts.values()))
+        return wilson(self.body_parts[body_part], sum(self.body_parts.values()))
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,11 @@ class Drift:
             .annotate(studies=Count("pk"))
             .order_by()
         )
-        for at, verdict, part, studies in rows:
+        for at, verdict, body_part, studies in rows:
             week = weeks.setdefault(at.date(), Week(at.date()))
             week.verdicts[verdict] += studies
-            if part:
-                week.parts[part] += studies
+            if body_part:
+                week.body_parts[body_part] += studies
         return sorted(weeks.values(), key=lambda week: week.monday)
 
     @cached_property

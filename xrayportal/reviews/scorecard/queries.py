@@ -30,8 +30,8 @@ _PART = Case(
     output_field=CharField(),
 )
 _PAIRS = """
-SELECT opinion.reader, NULL, answer.verdict, opinion.verdict, count(*)
-FROM opinion JOIN answer USING (study)
+SELECT opinion.reader, NULL, prediction.verdict, opinion.verdict, count(*)
+FROM opinion JOIN prediction USING (study)
 GROUP BY 1, 3, 4
 UNION ALL
 SELECT opinion.reader, other.reader, opinion.verdict, other.verdict, count(*)
@@ -106,8 +106,8 @@ def cells_of(scope: Scope) -> dict[int, dict[str, Cells]]:
         .order_by()
     )
     cells: dict[int, dict[str, Cells]] = {}
-    for bundle, part, model, readers, cases in rows:
-        cells.setdefault(bundle, {}).setdefault(part, {})[model, readers] = cases
+    for bundle, body_part, model, readers, cases in rows:
+        cells.setdefault(bundle, {}).setdefault(body_part, {})[model, readers] = cases
     return cells
 
 

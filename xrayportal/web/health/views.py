@@ -30,13 +30,13 @@ def readyz(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def statusz(request: HttpRequest) -> JsonResponse:
-    """200 when a study sent now would be analysed, else 503; ``missing`` names the absent parts."""
+    """200 when a study sent now would be analysed, else 503; ``missing`` names the absent services."""
     return _answer(health.status())
 
 
-def _answer(parts: dict[str, health.Part]) -> JsonResponse:
-    missing = health.missing(parts)
-    body = {"status": "unavailable" if missing else "ok", "missing": missing, "parts": parts}
+def _answer(services: dict[str, health.Service]) -> JsonResponse:
+    missing = health.missing(services)
+    body = {"status": "unavailable" if missing else "ok", "missing": missing, "services": services}
     response = JsonResponse(body, status=503 if missing else 200)
     # A monitor that asks every few seconds gets its answer; the log is for errors of the portal.
     response._has_been_logged = True  # type: ignore[attr-defined]  # what Django's handler looks at

@@ -28,7 +28,7 @@ from xrayportal.reviews.history import (
 )
 from xrayportal.reviews.models import Review
 from xrayportal.studies.models import Study
-from xrayportal.web.worklist.rows import part_choices, verdict_choices
+from xrayportal.web.worklist.rows import body_part_choices, verdict_choices
 
 
 @require_GET
@@ -59,7 +59,7 @@ def history(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
             "is_capped": count == COUNTED,
             "hides": reads_blind(access),
             "verdicts": verdict_choices(active),
-            "parts": part_choices(active),
+            "body_parts": body_part_choices(active),
             "bundles": Bundle.objects.filter(Exists(used)).order_by("-registered_at"),
             "people": User.objects.filter(Exists(wrote)).order_by("email"),
             "standings": STANDINGS.items(),

@@ -123,8 +123,8 @@ def _context(clinic: Clinic | None) -> dict[str, Any]:
     }
 
 
-def _broker() -> health.Part:
-    known: health.Part | None = cache.get("operations.broker")
+def _broker() -> health.Service:
+    known: health.Service | None = cache.get("operations.broker")
     if known is None:
         known = health.broker()
         cache.set("operations.broker", known, _BROKER_SECONDS)
@@ -142,7 +142,7 @@ def _retry(request: HttpRequest, failed: Analysis | None, clinic: Clinic | None,
             study=failed.study,
             actor=Actor(user if isinstance(user, User) else None, client_address(request)),
             purpose=failed.purpose,
-            forced_part=failed.forced_part,
+            forced_body_part=failed.forced_body_part,
         )
     except (NoActiveBundleError, UnknownPartError) as error:
         messages.error(request, str(error))

@@ -154,9 +154,13 @@ class Panel:
         ]
 
     @property
-    def parts(self) -> list[tuple[str, str]]:
+    def body_parts(self) -> list[tuple[str, str]]:
         """Body parts to choose from: label and word."""
-        return [(part, words.part_word(part)) for part in self.bundle.parts] if self.bundle else []
+        return (
+            [(body_part, words.body_part_word(body_part)) for body_part in self.bundle.body_parts]
+            if self.bundle
+            else []
+        )
 
     @cached_property
     def images(self) -> list[uuid.UUID]:

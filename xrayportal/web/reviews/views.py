@@ -86,7 +86,9 @@ def _store(request: HttpRequest, access: ClinicAccess, study_id: uuid.UUID, *, s
     adjudicates = request.POST.get("adjudicates") == "1"
     try:
         entry = parse_entry(
-            request.POST.dict(), parts=[part for part, _word in panel.parts], images=panel.images
+            request.POST.dict(),
+            body_parts=[body_part for body_part, _word in panel.body_parts],
+            images=panel.images,
         )
         stored = services.store_review(
             access=access,

@@ -20,7 +20,7 @@ from xrayportal.studies.models import Image, Study, Submission, Upload
 from xrayportal.web.shared.failures import failure_of, unreadable_sentence
 from xrayportal.web.shared.status import Status, status_of, waiting_status
 from xrayportal.web.study.earlier import Beside, beside_of
-from xrayportal.words import part_word, percent
+from xrayportal.words import body_part_word, percent
 
 PRIMARY = Analysis.Purpose.PRIMARY
 #: While a study waits, its place in the line is told anew this often (seconds).
@@ -160,14 +160,14 @@ class StudyResult:
         return len(self.images)
 
     @property
-    def parts(self) -> list[Part]:
+    def body_parts(self) -> list[Part]:
         """The likeliest body part and its runner-up; nothing for what the bundle does not know."""
         if self.current is None or not self.current.body_part:
             return []
-        ranked = sorted(self.current.parts.items(), key=lambda item: -item[1])
+        ranked = sorted(self.current.body_parts.items(), key=lambda item: -item[1])
         chosen = [item for item in ranked if item[0] == self.current.body_part]
         others = [item for item in ranked if item[0] != self.current.body_part]
-        return [Part(part_word(label), percent(share)) for label, share in (chosen + others)[:2]]
+        return [Part(body_part_word(label), percent(share)) for label, share in (chosen + others)[:2]]
 
     @property
     def trust_words(self) -> str:
@@ -287,7 +287,7 @@ def history_of(access: ClinicAccess, study: Study) -> History:
     analyses = study.analyses.filter(purpose=PRIMARY).select_related("bundle", "requested_by")
     events = AuditEvent.objects.filter(study_id=study.pk, clinic=access.clinic).order_by("-id")
     if not revealed:
-        own = Q(forced_part__in=["", study.stated_part])
+        own = Q(forced_body_part__in=["", study.stated_body_part])
         corrected = [str(pk) for pk in study.analyses.exclude(own).values_list("pk", flat=True)]
         analyses, events = analyses.filter(own), events.exclude(target_id__in=corrected)
     found = list(events[: EVENTS_SHOWN + 1]) if shows_events else []

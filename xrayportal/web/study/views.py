@@ -128,7 +128,7 @@ def request_analysis(request: HttpRequest, access: ClinicAccess, study: uuid.UUI
         services.request_analysis(
             study=found,
             actor=access.actor,
-            forced_part=request.POST.get("forced_part", "")[:32],
+            forced_body_part=request.POST.get("forced_body_part", "")[:32],
         )
     except (services.NoActiveBundleError, services.UnknownPartError) as error:
         messages.error(request, str(error))

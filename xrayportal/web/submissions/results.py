@@ -36,7 +36,7 @@ COLUMNS = (
     "sent_at",
     "state",
     "body_part",
-    "part_stated",
+    "body_part_stated",
     "verdict",
     "verdict_words",
     "probability",
@@ -152,11 +152,11 @@ def _cells(study: Study, zone: ZoneInfo) -> list[str]:
     if result is None:
         return known
     if not study.revealed:  # type: ignore[attr-defined]  # annotated by with_revealed
-        return [*known, "", study.stated_part, "", _("After your opinion")]
+        return [*known, "", study.stated_body_part, "", _("After your opinion")]
     return [
         *known,
         result.body_part,
-        study.stated_part,
+        study.stated_body_part,
         result.verdict,
         words.verdict_word(result.bundle.manifest, result.verdict),
         "" if result.probability is None else f"{result.probability:.4f}",

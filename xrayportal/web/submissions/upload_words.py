@@ -13,7 +13,7 @@ def upload_words() -> dict[str, str]:
         "storing": gettext("Storing"),
         "accepted": gettext("Accepted"),
         "duplicate": gettext("Already here"),
-        "read": gettext("Read"),
+        "applied": gettext("Applied"),
         "rejected": gettext("Rejected"),
         "not_sent": gettext("Not sent"),
         "again": gettext("No answer. Trying again in {seconds} s"),

@@ -28,7 +28,7 @@ from xrayportal.web.worklist.study_row import Result
 
 register = template.Library()
 
-register.filter("part_word", words.part_word)
+register.filter("body_part_word", words.body_part_word)
 register.filter("figure", words.format_probability)
 register.filter("percent", words.percent)
 register.filter("size_words", words.size_words)

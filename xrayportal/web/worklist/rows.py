@@ -21,7 +21,7 @@ from xrayportal.analyses.models import Analysis, Bundle, Verdict
 from xrayportal.reviews.blind import visible_predictions, with_revealed
 from xrayportal.studies.models import Study, Upload
 from xrayportal.web.shared.status import WORDS
-from xrayportal.words import part_word, verdict_word
+from xrayportal.words import body_part_word, verdict_word
 from xrayportal.worklist import lists
 from xrayportal.worklist.marks import read_by
 
@@ -57,7 +57,7 @@ class Filters:
     """What the address asks for; an unknown value is no filter."""
 
     verdict: str = ""
-    part: str = ""
+    body_part: str = ""
     state: str = ""
     text: str = ""
     #: One of ``worklist.lists.LISTS`` and ``SORTS``.
@@ -66,10 +66,10 @@ class Filters:
 
     @classmethod
     def read(cls, query: QueryDict) -> Filters:
-        """From ``?verdict=&part=&state=&q=&list=&sort=``."""
+        """From ``?verdict=&body_part=&state=&q=&list=&sort=``."""
         return cls(
             verdict=query.get("verdict", "") if query.get("verdict") in Verdict.values else "",
-            part=query.get("part", "")[:32].replace("\0", ""),
+            body_part=query.get("body_part", "")[:32].replace("\0", ""),
             state=query.get("state", "") if query.get("state") in STATES else "",
             text=query.get("q", "").strip()[:64].replace("\0", ""),
             list=query.get("list", "") if query.get("list") in lists.LISTS else "",
@@ -79,7 +79,7 @@ class Filters:
     @property
     def any(self) -> bool:
         """Whether anything is filtered out."""
-        return any((self.verdict, self.part, self.state, self.text, self.list))
+        return any((self.verdict, self.body_part, self.state, self.text, self.list))
 
     def with_list(self, code: str) -> Filters:
         """The same filters over another list."""
@@ -92,7 +92,7 @@ class Filters:
     @property
     def query(self) -> str:
         """As an address says it, always in the same order, without what is empty."""
-        named = {"q": self.text, "verdict": self.verdict, "part": self.part, "state": self.state}
+        named = {"q": self.text, "verdict": self.verdict, "body_part": self.body_part, "state": self.state}
         pairs = {**named, "list": self.list, "sort": self.sort}
         return urlencode({name: value for name, value in pairs.items() if value})
 
@@ -138,9 +138,9 @@ def verdict_choices(bundle: Bundle | None) -> list[Choice]:
     return [Choice(code, verdict_word(bundle.manifest, code)) for code in Verdict.values]
 
 
-def part_choices(bundle: Bundle | None) -> list[Choice]:
+def body_part_choices(bundle: Bundle | None) -> list[Choice]:
     """The body parts of the active bundle."""
-    return [Choice(part, part_word(part)) for part in bundle.parts] if bundle else []
+    return [Choice(body_part, body_part_word(body_part)) for body_part in bundle.body_parts] if bundle else []
 
 
 def state_choices() -> list[Choice]:
@@ -150,13 +150,13 @@ def state_choices() -> list[Choice]:
 
 def _filtered(access: ClinicAccess, filters: Filters) -> QuerySet[Study]:
     studies = access.studies(listed=True)
-    if filters.verdict or filters.part:
+    if filters.verdict or filters.body_part:
         # Which studies a filter by prediction finds would tell the prediction.
         studies = visible_predictions(access, studies)
     if filters.verdict:
         studies = studies.filter(result_verdict=filters.verdict)
-    if filters.part:
-        studies = studies.filter(result_part=filters.part)
+    if filters.body_part:
+        studies = studies.filter(result_body_part=filters.body_part)
     if filters.state:
         studies = _in_state(access, studies, filters.state)
     if filters.text:

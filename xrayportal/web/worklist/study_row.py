@@ -51,7 +51,7 @@ class Row:
     name: str
     views: int
     thumbnail: UUID | None
-    stated_part: str
+    stated_body_part: str
     is_read: bool
     is_hidden: bool
     result: Result | None
@@ -73,7 +73,7 @@ def row_of(access: ClinicAccess, study: Study) -> Row:
         name=study.name,  # type: ignore[attr-defined]  # annotated, and so are the next
         views=study.views or 0,  # type: ignore[attr-defined]
         thumbnail=study.thumbnail,  # type: ignore[attr-defined]
-        stated_part=study.stated_part,
+        stated_body_part=study.stated_body_part,
         is_read=study.is_read,  # type: ignore[attr-defined]
         is_hidden=is_hidden,
         result=None if is_hidden else _result(study),

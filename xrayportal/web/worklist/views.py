@@ -56,7 +56,7 @@ def worklist(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     bundle = Bundle.objects.filter(is_active=True).first()
     context |= {
         "verdicts": rows.verdict_choices(bundle),
-        "parts": rows.part_choices(bundle),
+        "body_parts": rows.body_part_choices(bundle),
         "states": rows.state_choices(),
         "delete_reasons": REASONS,
     }

@@ -105,7 +105,7 @@ def _said(replay: Replay) -> str:
     """``CLINIC STUDY: abnormal 0.870 (wrist, fracture@1) -> normal 0.120 (hand)``."""
     before, after = replay.before, replay.after
     was = _result(before.verdict, before.probability, before.body_part, before.bundle.name)
-    now = _result(after.verdict, after.probability, after.part or "") if after else ""
+    now = _result(after.verdict, after.probability, after.body_part or "") if after else ""
     return f"{replay.study.clinic.slug} {replay.study.pk}: {was} -> {now}"
 
 

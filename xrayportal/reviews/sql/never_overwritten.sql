@@ -1,8 +1,5 @@
-"""Reviews are superseded, never overwritten: PostgreSQL itself refuses any other change."""
+-- Protects: reviews are superseded, never overwritten; any other change is refused.
 
-from django.db import migrations
-
-FORWARDS = """
 CREATE FUNCTION reviews_review_keep() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     kept reviews_review;
@@ -25,15 +22,3 @@ BEGIN
 END $$;
 CREATE TRIGGER reviews_review_keep BEFORE UPDATE ON reviews_review
     FOR EACH ROW EXECUTE FUNCTION reviews_review_keep();
-"""
-
-BACKWARDS = """
-DROP TRIGGER reviews_review_keep ON reviews_review;
-DROP FUNCTION reviews_review_keep();
-"""
-
-
-class Migration(migrations.Migration):
-    dependencies = [("reviews", "0001_initial")]
-
-    operations = [migrations.RunSQL(FORWARDS, BACKWARDS)]

@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class ScopeGate:
+class OutOfDistributionDetector:
     """The gate of one bundle.
 
     ``centre`` and ``scale`` ``(D,)`` standardise an embedding. ``means`` ``(C, D)`` are the
@@ -42,8 +42,8 @@ class ScopeGate:
     chroma_limit: float
 
     @classmethod
-    def load(cls, path: Path, limit: float, chroma_limit: float) -> ScopeGate:
-        """Read ``scope.npz``. Raises ``OSError``, ``KeyError`` or ``ValueError`` for what is no such file."""
+    def load(cls, path: Path, limit: float, chroma_limit: float) -> OutOfDistributionDetector:
+        """Read a bundle's file. Raises ``OSError``, ``KeyError`` or ``ValueError`` for any other file."""
         with np.load(path, allow_pickle=False) as arrays:
             return cls(
                 centre=arrays["centre"],
