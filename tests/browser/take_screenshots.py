@@ -156,4 +156,4 @@ def test_take_them(browser: Browser, live_server: LiveServer, portal: Portal) ->
     shoot(admin, "operations", "/c/north/operations/")
     shoot(superuser, "operations-dark", "/operations/", dark=True)
     shoot(emil.user, "keys", "/c/north/", lambda page: page.keyboard.press("?"), dark=True)
-    shoot(emil.user, "menu", "/c/north/", lambda page: page.locator(".rail-person > summary").click())
+    shoot(emil.user, "menu", "/c/north/", lambda page: page.locator(".sidebar-person > summary").click())

@@ -148,7 +148,7 @@ def test_nothing_serious_on_any_page(scene: Scene, browser: Browser, live_server
             for number, address in enumerate(addresses):
                 page.goto(address)
                 if number == 0 and user is not None:
-                    page.locator(".rail-person > summary").click()
+                    page.locator(".sidebar-person > summary").click()
                 found += [f"{person}: {fault}" for fault in (*faults(page), *faults_of_sheets(page, sheets))]
     assert not found, "\n".join(found)
 

@@ -38,7 +38,7 @@ def test_a_folder_with_a_csv_an_archive_and_a_bad_file(clinic: Clinic, tmp_path:
     (tmp_path / "more.zip").write_bytes(zipped({"d.png": png(shade=4)}))
     (tmp_path / "labels.csv").write_text("file,patient_reference\nc.png,P-9\n")
     said = submit(tmp_path, clinic)
-    assert "4 accepted, 2 read, 1 rejected" in said
+    assert "4 accepted, 2 applied, 1 rejected" in said
     assert "Could not read bad.png" in said
     submission = Submission.objects.get()
     assert (submission.state, submission.source, submission.queue) == ("finished", "command", "bulk")

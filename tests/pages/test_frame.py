@@ -1,4 +1,4 @@
-"""What every page keeps: the notice, the policy, the landmarks, the rail, the error pages."""
+"""What every page keeps: the notice, the policy, the landmarks, the sidebar, the error pages."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def test_every_page(house: House, addresses: list[str]) -> None:
 
 def test_rail_leads_where_the_person_may_go(house: House, addresses: list[str]) -> None:
     page = browser(house.uploader).get(addresses[0]).content.decode()
-    rail = page.split('<nav class="rail"')[1].split("</nav>")[0]
-    assert addresses[1] in rail
-    assert addresses[2] in rail
-    assert re.search(rf'href="{addresses[0]}"[^>]* aria-current="page"', rail)
-    assert "Change clinic" not in rail
-    assert reverse("admin:index") not in rail
+    sidebar = page.split('<nav class="sidebar"')[1].split("</nav>")[0]
+    assert addresses[1] in sidebar
+    assert addresses[2] in sidebar
+    assert re.search(rf'href="{addresses[0]}"[^>]* aria-current="page"', sidebar)
+    assert "Change clinic" not in sidebar
+    assert reverse("admin:index") not in sidebar
 
 
 def test_clinic_switcher_is_for_who_has_several(house: House, addresses: list[str]) -> None:
@@ -76,7 +76,7 @@ def test_clinic_switcher_is_for_who_has_several(house: House, addresses: list[st
 
 def test_bundle_is_named_at_the_foot(house: House, addresses: list[str]) -> None:
     page = browser(house.uploader).get(addresses[1]).content.decode()
-    assert re.search(r'<footer class="foot">.*Bundle test-\d+@1', page, re.S)
+    assert re.search(r'<footer class="footer">.*Bundle test-\d+@1', page, re.S)
 
 
 def test_times_are_the_clinics(house: House) -> None:

@@ -40,7 +40,7 @@ def poll_address(page: str) -> str:
 
 
 def polls(page: str) -> bool:
-    (tag,) = re.findall(r'<section class="consensus" id="study-result"[^>]*>', page)
+    (tag,) = re.findall(r'<section class="reading" id="study-result"[^>]*>', page)
     return "data-poll" in tag and "every 1s" in tag
 
 

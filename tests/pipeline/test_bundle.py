@@ -90,7 +90,10 @@ def test_a_file_without_a_sum_is_refused(folder: Path) -> None:
         (lambda d: d.update(aggregate="median"), "aggregate must be one of mean, max"),
         (lambda d: d.update(body_parts=["hand", "hand"]), "anything twice"),
         (lambda d: d.update(networks=[]), "networks must be a list that is not empty"),
-        (lambda d: d["networks"][0].update(role="abnormality"), "exactly one network must tell the part"),
+        (
+            lambda d: d["networks"][0].update(role="abnormality"),
+            "exactly one network must classify the body part",
+        ),
         (lambda d: d["networks"][0].update(body_parts=["hand"]), "no network answers for the part 'wrist'"),
         (lambda d: d["networks"][0].update(body_parts=["skull"]), "'skull'"),
         (lambda d: d["networks"].append(d["networks"][0]), "share an id"),

@@ -36,7 +36,7 @@ worst = {}
 for network in ours:
     for pictures in (batch, batch[:1]):
         left, right = ours[network].infer(pictures), theirs[network].infer(pictures)
-        for name in ("part", "logit", "map", "embedding"):
+        for name in ("body_part", "logit", "map", "embedding"):
             a, b = getattr(left, name), getattr(right, name)
             assert a.shape == b.shape, (network, name, a.shape, b.shape)
             assert a.dtype == b.dtype == np.float32

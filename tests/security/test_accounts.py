@@ -17,7 +17,7 @@ from tests.portal.conftest import House, browser
 from xrayportal.access import access_of
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import verify
-from xrayportal.clinics import people, sign_in
+from xrayportal.clinics import people, services, sign_in
 from xrayportal.clinics.models import Membership, Role, User
 
 pytestmark = pytest.mark.django_db
@@ -139,10 +139,10 @@ def test_an_admin_gives_no_superuser_a_role(house: House) -> None:
     """They open a clinic's content with a reason, for half an hour; a role would go round that."""
     access = access_of(house.admin, Membership.objects.filter(user=house.admin).select_related("clinic"))
     asked = {"access": access, "roles": [Role.READER], "address": None}
-    with pytest.raises(people.PeopleRefused, match="no role in a clinic"):
-        people.invite(email=house.superuser.email, **asked)
-    with pytest.raises(people.PeopleRefused, match="no role in a clinic"):
-        people.reactivate(user=house.superuser, **asked)
+    with pytest.raises(services.PeopleRefused, match="no role in a clinic"):
+        services.invite(email=house.superuser.email, **asked)
+    with pytest.raises(services.PeopleRefused, match="no role in a clinic"):
+        services.reactivate(user=house.superuser, **asked)
     assert not Membership.objects.filter(user=house.superuser).exists()
 
 

@@ -116,7 +116,7 @@ def _mail(digest: Digest) -> EmailMessage:
     address = settings.PUBLIC_URL + reverse("submission", args=[digest.clinic.slug, digest.submission_id])
     return EmailMessage(
         subject=_("Your submission is done"),
-        body=render_to_string("studies/mail/digest.txt", {"digest": digest, "address": address}),
+        body=render_to_string("worklist/mail/digest.txt", {"digest": digest, "address": address}),
         to=[digest.user.email],
         connection=get_connection(timeout=_MAIL_SECONDS),
     )

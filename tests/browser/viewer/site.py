@@ -139,7 +139,7 @@ class Site:
     def page(self, *viewers: str, head: str = "") -> str:
         """The address of a page that holds these viewers and a few other things of a study page."""
         address = f"/{uuid.uuid4()}"
-        head = render_to_string("viewer/_head.html") + head
+        head = render_to_string("study/viewer/_head.html") + head
         body = "".join(viewers)
         html = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Study</title>
             <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -156,5 +156,6 @@ def viewer(finding: Finding, **context: Any) -> str:
     """The viewer's markup, with the addresses of this site."""
     with override_settings(ROOT_URLCONF=__name__):
         return render_to_string(
-            "viewer/_viewer.html", {"finding": finding, "clinic": SimpleNamespace(slug="east"), **context}
+            "study/viewer/_viewer.html",
+            {"finding": finding, "clinic": SimpleNamespace(slug="east"), **context},
         )

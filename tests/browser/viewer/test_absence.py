@@ -62,6 +62,6 @@ def test_a_missing_picture_is_said(site: Site, open_page: Open, errors: list[str
 
 
 def test_every_module_is_loaded_at_once(site: Site) -> None:
-    head = render_to_string("viewer/_head.html")
+    head = render_to_string("study/viewer/_head.html")
     named = set(re.findall(r'href="/static/viewer/(\w+)\.js"', head))
     assert named == {file.stem for file in (ROOT / "static/viewer").glob("*.js")} - {"viewer"}

@@ -24,7 +24,7 @@ from xrayportal.web.shared.context import accesses_of
 class SignInView(LoginView):
     """One attempt at a time for one account from one address: parallel guesses cannot outrun the limit."""
 
-    template_name = "registration/sign_in.html"
+    template_name = "account/sign_in.html"
     authentication_form = SignInForm
     redirect_authenticated_user = True
 
@@ -47,7 +47,7 @@ class SignOutView(LogoutView):
 class PasswordView(PasswordChangeView):
     """A signed-in person chooses another password; their other sessions end. One attempt at a time too."""
 
-    template_name = "registration/password.html"
+    template_name = "account/password.html"
     form_class = PasswordForm
     success_url = reverse_lazy("home")
 
@@ -77,7 +77,7 @@ def home(request: HttpRequest) -> HttpResponse:
     user = request.user
     others = Clinic.objects.exclude(pk__in=[clinic.pk for clinic in clinics])
     context = {"own_clinics": clinics, "other_clinics": others if user.is_superuser else others.none()}
-    return render(request, "clinics/home.html", context)
+    return render(request, "account/home.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -92,7 +92,7 @@ def content_access(request: HttpRequest, clinic: str) -> HttpResponse:
     minutes = int(GRANT_LASTS.total_seconds() // 60)
     status = 422 if form.is_bound else 200
     context = {"clinic": found, "form": form, "minutes": minutes}
-    return render(request, "clinics/content_access.html", context, status=status)
+    return render(request, "account/content_access.html", context, status=status)
 
 
 @require_POST

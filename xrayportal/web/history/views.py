@@ -49,7 +49,7 @@ def history(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     wrote = Review.objects.filter(reader=OuterRef("pk"), clinic=access.clinic)
     return render(
         request,
-        "reviews/history.html",
+        "history/history.html",
         {
             "access": access,
             "filters": filters,

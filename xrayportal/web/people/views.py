@@ -142,7 +142,7 @@ def clinic_settings(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
             messages.success(request, _("Saved. New analyses use the new settings; results that exist stay."))
         return redirect("clinic-settings", access.clinic.slug)
     context = {"access": access, "form": form, "bundle": bundle, "zones": offered_zones()}
-    return render(request, "clinics/settings.html", context, status=REFUSED if form.is_bound else 200)
+    return render(request, "people/settings.html", context, status=REFUSED if form.is_bound else 200)
 
 
 @never_cache
@@ -152,7 +152,7 @@ def invitation(request: HttpRequest, uid: str, token: str) -> HttpResponse:
     """An invited person chooses a password; the link works once."""
     user = invited_user(uid, token)
     if user is None:
-        return render(request, "clinics/invitation_over.html", status=404)
+        return render(request, "people/invitation_over.html", status=404)
     form = WelcomeForm(user, request.POST or None)
     if request.method == "POST" and form.is_valid():
         with transaction.atomic():
@@ -162,7 +162,7 @@ def invitation(request: HttpRequest, uid: str, token: str) -> HttpResponse:
         return redirect("sign-in")
     return render(
         request,
-        "clinics/invitation.html",
+        "people/invitation.html",
         {"form": form, "person": user},
         status=REFUSED if form.is_bound else 200,
     )
@@ -176,7 +176,7 @@ def _people_page(request: HttpRequest, access: ClinicAccess, form: InviteForm) -
         "roles": Role.choices,
         "form": form,
     }
-    return render(request, "clinics/people.html", context, status=REFUSED if form.is_bound else 200)
+    return render(request, "people/people.html", context, status=REFUSED if form.is_bound else 200)
 
 
 def _member(access: ClinicAccess, user: int) -> User:
@@ -189,7 +189,7 @@ def _send_link(
     """By e-mail: a link to a password is for the person alone, so it is never shown to the admin."""
     way_in = reverse("sign-in") if with_password else reverse("invitation", args=invitation_parts(user))
     text = render_to_string(
-        "clinics/mail/invitation.txt",
+        "people/mail/invitation.txt",
         {
             "clinic": access.clinic,
             "admin": access.user,

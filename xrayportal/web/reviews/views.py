@@ -136,7 +136,7 @@ def _gone(request: HttpRequest, access: ClinicAccess | None) -> HttpResponse:
     if not request.htmx:  # type: ignore[attr-defined]  # set by django_htmx
         raise Http404("Not found.")
     comment = request.POST.get("comment", "")
-    return render(request, "reviews/_gone.html", {"access": access, "comment": comment}, status=GONE)
+    return render(request, "reviews/_deleted.html", {"access": access, "comment": comment}, status=GONE)
 
 
 @require_POST

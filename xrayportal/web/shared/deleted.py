@@ -70,6 +70,6 @@ def _named(request: HttpRequest) -> uuid.UUID | None:
 
 def _gone(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     if request.headers.get("HX-Request") == "true":
-        return render(request, "studies/_gone.html", {"access": access})
+        return render(request, "study/_deleted.html", {"access": access})
     messages.error(request, _("This study was deleted."))
     return redirect("worklist", clinic=access.clinic.slug)

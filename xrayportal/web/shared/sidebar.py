@@ -1,4 +1,4 @@
-"""The places of the rail, in order, and who may go there."""
+"""The places of the sidebar, in order, and who may go there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xrayportal.access import Permission
 
 @dataclass(frozen=True)
 class Place:
-    """One entry of the rail; ``covers`` names the addresses that mark it as the current one."""
+    """One entry of the sidebar; ``covers`` names the addresses that mark it as the current one."""
 
     name: str
     word: Promise

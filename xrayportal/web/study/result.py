@@ -58,7 +58,7 @@ class View:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What ``analyses/_result.html`` needs; made by ``result_of``."""
+    """What ``study/_result.html`` needs; made by ``result_of``."""
 
     study: Study
     revealed: bool
@@ -187,7 +187,7 @@ class StudyResult:
 
 @dataclass(frozen=True)
 class History:
-    """What ``analyses/_history.html`` needs."""
+    """What ``study/_history.html`` needs."""
 
     analyses: list[Analysis]
     events: list[AuditEvent]

@@ -72,7 +72,7 @@ def study_page(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> 
         "earlier": earlier.earlier_of(access, found),
         "delete_reasons": REASONS,
     }
-    return render(request, "studies/study.html", context)
+    return render(request, "study/study.html", context)
 
 
 @require_safe
@@ -98,7 +98,7 @@ def study_result(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -
             detail={"revealed": True},
         )
     context = {"study": found, "result": shown, "kept": request.GET.get("kept")}
-    response = render(request, "analyses/_result.html", context)
+    response = render(request, "study/_result.html", context)
     # The history is asked for again when something happened, not whenever the line moves on.
     if not result.is_same_but_for_the_clock(seen, shown.version):
         response.headers["HX-Trigger"] = "result-changed"
@@ -112,7 +112,7 @@ def study_history(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) 
     """All analyses of the study and who did what."""
     found = result.study_or_404(access, study)
     history = result.history_of(access, found)
-    return render(request, "analyses/_history.html", {"study": found, "history": history})
+    return render(request, "study/_history.html", {"study": found, "history": history})
 
 
 @require_POST

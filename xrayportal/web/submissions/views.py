@@ -115,7 +115,7 @@ def _plain_form(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
 @clinic_view(Permission.SUBMIT)
 def upload_page(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
     """The drop zone; a plain form where scripts do not run."""
-    return render(request, "studies/upload.html")
+    return render(request, "submissions/upload.html")
 
 
 @require_safe
@@ -124,14 +124,14 @@ def submissions_page(request: HttpRequest, access: ClinicAccess) -> HttpResponse
     """The submissions that this person may see, newest first."""
     rows = with_counts(access.submissions()).select_related("submitter").order_by("-created_at", "pk")
     page = Paginator(rows, SUBMISSIONS_PER_PAGE).get_page(request.GET.get("page"))
-    return render(request, "studies/submissions.html", {"page": page})
+    return render(request, "submissions/submissions.html", {"page": page})
 
 
 @require_safe
 @clinic_view(Permission.SEE_OWN)
 def submission_page(request: HttpRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """How far a submission is, and the fate of every file."""
-    return _render_progress(request, access, submission, "studies/submission.html")
+    return _render_progress(request, access, submission, "submissions/submission.html")
 
 
 @require_safe
@@ -139,7 +139,7 @@ def submission_page(request: HttpRequest, access: ClinicAccess, submission: uuid
 def submission_progress(request: HttpRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """The part of the submission page that polls; 204 while nothing changed."""
     return _render_progress(
-        request, access, submission, "studies/_progress.html", seen=request.GET.get("seen")
+        request, access, submission, "submissions/_progress.html", seen=request.GET.get("seen")
     )
 
 

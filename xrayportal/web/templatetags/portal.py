@@ -66,7 +66,7 @@ def when(at: datetime | None, age: str = "") -> SafeString | str:
     )
 
 
-@register.inclusion_tag("pieces/_verdict.html")
+@register.inclusion_tag("partials/_verdict.html")
 def verdict(
     manifest: Mapping[str, Any], code: str, probability: float | None = None, size: str = ""
 ) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def verdict(
     }
 
 
-@register.inclusion_tag("pieces/_probability.html")
+@register.inclusion_tag("partials/_probability.html")
 def probability(analysis: Analysis | Result, size: str = "") -> dict[str, Any]:
     """The bar with both thresholds marked on it and the figure beside it; below the large one, in words."""
     value = analysis.probability or 0.0
@@ -101,7 +101,7 @@ def probability(analysis: Analysis | Result, size: str = "") -> dict[str, Any]:
     }
 
 
-@register.inclusion_tag("pieces/_status.html")
+@register.inclusion_tag("partials/_status.html")
 def status(state: str | Status | None) -> dict[str, Status]:
     """A dot with words, from an analysis' state or a ready-made ``Status``."""
     return {"status": state if isinstance(state, Status) else status_of(state)}
@@ -109,7 +109,7 @@ def status(state: str | Status | None) -> dict[str, Status]:
 
 @dataclass(frozen=True)
 class SidebarItem:
-    """One link of the rail."""
+    """One link of the sidebar."""
 
     href: str
     word: str
@@ -132,7 +132,7 @@ def sidebar_items(context: template.Context) -> list[SidebarItem]:
     ]
 
 
-@register.inclusion_tag("studies/_uploader.html", takes_context=True)
+@register.inclusion_tag("submissions/_uploader.html", takes_context=True)
 def uploader(context: template.Context) -> dict[str, Any]:
     """The drop zone with its list of files; ``uploader.js`` takes it over where scripts run."""
     return {

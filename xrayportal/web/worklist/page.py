@@ -34,7 +34,7 @@ class Tab:
 
 
 def list_context(request: HttpRequest, access: ClinicAccess, clock: str = "") -> dict[str, Any]:
-    """What ``studies/_studies.html`` needs, for the filters in the address."""
+    """What ``worklist/_studies.html`` needs, for the filters in the address."""
     clock = clock or clock_of(access)
     filters = rows.Filters.read(request.GET)
     page = rows.worklist_page(access, filters, request.GET.get("page"))
@@ -43,7 +43,7 @@ def list_context(request: HttpRequest, access: ClinicAccess, clock: str = "") ->
     request.GET = QueryDict(query)
     shown = [rendered(row_of(access, study)) for study in page]
     listed = render_to_string(
-        "studies/_list.html", {"filters": filters, "page": page, "rows": shown}, request
+        "worklist/_list.html", {"filters": filters, "page": page, "rows": shown}, request
     )
     digest = hashlib.sha256(listed.encode()).hexdigest()[:16]
     tabs, views = _tabs(access, filters), _views(access, filters)

@@ -89,7 +89,7 @@ def row_of(access: ClinicAccess, study: Study) -> Row:
 @lru_cache(maxsize=REMEMBERED)
 def rendered(row: Row) -> SafeString:
     """The row's HTML, made from nothing but the row."""
-    return render_to_string("pieces/_study_row.html", {"row": row})
+    return render_to_string("partials/_study_row.html", {"row": row})
 
 
 def _result(study: Study) -> Result | None:

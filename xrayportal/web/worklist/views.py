@@ -52,7 +52,7 @@ def worklist(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
             status=204, headers={"HX-Trigger": json.dumps({"list-unchanged": context["version"]})}
         )
     if htmx and not htmx.history_restore_request:
-        return render(request, "studies/_studies.html", context)
+        return render(request, "worklist/_studies.html", context)
     bundle = Bundle.objects.filter(is_active=True).first()
     context |= {
         "verdicts": rows.verdict_choices(bundle),
@@ -60,7 +60,7 @@ def worklist(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
         "states": rows.state_choices(),
         "delete_reasons": REASONS,
     }
-    return render(request, "studies/worklist.html", context)
+    return render(request, "worklist/worklist.html", context)
 
 
 @require_POST
@@ -76,7 +76,7 @@ def bulk_action(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
         return redirect(_worklist(access, query))
     request.GET = query
     context = {**list_context(request, access), "done": done}
-    return render(request, "studies/_bulk_action_done.html", context)
+    return render(request, "worklist/_bulk_action_done.html", context)
 
 
 @require_POST
