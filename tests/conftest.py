@@ -14,6 +14,9 @@ import pytest
 from playwright.sync_api import expect
 from pytest_django import DjangoDbBlocker
 
+#: What any test may ask for: a clinic with its people, opinions of theirs, analyses that wait.
+pytest_plugins = ["tests.house", "tests.opinions", "tests.analyses.fixtures"]
+
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = [

@@ -22,7 +22,7 @@ from tests.factories import (
     make_superuser,
     make_user,
 )
-from tests.reviews.people import make_access, say
+from tests.opinions import make_access, say
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis
 from xrayportal.clinics.actors import Actor

@@ -24,7 +24,7 @@ from pytest_django.live_server_helper import LiveServer
 from tests.browser.scene import tab
 from tests.factories import make_clinic, make_submission, make_superuser, make_user
 from tests.live.conftest import Portal, portal, redis_server, until
-from tests.reviews.people import make_access, say
+from tests.opinions import make_access, say
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis
 from xrayportal.clinics.actors import Actor

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tests.factories import make_analysis, make_clinic, make_study
-from tests.reviews.people import make_access, say
+from tests.opinions import make_access, say
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record

@@ -14,7 +14,7 @@ from django.urls import reverse
 from playwright.sync_api import Browser, Page, expect
 
 from tests.factories import jpeg, make_analysis, make_clinic, make_study
-from tests.reviews.people import make_access, say
+from tests.opinions import make_access, say
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Finding
 from xrayportal.clinics.models import Clinic, Role

@@ -16,9 +16,9 @@ from PIL import Image as Picture
 from pypdf import PdfReader
 
 from inference_worker import render
+from tests.analyses.test_queue import result_for
 from tests.factories import jpeg, make_analysis, make_clinic, make_study, make_submission, png
-from tests.queue.test_steps import result_for
-from tests.reviews.people import make_access, say
+from tests.opinions import make_access, say
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses import queue
 from xrayportal.analyses.models import Analysis, Finding

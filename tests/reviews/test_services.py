@@ -10,7 +10,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from tests.factories import make_analysis, make_clinic, make_study
-from tests.reviews.people import make_access, say
+from tests.opinions import make_access, say
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.audit.models import Action, AuditEvent

@@ -13,11 +13,11 @@ from django.urls import reverse
 from pytest_django.fixtures import Settings
 
 from tests.factories import PASSWORD, make_study, make_user
-from tests.portal.conftest import House, browser
-from xrayportal.access import access_of
+from tests.house import House, browser
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import verify
 from xrayportal.clinics import people, services, sign_in
+from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Membership, Role, User
 
 pytestmark = pytest.mark.django_db
@@ -137,8 +137,7 @@ def test_a_superuser_neither_takes_a_role_nor_sets_a_password(house: House) -> N
 
 def test_an_admin_gives_no_superuser_a_role(house: House) -> None:
     """They open a clinic's content with a reason, for half an hour; a role would go round that."""
-    access = access_of(house.admin, Membership.objects.filter(user=house.admin).select_related("clinic"))
-    asked = {"access": access, "roles": [Role.READER], "address": None}
+    asked = {"clinic": house.clinic, "actor": Actor(house.admin), "roles": [Role.READER]}
     with pytest.raises(services.PeopleRefused, match="no role in a clinic"):
         services.invite(email=house.superuser.email, **asked)
     with pytest.raises(services.PeopleRefused, match="no role in a clinic"):

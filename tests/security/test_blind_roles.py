@@ -9,8 +9,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study, make_superuser, make_user
-from tests.portal.conftest import browser
-from tests.reviews.people import say
+from tests.house import browser
+from tests.opinions import say
 from xrayportal.access import ClinicAccess, access_of
 from xrayportal.clinics import services
 from xrayportal.clinics.models import Clinic, Membership, Role, User

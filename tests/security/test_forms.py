@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.factories import make_study, make_submission, png
-from tests.portal.conftest import House, Sender, browser
+from tests.house import House, Sender, browser
 from xrayportal.clinics.models import Role
 from xrayportal.studies.models import Upload
 

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.bulk.conftest import Take, deliver, submission, zipped
 from tests.factories import jpeg, png
+from tests.intake.bulk.conftest import Take, deliver, submission, zipped
 from xrayportal.clinics.models import Clinic
 from xrayportal.intake import prepare
 from xrayportal.intake.bulk.archives import Archive

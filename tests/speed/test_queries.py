@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from tests.speed.conftest import House, browser
+from tests.house import House, browser
 from xrayportal.analyses.models import Analysis
 from xrayportal.operations.seeding import seed_studies
 from xrayportal.studies.models import Study, Submission

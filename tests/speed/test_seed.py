@@ -9,7 +9,7 @@ from django.db import connection
 from django.urls import reverse
 
 from tests.factories import make_study
-from tests.speed.conftest import House, browser
+from tests.house import House, browser
 from xrayportal.analyses.models import Analysis, Bundle, Finding
 from xrayportal.audit.models import AuditEvent
 from xrayportal.audit.services import verify

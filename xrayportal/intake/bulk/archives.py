@@ -87,7 +87,7 @@ def nested() -> RejectedError:
 
 
 def refusal(code: str) -> RejectedError:
-    """The refusal of this code; ``static/submissions/unzip.js`` uses the same. KeyError for an unknown one."""
+    """The refusal of this code; ``static/submissions/unzip.js`` uses the same. Raises KeyError for others."""
     again = _("Make the archive again.")
     split = _("Split it, or send the folder itself.")
     megabytes = settings.ARCHIVE_MAX_BYTES // 2**20
