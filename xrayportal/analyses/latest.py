@@ -11,7 +11,7 @@ from xrayportal.studies.models import Image, Study, Submission, Upload
 
 def newest(study: str = "pk") -> QuerySet[Analysis]:
     """The primary analyses of the study that ``OuterRef(study)`` names, newest first."""
-    primary = Analysis.objects.filter(study=OuterRef(study), purpose=Analysis.Purpose.PRIMARY)
+    primary = Analysis.objects.primary().filter(study=OuterRef(study))
     return primary.order_by("-requested_at")
 
 

@@ -16,8 +16,6 @@ from xrayportal.studies.models import Study, Submission, Upload
 from xrayportal.words import format_duration, ordinal
 from xrayportal.worklist.versions import version_expr
 
-PRIMARY = Analysis.Purpose.PRIMARY
-
 
 @dataclass(frozen=True)
 class Progress:
@@ -63,7 +61,7 @@ class Progress:
     @property
     def is_receiving(self) -> bool:
         """Files may still come."""
-        return self.submission.state == Submission.State.OPEN
+        return self.submission.is_open
 
     @property
     def is_final(self) -> bool:
@@ -73,7 +71,7 @@ class Progress:
 
 def versions(access: ClinicAccess) -> QuerySet[Submission]:
     """Their submissions, each with ``version``: changes when anything on the progress page does."""
-    analyses = Analysis.objects.filter(study__submission=OuterRef("pk"), purpose=PRIMARY).order_by()
+    analyses = Analysis.objects.primary().filter(study__submission=OuterRef("pk")).order_by()
     told = analyses.values("study__submission").annotate(
         told=version_expr(
             Count("pk", filter=Q(state=Analysis.State.QUEUED)),
@@ -131,7 +129,8 @@ def _verdicts(submission: Submission, access: ClinicAccess) -> tuple[dict[str, i
 def _left(submission: Submission) -> dict[str, Any]:
     """When the last waiting study will be done, and where it stands; nothing when none waits."""
     last = (
-        Analysis.objects.filter(study__submission=submission, purpose=PRIMARY, state=Analysis.State.QUEUED)
+        Analysis.objects.primary()
+        .filter(study__submission=submission, state=Analysis.State.QUEUED)
         .order_by("priority", "-requested_at")
         .first()
     )

@@ -10,13 +10,13 @@ from typing import Any
 from django.contrib import messages
 from django.core.files.storage import default_storage
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import trigger_client_event
 
-from xrayportal.access import ClinicAccess, Permission, clinic_view
+from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.reviews import adjudication, blind, services
@@ -35,7 +35,7 @@ BAD, STALE, GONE = 422, 409, 404
 @require_GET
 @clinic_view(Permission.REVIEW)
 @handle_deleted_study
-def review(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+def review(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """The panel alone, to load it anew; in the frame of a page for somebody who came by its address."""
     return _answer(request, access, Panel(access, _study(access, study)), status=200)
 
@@ -51,11 +51,11 @@ def keep_typed_text(view: View) -> View:
     """
 
     @functools.wraps(view)
-    def wrapper(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+    def wrapper(request: PortalRequest, **kwargs: Any) -> HttpResponseBase:
         try:
             return view(request, **kwargs)
         except Http404:
-            if not request.htmx:  # type: ignore[attr-defined]  # set by django_htmx
+            if not request.htmx:
                 raise
             return _gone(request, None)
 
@@ -65,7 +65,7 @@ def keep_typed_text(view: View) -> View:
 @require_POST
 @keep_typed_text
 @clinic_view(Permission.REVIEW)
-def review_save(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+def review_save(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """Keep the reader's opinion as a draft; blind first, this is what reveals the prediction."""
     return _store(request, access, study, sign=False)
 
@@ -73,12 +73,12 @@ def review_save(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) ->
 @require_POST
 @keep_typed_text
 @clinic_view(Permission.REVIEW)
-def review_sign(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+def review_sign(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """Make the reader's opinion final, or supersede the one that is."""
     return _store(request, access, study, sign=True)
 
 
-def _store(request: HttpRequest, access: ClinicAccess, study_id: uuid.UUID, *, sign: bool) -> HttpResponse:
+def _store(request: PortalRequest, access: ClinicAccess, study_id: uuid.UUID, *, sign: bool) -> HttpResponse:
     study = access.studies().select_related("current__bundle").filter(pk=study_id).first()
     if study is None:
         return _gone(request, access)
@@ -108,7 +108,7 @@ def _store(request: HttpRequest, access: ClinicAccess, study_id: uuid.UUID, *, s
     if stored.analysis is not None:
         again = _("The study is analysed again with the body part you chose.")
         said = f"{said} {again}"
-    if not request.htmx:  # type: ignore[attr-defined]  # set by django_htmx
+    if not request.htmx:
         messages.success(request, said)
         if stored.problem:
             messages.warning(request, str(stored.problem))
@@ -126,14 +126,14 @@ def _store(request: HttpRequest, access: ClinicAccess, study_id: uuid.UUID, *, s
     return trigger_client_event(response, "review-stored", {"study": str(study_id), "signed": sign})
 
 
-def _answer(request: HttpRequest, access: ClinicAccess, panel: Panel, *, status: int) -> HttpResponse:
-    whole = not request.htmx  # type: ignore[attr-defined]  # set by django_htmx
+def _answer(request: PortalRequest, access: ClinicAccess, panel: Panel, *, status: int) -> HttpResponse:
+    whole = not request.htmx
     template = "reviews/panel_page.html" if whole else "reviews/_panel.html"
     return render(request, template, {"access": access, "panel": panel, "study": panel.study}, status=status)
 
 
-def _gone(request: HttpRequest, access: ClinicAccess | None) -> HttpResponse:
-    if not request.htmx:  # type: ignore[attr-defined]  # set by django_htmx
+def _gone(request: PortalRequest, access: ClinicAccess | None) -> HttpResponse:
+    if not request.htmx:
         raise Http404("Not found.")
     comment = request.POST.get("comment", "")
     return render(request, "reviews/_deleted.html", {"access": access, "comment": comment}, status=GONE)
@@ -141,7 +141,7 @@ def _gone(request: HttpRequest, access: ClinicAccess | None) -> HttpResponse:
 
 @require_POST
 @clinic_view(Permission.MANAGE)
-def adjudicator(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+def adjudicator(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """The admin names who settles a disagreement; an empty ``reader`` leaves it to any third reader."""
     if not access.studies().filter(pk=study).exists():
         if message_if_deleted(request, study=study, clinic=access.clinic):
@@ -170,7 +170,7 @@ def adjudicator(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) ->
 
 @require_GET
 @clinic_view(Permission.SEE_ALL)
-def disagreements(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
+def disagreements(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """Studies whose signed readers differ, longest waiting first."""
     page = Paginator(disagreements_of(access), PER_PAGE).get_page(request.GET.get("page"))
     readers = list(adjudication.clinic_readers(access.clinic))
@@ -182,7 +182,7 @@ def disagreements(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
 @require_GET
 @clinic_view(Permission.SEE_OWN)
 @handle_deleted_study
-def report(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+def report(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """One printable page about the study's current result, once the reader may know it."""
     found = _study(access, study)
     if found.current is None:

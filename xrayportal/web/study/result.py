@@ -16,13 +16,12 @@ from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.services import waiting_position
 from xrayportal.audit.models import AuditEvent
 from xrayportal.reviews.blind import with_revealed
-from xrayportal.studies.models import Image, Study, Submission, Upload
+from xrayportal.studies.models import Image, Study, Upload
 from xrayportal.web.shared.failures import failure_of, unreadable_sentence
 from xrayportal.web.shared.status import Status, status_of, waiting_status
 from xrayportal.web.study.earlier import Beside, beside_of
 from xrayportal.words import body_part_word, percent
 
-PRIMARY = Analysis.Purpose.PRIMARY
 #: While a study waits, its place in the line is told anew this often (seconds).
 TELL_PLACE_EVERY = 5
 EVENTS_SHOWN = 200
@@ -89,8 +88,8 @@ class StudyResult:
     def polls(self) -> bool:
         """Whether something will change by itself."""
         if self.latest is None:
-            return self.study.submission.state != Submission.State.CANCELLED
-        return self.latest.state in Analysis.UNFINISHED
+            return not self.study.submission.is_cancelled
+        return not self.latest.is_finished
 
     @cached_property
     def status(self) -> Status | None:
@@ -222,7 +221,7 @@ def version_of(study: Study) -> str:
 
 
 def _with_newest(access: ClinicAccess, pk: uuid.UUID) -> QuerySet[Study]:
-    newest = FilteredRelation("analyses", condition=Q(analyses__purpose=PRIMARY))
+    newest = FilteredRelation("analyses", condition=Q(analyses__purpose=Analysis.Purpose.PRIMARY))
     studies = with_revealed(access, access.studies().filter(pk=pk)).annotate(newest=newest)
     return studies.order_by(F("newest__requested_at").desc(nulls_last=True))
 
@@ -251,7 +250,7 @@ def is_same_but_for_the_clock(seen: str, version: str) -> bool:
 def result_of(access: ClinicAccess, study: Study, view: str | None, beside: str | None = None) -> StudyResult:
     """Gather the result of a study from ``study_or_404``; five queries at most, seven with one beside."""
     images = list(study.images.all())
-    latest = study.analyses.filter(purpose=PRIMARY).order_by("-requested_at").first()
+    latest = study.analyses.primary().order_by("-requested_at").first()
     findings = {found.image_id: found for found in study.current.findings.all()} if study.current else {}
     number = int(view) if view and view.isascii() and view.isdigit() and len(view) < 6 else 1
     return StudyResult(
@@ -284,7 +283,7 @@ def history_of(access: ClinicAccess, study: Study) -> History:
     """
     revealed: bool = study.revealed  # type: ignore[attr-defined]  # annotated by study_or_404
     shows_events = access.may(Permission.SEE_ALL)
-    analyses = study.analyses.filter(purpose=PRIMARY).select_related("bundle", "requested_by")
+    analyses = study.analyses.primary().select_related("bundle", "requested_by")
     events = AuditEvent.objects.filter(study_id=study.pk, clinic=access.clinic).order_by("-id")
     if not revealed:
         own = Q(forced_body_part__in=["", study.stated_body_part])

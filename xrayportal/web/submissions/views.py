@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from xrayportal.access import ClinicAccess, Permission, clinic_view
+from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.analyses import services
 from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import Action
@@ -76,7 +76,7 @@ def upload(request: HttpRequest, clinic: str) -> HttpResponseBase:
 
 
 @clinic_view(Permission.SUBMIT)
-def _new_submission(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
+def _new_submission(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     try:
         expected = int(request.POST.get("expected_files", "0"))
     except ValueError:
@@ -97,7 +97,7 @@ def _new_submission(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
 
 
 @clinic_view(Permission.SUBMIT)
-def _plain_form(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
+def _plain_form(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     # Tables first: what they say holds for the pictures.
     files = sorted(
         request.FILES.getlist("files"), key=lambda file: not (file.name or "").lower().endswith(".csv")
@@ -113,14 +113,14 @@ def _plain_form(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
 
 @require_safe
 @clinic_view(Permission.SUBMIT)
-def upload_page(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
+def upload_page(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """The drop zone; a plain form where scripts do not run."""
     return render(request, "submissions/upload.html")
 
 
 @require_safe
 @clinic_view(Permission.SEE_OWN)
-def submissions_page(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
+def submissions_page(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """The submissions that this person may see, newest first."""
     rows = with_counts(access.submissions()).select_related("submitter").order_by("-created_at", "pk")
     page = Paginator(rows, SUBMISSIONS_PER_PAGE).get_page(request.GET.get("page"))
@@ -129,14 +129,14 @@ def submissions_page(request: HttpRequest, access: ClinicAccess) -> HttpResponse
 
 @require_safe
 @clinic_view(Permission.SEE_OWN)
-def submission_page(request: HttpRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
+def submission_page(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """How far a submission is, and the fate of every file."""
     return _render_progress(request, access, submission, "submissions/submission.html")
 
 
 @require_safe
 @clinic_view(Permission.SEE_OWN)
-def submission_progress(request: HttpRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
+def submission_progress(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """The part of the submission page that polls; 204 while nothing changed."""
     return _render_progress(
         request, access, submission, "submissions/_progress.html", seen=request.GET.get("seen")
@@ -145,7 +145,7 @@ def submission_progress(request: HttpRequest, access: ClinicAccess, submission: 
 
 @require_POST
 @clinic_view(Permission.SUBMIT)
-def submission_uploads(request: HttpRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
+def submission_uploads(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """One file. Its outcome, good or bad, is a 201; the same key again is a 200 with the same answer.
 
     ``path`` is the file's relative path where a folder was sent, for grouping.
@@ -182,7 +182,7 @@ def submission_uploads(request: HttpRequest, access: ClinicAccess, submission: u
 
 @require_POST
 @clinic_view(Permission.SUBMIT)
-def submission_finish(request: HttpRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
+def submission_finish(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """No more files come."""
     found = _own_or_404(access, submission, or_manage=True)
     finish_submission(submission=found, actor=access.actor)
@@ -191,7 +191,7 @@ def submission_finish(request: HttpRequest, access: ClinicAccess, submission: uu
 
 @require_POST
 @clinic_view(Permission.SUBMIT)
-def submission_cancel(request: HttpRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
+def submission_cancel(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """Take no more files, analyse no more of it."""
     found = _own_or_404(access, submission, or_manage=True)
     cancel_submission(submission=found, actor=access.actor)
@@ -200,7 +200,7 @@ def submission_cancel(request: HttpRequest, access: ClinicAccess, submission: uu
 
 @require_POST
 @clinic_view(Permission.SUBMIT)
-def retry_submission(request: HttpRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
+def retry_submission(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """Ask again for every study of the submission whose newest analysis failed."""
     found = get_object_or_404(access.submissions(), pk=submission)
     asked = gone = 0
@@ -224,7 +224,7 @@ def retry_submission(request: HttpRequest, access: ClinicAccess, submission: uui
 @require_POST
 @clinic_view(Permission.SEE_OWN)
 def submission_results(
-    request: HttpRequest, access: ClinicAccess, submission: uuid.UUID
+    request: PortalRequest, access: ClinicAccess, submission: uuid.UUID
 ) -> StreamingHttpResponse:
     """A line a study."""
     found = _exported(request, access, submission, "csv")
@@ -234,7 +234,7 @@ def submission_results(
 @require_POST
 @clinic_view(Permission.SEE_OWN)
 def submission_pictures(
-    request: HttpRequest, access: ClinicAccess, submission: uuid.UUID
+    request: PortalRequest, access: ClinicAccess, submission: uuid.UUID
 ) -> StreamingHttpResponse:
     """The same, with every view and its heatmap."""
     found = _exported(request, access, submission, "zip")
@@ -242,7 +242,7 @@ def submission_pictures(
 
 
 def _render_progress(
-    request: HttpRequest, access: ClinicAccess, pk: uuid.UUID, template: str, seen: str | None = None
+    request: PortalRequest, access: ClinicAccess, pk: uuid.UUID, template: str, seen: str | None = None
 ) -> HttpResponse:
     submission: Submission = get_object_or_404(progress.versions(access), pk=pk)
     version: str = submission.version  # type: ignore[attr-defined]  # annotated by versions
@@ -270,7 +270,7 @@ def _verdict_counts(told: progress.Progress) -> list[tuple[str, str, int]]:
     return [(one.value, one.word, told.verdicts[one.value]) for one in choices if one.value in told.verdicts]
 
 
-def _create(request: HttpRequest, access: ClinicAccess, expected: int) -> Submission:
+def _create(request: PortalRequest, access: ClinicAccess, expected: int) -> Submission:
     grouping = request.POST.get("grouping", "")
     return create_submission(
         clinic=access.clinic,
@@ -282,7 +282,7 @@ def _create(request: HttpRequest, access: ClinicAccess, expected: int) -> Submis
     )
 
 
-def _continued(request: HttpRequest, access: ClinicAccess) -> Submission | None:
+def _continued(request: PortalRequest, access: ClinicAccess) -> Submission | None:
     """The person's own submission that was ended while they paused, if the form names one."""
     try:
         named = uuid.UUID(request.POST.get("continues", ""))
@@ -346,7 +346,7 @@ def _refused(sentence: str, status: int = 400) -> JsonResponse:
     return JsonResponse({"sentence": sentence}, status=status)
 
 
-def _exported(request: HttpRequest, access: ClinicAccess, pk: uuid.UUID, kind: str) -> Submission:
+def _exported(request: PortalRequest, access: ClinicAccess, pk: uuid.UUID, kind: str) -> Submission:
     found = get_object_or_404(access.submissions(), pk=pk)
     record(
         clinic=access.clinic,

@@ -176,7 +176,7 @@ def _in_state(access: ClinicAccess, studies: QuerySet[Study], state: str) -> Que
         return studies.filter(state=Study.State.OPEN)
     if state == "done":
         return studies.filter(current__isnull=False)
-    analyses = Analysis.objects.filter(clinic=access.clinic, purpose=Analysis.Purpose.PRIMARY, state=state)
+    analyses = Analysis.objects.primary().filter(clinic=access.clinic, state=state)
     if state != Analysis.State.FAILED:
         return studies.filter(pk__in=analyses.values("study"))
     failed = analyses.order_by("-finished_at").values("study")[:COUNTED]
