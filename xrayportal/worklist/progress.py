@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 
@@ -69,8 +69,20 @@ class Progress:
         return not self.is_receiving and self.settled >= self.studies
 
 
-def versions(access: ClinicAccess) -> QuerySet[Submission]:
-    """Their submissions, each with ``version``: changes when anything on the progress page does."""
+class Version(TypedDict):
+    """What ``versions`` adds to a submission: a text that changes when anything on its page does."""
+
+    version: str
+
+
+if TYPE_CHECKING:  # for type checkers only
+    from django_stubs_ext import WithAnnotations
+
+    VersionedSubmission = WithAnnotations[Submission, Version]
+
+
+def versions(access: ClinicAccess) -> QuerySet[VersionedSubmission]:
+    """Their submissions, each with its ``Version``."""
     analyses = Analysis.objects.primary().filter(study__submission=OuterRef("pk")).order_by()
     told = analyses.values("study__submission").annotate(
         told=version_expr(

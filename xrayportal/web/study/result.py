@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from django.db.models import F, FilteredRelation, Q, QuerySet
 from django.http import Http404
@@ -29,6 +30,9 @@ EVENTS_SHOWN = 200
 _CLOCK = "~"
 #: What the version tells of the newest analysis.
 _NEWEST = ("newest__id", "newest__state", "newest__cancel_requested")
+
+if TYPE_CHECKING:
+    from xrayportal.reviews.blind import RevealedStudy
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class View:
 class StudyResult:
     """What ``study/_result.html`` needs; made by ``result_of``."""
 
-    study: Study
+    study: RevealedStudy
     revealed: bool
     view_number: int
     images: list[Image]
@@ -195,11 +199,11 @@ class History:
     has_more: bool
 
 
-def study_or_404(access: ClinicAccess, pk: uuid.UUID) -> Study:
+def study_or_404(access: ClinicAccess, pk: uuid.UUID) -> RevealedStudy:
     """One of this person's studies with what its version needs, or Http404."""
     newest = {name.replace("__", "_"): F(name) for name in _NEWEST}
     studies = _with_newest(access, pk).annotate(**newest).select_related("current__bundle", "submission")
-    found: Study | None = studies.first()
+    found = cast("RevealedStudy | None", studies.first())
     if found is None:
         raise Http404("Not found.")
     return found
@@ -213,10 +217,10 @@ def polled_version(access: ClinicAccess, pk: uuid.UUID) -> str:
     return _version(*told)
 
 
-def version_of(study: Study) -> str:
+def version_of(study: RevealedStudy) -> str:
     """The version for the address of the next poll."""
     newest, state, cancel_requested = (getattr(study, name.replace("__", "_")) for name in _NEWEST)
-    revealed = study.revealed  # type: ignore[attr-defined]  # annotated by study_or_404
+    revealed = study.revealed
     return _version(study.state, study.submission.state, newest, state, cancel_requested, revealed)
 
 
@@ -247,7 +251,9 @@ def is_same_but_for_the_clock(seen: str, version: str) -> bool:
     return seen.partition(_CLOCK)[0] == version.partition(_CLOCK)[0]
 
 
-def result_of(access: ClinicAccess, study: Study, view: str | None, beside: str | None = None) -> StudyResult:
+def result_of(
+    access: ClinicAccess, study: RevealedStudy, view: str | None, beside: str | None = None
+) -> StudyResult:
     """Gather the result of a study from ``study_or_404``; five queries at most, seven with one beside."""
     images = list(study.images.all())
     latest = study.analyses.primary().order_by("-requested_at").first()
@@ -255,7 +261,7 @@ def result_of(access: ClinicAccess, study: Study, view: str | None, beside: str 
     number = int(view) if view and view.isascii() and view.isdigit() and len(view) < 6 else 1
     return StudyResult(
         study=study,
-        revealed=study.revealed,  # type: ignore[attr-defined]  # annotated by study_or_404
+        revealed=study.revealed,
         view_number=min(max(number, 1), max(len(images), 1)),
         images=images,
         findings=findings,
@@ -275,13 +281,13 @@ def title_of(study: Study) -> str:
     return names.first() or str(study.pk)
 
 
-def history_of(access: ClinicAccess, study: Study) -> History:
+def history_of(access: ClinicAccess, study: RevealedStudy) -> History:
     """The study's analyses, newest first, and for readers and admins who did what; two queries.
 
     Three where the prediction is hidden: an analysis with a part that somebody corrected would tell that
     the predicted one was another.
     """
-    revealed: bool = study.revealed  # type: ignore[attr-defined]  # annotated by study_or_404
+    revealed: bool = study.revealed
     shows_events = access.may(Permission.SEE_ALL)
     analyses = study.analyses.primary().select_related("bundle", "requested_by")
     events = AuditEvent.objects.filter(study_id=study.pk, clinic=access.clinic).order_by("-id")

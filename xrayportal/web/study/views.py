@@ -23,6 +23,7 @@ from xrayportal.audit.services import record
 from xrayportal.intake.deletion import REASONS, Reason, delete_study
 from xrayportal.intake.sniff import SUFFIXES
 from xrayportal.reviews.blind import reveals
+from xrayportal.studies.models import Study
 from xrayportal.web.shared.deleted import handle_deleted_study
 from xrayportal.web.study import earlier, result
 from xrayportal.worklist.marks import mark_read
@@ -51,7 +52,7 @@ def study_page(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -
     found = result.study_or_404(access, study)
     shown = result.result_of(access, found, request.GET.get("view"), request.GET.get("beside"))
     history = result.history_of(access, found)
-    looks = [(found, shown.tells)]
+    looks: list[tuple[Study, bool]] = [(found, shown.tells)]
     if shown.beside:
         looks.append((shown.beside.study, shown.beside.revealed))
     for seen, told in looks:

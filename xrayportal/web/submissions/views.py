@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
@@ -41,6 +41,9 @@ from xrayportal.web.submissions.results import result_lines, result_zip
 from xrayportal.web.worklist.rows import verdict_choices
 from xrayportal.worklist import progress
 from xrayportal.worklist.digests import note_seen
+
+if TYPE_CHECKING:
+    from xrayportal.worklist.progress import VersionedSubmission
 
 #: More files than that in one submission are bulk work and wait behind interactive work.
 INTERACTIVE_FILES = 20
@@ -244,8 +247,8 @@ def submission_pictures(
 def _render_progress(
     request: PortalRequest, access: ClinicAccess, pk: uuid.UUID, template: str, seen: str | None = None
 ) -> HttpResponse:
-    submission: Submission = get_object_or_404(progress.versions(access), pk=pk)
-    version: str = submission.version  # type: ignore[attr-defined]  # annotated by versions
+    submission: VersionedSubmission = get_object_or_404(progress.versions(access), pk=pk)
+    version = submission.version
     if seen == version:
         return HttpResponse(status=204)
     told = progress.progress_of(submission, access)
