@@ -21,9 +21,9 @@ from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.reviews import adjudication, blind, services
 from xrayportal.reviews.disagreements import disagreements_of, rows_of
-from xrayportal.reviews.entries import BadEntry, parse_entry
 from xrayportal.reviews.report import facts_of, render_report
 from xrayportal.studies.models import Study
+from xrayportal.web.reviews.forms import AdjudicatorForm, ReviewForm
 from xrayportal.web.reviews.panel import Panel
 from xrayportal.web.shared.deleted import handle_deleted_study, message_if_deleted
 
@@ -83,33 +83,35 @@ def _store(request: PortalRequest, access: ClinicAccess, study_id: uuid.UUID, *,
     if study is None:
         return _gone(request, access)
     panel = Panel(access, study)
-    adjudicates = request.POST.get("adjudicates") == "1"
+    form = ReviewForm(
+        request.POST.dict(),
+        body_parts=[body_part for body_part, _word in panel.body_parts],
+        images=panel.images,
+    )
+    if not form.is_valid():
+        anew = Panel(access, study, sent=request.POST.dict(), problem=form.sentence)
+        return _answer(request, access, anew, status=BAD)
     try:
-        entry = parse_entry(
-            request.POST.dict(),
-            body_parts=[body_part for body_part, _word in panel.body_parts],
-            images=panel.images,
-        )
         stored = services.store_review(
             access=access,
             study_id=study_id,
-            entry=entry,
-            supersedes=_uuid_or_none(request.POST.get("supersedes", "")),
+            entry=form.entry,
+            supersedes=form.cleaned_data["supersedes"],
             sign=sign,
-            adjudicates=adjudicates,
+            adjudicates=form.cleaned_data["adjudicates"],
         )
     except services.StudyGone:
         return _gone(request, access)
-    except (BadEntry, services.ReviewRefused) as refusal:
+    except services.ReviewRefused as refusal:
         status = STALE if isinstance(refusal, services.StaleReview) else BAD
         anew = Panel(access, study, sent=request.POST.dict(), problem=refusal.sentence)
         return _answer(request, access, anew, status=status)
-    said = _("Signed.") if sign else _("Saved.")
+    message = _("Signed.") if sign else _("Saved.")
     if stored.analysis is not None:
         again = _("The study is analysed again with the body part you chose.")
-        said = f"{said} {again}"
+        message = f"{message} {again}"
     if not request.htmx:
-        messages.success(request, said)
+        messages.success(request, message)
         if stored.problem:
             messages.warning(request, str(stored.problem))
         return redirect("study", access.clinic.slug, study_id)
@@ -120,7 +122,7 @@ def _store(request: PortalRequest, access: ClinicAccess, study_id: uuid.UUID, *,
     response = render(
         request,
         "reviews/_panel.html",
-        {"access": access, "panel": Panel(access, study), "said": said, "warning": stored.problem},
+        {"access": access, "panel": Panel(access, study), "message": message, "warning": stored.problem},
     )
     # The page's result, history and neighbours may show more now.
     return trigger_client_event(response, "review-stored", {"study": str(study_id), "signed": sign})
@@ -147,13 +149,10 @@ def adjudicator(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) 
         if message_if_deleted(request, study=study, clinic=access.clinic):
             return redirect("disagreements", access.clinic.slug)
         raise Http404("Not found.")
-    chosen = request.POST.get("reader", "")
-    reader = None
-    if chosen:
-        is_id = chosen.isascii() and chosen.isdigit() and len(chosen) < 19
-        reader = adjudication.clinic_readers(access.clinic).filter(pk=chosen).first() if is_id else None
-        if reader is None:
-            raise Http404("Not found.")
+    form = AdjudicatorForm(request.POST.dict(), clinic=access.clinic)
+    if not form.is_valid():
+        raise Http404("Not found.")
+    reader = form.cleaned_data["reader"]
     try:
         services.name_adjudicator(access=access, study_id=study, reader=reader)
     except services.ReviewRefused as refusal:
@@ -209,13 +208,3 @@ def report(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> Ht
 
 def _study(access: ClinicAccess, study: uuid.UUID) -> Study:
     return get_object_or_404(access.studies().select_related("current__bundle"), pk=study)
-
-
-def _uuid_or_none(text: str) -> uuid.UUID | None:
-    """A form's ``supersedes``; nonsense is no review of anybody's, so it counts as stale."""
-    if not text:
-        return None
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return uuid.UUID(int=0)

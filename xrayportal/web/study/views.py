@@ -20,13 +20,14 @@ from xrayportal.analyses import services
 from xrayportal.analyses.models import Finding
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.intake.deletion import REASONS, Reason, delete_study
+from xrayportal.intake.deletion import REASONS, delete_study
 from xrayportal.intake.sniff import SUFFIXES
 from xrayportal.reviews.blind import reveals
 from xrayportal.studies.models import Study
 from xrayportal.web.shared.deleted import handle_deleted_study
 from xrayportal.web.study import earlier, result
-from xrayportal.worklist.marks import mark_read
+from xrayportal.web.study.forms import AnalysisForm, DeleteForm
+from xrayportal.worklist.services import mark_read
 
 logger = logging.getLogger(__name__)
 
@@ -125,12 +126,11 @@ def request_analysis(request: PortalRequest, access: ClinicAccess, study: uuid.U
     if not found.is_sealed:
         messages.error(request, gettext("This study still receives views. Finish its submission first."))
         return redirect("study", clinic=access.clinic.slug, study=found.pk)
+    form = AnalysisForm(request.POST)
+    if not form.is_valid():
+        raise Http404("Not found.")
     try:
-        services.request_analysis(
-            study=found,
-            actor=access.actor,
-            forced_body_part=request.POST.get("forced_body_part", "")[:32],
-        )
+        services.request_analysis(study=found, actor=access.actor, **form.cleaned_data)
     except (services.NoActiveBundleError, services.UnknownPartError) as error:
         messages.error(request, str(error))
     return redirect("study", clinic=access.clinic.slug, study=found.pk)
@@ -152,11 +152,11 @@ def cancel_analysis(request: PortalRequest, access: ClinicAccess, analysis: uuid
 def study_delete(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """Delete with a reason; back to the worklist."""
     found = get_object_or_404(access.studies(), pk=study)
-    reason = request.POST.get("reason", "")
-    if reason not in dict(REASONS):
+    form = DeleteForm(request.POST)
+    if not form.is_valid():
         messages.error(request, _("Choose why the study is deleted."))
         return redirect("study", clinic=access.clinic.slug, study=found.pk)
-    delete_study(study=found, reason=Reason(reason), actor=access.actor)
+    delete_study(study=found, reason=form.cleaned_data["reason"], actor=access.actor)
     messages.success(request, _("The study was deleted."))
     return redirect("worklist", clinic=access.clinic.slug)
 

@@ -12,10 +12,11 @@ from django.utils.translation import gettext, ngettext
 from xrayportal.access import ClinicAccess, Permission, PortalRequest
 from xrayportal.analyses import services as analyses
 from xrayportal.analyses.models import Analysis
-from xrayportal.intake.deletion import REASONS, Reason, delete_study, is_deleted
+from xrayportal.intake.deletion import delete_study, is_deleted
 from xrayportal.studies.models import Study
 from xrayportal.web.shared.deleted import some_deleted
-from xrayportal.worklist.marks import mark_read, mark_unread
+from xrayportal.web.study.forms import DeleteForm
+from xrayportal.worklist.services import mark_read, mark_unread
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,13 @@ def _analyse(request: PortalRequest, access: ClinicAccess, studies: Sequence[Stu
 
 def _delete(request: PortalRequest, access: ClinicAccess, studies: Sequence[Study]) -> Done:
     """With one reason for all; there is no way back."""
-    reason = request.POST.get("reason", "")
-    if reason not in dict(REASONS):
+    form = DeleteForm(request.POST)
+    if not form.is_valid():
         return Done(gettext("Choose why the studies are deleted."), level=messages.ERROR)
     gone = [
-        study for study in studies if delete_study(study=study, reason=Reason(reason), actor=access.actor)
+        study
+        for study in studies
+        if delete_study(study=study, reason=form.cleaned_data["reason"], actor=access.actor)
     ]
     if not gone:  # somebody was faster
         return Done(some_deleted(len(studies)), level=messages.INFO)

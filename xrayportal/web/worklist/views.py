@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Sequence
-
 from django.contrib import messages
-from django.http import HttpResponse, QueryDict
+from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils.translation import gettext
 from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import trigger_client_event
@@ -19,15 +15,11 @@ from xrayportal.analyses.models import Bundle
 from xrayportal.intake.deletion import REASONS
 from xrayportal.web.worklist import rows
 from xrayportal.web.worklist.bulk_action import act_on
+from xrayportal.web.worklist.forms import BulkActionForm, SavedViewForm
 from xrayportal.web.worklist.page import address_query, clock_of, list_context
-from xrayportal.web.worklist.rows import PER_PAGE, Filters
+from xrayportal.web.worklist.rows import Filters
+from xrayportal.worklist import services
 from xrayportal.worklist.models import SavedView
-
-MOST_VIEWS = 20
-
-
-#: In an address a letter of another script takes nine characters or twelve.
-LONGEST_QUERY = 500
 
 
 @require_safe
@@ -64,9 +56,11 @@ def worklist(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
 @clinic_view(Permission.SEE_OWN)
 def bulk_action(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """``action`` on each ``study`` of one page of the list; ``query`` is the list to come back to."""
-    ids = _ids(request.POST.getlist("study"))
-    done = act_on(request, access, request.POST.get("action", ""), ids)
-    query = QueryDict(request.POST.get("query", "")[:1000])
+    form = BulkActionForm(request.POST)
+    if not form.is_valid():
+        raise Http404("Not found.")
+    done = act_on(request, access, form.cleaned_data["action"], form.cleaned_data["study"])
+    query = QueryDict(form.cleaned_data["query"])
     if not request.htmx:
         if done.words:
             messages.add_message(request, done.level, done.words)
@@ -80,20 +74,15 @@ def bulk_action(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
 @clinic_view(Permission.SEE_OWN)
 def save_view(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """Keep the filters of ``query`` under ``name``; the same name again replaces it."""
-    filters = Filters.read(QueryDict(request.POST.get("query", "").removeprefix("?")[:1000]))
-    name = " ".join(request.POST.get("name", "").replace("\0", "").split())[:40]
-    mine = SavedView.objects.filter(user=access.user, clinic=access.clinic)
-    if not name or not filters.query:
-        messages.error(request, gettext("Choose a filter first, and give the view a name."))
-    elif len(filters.query) > LONGEST_QUERY:
-        messages.error(request, gettext("This filter is too long to be kept. Shorten the text."))
-    elif mine.exclude(name=name).count() >= MOST_VIEWS:
-        messages.error(request, gettext("You have saved 20 views. Remove one first."))
+    form = SavedViewForm(request.POST)
+    if form.is_valid():
+        try:
+            services.save_view(access=access, **form.cleaned_data)
+        except services.TooManyViews as refusal:
+            messages.error(request, str(refusal))
     else:
-        SavedView.objects.update_or_create(
-            user=access.user, clinic=access.clinic, name=name, defaults={"query": filters.query}
-        )
-    return redirect(_worklist(access, QueryDict(filters.query)))
+        messages.error(request, str(form.non_field_errors()[0]))
+    return redirect(_worklist(access, QueryDict(form.cleaned_data.get("query", ""))))
 
 
 @require_POST
@@ -102,17 +91,6 @@ def remove_view(request: PortalRequest, access: ClinicAccess, view: int) -> Http
     """Forget one of the person's own views."""
     get_object_or_404(SavedView, pk=view, user=access.user, clinic=access.clinic).delete()
     return redirect("worklist", clinic=access.clinic.slug)
-
-
-def _ids(texts: Sequence[str]) -> list[uuid.UUID]:
-    """The ids among them, one page's worth at most; nonsense is left out."""
-    found = []
-    for text in texts[:PER_PAGE]:
-        try:
-            found.append(uuid.UUID(text))
-        except ValueError:
-            continue
-    return found
 
 
 def _worklist(access: ClinicAccess, query: QueryDict) -> str:
