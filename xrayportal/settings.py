@@ -19,7 +19,7 @@ VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var"))).resolve()
 if (VAR_DIR / "portal.env").is_file():
     env.read_env(VAR_DIR / "portal.env")
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 
 # --- who may talk to us -------------------------------------------------------------------
 SECRET_KEY = env.key("SECRET_KEY")
