@@ -241,7 +241,8 @@ def test_class_weights_balance_and_leave_the_mean() -> None:
     weighed = np.array(VerdictLoss((0.5, 3.0))(np.array([1.0, 0.0]), np.array([0.3, 0.3])))
     np.testing.assert_allclose(weighed, plain * [3.0, 0.5], rtol=1e-6)
     part = np.array([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1], [0.7, 0.2, 0.1]], np.float32)
-    actual = np.array(PartLoss(weights)(np.array([0, 1, -1]), part))
+    one_hot = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0]])
+    actual = np.array(PartLoss(weights)(one_hot, part))
     np.testing.assert_allclose(actual, [-np.log(0.7) * 4 / 6, -np.log(0.2) * 2, 0], rtol=1e-5)
 
 
