@@ -116,10 +116,10 @@ def test_every_training_picture_is_answered_once(runs: Path, sealed: Path, confi
     assert outputs.logit.shape == (72,)
     assert outputs.map.shape == (72, 4, 4)
     assert outputs.embedding.shape == (72, 64)
-    np.testing.assert_allclose(outputs.part.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(outputs.body_part.sum(axis=1), 1, atol=1e-5)
     with np.load(folder / "out_of_fold.npz") as arrays:
-        fold, parts = arrays["fold"], arrays["parts"].tolist()
-    assert parts == ["hand", "wrist"]
+        fold, body_parts = arrays["fold"], arrays["parts"].tolist()
+    assert body_parts == ["hand", "wrist"]
     folds = cross_folds(data, read_config(config))
     for number, held in enumerate(folds):
         assert {records[row].id for row in np.flatnonzero(fold == number)} == {record.id for record in held}
@@ -144,7 +144,7 @@ def test_the_answers_are_the_averaged_networks(runs: Path, sealed: Path, config:
     data = table.read(sealed)
     held = cross_folds(data, read_config(config))[2]
     folder = runs / crossvalidate.FOLDER / "bones" / "fold-2"
-    network = build(read_config(config), data.parts)
+    network = build(read_config(config), data.body_parts)
     network.load_weights(folder / checkpoint.AVERAGE)
     expected = network.predict_on_batch(as_batch(load(held, 64, runs / "cache").pixels))
     answers = read_outputs(folder / "answers.npz", held)

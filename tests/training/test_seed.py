@@ -67,15 +67,15 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("mura") / mura.ROOT
     lists: dict[str, list[str]] = {}
     for patient in range(40):
-        part = ("XR_WRIST", "XR_ELBOW")[patient % 2]
+        body_part = ("XR_WRIST", "XR_ELBOW")[patient % 2]
         split = "valid" if patient >= 32 else "train"
         broken = patient // 2 % 2 == 0
-        study = f"{split}/{part}/patient{patient:05}/study1_{'positive' if broken else 'negative'}"
+        study = f"{split}/{body_part}/patient{patient:05}/study1_{'positive' if broken else 'negative'}"
         (root / study).mkdir(parents=True)
         lists.setdefault(f"{split}_labeled_studies.csv", []).append(f"{mura.ROOT}/{study}/,{int(broken)}")
         for view in (1, 2):
             picture, _ = draw_bone(patient * 2 + view, broken)
-            turned = picture if part == "XR_WRIST" else np.ascontiguousarray(picture.T)
+            turned = picture if body_part == "XR_WRIST" else np.ascontiguousarray(picture.T)
             cv2.imwrite(str(root / study / f"image{view}.png"), turned)
             line = f"{mura.ROOT}/{study}/image{view}.png"
             lists.setdefault(f"{split}_image_paths.csv", []).append(line)
@@ -114,7 +114,7 @@ def bundle(runs: Path, tree: Path, configs: list[Path], tmp_path_factory: pytest
 @pytest.mark.slow
 def test_the_worker_follows_the_bundle(bundle: Path, tree: Path) -> None:
     loaded = Bundle.load(bundle)
-    roles = {network.id: (network.role, network.parts) for network in loaded.manifest.networks}
+    roles = {network.id: (network.role, network.body_parts) for network in loaded.manifest.networks}
     assert roles == {
         "detector": ("part", mura.PARTS),
         "general": ("abnormality", ("*",)),
@@ -123,7 +123,7 @@ def test_the_worker_follows_the_bundle(bundle: Path, tree: Path) -> None:
     # Loading checks every graph's outputs against its role.
     pipeline = Pipeline(loaded, load_runtimes(loaded, threads=1))
     finding = pipeline.read(next(tree.rglob("image1.png")).read_bytes()).finding
-    assert set(finding.parts) == set(mura.PARTS)
+    assert set(finding.body_parts) == set(mura.PARTS)
     assert loaded.manifest.abnormality_network("wrist").id == "wrist"
     assert loaded.manifest.abnormality_network("elbow").id == "general"
 
@@ -137,15 +137,15 @@ def test_each_picture_is_judged_by_the_network_that_answers(
     squares = load(mura.read(tree).split("test"), 64, bundle.parent / "cache").pixels
     alone = {name: run_openvino(bundle / f"{name}.xml", squares) for name in ROLES}
     named = np.arange(len(squares)) % 2  # elbow and wrist in turn, whatever an untrained detector says
-    part = np.eye(len(mura.PARTS), dtype=np.float32)[np.where(named == 1, mura.PARTS.index("wrist"), 0)]
+    body_part = np.eye(len(mura.PARTS), dtype=np.float32)[np.where(named == 1, mura.PARTS.index("wrist"), 0)]
     real = graphs.run_openvino
 
     def predict(path: Path, some: np.ndarray) -> Outputs:
         actual = real(path, some)
-        return replace(actual, part=part) if path.stem == "detector" else actual
+        return replace(actual, body_part=body_part) if path.stem == "detector" else actual
 
     monkeypatch.setattr(graphs, "run_openvino", predict)
-    actual = graphs.run_networks(bundle, manifest.networks, manifest.parts, squares)
+    actual = graphs.run_networks(bundle, manifest.networks, manifest.body_parts, squares)
     for row, network in enumerate(np.array(["general", "wrist"])[named]):
         assert actual.logit[row] == pytest.approx(float(alone[network].logit[row]), abs=1e-5)
         np.testing.assert_allclose(actual.map[row], alone[network].map[row], atol=1e-5)
@@ -214,7 +214,7 @@ def test_experts_and_the_general_network_share_their_fold(tree: Path, configs: l
     held = {record.group for record in general[1]}
     assert {record.group for record in wrist[1]} <= held
     assert not {record.group for record in wrist[0]} & held
-    assert {record.part for record in (*wrist[0], *wrist[1])} == {"wrist"}
+    assert {record.body_part for record in (*wrist[0], *wrist[1])} == {"wrist"}
 
 
 def test_networks_that_do_not_belong_bundle_networks(configs: list[Path]) -> None:
@@ -240,9 +240,9 @@ def test_class_weights_balance_and_leave_the_mean() -> None:
     plain = np.array(VerdictLoss()(np.array([1.0, 0.0]), np.array([0.3, 0.3])))
     weighed = np.array(VerdictLoss((0.5, 3.0))(np.array([1.0, 0.0]), np.array([0.3, 0.3])))
     np.testing.assert_allclose(weighed, plain * [3.0, 0.5], rtol=1e-6)
-    part = np.array([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1], [0.7, 0.2, 0.1]], np.float32)
+    body_part = np.array([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1], [0.7, 0.2, 0.1]], np.float32)
     one_hot = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0]])
-    actual = np.array(PartLoss(weights)(one_hot, part))
+    actual = np.array(PartLoss(weights)(one_hot, body_part))
     np.testing.assert_allclose(actual, [-np.log(0.7) * 4 / 6, -np.log(0.2) * 2, 0], rtol=1e-5)
 
 
@@ -256,7 +256,7 @@ def test_balancing_twice_is_refused() -> None:
 def test_every_part_of_mura_has_its_configuration() -> None:
     folder = ROOT / "training/configs"
     seed = {path.stem: read_config(path) for path in folder.glob("seed-*.toml")}
-    assert {config.only for config in seed.values()} == {(), *((part,) for part in mura.PARTS)}
+    assert {config.only for config in seed.values()} == {(), *((body_part,) for body_part in mura.PARTS)}
     assert len(bundle_networks(list(seed.values()), mura.PARTS)) == 9
 
 

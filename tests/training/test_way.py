@@ -95,7 +95,7 @@ def test_the_bundle_is_whole(bundle: Path) -> None:
     manifest = loaded.manifest
     assert manifest.label == "bones@1"
     assert manifest.target.normal == "no abnormality seen"
-    assert manifest.parts == ("hand", "wrist")
+    assert manifest.body_parts == ("hand", "wrist")
     assert manifest.thresholds.low <= manifest.thresholds.high
     assert "auc" in manifest.metrics
     card = (bundle / "card.md").read_text()

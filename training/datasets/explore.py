@@ -98,7 +98,7 @@ def contact_sheet(records: Sequence[Record], columns: int = 12) -> NDArray[np.ui
 def _counts(records: Sequence[Record]) -> dict[str, dict[str, dict[str, int]]]:
     table: dict[str, dict[str, dict[str, int]]] = defaultdict(dict)
     for record in records:
-        row = table[record.split].setdefault(record.part or "other", {"pictures": 0, "abnormal": 0})
+        row = table[record.split].setdefault(record.body_part or "other", {"pictures": 0, "abnormal": 0})
         row["pictures"] += 1
         row["abnormal"] += record.abnormal
     return dict(table)
@@ -164,8 +164,8 @@ def _page(dataset: Dataset, figures: dict[str, Any], plots: bytes) -> str:
 def _table(title: str, rows: dict[str, dict[str, int]]) -> str:
     most = max(row["pictures"] for row in rows.values())
     body = "".join(
-        f"<tr><th>{html.escape(part)}</th><td>{row['pictures']}</td><td>{row['abnormal']}</td>"
+        f"<tr><th>{html.escape(body_part)}</th><td>{row['pictures']}</td><td>{row['abnormal']}</td>"
         f'<td><progress max="{most}" value="{row["pictures"]}"></progress></td></tr>'
-        for part, row in sorted(rows.items(), key=lambda item: -item[1]["pictures"])
+        for body_part, row in sorted(rows.items(), key=lambda item: -item[1]["pictures"])
     )
     return f"<h2>{html.escape(title)}</h2><table><tr><th>part<th>pictures<th>abnormal</tr>{body}</table>"

@@ -69,4 +69,4 @@ def draw_folds(
 
 
 def _kind(record: Record) -> tuple[str, bool]:
-    return (record.part or "", record.abnormal)
+    return (record.body_part or "", record.abnormal)

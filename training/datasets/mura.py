@@ -42,7 +42,7 @@ def read(root: Path) -> Dataset:
     return Dataset(
         name="MURA v1.1",
         target="abnormality",
-        parts=PARTS,
+        body_parts=PARTS,
         records=tuple(records),
         attribution=ATTRIBUTION,
         licence="Stanford University Dataset Research Use Agreement",
@@ -75,9 +75,9 @@ def _record(root: Path, line: str, labels: dict[str, bool], split: Split) -> Rec
     if len(pieces) != 6 or not pieces[2].startswith("XR_"):
         raise DatasetError(f"{line.strip()[:120]!r} is not the path of a MURA picture.")
     study = "/".join(pieces[:-1])
-    part = pieces[2].removeprefix("XR_").lower()
-    if part not in PARTS:
-        raise DatasetError(f"{line.strip()} names the part {part}, which MURA does not have.")
+    body_part = pieces[2].removeprefix("XR_").lower()
+    if body_part not in PARTS:
+        raise DatasetError(f"{line.strip()} names the part {body_part}, which MURA does not have.")
     if study not in labels:
         raise DatasetError(f"The study {study} has pictures but no label.")
     return Record(
@@ -86,6 +86,6 @@ def _record(root: Path, line: str, labels: dict[str, bool], split: Split) -> Rec
         split=split,
         group=pieces[3],
         abnormal=labels[study],
-        part=part,
+        body_part=body_part,
         study=study,
     )

@@ -15,7 +15,7 @@ def calibration_fold(bundle: Bundle, dataset: Dataset, config: Config) -> Fold:
     trained on: corrected labels can move the fold, and then pictures to calibrate with have been learnt.
     """
     manifest = bundle.manifest
-    if dataset.parts != manifest.parts:
+    if dataset.body_parts != manifest.body_parts:
         raise DatasetError(f"{dataset.name} has other parts than {manifest.label}.")
     given = {"size": config.size, "pooling": config.pooling, "temperature": config.temperature}
     own = {

@@ -25,12 +25,12 @@ def verdicts(label: NDArray[np.bool_], screened: NDArray[np.float64], low: float
     }
 
 
-def parts(predictions: Predictions) -> Table:
+def body_parts(predictions: Predictions) -> Table:
     """True part by predicted part; pictures of unknown part are left out."""
-    table = {part: dict.fromkeys(predictions.parts, 0) for part in predictions.parts}
-    for record, top_part in zip(predictions.records, predictions.top_part, strict=True):
-        if record.part:
-            table[record.part][str(top_part)] += 1
+    table = {body_part: dict.fromkeys(predictions.body_parts, 0) for body_part in predictions.body_parts}
+    for record, top_body_part in zip(predictions.records, predictions.top_body_part, strict=True):
+        if record.body_part:
+            table[record.body_part][str(top_body_part)] += 1
     return table
 
 

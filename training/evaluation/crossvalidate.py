@@ -70,14 +70,18 @@ def crossvalidate(
     squares = _Prepared(lambda: load(records, config.size, runs / "cache"), row_of)
     everything = [
         _fold(
-            config, dataset.parts, _run(config, folder, number, folds, weights, taught, row_of), held, squares
+            config,
+            dataset.body_parts,
+            _run(config, folder, number, folds, weights, taught, row_of),
+            held,
+            squares,
         )
         for number, held in enumerate(folds)
     ]
     order = np.argsort([row_of[record.id] for held in folds for record in held])
     answers = OutOfFold(
         records=records,
-        parts=dataset.parts,
+        body_parts=dataset.body_parts,
         size=config.size,
         fold=np.concatenate([np.full(len(held), number) for number, held in enumerate(folds)])[order],
         outputs=Outputs(
@@ -122,15 +126,15 @@ def _run(
     )
 
 
-def _fold(config: Config, parts: tuple[str, ...], run: Run, held: Fold, squares: _Prepared) -> Outputs:
+def _fold(config: Config, body_parts: tuple[str, ...], run: Run, held: Fold, squares: _Prepared) -> Outputs:
     """What the run without ``held`` answers to it, trained first where that is not done."""
     check_run(config, run)
     path = run.folder / ANSWERS
     if path.is_file():
         return read_outputs(path, held)
-    network = begin(config, parts, run)
+    network = begin(config, body_parts, run)
     still = squares.of(run.watched) if run.watched else None
-    fit(config, parts, network, run, squares.of(run.learn), still)
+    fit(config, body_parts, network, run, squares.of(run.learn), still)
     network.load_weights(run.folder / released(config))
     answers = _answers(network, squares.of(held))
     write_outputs(path, held, answers)
@@ -150,7 +154,7 @@ def _answers(network: keras.Model, squares: Squares) -> Outputs:
 
 
 def _write(folder: Path, config: Config, dataset: Dataset, answers: OutOfFold) -> None:
-    more = {"fold": answers.fold, "parts": np.array(answers.parts)}
+    more = {"fold": answers.fold, "parts": np.array(answers.body_parts)}
     write_outputs(folder / f"{NAME}.npz", answers.records, answers.outputs, **more)
     write_table(folder / f"{NAME}.csv", answers)
     figures = summary(answers)

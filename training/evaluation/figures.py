@@ -35,7 +35,7 @@ class Cases:
     probability: NDArray[np.float64]
     screened: NDArray[np.float64]
     groups: NDArray[np.str_]
-    part: NDArray[np.str_]
+    body_part: NDArray[np.str_]
     flags: tuple[frozenset[str], ...]
 
     def __len__(self) -> int:
@@ -53,7 +53,7 @@ def pictures(predictions: Predictions) -> Cases:
         probability=predictions.probability,
         screened=np.where(predictions.distance > 1, -1.0, predictions.probability),
         groups=predictions.groups,
-        part=np.array([record.part or "" for record in predictions.records]),
+        body_part=np.array([record.body_part or "" for record in predictions.records]),
         flags=tuple(record.flags for record in predictions.records),
     )
 
@@ -81,7 +81,7 @@ def studies(predictions: Predictions) -> Cases | None:
         probability=np.array([float(views.probability[own].mean()) for own in rows.values()]),
         screened=np.array([screened(own) for own in rows.values()]),
         groups=np.array([group for group, _ in rows]),
-        part=np.array([views.part[own[0]] for own in rows.values()]),
+        body_part=np.array([views.body_part[own[0]] for own in rows.values()]),
         flags=tuple(frozenset().union(*(views.flags[row] for row in own)) for own in rows.values()),
     )
 
@@ -117,12 +117,12 @@ def study_figures(cases: Cases, low: float, high: float) -> Figures:
 
 def part_figures(predictions: Predictions) -> Figures:
     """Body part exactly right, and right when a neighbouring part counts."""
-    rows = np.array([record.part is not None for record in predictions.records])
-    truth = np.array([record.part or "" for record in predictions.records])[rows]
-    top_part = predictions.top_part[rows]
-    exact = truth == top_part
+    rows = np.array([record.body_part is not None for record in predictions.records])
+    truth = np.array([record.body_part or "" for record in predictions.records])[rows]
+    top_body_part = predictions.top_body_part[rows]
+    exact = truth == top_body_part
     near = exact | np.array(
-        [frozenset((a, b)) in NEIGHBOURS for a, b in zip(truth, top_part, strict=True)], bool
+        [frozenset((a, b)) in NEIGHBOURS for a, b in zip(truth, top_body_part, strict=True)], bool
     )
     wanted: dict[str, Callable[[NDArray[np.intp]], float]] = {
         "part_accuracy": lambda r: float(exact[r].mean()),
@@ -199,7 +199,10 @@ def slices(cases: Cases) -> dict[str, Mask]:
         if without.any():
             masks[name] = ~without
     few = {"with metal": metal, "with casts": cast}
-    few |= {str(part): cases.part == part for part in np.unique(cases.part[cases.part != ""])}
+    few |= {
+        str(body_part): cases.body_part == body_part
+        for body_part in np.unique(cases.body_part[cases.body_part != ""])
+    }
     return masks | {name: rows for name, rows in few.items() if int(cases.label[rows].sum()) >= ENOUGH}
 
 
@@ -226,7 +229,7 @@ def all_figures(predictions: Predictions, low: float, high: float) -> dict[str, 
         "confusion": {
             "verdict": confusion.verdicts(single.label, single.screened, low, high),
             **({"study": confusion.verdicts(joined.label, joined.screened, low, high)} if joined else {}),
-            "part": confusion.parts(predictions),
+            "part": confusion.body_parts(predictions),
         },
         "perfect_ece": metrics.perfect_calibration_error(predictions.probability),
         "predictive_values": predictive_values(
@@ -253,13 +256,13 @@ def predictive_values(overall: Mapping[str, float], normal: int) -> dict[str, di
 
 def counts(predictions: Predictions) -> dict[str, dict[str, int]]:
     """Pictures and abnormal pictures by true part."""
-    truth = np.array([record.part or "other" for record in predictions.records])
+    truth = np.array([record.body_part or "other" for record in predictions.records])
     return {
-        part: {
-            "pictures": int((truth == part).sum()),
-            "abnormal": int(predictions.abnormal[truth == part].sum()),
+        body_part: {
+            "pictures": int((truth == body_part).sum()),
+            "abnormal": int(predictions.abnormal[truth == body_part].sum()),
         }
-        for part in (*predictions.parts, "other")
+        for body_part in (*predictions.body_parts, "other")
     }
 
 

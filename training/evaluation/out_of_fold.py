@@ -30,7 +30,7 @@ class OutOfFold:
     """
 
     records: tuple[Record, ...]
-    parts: tuple[str, ...]
+    body_parts: tuple[str, ...]
     size: int
     fold: NDArray[np.int64]
     outputs: Outputs
@@ -60,7 +60,7 @@ def write_outputs(path: Path, records: Sequence[Record], outputs: Outputs, **mor
     np.savez(
         partial,
         image_id=np.array([record.id for record in records]),
-        part=outputs.part,
+        body_part=outputs.body_part,
         logit=outputs.logit,
         map=outputs.map,
         embedding=outputs.embedding,
@@ -75,7 +75,7 @@ def read_outputs(path: Path, records: Sequence[Record]) -> Outputs:
         if arrays["image_id"].tolist() != [record.id for record in records]:
             raise DatasetError(f"{path} holds the answers to other pictures: delete it.")
         return Outputs(
-            part=arrays["part"], logit=arrays["logit"], map=arrays["map"], embedding=arrays["embedding"]
+            body_part=arrays["part"], logit=arrays["logit"], map=arrays["map"], embedding=arrays["embedding"]
         )
 
 
@@ -84,7 +84,7 @@ def write_table(path: Path, answers: OutOfFold) -> None:
     hit = answers.hit
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        named = [f"part_{part}" for part in answers.parts]
+        named = [f"part_{body_part}" for body_part in answers.body_parts]
         writer.writerow(["image_id", "group", "fold", "part", "abnormal", "logit", "peak_in_box", *named])
         for row, record in enumerate(answers.records):
             writer.writerow(
@@ -92,11 +92,11 @@ def write_table(path: Path, answers: OutOfFold) -> None:
                     record.id,
                     record.group,
                     answers.fold[row],
-                    record.part or "",
+                    record.body_part or "",
                     int(record.abnormal),
                     f"{answers.outputs.logit[row]:.4f}",
                     int(hit[row]) if record.boxes else "",
-                    *(f"{value:.4f}" for value in answers.outputs.part[row]),
+                    *(f"{value:.4f}" for value in answers.outputs.body_part[row]),
                 ]
             )
 
@@ -112,8 +112,8 @@ def summary(answers: OutOfFold) -> dict[str, Any]:
     everything = np.ones(len(label), bool)
     boxed = label & np.array([bool(record.boxes) for record in answers.records])
     true = boxed & (logit > metrics.threshold_at_specificity(label, logit))
-    truth = np.array([record.part or "" for record in answers.records])
-    right = truth == np.array(answers.parts)[answers.outputs.part.argmax(axis=1)]
+    truth = np.array([record.body_part or "" for record in answers.records])
+    right = truth == np.array(answers.body_parts)[answers.outputs.body_part.argmax(axis=1)]
 
     def figure(rows: NDArray[np.bool_], value: Callable[[Rows], float]) -> Figure | None:
         chosen = np.flatnonzero(rows)
@@ -145,7 +145,11 @@ def summary(answers: OutOfFold) -> dict[str, Any]:
             "part_accuracy": share(truth != "", right),
         },
         "folds": {str(number): separation(answers.fold == number) for number in np.unique(answers.fold)},
-        "parts": {part: separation(truth == part) for part in answers.parts if (truth == part).any()},
+        "parts": {
+            body_part: separation(truth == body_part)
+            for body_part in answers.body_parts
+            if (truth == body_part).any()
+        },
     }
 
 

@@ -91,13 +91,13 @@ def _trust(axes: Any, predictions: Predictions) -> None:
 
 
 def _parts(axes: Any, predictions: Predictions) -> None:
-    table = np.array([list(row.values()) for row in confusion.parts(predictions).values()])
+    table = np.array([list(row.values()) for row in confusion.body_parts(predictions).values()])
     axes.imshow(table / np.maximum(table.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(table):
         if count:
             colour = "white" if count > table[row].sum() / 2 else INK
             axes.text(column, row, str(count), ha="center", va="center", fontsize=8, color=colour)
-    ticks = range(len(predictions.parts))
-    axes.set_xticks(ticks, predictions.parts, rotation=90)
-    axes.set_yticks(ticks, predictions.parts)
+    ticks = range(len(predictions.body_parts))
+    axes.set_xticks(ticks, predictions.body_parts, rotation=90)
+    axes.set_yticks(ticks, predictions.body_parts)
     axes.set(xlabel="named", ylabel="labelled", title="Body part")

@@ -39,7 +39,7 @@ class Batches(keras.utils.PyDataset):
         self,
         records: Sequence[Record],
         squares: Squares,
-        parts: Sequence[str],
+        body_parts: Sequence[str],
         *,
         batch: int,
         cells: int,
@@ -54,9 +54,11 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         self.squares, self.augmentation = squares, augmentation
         self.batch, self.cells, self.seed, self.epoch = batch, cells, seed, 0
-        self.map_positive, self.steps, self.parts = map_positive, steps, len(parts)
+        self.map_positive, self.steps, self.body_parts = map_positive, steps, len(body_parts)
         self.size = squares.pixels.shape[1]
-        self.part = np.array([parts.index(r.part) if r.part else NO_PART for r in records], np.int32)
+        self.body_part = np.array(
+            [body_parts.index(r.body_part) if r.body_part else NO_PART for r in records], np.int32
+        )
         self.label = np.array([r.abnormal for r in records], np.float32)
         self.abnormal = max(1, round(batch * abnormal_share)) if abnormal_share else None
         self.teacher_share = teacher_share if teacher else 0.0
@@ -78,7 +80,7 @@ class Batches(keras.utils.PyDataset):
         ]
         targets = np.stack([np.stack([sample.target for sample in samples]), np.stack(weights)], axis=-1)
         return as_batch(np.stack([sample.pixels for sample in samples])), {
-            "part": np.stack([sample.part for sample in samples]),
+            "part": np.stack([sample.body_part for sample in samples]),
             "logit": np.array([sample.verdict for sample in samples], np.float32),
             "map": targets,
         }
@@ -100,9 +102,9 @@ class Batches(keras.utils.PyDataset):
         corners = augment.moved_corners(boxes, matrix)
         square = augment.degrade(square, self.augmentation, generator)
         square = augment.erase(square, corners, self.augmentation, generator)
-        part = np.zeros(self.parts, np.float32)
-        if self.part[row] != NO_PART:
-            part[self.part[row]] = 1
+        body_part = np.zeros(self.body_parts, np.float32)
+        if self.body_part[row] != NO_PART:
+            body_part[self.body_part[row]] = 1
         evidence = augment.grid_target(corners, self.size, self.cells)
         target, share = evidence, np.float32(self.teacher_share)
         if self.maps is not None:
@@ -111,7 +113,7 @@ class Batches(keras.utils.PyDataset):
         return Sample(
             pixels=square,
             boxes=tuple(corners),
-            part=part,
+            body_part=body_part,
             label=label,
             verdict=(1 - self.teacher_share) * label + self.teacher_share * float(self.opinion[row]),
             evidence=evidence,

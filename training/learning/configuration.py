@@ -19,7 +19,7 @@ _WORDS = {
     "str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false",
     "tuple[str, ...]": "a list of texts",
 }  # fmt: skip
-ROLES = ("unified", "part", "abnormality")
+ROLES = ("unified", "body_part", "abnormality")
 #: ``start`` of a run that goes on from no other.
 IMAGENET = "imagenet"
 

@@ -32,7 +32,7 @@ class Sample:
 
     pixels: Pixels
     boxes: tuple[Corners, ...]
-    part: Floats
+    body_part: Floats
     label: float
     verdict: float
     evidence: Floats
@@ -81,7 +81,7 @@ def mix(host: Sample, guest: Sample, inside: NDArray[np.bool_]) -> Sample:
         host,
         pixels=pixels,
         boxes=(*host.boxes, *guest.boxes),
-        part=_part(host.part, guest.part, area),
+        body_part=_part(host.body_part, guest.body_part, area),
         label=label,
         verdict=label,
         evidence=np.where(inside, guest.evidence, host.evidence),

@@ -62,10 +62,10 @@ def released(config: Config) -> str:
     return BEST if config.patience else AVERAGE
 
 
-def build(config: Config, parts: Sequence[str]) -> keras.Model:
+def build(config: Config, body_parts: Sequence[str]) -> keras.Model:
     return unified(
         config.size,
-        len(parts),
+        len(body_parts),
         backbone=config.backbone,
         grid=config.grid,
         pooling=config.pooling,
@@ -91,11 +91,11 @@ def check_run(config: Config, run: Run) -> None:
         check_same(progress_of(run.start), run.fold, run.start)
 
 
-def begin(config: Config, parts: Sequence[str], run: Run) -> keras.Model:
+def begin(config: Config, body_parts: Sequence[str], run: Run) -> keras.Model:
     """The network of ``run`` before its first step. Raises ``DatasetError`` if it cannot be begun."""
     check_run(config, run)
     keras.utils.set_random_seed(config.seed)
-    network = build(config, parts)
+    network = build(config, body_parts)
     if progress_of(run.folder) is None:
         _start(network, config, run)
     return network
@@ -103,7 +103,7 @@ def begin(config: Config, parts: Sequence[str], run: Run) -> keras.Model:
 
 def fit(
     config: Config,
-    parts: Sequence[str],
+    body_parts: Sequence[str],
     network: keras.Model,
     run: Run,
     squares: Squares,
@@ -118,7 +118,7 @@ def fit(
     batches = Batches(
         run.learn,
         squares,
-        parts,
+        body_parts,
         batch=config.batch,
         cells=cells,
         abnormal_share=config.abnormal_share,
@@ -129,8 +129,8 @@ def fit(
         teacher=run.teacher,
         teacher_share=config.teacher_share,
     )
-    _compile(network, config, batches, len(parts))
-    checkpoint = Checkpoint(run.folder, config, _origin(run), _still(config, parts, run.watched, still))
+    _compile(network, config, batches, len(body_parts))
+    checkpoint = Checkpoint(run.folder, config, _origin(run), _still(config, body_parts, run.watched, still))
     done = checkpoint.restore(network)
     batches.skip_to(done)
     logger.info(
@@ -151,14 +151,16 @@ def fit(
     )
 
 
-def _still(config: Config, parts: Sequence[str], watched: Fold, squares: Squares | None) -> Batches | None:
+def _still(
+    config: Config, body_parts: Sequence[str], watched: Fold, squares: Squares | None
+) -> Batches | None:
     """The validation pictures, each once but for the last incomplete batch, as they are."""
     if squares is None:
         return None
     return Batches(
         watched,
         squares,
-        parts,
+        body_parts,
         batch=min(config.batch, len(watched)),
         cells=config.size // STRIDES[config.grid],
         abnormal_share=0.0,
@@ -201,7 +203,7 @@ def _start(network: keras.Model, config: Config, run: Run) -> None:
         logger.warning("No --weights: training starts from random numbers and will need far longer.")
 
 
-def _compile(network: keras.Model, config: Config, batches: Batches, parts: int) -> None:
+def _compile(network: keras.Model, config: Config, batches: Batches, body_parts: int) -> None:
     steps = len(batches) * config.epochs
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=config.rate / 20,
@@ -214,7 +216,7 @@ def _compile(network: keras.Model, config: Config, batches: Batches, parts: int)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     losses = {"part": PartLoss(), "logit": VerdictLoss(), "map": MapLoss()}
     if config.class_weights:
-        losses["part"] = PartLoss(class_weights(batches.part, parts))
+        losses["part"] = PartLoss(class_weights(batches.body_part, body_parts))
         losses["logit"] = VerdictLoss(class_weights(batches.label, 2))
     classifies, judges = config.role != "abnormality", config.role != "part"
     network.compile(
@@ -232,5 +234,5 @@ def _compile(network: keras.Model, config: Config, batches: Batches, parts: int)
     optimizer.build(network.trainable_variables)
     answer = network(np.zeros((1, config.size, config.size, 1), np.float32))
     shape = answer["map"].shape
-    nothing = {"part": np.zeros((1, parts)), "logit": np.zeros(1), "map": np.zeros((*shape, 2))}
+    nothing = {"part": np.zeros((1, body_parts)), "logit": np.zeros(1), "map": np.zeros((*shape, 2))}
     network.compute_loss(y=nothing, y_pred=answer)

@@ -25,7 +25,7 @@ def folds(dataset: Dataset, config: Config) -> tuple[Fold, Fold]:
     """
     check(dataset)
     train = dataset.split("train")
-    strange = set(config.only) - {record.part for record in train}
+    strange = set(config.only) - {record.body_part for record in train}
     if strange:
         raise DatasetError(
             f"{dataset.name} has no training picture of the part {', '.join(sorted(strange))}."
@@ -40,7 +40,7 @@ def folds(dataset: Dataset, config: Config) -> tuple[Fold, Fold]:
         )
     if not config.only:
         return both
-    learn, held = (tuple(record for record in fold if record.part in config.only) for fold in both)
+    learn, held = (tuple(record for record in fold if record.body_part in config.only) for fold in both)
     if not _has_both_labels(learn):
         raise DatasetError(f"The training pictures of {', '.join(config.only)} hold one label only.")
     return learn, held

@@ -52,10 +52,10 @@ def train(
         teacher=read_teacher(teacher, learn) if teacher else None,
         logs=logs / config.name if logs else None,
     )
-    network = begin(config, dataset.parts, run)
+    network = begin(config, dataset.body_parts, run)
     # All of them, not only these: a test picture that cannot be read should not wait until training is over.
     check_readable(dataset.records, runs / "cache")
     squares = load(learn, config.size, runs / "cache")
     still = load(watched, config.size, runs / "cache") if watched else None
-    fit(config, dataset.parts, network, run, squares, still)
+    fit(config, dataset.body_parts, network, run, squares, still)
     return run.folder

@@ -37,7 +37,7 @@ def run_openvino(path: Path, squares: NDArray[np.uint8], batch: int = 8) -> Outp
 
 
 def run_networks(
-    folder: Path, networks: Sequence[Network], parts: Sequence[str], squares: NDArray[np.uint8]
+    folder: Path, networks: Sequence[Network], body_parts: Sequence[str], squares: NDArray[np.uint8]
 ) -> Outputs:
     """Outputs of a whole bundle for ``uint8 (N, S, S)``: body part and embedding from the body-part
     classifier, logit and map from the one that answers for that part, as the worker does it.
@@ -46,7 +46,7 @@ def run_networks(
     classified = run_openvino(folder / classifier.files["openvino"], squares)
     if len(networks) == 1:
         return classified
-    chosen = [answering(networks, parts[index]) for index in classified.part.argmax(axis=1)]
+    chosen = [answering(networks, body_parts[index]) for index in classified.body_part.argmax(axis=1)]
     logit = np.zeros(len(squares), np.float32)
     maps: dict[int, NDArray[np.float32]] = {}
     for network in networks:
@@ -59,4 +59,4 @@ def run_networks(
         logit[rows] = own_outputs.logit[own_rows]
         maps |= dict(zip(rows.tolist(), own_outputs.map[own_rows], strict=True))
     evidence = np.stack([maps[index] for index in range(len(squares))])
-    return Outputs(part=classified.part, logit=logit, map=evidence, embedding=classified.embedding)
+    return Outputs(body_part=classified.body_part, logit=logit, map=evidence, embedding=classified.embedding)

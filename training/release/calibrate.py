@@ -29,9 +29,9 @@ class Platt:
     intercept: float
     offsets: dict[str, float]
 
-    def probability(self, logit: Floats, parts: Sequence[str]) -> NDArray[np.float64]:
+    def probability(self, logit: Floats, body_parts: Sequence[str]) -> NDArray[np.float64]:
         """``(N,)`` logits and the predicted parts to ``(N,)`` probabilities."""
-        own = np.array([self.offsets.get(part, 0.0) for part in parts])
+        own = np.array([self.offsets.get(body_part, 0.0) for body_part in body_parts])
         return sigmoid(self.slope * np.asarray(logit, np.float64) + self.intercept + own)
 
 
@@ -49,7 +49,7 @@ def sigmoid(z: Floats) -> NDArray[np.float64]:
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(z, -60, 60))), np.float64)
 
 
-def fit_platt(logit: Floats, abnormal: NDArray[np.bool_], parts: Sequence[str]) -> Platt:
+def fit_platt(logit: Floats, abnormal: NDArray[np.bool_], body_parts: Sequence[str]) -> Platt:
     """Pooled Platt scaling with its smoothed targets, then offsets for parts with enough abnormal pictures.
 
     An offset is fitted with the pooled slope held, so that a part with few pictures cannot bend
@@ -57,14 +57,14 @@ def fit_platt(logit: Floats, abnormal: NDArray[np.bool_], parts: Sequence[str]) 
     """
     slope, intercept = _logistic(np.asarray(logit, np.float64)[:, None], abnormal)
     offsets: dict[str, float] = {}
-    names = np.array(parts)
-    for part in sorted(set(parts)):
-        mine = names == part
+    names = np.array(body_parts)
+    for body_part in sorted(set(body_parts)):
+        mine = names == body_part
         positives = int(abnormal[mine].sum())
         if positives >= OWN_OFFSET and positives < mine.sum():
             base = slope[0] * logit[mine] + intercept
             _, shift = _logistic(np.zeros((int(mine.sum()), 0)), abnormal[mine], base=base)
-            offsets[part] = round(shift, 4)
+            offsets[body_part] = round(shift, 4)
     return Platt(round(float(slope[0]), 5), round(float(intercept), 5), offsets)
 
 

@@ -97,7 +97,7 @@ def _text(manifest: dict[str, Any], figures: dict[str, Any]) -> str:
         name=data["name"],
         credit=f"{data['attribution']} ({data['licence']})" if data["attribution"] else data["name"],
         origin=_origin(data),
-        parts=", ".join(manifest["parts"]),
+        body_parts=", ".join(manifest["body_parts"]),
         about=figures["data"]["about"],
         metal=f" Without metal the AUC is {format_figure(metal)}." if metal else "",
         counts=f"{total['pictures']} pictures, {total['abnormal']} abnormal.",

@@ -13,11 +13,11 @@ from typing import Any, cast
 
 import keras
 import numpy as np
+from inference_worker.out_of_distribution import OutOfDistributionDetector
 from numpy.typing import NDArray
 
 from inference_worker.manifest import ANY_PART, Network, Role, answering
 from inference_worker.preprocess import CONTRAST_PERCENTILES
-from inference_worker.scope import ScopeGate
 from training.datasets.record import Dataset, DatasetError, Record
 from training.datasets.squares import load
 from training.learning.checkpoint import progress_of
@@ -47,7 +47,7 @@ WORDS = {
         "unsupported": "not a supported radiograph",
     },
 }
-SCOPE = "scope.npz"
+SCOPE = "out_of_distribution.npz"
 SOFTWARE = ("keras", "tensorflow", "openvino", "numpy", "opencv-python-headless", "scikit-learn")
 #: The one chest radiograph at hand counts for so many, so that photographs do not drown it.
 CHESTS = 6
@@ -81,7 +81,7 @@ def export(
     alone, if a run has no finished epoch or saw other pictures, the target has no words, the networks do not
     belong together, or INT8 costs too much; whatever stops it, ``folder`` keeps what it had.
     """
-    networks = bundle_networks(configs, dataset.parts)
+    networks = bundle_networks(configs, dataset.body_parts)
     if dataset.target not in WORDS:
         raise DatasetError(f"No words are known for the target {dataset.target}.")
     config = _pooled(configs)
@@ -94,14 +94,14 @@ def export(
     with TemporaryDirectory(prefix=".export-", dir=folder.parent) as name:
         drafts = Path(name)
         for one, network in zip(configs, networks, strict=True):
-            _write_graphs(one, dataset.parts, weights[one.name], drafts, network)
+            _write_graphs(one, dataset.body_parts, weights[one.name], drafts, network)
         quantised: dict[str, Any] = {}
         if int8:
             abnormal = np.array([record.abnormal for record in held])
-            quality = quantise(drafts, networks, dataset.parts, learn_squares, held_squares, abnormal)
+            quality = quantise(drafts, networks, dataset.body_parts, learn_squares, held_squares, abnormal)
             quantised = {"int8": quality}
-        detector = _detector(drafts, networks, dataset.parts, learn, learn_squares, held_squares)
-        unseen = run_networks(drafts, networks, dataset.parts, held_squares)
+        detector = _detector(drafts, networks, dataset.body_parts, learn, learn_squares, held_squares)
+        unseen = run_networks(drafts, networks, dataset.body_parts, held_squares)
         written = [name for network in networks for name in _files(network)]
         manifest = {
             "schema": 1,
@@ -110,11 +110,11 @@ def export(
             "released": datetime.now(UTC).date().isoformat(),
             "target": {"code": dataset.target, **WORDS[dataset.target]},
             "input": {"size": config.size, "contrast_percentiles": list(CONTRAST_PERCENTILES)},
-            "parts": list(dataset.parts),
+            "body_parts": list(dataset.body_parts),
             "networks": [asdict(network) for network in networks],
             **calibrated(config, dataset, held, unseen),
             "aggregate": "mean",
-            "scope": {
+            "out_of_distribution": {
                 "file": SCOPE,
                 "limit": round(detector.limit, 5),
                 "chroma_limit": detector.chroma_limit,
@@ -140,7 +140,7 @@ def export(
     return folder
 
 
-def bundle_networks(configs: Sequence[Config], parts: Sequence[str]) -> list[Network]:
+def bundle_networks(configs: Sequence[Config], body_parts: Sequence[str]) -> list[Network]:
     """The manifest's networks. Raises ``DatasetError`` if they cannot be one bundle."""
     first = configs[0]
     alone = len(configs) == 1
@@ -148,7 +148,7 @@ def bundle_networks(configs: Sequence[Config], parts: Sequence[str]) -> list[Net
         Network(
             id="unified" if alone else config.name,
             role=cast(Role, config.role),
-            parts=tuple(parts) if config.role == "part" else config.only or (ANY_PART,),
+            body_parts=tuple(body_parts) if config.role == "body_part" else config.only or (ANY_PART,),
             files={
                 "openvino": f"{'network' if alone else config.name}.xml",
                 "tensorflow": f"{'network' if alone else config.name}.keras",
@@ -169,22 +169,22 @@ def bundle_networks(configs: Sequence[Config], parts: Sequence[str]) -> list[Net
     for key in ("size", "calibration", "fold_seed"):
         if len({getattr(config, key) for config in configs}) > 1:
             raise DatasetError(f"The networks of a bundle must have the same {key}.")
-    judging = [config for config in configs if config.role != "part"]
+    judging = [config for config in configs if config.role != "body_part"]
     for key in ("grid", "pooling", "temperature"):
         if len({getattr(config, key) for config in judging}) > 1:
             raise DatasetError(f"The networks of a bundle that judge must have the same {key}.")
-    for part in parts:
+    for body_part in body_parts:
         try:
-            answering(networks, part)
+            answering(networks, body_part)
         except StopIteration:
-            raise DatasetError(f"No network answers for the part {part}: add a general one.") from None
+            raise DatasetError(f"No network answers for the part {body_part}: add a general one.") from None
     return networks
 
 
 def _write_graphs(
-    config: Config, parts: Sequence[str], weights: Path, folder: Path, network: Network
+    config: Config, body_parts: Sequence[str], weights: Path, folder: Path, network: Network
 ) -> None:
-    trained = build(config, parts)
+    trained = build(config, body_parts)
     trained.load_weights(weights)
     released = portable(trained, GIVEN[config.role])
     released.save(folder / network.files["tensorflow"])
@@ -199,7 +199,7 @@ def _files(network: Network) -> tuple[str, ...]:
 
 def _pooled(configs: Sequence[Config]) -> Config:
     """What the bundle as a whole is calibrated by: all pictures, if several networks share them."""
-    judging = next(config for config in configs if config.role != "part")
+    judging = next(config for config in configs if config.role != "body_part")
     return judging if len(configs) == 1 else replace(judging, only=())
 
 
@@ -211,17 +211,19 @@ def _origin(run: Path) -> str:
 def _detector(
     drafts: Path,
     networks: Sequence[Network],
-    parts: Sequence[str],
+    body_parts: Sequence[str],
     learn: tuple[Record, ...],
     learn_squares: NDArray[np.uint8],
     held_squares: NDArray[np.uint8],
-) -> ScopeGate:
+) -> OutOfDistributionDetector:
     """The out-of-distribution detector on the body-part classifier's embedding; ``drafts`` gets its file."""
     classifiers = [network for network in networks if network.role != "abnormality"]
     detector = out_of_distribution.fit(
-        lambda squares: run_networks(drafts, classifiers, parts, squares).embedding,
+        lambda squares: run_networks(drafts, classifiers, body_parts, squares).embedding,
         learn_squares,
-        np.array([parts.index(record.part) if record.part else -1 for record in learn], np.int32),
+        np.array(
+            [body_parts.index(record.body_part) if record.body_part else -1 for record in learn], np.int32
+        ),
         held_squares,
         out_of_distribution.outlier_squares(
             [*outliers("set"), *[chest()] * CHESTS], learn_squares.shape[1], copies=3, seed=21

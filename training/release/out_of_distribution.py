@@ -8,11 +8,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from inference_worker.out_of_distribution import OutOfDistributionDetector
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from inference_worker.preprocess import letterbox
-from inference_worker.scope import ScopeGate
 from training.learning.augment import Augmentation, collimate, draw, relight, warp
 from training.release.outliers import Outlier
 
@@ -55,10 +55,10 @@ def outlier_squares(outliers: Sequence[Outlier], size: int, copies: int, seed: i
 def fit(
     embed: Callable[[Squares], Floats],
     learn: Squares,
-    part: NDArray[np.int32],
+    body_part: NDArray[np.int32],
     unseen: Squares,
     outside: Squares,
-) -> ScopeGate:
+) -> OutOfDistributionDetector:
     """A detector from pictures ``uint8 (N, S, S)``: ``learn`` trained the network, ``unseen`` did not,
     ``outside`` are to be refused.
 
@@ -68,21 +68,23 @@ def fit(
     third = slice(None, None, 3)
     inside = np.concatenate([embed(learn), embed(varied(learn[third], 5))])
     fresh = np.concatenate([embed(unseen), embed(varied(unseen, 6))])
-    return fit_embeddings(inside, np.concatenate([part, part[third]]), fresh, embed(outside))
+    return fit_embeddings(inside, np.concatenate([body_part, body_part[third]]), fresh, embed(outside))
 
 
-def fit_embeddings(inside: Floats, part: NDArray[np.int32], fresh: Floats, outside: Floats) -> ScopeGate:
+def fit_embeddings(
+    inside: Floats, body_part: NDArray[np.int32], fresh: Floats, outside: Floats
+) -> OutOfDistributionDetector:
     """The same from embeddings ``(N, D)``."""
     centre = inside.mean(axis=0)
     scale = inside.std(axis=0) + 1e-3 * float(inside.std())
     standard = ((inside - centre) / scale).astype(np.float64)
-    labels = np.unique(part[part >= 0])
-    means = np.stack([standard[part == label].mean(axis=0) for label in labels])
-    known = part >= 0
-    residual = standard[known] - means[np.searchsorted(labels, part[known])]
+    labels = np.unique(body_part[body_part >= 0])
+    means = np.stack([standard[body_part == label].mean(axis=0) for label in labels])
+    known = body_part >= 0
+    residual = standard[known] - means[np.searchsorted(labels, body_part[known])]
     directions, variances, rest = _spread(residual)
     weights = _discriminant(standard, ((outside - centre) / scale).astype(np.float64))
-    detector = ScopeGate(
+    detector = OutOfDistributionDetector(
         centre=centre.astype(np.float32),
         scale=scale.astype(np.float32),
         means=means.astype(np.float32),
@@ -104,8 +106,8 @@ def fit_embeddings(inside: Floats, part: NDArray[np.int32], fresh: Floats, outsi
     )
 
 
-def save(detector: ScopeGate, path: Path) -> None:
-    """Write what ``ScopeGate.load`` reads; ``limit`` and ``chroma_limit`` belong to the manifest."""
+def save(detector: OutOfDistributionDetector, path: Path) -> None:
+    """Write what ``OutOfDistributionDetector.load`` reads; ``limit`` and ``chroma_limit`` belong to the manifest."""
     np.savez(
         path,
         centre=detector.centre,

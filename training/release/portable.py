@@ -15,7 +15,7 @@ from training.network.normalisation import FusedBatchNormalization
 from training.network.pooling import Pool, pool
 
 #: What a network of each role gives.
-GIVEN = {"unified": OUTPUTS, "part": ("part", "embedding"), "abnormality": ("logit", "map")}
+GIVEN = {"unified": OUTPUTS, "body_part": ("part", "embedding"), "abnormality": ("logit", "map")}
 
 
 def portable(network: keras.Model, given: Sequence[str] = OUTPUTS) -> keras.Model:

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 def quantise(
     folder: Path,
     networks: Sequence[Network],
-    parts: Sequence[str],
+    body_parts: Sequence[str],
     learn: Squares,
     held: Squares,
     abnormal: NDArray[np.bool_],
@@ -39,10 +39,10 @@ def quantise(
     calibration fold, which only judges. Raises ``DatasetError`` if its AUC falls by more than
     ``MOST_LOST``, or if NNCF is not installed.
     """
-    before = auc(abnormal, run_networks(folder, networks, parts, held).logit)
+    before = auc(abnormal, run_networks(folder, networks, body_parts, held).logit)
     for network in networks:
         to_int8(folder / network.files["openvino"], learn)
-    after = auc(abnormal, run_networks(folder, networks, parts, held).logit)
+    after = auc(abnormal, run_networks(folder, networks, body_parts, held).logit)
     logger.info("AUC on the calibration fold: %.4f in f32, %.4f in INT8", before, after)
     if before - after > MOST_LOST:
         raise DatasetError(

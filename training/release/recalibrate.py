@@ -49,7 +49,7 @@ def recalibrate(config: Config, dataset: Dataset, runs: Path, folder: Path) -> N
         config = replace(config, only=())
     held = calibration_fold(bundle, dataset, config)
     pixels = load(held, config.size, runs / "cache").pixels
-    unseen = run_networks(folder, networks, dataset.parts, pixels)
+    unseen = run_networks(folder, networks, dataset.body_parts, pixels)
     manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     write_manifest(folder, {**manifest, **calibrated(config, dataset, held, unseen), "metrics": {}})
 
@@ -57,7 +57,7 @@ def recalibrate(config: Config, dataset: Dataset, runs: Path, folder: Path) -> N
 def calibrated(config: Config, dataset: Dataset, held: Fold, out: Outputs) -> dict[str, Any]:
     """The manifest's entries that follow from the networks' answers ``out`` to the fold ``held``."""
     abnormal = np.array([record.abnormal for record in held])
-    named = [dataset.parts[index] for index in out.part.argmax(axis=1)]
+    named = [dataset.body_parts[index] for index in out.body_part.argmax(axis=1)]
     platt = calibrate.fit_platt(out.logit, abnormal, named)
     if platt.slope <= 0:
         logger.warning("On the calibration fold the networks do no better than chance: do not release this.")

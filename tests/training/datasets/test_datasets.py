@@ -32,8 +32,8 @@ def mura_tree(tmp_path: Path) -> Path:
     """A tree with the layout and the four lists of MURA v1.1."""
     root = tmp_path / mura.ROOT
     lists: dict[str, list[str]] = {}
-    for split, part, patient, study, pictures in STUDIES:
-        folder = f"{split}/{part}/{patient}/{study}"
+    for split, body_part, patient, study, pictures in STUDIES:
+        folder = f"{split}/{body_part}/{patient}/{study}"
         (root / folder).mkdir(parents=True)
         label = int(study.endswith("positive"))
         lists.setdefault(f"{split}_labeled_studies.csv", []).append(f"{mura.ROOT}/{folder}/,{label}")
@@ -51,7 +51,7 @@ def test_mura_as_distributed(mura_tree: Path) -> None:
     check(data)
     assert (len(data.split("train")), len(data.split("test"))) == (6, 3)
     first = data.records[0]
-    assert (first.part, first.group, first.abnormal) == ("wrist", "patient00001", True)
+    assert (first.body_part, first.group, first.abnormal) == ("wrist", "patient00001", True)
     assert first.study == f"{mura.ROOT}/train/XR_WRIST/patient00001/study1_positive"
     assert data.target == "abnormality"
 
@@ -97,7 +97,7 @@ def test_a_split_with_one_label_only(bones: Path) -> None:
     data = table.read(bones)
     normal = tuple(record for record in data.records if record.split == "test" or not record.abnormal)
     with pytest.raises(DatasetError, match="one label only"):
-        check(Dataset(data.name, data.target, data.parts, normal))
+        check(Dataset(data.name, data.target, data.body_parts, normal))
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,9 @@ def test_folds_that_cannot_be_drawn(bones: Path) -> None:
         folds(replace(data, records=tuple(few)), Config("c"))
     with pytest.raises(DatasetError, match="no training picture of the part wirst"):
         folds(data, Config("c", calibration=0.3, only=("wirst",)))
-    normal = tuple(r for r in data.records if not (r.abnormal and r.part == "wrist" and r.split == "train"))
+    normal = tuple(
+        r for r in data.records if not (r.abnormal and r.body_part == "wrist" and r.split == "train")
+    )
     with pytest.raises(DatasetError, match="pictures of wrist hold one label"):
         folds(replace(data, records=normal), Config("c", calibration=0.3, only=("wrist",)))
 
@@ -198,7 +200,7 @@ def test_fracatlas_with_a_bad_line(tmp_path: Path) -> None:
 
 def test_folds_keep_groups_whole_and_repeat() -> None:
     records = [
-        Record(f"{g}-{i}", Path("x"), "train", f"g{g}", abnormal=i == 0, part="hand")
+        Record(f"{g}-{i}", Path("x"), "train", f"g{g}", abnormal=i == 0, body_part="hand")
         for g in range(40)
         for i in range(5)
     ]
@@ -210,7 +212,7 @@ def test_folds_keep_groups_whole_and_repeat() -> None:
 
 def _groups(sizes: list[int]) -> list[Record]:
     return [
-        Record(f"{group}-{number}", Path("x"), "train", f"g{group}", abnormal=number == 0, part="hand")
+        Record(f"{group}-{number}", Path("x"), "train", f"g{group}", abnormal=number == 0, body_part="hand")
         for group, size in enumerate(sizes)
         for number in range(size)
     ]

@@ -108,7 +108,7 @@ def test_download_becomes_the_manifest(figshare: Figshare, labels: Path, tmp_pat
     data = fracatlas.read(folder)
     assert [record.id for record in data.records] == ["IMG1.jpg", "IMG2.jpg"]
     first, second = data.records
-    assert (first.abnormal, first.part, first.boxes) == (True, "hand", ((5.0, 6.0, 15.0, 18.0),))
+    assert (first.abnormal, first.body_part, first.boxes) == (True, "hand", ((5.0, 6.0, 15.0, 18.0),))
     assert first.flags == {"hw"}
     assert (second.width, second.height) == (30, 40)
     assert all(record.path.is_file() for record in data.records)
@@ -163,7 +163,7 @@ def test_our_labels_are_those_of_the_manifest(shared: Path) -> None:
     for record in data.records:
         row = ours[record.id]
         assert (row["split"], row["group"]) == (record.split, record.group)
-        assert row["part"] == (record.part or "other")
+        assert row["part"] == (record.body_part or "other")
 
 
 def test_a_label_without_its_picture_is_named(figshare: Figshare, labels: Path, tmp_path: Path) -> None:

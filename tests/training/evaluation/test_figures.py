@@ -23,17 +23,26 @@ ROWS = (
 def _predictions() -> Predictions:
     count = len(ROWS)
     records = tuple(
-        Record(str(index), Path("x"), "test", group, abnormal, part, study, flags=frozenset({"hw"} - {part}))
-        for index, (group, study, part, abnormal, *_) in enumerate(ROWS)
+        Record(
+            str(index),
+            Path("x"),
+            "test",
+            group,
+            abnormal,
+            body_part,
+            study,
+            flags=frozenset({"hw"} - {body_part}),
+        )
+        for index, (group, study, body_part, abnormal, *_) in enumerate(ROWS)
     )
     none = np.zeros(count)
     return Predictions(
         records=records,
-        parts=("hand", "wrist"),
+        body_parts=("hand", "wrist"),
         logit=none.astype(np.float32),
         probability=np.array([row[4] for row in ROWS]),
-        part=np.zeros((count, 2), np.float32),
-        top_part=np.array([row[6] for row in ROWS]),
+        body_part=np.zeros((count, 2), np.float32),
+        top_body_part=np.array([row[6] for row in ROWS]),
         distance=np.array([row[5] for row in ROWS], np.float32),
         trust=none,
         height=none,
@@ -51,7 +60,7 @@ def test_a_study_is_its_pictures_in_scope() -> None:
     np.testing.assert_allclose(actual.probability, [0.7, 0.2, 0.6])
     np.testing.assert_allclose(actual.screened, [0.9, 0.2, -1.0])
     assert list(actual.label) == [True, False, False]
-    assert list(actual.part) == ["hand", "wrist", "wrist"]
+    assert list(actual.body_part) == ["hand", "wrist", "wrist"]
 
 
 def test_what_was_called_what() -> None:
@@ -61,7 +70,7 @@ def test_what_was_called_what() -> None:
         "normal": {"normal": 1, "uncertain": 0, "abnormal": 0, "unsupported": 1},
         "abnormal": {"normal": 0, "uncertain": 1, "abnormal": 1, "unsupported": 1},
     }
-    table = confusion.parts(predictions)
+    table = confusion.body_parts(predictions)
     assert table == {"hand": {"hand": 1, "wrist": 1}, "wrist": {"hand": 0, "wrist": 2}}
     report = confusion.classification(table)
     assert report["hand"] == {"precision": 1.0, "recall": 0.5, "f1": 2 / 3, "count": 2}

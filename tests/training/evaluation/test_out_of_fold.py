@@ -27,7 +27,7 @@ def answers() -> OutOfFold:
     """Hands are told apart, wrists are not; every second fracture is pointed at."""
     records, logit, maps = [], [], np.zeros((COUNT, 4, 4), np.float32)
     for number in range(COUNT):
-        abnormal, part = number % 2 == 0, ("hand", "wrist")[number // 20]
+        abnormal, body_part = number % 2 == 0, ("hand", "wrist")[number // 20]
         box = ((0.0, 0.0, 16.0, 16.0),) if abnormal else ()
         records.append(
             Record(
@@ -36,16 +36,16 @@ def answers() -> OutOfFold:
                 "train",
                 f"g{number // 2}",
                 abnormal,
-                part,
+                body_part,
                 boxes=box,
                 width=64,
                 height=64,
             )
         )
-        logit.append((5.0 if abnormal else -5.0) if part == "hand" else float(number % 4 < 2))
+        logit.append((5.0 if abnormal else -5.0) if body_part == "hand" else float(number % 4 < 2))
         maps[number, *((0, 0) if number % 4 == 0 else (3, 3))] = 9
     outputs = Outputs(
-        part=np.eye(2, dtype=np.float32)[np.arange(COUNT) // 20 ^ (np.arange(COUNT) == 0)],
+        body_part=np.eye(2, dtype=np.float32)[np.arange(COUNT) // 20 ^ (np.arange(COUNT) == 0)],
         logit=np.array(logit, np.float32),
         map=maps,
         embedding=np.ones((COUNT, 3), np.float32),
@@ -76,10 +76,12 @@ def test_a_part_of_one_label_has_no_figure(answers: OutOfFold) -> None:
     outputs = answers.outputs
     few = OutOfFold(
         tuple(answers.records[row] for row in normal),
-        answers.parts,
+        answers.body_parts,
         64,
         answers.fold[normal],
-        Outputs(outputs.part[normal], outputs.logit[normal], outputs.map[normal], outputs.embedding[normal]),
+        Outputs(
+            outputs.body_part[normal], outputs.logit[normal], outputs.map[normal], outputs.embedding[normal]
+        ),
     )
     assert summary(few)["parts"]["wrist"]["auc"] is None
     assert "| wrist | 10 | 0 | none | none |" in table(summary(few))

@@ -25,7 +25,7 @@ def _batches(path: Path, seed: int, **more: Any) -> Batches:
         "batch": 8, "cells": 4, "abnormal_share": 0.375, "augmentation": Augmentation(), "map_positive": 5.0,
     }  # fmt: skip
     squares = load(records, 64, path.parent / "cache")
-    return Batches(records, squares, data.parts, seed=seed, **{**settings, **more})
+    return Batches(records, squares, data.body_parts, seed=seed, **{**settings, **more})
 
 
 def test_every_batch_holds_its_share_of_abnormal_pictures(bones: Path) -> None:
@@ -97,10 +97,10 @@ def test_a_teachers_map_of_another_grid_fits(bones: Path) -> None:
 
 
 def test_the_losses_of_soft_targets() -> None:
-    part = np.array([[0.7, 0.2, 0.1]] * 3, np.float32)
+    body_part = np.array([[0.7, 0.2, 0.1]] * 3, np.float32)
     target = np.array([[1, 0, 0], [0.25, 0.75, 0], [0, 0, 0]])
     expected = [-np.log(0.7), -0.25 * np.log(0.7) - 0.75 * np.log(0.2), 0]
-    np.testing.assert_allclose(np.array(PartLoss()(target, part)), expected, rtol=1e-5)
+    np.testing.assert_allclose(np.array(PartLoss()(target, body_part)), expected, rtol=1e-5)
     soft = float(np.array(VerdictLoss()(np.array([0.3]), np.array([1.2])))[0])
     assert soft == pytest.approx(0.3 * np.log1p(np.exp(-1.2)) + 0.7 * np.log1p(np.exp(1.2)))
 

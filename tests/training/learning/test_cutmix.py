@@ -14,13 +14,13 @@ from training.learning.cutmix import Sample, cutmix, mix, window
 SIZE, CELLS = 128, 8
 
 
-def _sample(level: int, boxes: list[Box], part: int, label: float) -> Sample:
+def _sample(level: int, boxes: list[Box], body_part: int, label: float) -> Sample:
     corners = moved_corners(boxes, None)
     evidence = grid_target(corners, SIZE, CELLS)
     return Sample(
         pixels=np.full((SIZE, SIZE), level, np.uint8),
         boxes=tuple(corners),
-        part=np.eye(2, dtype=np.float32)[part],
+        body_part=np.eye(2, dtype=np.float32)[body_part],
         label=label,
         verdict=0.5 * label + 0.2,
         evidence=evidence,
@@ -50,7 +50,7 @@ def test_a_window_over_half_of_a_fracture_leaves_half_a_label(broken: Sample, wh
     inside = _cells(2, 0, 6, 3)
     mixed = mix(broken, whole, inside)
     assert mixed.label == mixed.verdict == pytest.approx(0.5, abs=0.05)
-    np.testing.assert_allclose(mixed.part, [1 - 12 / 64, 12 / 64])
+    np.testing.assert_allclose(mixed.body_part, [1 - 12 / 64, 12 / 64])
     assert mixed.pixels[32:96, :48].tolist() == [[50] * 48] * 64
     assert (mixed.pixels == 200).sum() == SIZE * SIZE - 48 * 64
     np.testing.assert_allclose(mixed.evidence, np.where(inside, 0, broken.evidence))
@@ -68,8 +68,8 @@ def test_a_hidden_fracture_is_none_and_a_shown_one_is_one(broken: Sample, whole:
 
 
 def test_an_unknown_part_stays_unknown(broken: Sample, whole: Sample) -> None:
-    unknown = replace(whole, part=np.zeros(2, np.float32))
-    assert not mix(broken, unknown, _cells(0, 0, 4, 4)).part.any()
+    unknown = replace(whole, body_part=np.zeros(2, np.float32))
+    assert not mix(broken, unknown, _cells(0, 0, 4, 4)).body_part.any()
 
 
 def test_what_nobody_located_is_neither_cut_nor_shown(broken: Sample, whole: Sample) -> None:

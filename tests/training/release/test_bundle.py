@@ -8,12 +8,12 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from inference_worker.out_of_distribution import OutOfDistributionDetector
 from pydicom.data import get_testdata_file
 
 from inference_worker.bundle import Bundle
 from inference_worker.decode import decode
 from inference_worker.preprocess import as_batch, letterbox
-from inference_worker.scope import ScopeGate
 from tests.conftest import ROOT
 from training.datasets import fracatlas
 from training.datasets.squares import read_grey
@@ -30,9 +30,9 @@ def bundle() -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def detector(bundle: Bundle) -> ScopeGate:
+def detector(bundle: Bundle) -> OutOfDistributionDetector:
     scope = bundle.manifest.scope
-    return ScopeGate.load(bundle.scope_file, scope.limit, scope.chroma_limit)
+    return OutOfDistributionDetector.load(bundle.scope_file, scope.limit, scope.chroma_limit)
 
 
 def _squares(bundle: Bundle, pictures: list[np.ndarray]) -> np.ndarray:
@@ -68,17 +68,17 @@ def test_both_runtimes_agree(bundle: Bundle, shared: Path) -> None:
         np.testing.assert_allclose(getattr(actual, name), value, rtol=1e-3, atol=1e-3, err_msg=name)
 
 
-def test_a_tibia_is_in_scope_and_a_chest_is_not(bundle: Bundle, detector: ScopeGate) -> None:
+def test_a_tibia_is_in_scope_and_a_chest_is_not(bundle: Bundle, detector: OutOfDistributionDetector) -> None:
     actual = run_openvino(
         FOLDER / "network.xml", _squares(bundle, [_sample("RG3_UNCR.dcm"), _sample("RG1_UNCR.dcm")])
     )
     tibia, chest = detector.distance(actual.embedding)
     assert tibia <= 1
-    assert bundle.manifest.parts[int(actual.part[0].argmax())] in ("tibia", "ankle")
+    assert bundle.manifest.body_parts[int(actual.body_part[0].argmax())] in ("tibia", "ankle")
     assert chest > 1
 
 
-def test_what_is_no_radiograph_is_out_of_scope(bundle: Bundle, detector: ScopeGate) -> None:
+def test_what_is_no_radiograph_is_out_of_scope(bundle: Bundle, detector: OutOfDistributionDetector) -> None:
     strangers = outliers("judge")
     actual = run_openvino(FOLDER / "network.xml", _squares(bundle, [o.pixels for o in strangers]))
     turned_away = detector.distance(actual.embedding) > 1
@@ -111,4 +111,10 @@ def test_the_card_names_its_sources() -> None:
     for words in ("CC BY 4.0", "Apache-2.0", "Research use only", "10.6084/m9.figshare.22363012"):
         assert words in card
     manifest = json.loads((FOLDER / "manifest.json").read_text(encoding="utf-8"))
-    assert set(manifest["files"]) >= {"network.xml", "network.bin", "network.keras", "scope.npz", "card.md"}
+    assert set(manifest["files"]) >= {
+        "network.xml",
+        "network.bin",
+        "network.keras",
+        "out_of_distribution.npz",
+        "card.md",
+    }

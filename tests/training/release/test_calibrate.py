@@ -27,12 +27,12 @@ def test_platt_finds_the_scale() -> None:
 
 def test_only_parts_with_enough_abnormal_pictures_get_an_offset() -> None:
     generator = np.random.default_rng(1)
-    parts = np.repeat(["hand", "knee"], [600, 60])
+    body_parts = np.repeat(["hand", "knee"], [600, 60])
     logit = generator.normal(0, 3, 660)
-    shift = np.where(parts == "hand", 1.0, -1.0)
+    shift = np.where(body_parts == "hand", 1.0, -1.0)
     abnormal = generator.random(660) < sigmoid(logit + shift - 2)
     abnormal[600:] &= np.arange(60) < 25
-    platt = fit_platt(logit, abnormal, list(parts))
+    platt = fit_platt(logit, abnormal, list(body_parts))
     assert abnormal[600:].sum() < 20
     assert set(platt.offsets) == {"hand"}
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from inference_worker.out_of_distribution import OutOfDistributionDetector
 
-from inference_worker.scope import ScopeGate
 from training.release import out_of_distribution
 from training.release.outliers import DRAWN, PHOTOGRAPHS, outliers
 
@@ -15,17 +15,17 @@ D = 40
 
 
 @pytest.fixture(scope="module")
-def detector() -> ScopeGate:
+def detector() -> OutOfDistributionDetector:
     generator = np.random.default_rng(0)
-    part = np.repeat([0, 1, -1], [300, 300, 20]).astype(np.int32)
+    body_part = np.repeat([0, 1, -1], [300, 300, 20]).astype(np.int32)
     return out_of_distribution.fit_embeddings(
-        _radiographs(generator, part), part, _fresh(generator), _others(generator)
+        _radiographs(generator, body_part), body_part, _fresh(generator), _others(generator)
     )
 
 
-def _radiographs(generator: np.random.Generator, part: np.ndarray) -> np.ndarray:
-    values = generator.normal(0, 1, (len(part), D))
-    values[:, 0] += 6.0 * part
+def _radiographs(generator: np.random.Generator, body_part: np.ndarray) -> np.ndarray:
+    values = generator.normal(0, 1, (len(body_part), D))
+    values[:, 0] += 6.0 * body_part
     return values.astype(np.float32)
 
 
@@ -39,7 +39,7 @@ def _others(generator: np.random.Generator) -> np.ndarray:
     return values.astype(np.float32)
 
 
-def test_radiographs_pass_and_others_do_not(detector: ScopeGate) -> None:
+def test_radiographs_pass_and_others_do_not(detector: OutOfDistributionDetector) -> None:
     generator = np.random.default_rng(1)
     assert (detector.distance(_fresh(generator)) > 1).mean() < 0.05
     assert (detector.distance(_others(generator)) > 1).mean() > 0.9
@@ -49,18 +49,20 @@ def test_radiographs_pass_and_others_do_not(detector: ScopeGate) -> None:
     assert detector.distance(far)[0] > 1
 
 
-def test_a_detector_survives_its_file(detector: ScopeGate, tmp_path: Path) -> None:
-    out_of_distribution.save(detector, tmp_path / "scope.npz")
-    again = ScopeGate.load(tmp_path / "scope.npz", detector.limit, detector.chroma_limit)
+def test_a_detector_survives_its_file(detector: OutOfDistributionDetector, tmp_path: Path) -> None:
+    out_of_distribution.save(detector, tmp_path / "out_of_distribution.npz")
+    again = OutOfDistributionDetector.load(
+        tmp_path / "out_of_distribution.npz", detector.limit, detector.chroma_limit
+    )
     values = _fresh(np.random.default_rng(2))
     np.testing.assert_allclose(again.distance(values), detector.distance(values), rtol=1e-6)
     assert again.colour(2 * detector.chroma_limit) == 2
 
 
 def test_a_file_that_is_no_detector(tmp_path: Path) -> None:
-    np.savez(tmp_path / "scope.npz", centre=np.zeros(3))
+    np.savez(tmp_path / "out_of_distribution.npz", centre=np.zeros(3))
     with pytest.raises(KeyError, match="scale"):
-        ScopeGate.load(tmp_path / "scope.npz", 1, 1)
+        OutOfDistributionDetector.load(tmp_path / "out_of_distribution.npz", 1, 1)
 
 
 def test_what_sets_a_detector_never_judges_it() -> None:
