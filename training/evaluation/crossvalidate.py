@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,10 @@ def crossvalidate(
         size=config.size,
         fold=np.concatenate([np.full(len(held), number) for number, held in enumerate(folds)])[order],
         outputs=Outputs(
-            **{name: np.concatenate([getattr(one, name) for one in everything])[order] for name in OUTPUTS}
+            **{
+                field.name: np.concatenate([getattr(one, field.name) for one in everything])[order]
+                for field in fields(Outputs)
+            }
         ),
     )
     _write(folder, config, dataset, answers)

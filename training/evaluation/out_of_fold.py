@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ ROUNDS = 1000
 class OutOfFold:
     """Outputs for N pictures, in the order of ``records``; ``fold`` ``(N,)`` is the one that held each out.
 
-    ``size`` is the side of the network's input in pixels; ``parts`` is the order of ``outputs.part``.
+    ``size`` is the side of the network's input in pixels; ``body_parts`` the order of ``outputs.body_part``.
     """
 
     records: tuple[Record, ...]
@@ -74,9 +74,7 @@ def read_outputs(path: Path, records: Sequence[Record]) -> Outputs:
     with np.load(path, allow_pickle=False) as arrays:
         if arrays["image_id"].tolist() != [record.id for record in records]:
             raise DatasetError(f"{path} holds the answers to other pictures: delete it.")
-        return Outputs(
-            body_part=arrays["part"], logit=arrays["logit"], map=arrays["map"], embedding=arrays["embedding"]
-        )
+        return Outputs(**{field.name: arrays[field.name] for field in fields(Outputs)})
 
 
 def write_table(path: Path, answers: OutOfFold) -> None:
@@ -84,8 +82,10 @@ def write_table(path: Path, answers: OutOfFold) -> None:
     hit = answers.hit
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        named = [f"part_{body_part}" for body_part in answers.body_parts]
-        writer.writerow(["image_id", "group", "fold", "part", "abnormal", "logit", "peak_in_box", *named])
+        named = [f"body_part_{body_part}" for body_part in answers.body_parts]
+        writer.writerow(
+            ["image_id", "group", "fold", "body_part", "abnormal", "logit", "peak_in_box", *named]
+        )
         for row, record in enumerate(answers.records):
             writer.writerow(
                 [

@@ -91,7 +91,7 @@ def test_answers_survive_their_file_and_belong_to_their_pictures(answers: OutOfF
     path = tmp_path / "answers.npz"
     write_outputs(path, answers.records, answers.outputs, fold=answers.fold)
     again = read_outputs(path, answers.records)
-    for name in ("part", "logit", "map", "embedding"):
+    for name in ("body_part", "logit", "map", "embedding"):
         np.testing.assert_array_equal(getattr(again, name), getattr(answers.outputs, name))
     with pytest.raises(DatasetError, match="other pictures"):
         read_outputs(path, answers.records[1:])
@@ -104,7 +104,7 @@ def test_the_table_has_a_line_a_picture(answers: OutOfFold, tmp_path: Path) -> N
         rows = list(csv.DictReader(file))
     assert len(rows) == COUNT
     assert rows[0] == {
-        "image_id": "0", "group": "g0", "fold": "0", "part": "hand", "abnormal": "1", "logit": "5.0000",
+        "image_id": "0", "group": "g0", "fold": "0", "body_part": "hand", "abnormal": "1", "logit": "5.0000",
         "peak_in_box": "1", "part_hand": "0.0000", "part_wrist": "1.0000",
     }  # fmt: skip
     assert [row["peak_in_box"] for row in rows[:4]] == ["1", "", "0", ""]
