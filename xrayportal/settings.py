@@ -57,7 +57,6 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
-    "django_htmx",
     "xrayportal.audit",
     "xrayportal.clinics",
     "xrayportal.studies",
@@ -154,7 +153,7 @@ STORAGES = {
         "BACKEND": env.str("FILES_STORAGE", default="xrayportal.studies.storage.DurableFileStorage"),
         "OPTIONS": env.json("FILES_STORAGE_OPTIONS", default={}),
     },
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "xrayportal.web.shared.static_files.HashedStaticFilesStorage"},
 }
 MEDIA_ROOT = Path(env.str("MEDIA_ROOT", default=str(VAR_DIR / "media")))
 MEDIA_URL = "/files-are-served-by-views-only/"
