@@ -21,9 +21,9 @@ def claim(var: Path, *, target: str) -> None:
     if not (var / "postgres").exists():
         stamp.write_text(f"{FORMAT}\n")
         return
-    found = stamp.read_text().strip() if stamp.is_file() else ""
-    if found != str(FORMAT):
-        maker = f"a version with format {found}" if found else "version 0.1.0"
+    number = stamp.read_text().strip() if stamp.is_file() else ""
+    if number != str(FORMAT):
+        maker = f"a version with format {number}" if number else "version 0.1.0"
         raise StartProblem(
             f"The data in {var} was made by {maker}, which this version cannot open: "
             f"start with another folder, `make {target} VAR_DIR=…`, or remove it."

