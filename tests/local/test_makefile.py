@@ -140,6 +140,13 @@ def test_installed_requirements_are_not_installed_again(tmp_path: Path) -> None:
     assert "Installing" not in done.stdout
 
 
+@pytest.mark.parametrize(("runtime", "wanted"), [("openvino", False), ("tensorflow", True)])
+def test_a_worker_with_tensorflow_installs_it(tmp_path: Path, runtime: str, wanted: bool) -> None:
+    planned = make("--dry-run", "up", f"VENV={tmp_path / 'venv'}", XRAY_RUNTIME=runtime).stdout
+    assert "requirements/demo.txt" in planned
+    assert ("requirements/training.txt" in planned) is wanted
+
+
 @pytest.mark.parametrize("name", ["demo", "web", "worker"])
 def test_what_serves_is_installed_without_what_trains(name: str) -> None:
     pinned = (ROOT / "requirements" / f"{name}.txt").read_text()
