@@ -34,7 +34,7 @@ _SHARE = 45
 def network() -> Iterable[Row]:
     bundle = Bundle.load(find_bundle())
     manifest = bundle.manifest
-    unified = manifest.part_network
+    unified = manifest.body_part_network
     files, _ = ordinary(_RANGES)
     squares = np.stack([letterbox(decode(file).pixels, manifest.input.size)[0] for file in files])
     picture = as_batch(squares[:1])
@@ -92,10 +92,10 @@ def _less_than_f32(bundle: Bundle, squares: NDArray[np.uint8]) -> dict[str, Runt
     import openvino
 
     from inference_worker.runtimes.openvino import OpenVinoRuntime
-    from training.quantise import to_int8
+    from training.release.quantise import to_int8
 
     known = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    unified, size = bundle.manifest.part_network, bundle.manifest.input.size
+    unified, size = bundle.manifest.body_part_network, bundle.manifest.input.size
     found: dict[str, Runtime] = {}
     if "BF16" in known:
         found["bf16"] = load_runtimes(bundle, "openvino", precision="bf16")[unified.id]

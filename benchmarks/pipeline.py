@@ -28,7 +28,7 @@ def pipeline() -> Iterable[Row]:
     files, what = ordinary(_PICTURES)
     size = bundle.manifest.input.size
     batches = [as_batch(letterbox(decode(data).pixels, size)[0][np.newaxis]) for data in files]
-    bare_network = runtimes[bundle.manifest.part_network.id]
+    bare_network = runtimes[bundle.manifest.body_part_network.id]
     for data in files[:4]:
         reader.read(data)
     bare, whole, extra, findings = [], [], [], []

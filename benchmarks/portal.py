@@ -19,6 +19,7 @@ from benchmarks.pictures import ROOT, ordinary
 from benchmarks.registry import Row, UnmeasurableError, benchmark
 from benchmarks.scratch import manage, scratch_portal
 from benchmarks.timing import row
+from xrayportal.clinics.actors import PORTAL, Actor
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -172,7 +173,7 @@ def _open_pages(browser: Client) -> dict[str, Poll]:
 
     from xrayportal.analyses.models import Analysis
 
-    running = Analysis.objects.filter(state__in=Analysis.UNFINISHED).order_by("pk")[0]
+    running = Analysis.objects.unfinished().order_by("pk")[0]
     # What waits is told its place anew every few seconds; what is being read is told nothing.
     now = timezone.now()
     running.state, running.started_at, running.leased_until = "running", now, now + timedelta(hours=1)
@@ -191,24 +192,25 @@ def _ingest() -> Row:
     from django.core.files.base import ContentFile
 
     from xrayportal.clinics.models import Clinic
-    from xrayportal.studies.ingest import ingest_file
-    from xrayportal.studies.services import create_submission
+    from xrayportal.intake.ingest import IncomingFile, ingest_file
+    from xrayportal.intake.services import create_submission
 
     submission = create_submission(
-        clinic=Clinic.objects.get(slug=SLUG), submitter=None, queue="bulk", expected_files=0, address=None
+        clinic=Clinic.objects.get(slug=SLUG), actor=PORTAL, queue="bulk", expected_files=0
     )
     picture, times = _pictures(), []
     for number in range(100):
         content = ContentFile(picture(number))
         start = time.perf_counter()
         ingest_file(
-            submission=submission,
-            key=str(number),
-            filename="view.jpg",
-            file=content,
-            grouping_key=f"bench-{number}",
-            actor=None,
-            address=None,
+            IncomingFile(
+                submission=submission,
+                key=str(number),
+                grouping_key=f"bench-{number}",
+                actor=PORTAL,
+                path="view.jpg",
+            ),
+            content,
         )
         times.append((time.perf_counter() - start) * 1000)
     return row("ingest of a 40 kB JPEG", times, at_most=25)
@@ -237,17 +239,16 @@ def _load(environment: dict[str, str], people: dict[str, Client]) -> Iterator[Ro
 
     from xrayportal.analyses.models import Analysis
     from xrayportal.clinics.models import Clinic, User
-    from xrayportal.studies.services import create_submission
+    from xrayportal.intake.services import create_submission
 
     uploader = User.objects.get(email=f"uploader-0.{SLUG}@seed.example")
     pages = list(_open_pages(people["reader"]).values())
     uploads = [
         create_submission(
             clinic=Clinic.objects.get(slug=SLUG),
-            submitter=uploader,
+            actor=Actor(uploader),
             queue="bulk",
             expected_files=0,
-            address=None,
         )
         for _ in range(UPLOADERS)
     ]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FILE_NAME = "manifest.json"
 SCHEMA = 1
 
-Role = Literal["unified", "part", "abnormality"]
+Role = Literal["unified", "body_part", "abnormality"]
 Aggregate = Literal["mean", "max"]
 
 #: In a network's ``parts``: it answers for every part that no other network names.
@@ -61,7 +61,7 @@ class Network:
 
     id: str
     role: Role
-    parts: tuple[str, ...]
+    body_parts: tuple[str, ...]
     files: Mapping[str, str]
 
 
@@ -109,7 +109,7 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The scope gate's parameter file and limits, see `inference_worker.scope`."""
+    """The scope gate's parameter file and limits, see `inference_worker.out_of_distribution`."""
 
     file: str
     limit: float
@@ -125,7 +125,7 @@ class Manifest:
     released: str
     target: Target
     input: Input
-    parts: tuple[str, ...]
+    body_parts: tuple[str, ...]
     networks: tuple[Network, ...]
     map: EvidenceMap
     calibration: Calibration
@@ -150,22 +150,24 @@ class Manifest:
         return float(self.trust.get("weak_below", 0.0))
 
     @property
-    def part_network(self) -> Network:
+    def body_part_network(self) -> Network:
         """The network that tells the body part and whether a picture is in scope."""
-        return next(network for network in self.networks if network.role in ("unified", "part"))
+        return next(network for network in self.networks if network.role in ("unified", "body_part"))
 
-    def abnormality_network(self, part: str) -> Network:
+    def abnormality_network(self, body_part: str) -> Network:
         """The network that answers for ``part``: its own expert, else the general one, else the unified."""
-        return answering(self.networks, part)
+        return answering(self.networks, body_part)
 
 
-def answering(networks: Sequence[Network], part: str) -> Network:
+def answering(networks: Sequence[Network], body_part: str) -> Network:
     """Of ``networks``, the one that answers for ``part``. Raises `StopIteration` if none does."""
     ranked = sorted(
-        (network for network in networks if network.role != "part"),
-        key=lambda network: (part not in network.parts, network.role == "unified"),
+        (network for network in networks if network.role != "body_part"),
+        key=lambda network: (body_part not in network.body_parts, network.role == "unified"),
     )
-    return next(network for network in ranked if part in network.parts or ANY_PART in network.parts)
+    return next(
+        network for network in ranked if body_part in network.body_parts or ANY_PART in network.body_parts
+    )
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -189,7 +191,7 @@ def _manifest(root: Node) -> Manifest:
     schema = root["schema"].whole(0, 10_000)
     if schema != SCHEMA:
         raise root["schema"].error(f"is {schema}, but this software reads schema {SCHEMA}")
-    parts = root["parts"].texts()
+    body_parts = root["body_parts"].texts()
     return Manifest(
         name=root["name"].text(),
         version=root["version"].text(),
@@ -199,17 +201,17 @@ def _manifest(root: Node) -> Manifest:
             size=root["input"]["size"].whole(16, 4096),
             contrast_percentiles=root["input"]["contrast_percentiles"].pair(0.0, 100.0),
         ),
-        parts=parts,
-        networks=tuple(_network(node, parts) for node in root["networks"].items()),
+        body_parts=body_parts,
+        networks=tuple(_network(node, body_parts) for node in root["networks"].items()),
         map=_map(root["map"]),
-        calibration=_calibration(root["calibration"], parts),
+        calibration=_calibration(root["calibration"], body_parts),
         thresholds=_thresholds(root["thresholds"]),
         prevalence=root["prevalence"].number(0.0, 1.0),
         aggregate=cast(Aggregate, root["aggregate"].one_of("mean", "max")),
         scope=Scope(
-            file=root["scope"]["file"].file_name(),
-            limit=root["scope"]["limit"].number(1e-9),
-            chroma_limit=root["scope"]["chroma_limit"].number(1e-9),
+            file=root["out_of_distribution"]["file"].file_name(),
+            limit=root["out_of_distribution"]["limit"].number(1e-9),
+            chroma_limit=root["out_of_distribution"]["chroma_limit"].number(1e-9),
         ),
         trust=_trust(root["trust"]),
         metrics=root["metrics"].mapping(),
@@ -219,15 +221,15 @@ def _manifest(root: Node) -> Manifest:
     )
 
 
-def _network(node: Node, parts: tuple[str, ...]) -> Network:
-    answers = node["parts"].texts()
-    for part in answers:
-        if part != ANY_PART and part not in parts:
-            raise node["parts"].error(f"names the part {part!r}, which is not among the bundle's")
+def _network(node: Node, body_parts: tuple[str, ...]) -> Network:
+    answers = node["body_parts"].texts()
+    for body_part in answers:
+        if body_part != ANY_PART and body_part not in body_parts:
+            raise node["body_parts"].error(f"names the part {body_part!r}, which is not among the bundle's")
     return Network(
         id=node["id"].text(),
-        role=cast(Role, node["role"].one_of("unified", "part", "abnormality")),
-        parts=answers,
+        role=cast(Role, node["role"].one_of("unified", "body_part", "abnormality")),
+        body_parts=answers,
         files={runtime: file.file_name() for runtime, file in node["files"].pairs()},
     )
 
@@ -244,10 +246,10 @@ def _map(node: Node) -> EvidenceMap:
     )
 
 
-def _calibration(node: Node, parts: tuple[str, ...]) -> Calibration:
+def _calibration(node: Node, body_parts: tuple[str, ...]) -> Calibration:
     node["kind"].one_of("platt")
-    offsets = {part: offset.number() for part, offset in node["offsets"].pairs()}
-    unknown = sorted(set(offsets) - set(parts))
+    offsets = {body_part: offset.number() for body_part, offset in node["offsets"].pairs()}
+    unknown = sorted(set(offsets) - set(body_parts))
     if unknown:
         raise node["offsets"].error(f"names {', '.join(unknown)}, which are not among the bundle's parts")
     return Calibration(slope=node["slope"].number(), intercept=node["intercept"].number(), offsets=offsets)
@@ -280,11 +282,14 @@ def _check_networks(manifest: Manifest, path: Path) -> None:
     identifiers = [network.id for network in manifest.networks]
     if len(set(identifiers)) != len(identifiers):
         raise BundleError(f"{path}: two networks share an id")
-    tellers = sum(network.role in ("unified", "part") for network in manifest.networks)
-    if tellers != 1:
-        raise BundleError(f"{path}: exactly one network must tell the part (unified or part), not {tellers}")
-    for part in manifest.parts:
+    classifiers = sum(network.role in ("unified", "body_part") for network in manifest.networks)
+    if classifiers != 1:
+        raise BundleError(
+            f"{path}: exactly one network must classify the body part (unified or body_part),"
+            f" not {classifiers}"
+        )
+    for body_part in manifest.body_parts:
         try:
-            manifest.abnormality_network(part)
+            manifest.abnormality_network(body_part)
         except StopIteration:
-            raise BundleError(f"{path}: no network answers for the part {part!r}") from None
+            raise BundleError(f"{path}: no network answers for the part {body_part!r}") from None

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from inference_worker import gradcam
 from inference_worker.bundle import Bundle, BundleError
 from inference_worker.decode import Limits, decode
+from inference_worker.out_of_distribution import OutOfDistributionDetector
 from inference_worker.preprocess import as_batch, letterbox
 from inference_worker.render import Rendered, render
-from inference_worker.scope import ScopeGate
 from inference_worker.trust import trust
 from inference_worker.types import Finding, Geometry, Radiograph, Runtime, Timings, UnreadableError
 from inference_worker.verdict import View, calibrated, judge
@@ -36,7 +36,7 @@ class Result:
     @property
     def view(self) -> View:
         """What `inference_worker.verdict.judge_study` needs of it."""
-        return View(parts=self.finding.parts, probability=self.finding.probability)
+        return View(body_parts=self.finding.body_parts, probability=self.finding.probability)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ class _Prepared:
 class _Reading:
     """What the networks said of one picture; ``logit`` and ``map`` are ``None`` out of scope."""
 
-    parts: NDArray[np.float32]
+    body_parts: NDArray[np.float32]
     distance: float
-    part: str
+    body_part: str
     logit: float | None
     map: NDArray[np.float32] | None
 
@@ -77,20 +77,22 @@ class Pipeline:
         self.limits = limits or Limits()
         self._runtimes = runtimes
         try:
-            self._gate = ScopeGate.load(bundle.scope_file, manifest.scope.limit, manifest.scope.chroma_limit)
+            self._gate = OutOfDistributionDetector.load(
+                bundle.scope_file, manifest.scope.limit, manifest.scope.chroma_limit
+            )
         except (OSError, KeyError, ValueError) as error:
             raise BundleError(f"{bundle.scope_file} cannot be read as a scope gate: {error}") from error
 
     @property
     def runtime(self) -> Runtime:
         """The runtime of the network that sees every picture: its name, version and precision."""
-        return self._runtimes[self.manifest.part_network.id]
+        return self._runtimes[self.manifest.body_part_network.id]
 
     def read(
-        self, data: bytes, forced_part: str | None = None, thresholds: tuple[float, float] | None = None
+        self, data: bytes, forced_body_part: str | None = None, thresholds: tuple[float, float] | None = None
     ) -> Result:
         """Read one file. ``thresholds`` are (low, high). Raises `UnreadableError`."""
-        result = self.read_many([data], forced_part, thresholds)[0]
+        result = self.read_many([data], forced_body_part, thresholds)[0]
         if isinstance(result, UnreadableError):
             raise result
         return result
@@ -98,23 +100,23 @@ class Pipeline:
     def read_many(
         self,
         files: Sequence[bytes],
-        forced_part: str | None = None,
+        forced_body_part: str | None = None,
         thresholds: tuple[float, float] | None = None,
     ) -> list[Result | UnreadableError]:
         """Read files in batches; one that cannot be read spoils no other and gives its error in its place.
 
-        ``forced_part`` (a label of the manifest) replaces the predicted one in the choice of expert
+        ``forced_body_part`` (a label of the manifest) replaces the predicted one in the choice of expert
         and calibration. Raises `ValueError` for an unknown part or if low > high.
         """
-        if forced_part is not None and forced_part not in self.manifest.parts:
-            raise ValueError(f"{forced_part!r} is not among the bundle's parts")
+        if forced_body_part is not None and forced_body_part not in self.manifest.body_parts:
+            raise ValueError(f"{forced_body_part!r} is not among the bundle's parts")
         low, high = thresholds or (self.manifest.thresholds.low, self.manifest.thresholds.high)
         results: list[Result | UnreadableError] = []
         for start in range(0, len(files), BATCH):
             chunk = [self._prepare(data) for data in files[start : start + BATCH]]
             ready = [prepared for prepared in chunk if isinstance(prepared, _Prepared)]
             clock = perf_counter()
-            readings = iter(self._infer(ready, forced_part))
+            readings = iter(self._infer(ready, forced_body_part))
             infer_ms = _since(clock) / max(1, len(ready))
             for prepared in chunk:
                 if isinstance(prepared, UnreadableError):
@@ -142,31 +144,38 @@ class Pipeline:
             preprocess_ms=preprocess_ms,
         )
 
-    def _infer(self, pictures: Sequence[_Prepared], forced_part: str | None) -> list[_Reading]:
+    def _infer(self, pictures: Sequence[_Prepared], forced_body_part: str | None) -> list[_Reading]:
         """One pass of the part network over all; experts see only the pictures that they answer for."""
         if not pictures:
             return []
         manifest = self.manifest
         batch = as_batch(np.stack([picture.square for picture in pictures]))
-        teller = manifest.part_network
-        told = self._runtimes[teller.id].infer(batch)
+        classifier = manifest.body_part_network
+        classified = self._runtimes[classifier.id].infer(batch)
         colours = np.array([self._gate.colour(picture.radiograph.chroma) for picture in pictures])
-        distances = np.maximum(self._gate.distance(told.embedding), colours)
-        parts = [forced_part or manifest.parts[index] for index in told.part.argmax(axis=1)]
+        distances = np.maximum(self._gate.distance(classified.embedding), colours)
+        body_parts = [
+            forced_body_part or manifest.body_parts[index] for index in classified.body_part.argmax(axis=1)
+        ]
 
         answers: dict[int, tuple[float, NDArray[np.float32]]] = {}
         by_network: dict[str, list[int]] = {}
-        for index, part in enumerate(parts):
+        for index, body_part in enumerate(body_parts):
             if distances[index] <= 1:
-                by_network.setdefault(manifest.abnormality_network(part).id, []).append(index)
+                by_network.setdefault(manifest.abnormality_network(body_part).id, []).append(index)
         for network, indices in by_network.items():
-            answered = told if network == teller.id else self._runtimes[network].infer(batch[indices])
-            rows = indices if network == teller.id else range(len(indices))
+            judged = classified if network == classifier.id else self._runtimes[network].infer(batch[indices])
+            rows = indices if network == classifier.id else range(len(indices))
             for index, row in zip(indices, rows, strict=True):
-                answers[index] = float(answered.logit[row]), answered.map[row]
+                answers[index] = float(judged.logit[row]), judged.map[row]
         return [
-            _Reading(told.part[index], float(distances[index]), part, *answers.get(index, (None, None)))
-            for index, part in enumerate(parts)
+            _Reading(
+                classified.body_part[index],
+                float(distances[index]),
+                body_part,
+                *answers.get(index, (None, None)),
+            )
+            for index, body_part in enumerate(body_parts)
         ]
 
     def _finish(
@@ -179,16 +188,18 @@ class Pipeline:
         signed = None if reading.map is None else gradcam.crop(reading.map, picture.geometry)
         rendered = render(radiograph.pixels, signed, manifest.map.scale)
         probability = (
-            None if reading.logit is None else calibrated(reading.logit, reading.part, manifest.calibration)
+            None
+            if reading.logit is None
+            else calibrated(reading.logit, reading.body_part, manifest.calibration)
         )
         finding = Finding(
             verdict="unsupported" if probability is None else judge(probability, low, high),
-            parts=dict(zip(manifest.parts, reading.parts.tolist(), strict=True)),
+            body_parts=dict(zip(manifest.body_parts, reading.body_parts.tolist(), strict=True)),
             probability=probability,
             peak=None if signed is None else gradcam.peak(signed, width, height),
             trust=None if signed is None else trust(signed, manifest.trust),
             map=signed,
-            scope_distance=reading.distance,
+            ood_distance=reading.distance,
             width=width,
             height=height,
             timings=Timings(

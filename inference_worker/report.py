@@ -21,8 +21,8 @@ _LONGEST_STEM_BYTES = 120
 def record(path: Path, result: Result, heatmap: Path | None, pipeline: Pipeline) -> dict[str, Any]:
     """The fields of one line of ``--json``; for an unsupported picture four of them are ``None``."""
     finding, manifest = result.finding, pipeline.manifest
-    parts = sorted(finding.parts.items(), key=lambda part: -part[1])
-    top = [{"label": label, "probability": round(share, 6)} for label, share in parts[:TOP]]
+    body_parts = sorted(finding.body_parts.items(), key=lambda body_part: -body_part[1])
+    top = [{"label": label, "probability": round(share, 6)} for label, share in body_parts[:TOP]]
     abnormality = None
     if finding.probability is not None:
         abnormality = {
@@ -77,10 +77,10 @@ def sentence(record: dict[str, Any], manifest: Manifest) -> str:
     words = manifest.target.words(record["verdict"])
     if record["abnormality"] is None:
         return f"{path}: {words}"
-    part, peak = record["body_part"], record["peak"]
+    body_part, peak = record["body_part"], record["peak"]
     line = (
         f"{path}: {words} ({record['abnormality']['probability']:.0%}); "
-        f"{part['label']} ({part['probability']:.0%}); "
+        f"{body_part['label']} ({body_part['probability']:.0%}); "
         f"most evidence at x {peak['x']}, y {peak['y']}; trust {record['trust']:.2f}"
     )
     return f"{line}; {shown(record['heatmap'])}" if record["heatmap"] else line

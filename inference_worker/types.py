@@ -64,7 +64,7 @@ class Outputs:
     ``embedding`` ``(N, D)`` float32, pooled features for the scope gate.
     """
 
-    part: NDArray[np.float32]
+    body_part: NDArray[np.float32]
     logit: NDArray[np.float32]
     map: NDArray[np.float32]
     embedding: NDArray[np.float32]
@@ -111,17 +111,17 @@ class Finding:
     For ``unsupported`` the fields ``probability``, ``peak``, ``trust`` and ``map`` are ``None``.
     ``parts`` are all part probabilities by label. ``probability`` is calibrated, 0 to 1.
     ``peak`` is ``(x, y)`` in displayed pixels. ``map`` is ``float32 (h, w)``, cropped to the
-    picture (no padding), signed, in logit units. ``trust`` is 0 to 1. ``scope_distance`` is the
+    picture (no padding), signed, in logit units. ``trust`` is 0 to 1. ``ood_distance`` is the
     gate's distance divided by its limit: above 1 is out of scope.
     """
 
     verdict: Verdict
-    parts: dict[str, float]
+    body_parts: dict[str, float]
     probability: float | None
     peak: tuple[int, int] | None
     trust: float | None
     map: NDArray[np.float32] | None
-    scope_distance: float
+    ood_distance: float
     width: int
     height: int
     timings: Timings

@@ -20,7 +20,7 @@ class View:
     ``probability`` is ``None`` for an unsupported picture.
     """
 
-    parts: Mapping[str, float]
+    body_parts: Mapping[str, float]
     probability: float | None
 
 
@@ -28,15 +28,15 @@ class View:
 class StudyResult:
     """The result of a study of ``views`` pictures.
 
-    ``part``, ``part_probability`` and ``probability`` are ``None`` and ``parts`` is empty if no view
-    is supported. With a forced part, ``part`` is that one and ``part_probability`` still the
+    ``part``, ``body_part_probability`` and ``probability`` are ``None`` and ``parts`` is empty if no view
+    is supported. With a forced part, ``part`` is that one and ``body_part_probability`` still the
     networks' own. ``unreadable`` counts views in error, ``unsupported`` those out of scope.
     """
 
     verdict: Verdict
-    part: str | None
-    part_probability: float | None
-    parts: Mapping[str, float]
+    body_part: str | None
+    body_part_probability: float | None
+    body_parts: Mapping[str, float]
     probability: float | None
     views: int
     unreadable: int
@@ -47,9 +47,9 @@ class StudyResult:
         return self.unreadable > 0
 
 
-def calibrated(logit: float, part: str, calibration: Calibration) -> float:
+def calibrated(logit: float, body_part: str, calibration: Calibration) -> float:
     """Probability of abnormality, 0 to 1: ``sigmoid(slope * logit + intercept + offset of part)``."""
-    z = calibration.slope * logit + calibration.intercept + calibration.offsets.get(part, 0.0)
+    z = calibration.slope * logit + calibration.intercept + calibration.offsets.get(body_part, 0.0)
     # The same function twice, in the form that cannot overflow.
     return 1.0 / (1.0 + math.exp(-z)) if z >= 0 else math.exp(z) / (1.0 + math.exp(z))
 
@@ -69,7 +69,7 @@ def judge_study(
     low: float,
     high: float,
     aggregate: Aggregate = "mean",
-    forced_part: str | None = None,
+    forced_body_part: str | None = None,
 ) -> StudyResult:
     """The study's result from its views; ``None`` stands for a view that could not be read.
 
@@ -80,24 +80,24 @@ def judge_study(
     readable = [view for view in views if view is not None]
     if not readable:
         raise ValueError("none of the study's views could be read")
-    if forced_part is not None and any(forced_part not in view.parts for view in readable):
-        raise ValueError(f"{forced_part!r} is not among the bundle's parts")
-    supported = [(view.parts, view.probability) for view in readable if view.probability is not None]
+    if forced_body_part is not None and any(forced_body_part not in view.body_parts for view in readable):
+        raise ValueError(f"{forced_body_part!r} is not among the bundle's parts")
+    supported = [(view.body_parts, view.probability) for view in readable if view.probability is not None]
     unreadable = len(views) - len(readable)
     if not supported:
         return StudyResult(
             verdict="unsupported",
-            part=None,
-            part_probability=None,
-            parts={},
+            body_part=None,
+            body_part_probability=None,
+            body_parts={},
             probability=None,
             views=len(views),
             unreadable=unreadable,
             unsupported=len(readable),
         )
     labels = supported[0][0]
-    parts = {label: fmean(view_parts[label] for view_parts, _ in supported) for label in labels}
-    part = forced_part or max(parts, key=lambda label: parts[label])
+    body_parts = {label: fmean(view_parts[label] for view_parts, _ in supported) for label in labels}
+    body_part = forced_body_part or max(body_parts, key=lambda label: body_parts[label])
     scores = [score for _, score in supported]
     probability = fmean(scores) if aggregate == "mean" else max(scores)
     verdict = judge(probability, low, high)
@@ -105,9 +105,9 @@ def judge_study(
         verdict = "uncertain"
     return StudyResult(
         verdict=verdict,
-        part=part,
-        part_probability=parts[part],
-        parts=parts,
+        body_part=body_part,
+        body_part_probability=body_parts[body_part],
+        body_parts=body_parts,
         probability=probability,
         views=len(views),
         unreadable=unreadable,

@@ -115,7 +115,7 @@ def make_image(study: Study, content: bytes | None = None, **fields: Any) -> Ima
 
 def make_bundle(**fields: Any) -> Bundle:
     """The active bundle's row (the existing one if there is one), with a manifest as docs/bundle.md says."""
-    active = Bundle.objects.filter(is_active=True).first()
+    active = Bundle.objects.active().first()
     if active is not None and not fields:
         return active
     number = next(_numbers)
@@ -132,7 +132,7 @@ def make_bundle(**fields: Any) -> Bundle:
             "unsupported": "Unsupported",
         },
         "input": {"size": 320, "contrast_percentiles": [0.5, 99.5]},
-        "parts": PARTS,
+        "body_parts": PARTS,
         "map": {"height": 20, "width": 20, "scale": 4.0},
         "thresholds": {"low": 0.2, "high": 0.7, "limits": {"low": [0.05, 0.4], "high": [0.5, 0.95]}},
         "prevalence": 0.18,
@@ -178,7 +178,7 @@ def make_analysis(study: Study, state: str = Analysis.State.SUCCEEDED, **fields:
         defaults |= {
             "verdict": "abnormal",
             "body_part": "wrist",
-            "parts": {"wrist": 0.9, "hand": 0.1},
+            "body_parts": {"wrist": 0.9, "hand": 0.1},
             "probability": 0.87,
             "views": study.images.count(),
             "runtime": "openvino",
@@ -209,12 +209,12 @@ def make_finding(analysis: Analysis, image: Image, **fields: Any) -> Finding:
         default_storage.save(name, ContentFile(content))
     defaults = {
         "verdict": analysis.verdict,
-        "parts": analysis.parts,
+        "body_parts": analysis.body_parts,
         "probability": analysis.probability,
         "peak_x": 8,
         "peak_y": 12,
         "trust": 0.8,
-        "scope_distance": 1.0,
+        "ood_distance": 1.0,
         "width": 24,
         "height": 32,
         **{field: name for field, (name, _) in files.items()},

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inference_worker.manifest import BundleError
-from training.datasets import Dataset, DatasetError
+from training.datasets.opening import open_dataset
+from training.datasets.record import DatasetError
 
 if TYPE_CHECKING:
-    from training.configuration import Config
+    from training.learning.configuration import Config
 
 RUNS = Path("runs")
+#: A module that is missing in one of these is a mistake of ours, and no package that could be installed.
+OURS = ("training", "inference_worker")
 # What a command needs is imported once its options, configuration and data are known to be sound: Keras
 # takes seconds to load.
 logger = logging.getLogger("training")
@@ -35,6 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         logger.error("%s: %s.", error.filename or "The disk or the network", error.strerror or error)
+        return 1
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in OURS:
+            raise
+        logger.error("The package %s is not installed: `make training` installs it.", error.name)
         return 1
     except KeyboardInterrupt:
         logger.error("Stopped. What was finished is kept; the same command goes on from there.")
@@ -58,9 +66,15 @@ def _parser() -> argparse.ArgumentParser:
 
     train = _command(commands, "train", "train one configuration; goes on where it stopped")
     train.add_argument("--config", type=Path, required=True)
-    train.add_argument("--weights", help="ImageNet weights: a file, or imagenet to download Keras' own")
     train.add_argument("--logs", type=Path, help="folder for TensorBoard's logs")
     train.set_defaults(run=_train)
+
+    crossvalidate = _command(commands, "crossvalidate", "train without each of five folds, and answer to it")
+    crossvalidate.add_argument("--config", type=Path, required=True)
+    crossvalidate.set_defaults(run=_crossvalidate)
+    for command in (train, crossvalidate):
+        command.add_argument("--weights", help="ImageNet weights: a file, or imagenet to download Keras' own")
+        command.add_argument("--teacher", type=Path, help="folder of a teacher's out-of-fold answers")
 
     calibrate = _command(commands, "calibrate", "set calibration and thresholds of a bundle anew")
     calibrate.add_argument("--config", type=Path, required=True)
@@ -111,21 +125,8 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def dataset_of(path: Path) -> Dataset:
-    """The data set at ``path``, told by what lies there. Raises ``DatasetError`` if nothing known does."""
-    from training.datasets import fracatlas, mura, table
-
-    if path.suffix.lower() == ".csv":
-        return table.read(path)
-    if (path / "manifest.csv").is_file():
-        return fracatlas.read(path)
-    if path.name == mura.ROOT or (path / mura.ROOT).is_dir():
-        return mura.read(path if path.name == mura.ROOT else path / mura.ROOT)
-    raise DatasetError(f"{path} is neither a .csv table, nor FracAtlas (manifest.csv), nor {mura.ROOT}.")
-
-
 def _fetch(options: argparse.Namespace) -> None:
-    from training import fetch
+    from training.datasets import fetch
 
     if options.name == "mura":
         logger.info("%s", fetch.MURA)
@@ -134,44 +135,51 @@ def _fetch(options: argparse.Namespace) -> None:
 
 
 def _explore(options: argparse.Namespace) -> None:
-    from training.explore import explore
+    from training.datasets.explore import explore
 
-    logger.info("%s", explore(dataset_of(options.data), options.out))
+    logger.info("%s", explore(open_dataset(options.data), options.out))
 
 
 def _train(options: argparse.Namespace) -> None:
-    config, dataset = _config(options.config), dataset_of(options.data)
-    from training.train import train
+    config, dataset = _config(options.config), open_dataset(options.data)
+    from training.learning.train import train
 
-    train(config, dataset, options.runs, options.weights, options.logs)
+    train(config, dataset, options.runs, options.weights, options.logs, options.teacher)
+
+
+def _crossvalidate(options: argparse.Namespace) -> None:
+    config, dataset = _config(options.config), open_dataset(options.data)
+    from training.evaluation.crossvalidate import crossvalidate
+
+    crossvalidate(config, dataset, options.runs, options.weights, options.teacher)
 
 
 def _calibrate(options: argparse.Namespace) -> None:
-    config, dataset = _config(options.config), dataset_of(options.data)
-    from training.recalibrate import recalibrate
+    config, dataset = _config(options.config), open_dataset(options.data)
+    from training.release.recalibrate import recalibrate
 
     recalibrate(config, dataset, options.runs, options.bundle)
 
 
 def _export(options: argparse.Namespace) -> None:
-    configs, dataset = [_config(path) for path in options.config], dataset_of(options.data)
-    from training.export import Release, export
+    configs, dataset = [_config(path) for path in options.config], open_dataset(options.data)
+    from training.release.export import Release, export
 
     release_as = Release(options.name or options.bundle.name, options.version)
     export(configs, dataset, options.runs, options.bundle, release_as, int8=options.int8)
 
 
 def _config(path: Path) -> Config:
-    from training.configuration import read_config
+    from training.learning.configuration import read_config
 
     return read_config(path)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from training.card import check_card, write_card
-    from training.evaluate import evaluate
+    from training.evaluation.evaluate import evaluate
+    from training.release.card import check_card, write_card
 
-    dataset, cache = dataset_of(options.data), options.runs / "cache"
+    dataset, cache = open_dataset(options.data), options.runs / "cache"
     if options.card:
         check_card(options.bundle, dataset, options.split)
     evaluate(options.bundle, dataset, options.split, cache, options.out, options.explanations)
@@ -180,8 +188,8 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _explain(options: argparse.Namespace) -> None:
-    config, dataset = _config(options.config), dataset_of(options.data)
-    from training.explain import explain
+    config, dataset = _config(options.config), open_dataset(options.data)
+    from training.evaluation.explain import explain
 
     explain(config, options.bundle, dataset, options.runs, options.out, options.limit)
 

@@ -21,7 +21,8 @@ from xrayportal import broker
 
 #: Holds wake-ups only; the lanes (interactive, bulk) are in PostgreSQL.
 QUEUE = "analyses"
-#: The task that a wake-up names. Web processes send it by name: they never import the worker.
+#: The task that a wake-up names, not its module: a wake-up in Redis outlives where the code stood when it
+#: was sent. Web processes never import the worker.
 WAKE_UP = "inference_worker.tasks.analyse_waiting"
 
 #: Seconds after which the parent kills the child. No batch is legitimately that long, so it is hung.
@@ -43,7 +44,7 @@ app.conf.update(
     task_serializer="json",
     accept_content=["json"],
     task_default_queue=QUEUE,
-    imports=["inference_worker.tasks"],
+    imports=["inference_worker.celery_worker.tasks"],
     # One child, one batch at a time: a network uses all the cores that it is given. No wake-up lies
     # with a worker that is busy while another has nothing to do.
     worker_pool="prefork",

@@ -19,7 +19,7 @@ VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var"))).resolve()
 if (VAR_DIR / "portal.env").is_file():
     env.read_env(VAR_DIR / "portal.env")
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 
 # --- who may talk to us -------------------------------------------------------------------
 SECRET_KEY = env.key("SECRET_KEY")
@@ -64,7 +64,10 @@ INSTALLED_APPS = [
     "xrayportal.analyses",
     "xrayportal.reviews",
     "xrayportal.worklist",
+    "xrayportal.intake",
     "xrayportal.operations",
+    "xrayportal.web",
+    "inference_worker.celery_worker",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -93,7 +96,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "xrayportal.clinics.context.frame",
+                "xrayportal.web.shared.context.frame",
             ],
         },
     },
@@ -167,7 +170,7 @@ UPLOAD_MAX_PIXELS = env.whole("UPLOAD_MAX_PIXELS", default=64_000_000, least=1)
 #: Files go to a temporary file as they come, and no further than the limit above.
 FILE_UPLOAD_HANDLERS = [
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
-    "xrayportal.studies.receive.BoundedFileUploadHandler",
+    "xrayportal.intake.receive.BoundedFileUploadHandler",
 ]
 #: A request whose sender is silent for this long is given up, so that a lost connection holds no thread.
 SILENCE_SECONDS = env.whole("SILENCE_SECONDS", default=30, least=1)

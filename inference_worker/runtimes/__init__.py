@@ -66,9 +66,9 @@ def _check(runtime: Runtime, network: Network, manifest: Manifest) -> None:
     size = manifest.input.size
     found = runtime.infer(np.zeros((1, size, size, 1), np.float32))
     wrong = []
-    if network.role in ("unified", "part"):
-        if found.part.shape != (1, len(manifest.parts)):
-            wrong.append(f"part {found.part.shape}")
+    if network.role in ("unified", "body_part"):
+        if found.body_part.shape != (1, len(manifest.body_parts)):
+            wrong.append(f"part {found.body_part.shape}")
         if found.embedding.shape[1] == 0:
             wrong.append("no embedding")
     if network.role in ("unified", "abnormality"):

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from inference_worker.types import Outputs
 
-#: Dimensions of each output of docs/bundle.md.
+#: The outputs of a graph by the names of docs/bundle.md, with their dimensions.
 DIMENSIONS = {"part": 2, "logit": 1, "map": 3, "embedding": 2}
 
 
 def outputs(arrays: Mapping[str, Any], count: int) -> Outputs:
     """Copies of ``arrays`` for ``count`` pictures; an output that the network lacks has width 0."""
-    return Outputs(**{name: _array(arrays.get(name), name, count) for name in DIMENSIONS})
+    part, logit, evidence, embedding = (_array(arrays.get(name), name, count) for name in DIMENSIONS)
+    return Outputs(body_part=part, logit=logit, map=evidence, embedding=embedding)
 
 
 def _array(value: Any, name: str, count: int) -> NDArray[np.float32]:

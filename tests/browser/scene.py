@@ -22,11 +22,13 @@ from tests.factories import (
     make_superuser,
     make_user,
 )
-from tests.reviews.people import say, take_seat
+from tests.opinions import make_access, say
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis
-from xrayportal.clinics.access import Seat
+from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic, Membership, Role, User
-from xrayportal.clinics.people import change_roles, invitation_parts
+from xrayportal.clinics.people import invitation_parts
+from xrayportal.clinics.services import change_roles
 from xrayportal.studies.models import Study, Submission, Upload
 
 
@@ -57,17 +59,17 @@ def build_scene() -> Scene:
     clinic = make_clinic(slug="north", name="North Harbour", blind_first=True)
     empty = make_clinic(slug="south", name="South Hill")
     uploader = make_user(clinic, Role.UPLOADER, email="ines@north.example", first_name="Ines")
-    reader = take_seat(clinic, Role.READER, email="rosa@north.example", first_name="Rosa", last_name="Lind")
-    colleague = take_seat(clinic, Role.READER, first_name="Emil", last_name="Sand")
+    reader = make_access(clinic, Role.READER, email="rosa@north.example", first_name="Rosa", last_name="Lind")
+    colleague = make_access(clinic, Role.READER, first_name="Emil", last_name="Sand")
     admin = make_user(clinic, Role.ADMIN, email="ada@north.example", first_name="Ada")
     traveller = make_user(clinic, Role.ADMIN, email="tom@north.example")
     Membership.objects.create(clinic=empty, user=traveller, role=Role.ADMIN)
     invited = make_user(clinic, Role.READER, email="new@north.example")
     change_roles(
-        seat=Seat(clinic=clinic, user=admin, roles=frozenset({Role.ADMIN})),
+        clinic=clinic,
+        actor=Actor(admin),
         user=make_user(clinic, Role.READER, email="gone@north.example"),
         roles=(),
-        address=None,
     )
     submission = make_submission(clinic, uploader, expected_files=12, source="browser")
     submission.state = Submission.State.FINISHED
@@ -94,7 +96,7 @@ def build_scene() -> Scene:
     )
 
 
-def _studies(submission: Submission, reader: Seat, colleague: Seat) -> dict[str, Study]:
+def _studies(submission: Submission, reader: ClinicAccess, colleague: ClinicAccess) -> dict[str, Study]:
     names = ["waiting", "running", "failed", "unsupported", "cancelled", "several views", "blind", "opinion"]
     names += ["signed", "disagreed", "uncertain", "normal"]
     studies = {
@@ -110,7 +112,9 @@ def _studies(submission: Submission, reader: Seat, colleague: Seat) -> dict[str,
     make_analysis(studies["running"], Analysis.State.RUNNING)
     make_analysis(studies["failed"], Analysis.State.FAILED)
     make_analysis(studies["cancelled"], Analysis.State.CANCELLED)
-    make_analysis(studies["unsupported"], verdict="unsupported", probability=None, body_part="", parts={})
+    make_analysis(
+        studies["unsupported"], verdict="unsupported", probability=None, body_part="", body_parts={}
+    )
     make_analysis(studies["uncertain"], verdict="uncertain", probability=0.41)
     make_analysis(studies["normal"], verdict="normal", probability=0.06, body_part="knee")
     for name in ("several views", "blind", "opinion", "signed", "disagreed"):

@@ -24,14 +24,15 @@ from pytest_django.live_server_helper import LiveServer
 from tests.browser.scene import tab
 from tests.factories import make_clinic, make_submission, make_superuser, make_user
 from tests.live.conftest import Portal, portal, redis_server, until
-from tests.reviews.people import say, take_seat
+from tests.opinions import make_access, say
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis
-from xrayportal.clinics.access import Seat
+from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic, Role, User
-from xrayportal.clinics.people import change_roles
-from xrayportal.studies.ingest import ingest_file
+from xrayportal.clinics.services import change_roles
+from xrayportal.intake.ingest import IncomingFile, ingest_file
+from xrayportal.intake.services import finish_submission
 from xrayportal.studies.models import Study, Submission
-from xrayportal.studies.services import finish_submission
 
 __all__ = ["portal", "redis_server"]
 
@@ -60,15 +61,14 @@ def pieces(count: int) -> list[tuple[str, bytes]]:
 def send(clinic: Clinic, uploader: User, files: list[tuple[str, bytes]], first: int) -> Submission:
     submission = make_submission(clinic, uploader, expected_files=len(files))
     for number, (name, content) in enumerate(files):
-        ingest_file(
-            submission=submission, key=f"k{number}", filename=name, file=io.BytesIO(content),
-            patient_reference=f"P-{first + 7 * number}", actor=uploader, address=None,
-        )  # fmt: skip
-    finish_submission(submission=submission, actor=uploader, address=None)
+        reference = f"P-{first + 7 * number}"
+        incoming = IncomingFile(submission, f"k{number}", name, Actor(uploader), patient_reference=reference)
+        ingest_file(incoming, io.BytesIO(content))
+    finish_submission(submission=submission, actor=Actor(uploader))
     return submission
 
 
-def give_it_a_past(submission: Submission, rosa: Seat, emil: Seat) -> None:
+def give_it_a_past(submission: Submission, rosa: ClinicAccess, emil: ClinicAccess) -> None:
     """Weeks of studies, most of them reviewed, one disagreement."""
     studies = list(Study.objects.filter(submission=submission).select_related("current").order_by("pk"))
     for number, study in enumerate(studies):
@@ -90,13 +90,12 @@ def test_take_them(browser: Browser, live_server: LiveServer, portal: Portal) ->
     uploader = make_user(
         clinic, Role.UPLOADER, email="ines@north.example", first_name="Ines", last_name="Albers"
     )
-    rosa = take_seat(clinic, Role.READER, email="rosa@north.example", first_name="Rosa", last_name="Lind")
-    emil = take_seat(clinic, Role.READER, email="emil@north.example", first_name="Emil", last_name="Sand")
-    uma = take_seat(clinic, Role.READER, email="uma@north.example", first_name="Uma", last_name="Berg")
+    rosa = make_access(clinic, Role.READER, email="rosa@north.example", first_name="Rosa", last_name="Lind")
+    emil = make_access(clinic, Role.READER, email="emil@north.example", first_name="Emil", last_name="Sand")
+    uma = make_access(clinic, Role.READER, email="uma@north.example", first_name="Uma", last_name="Berg")
     admin = make_user(clinic, Role.ADMIN, email="ada@north.example", first_name="Ada", last_name="Holm")
-    left = take_seat(clinic, Role.READER, email="jon@north.example", first_name="Jon", last_name="Ek")
-    ada = Seat(clinic=clinic, user=admin, roles=frozenset({Role.ADMIN}))
-    change_roles(seat=ada, user=left.user, roles=(), address=None)
+    left = make_access(clinic, Role.READER, email="jon@north.example", first_name="Jon", last_name="Ek")
+    change_roles(clinic=clinic, actor=Actor(admin), user=left.user, roles=())
     superuser = make_superuser(email="support@portal.example")
     portal.worker()
     portal.reconciler()
@@ -110,7 +109,7 @@ def test_take_them(browser: Browser, live_server: LiveServer, portal: Portal) ->
     study = Study.objects.get(submission=today, images__media_type="application/dicom")
     say(emil, study, "normal", comment="Lytic area with a sclerotic rim, distal tibia.")
     disputed = (
-        f"/c/north/studies/{Study.objects.filter(submission=past, reading__state='disagreed').first().pk}/"  # type: ignore[union-attr]
+        f"/c/north/studies/{Study.objects.filter(submission=past, consensus__state='disagreed').first().pk}/"  # type: ignore[union-attr]
     )
 
     def shoot(
@@ -157,4 +156,4 @@ def test_take_them(browser: Browser, live_server: LiveServer, portal: Portal) ->
     shoot(admin, "operations", "/c/north/operations/")
     shoot(superuser, "operations-dark", "/operations/", dark=True)
     shoot(emil.user, "keys", "/c/north/", lambda page: page.keyboard.press("?"), dark=True)
-    shoot(emil.user, "menu", "/c/north/", lambda page: page.locator(".rail-person > summary").click())
+    shoot(emil.user, "menu", "/c/north/", lambda page: page.locator(".sidebar-person > summary").click())

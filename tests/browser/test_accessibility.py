@@ -50,7 +50,8 @@ NOT_PAGES = {
     "people-roles", "readyz", "report", "review-save",
     "review-sign", "saved-view-remove", "saved-views", "sign-out", "statusz", "study-delete",
     "study-history", "study-result", "submission-cancel", "submission-finish", "submission-pictures",
-    "submission-progress", "submission-results", "submission-retry", "submission-uploads", "worklist-several",
+    "submission-progress", "submission-results", "submission-retry", "submission-uploads",
+    "worklist-bulk-action",
 }  # fmt: skip
 
 
@@ -87,7 +88,7 @@ def visits(scene: Scene) -> dict[str, list[str]]:
         "admin": [
             scene.address("disagreements"),
             scene.address("history"),
-            scene.address("history") + "?verdict=normal&part=hip",
+            scene.address("history") + "?verdict=normal&body_part=hip",
             scene.address("scorecard"),
             scene.address("people"),
             scene.address("clinic-settings"),
@@ -147,7 +148,7 @@ def test_nothing_serious_on_any_page(scene: Scene, browser: Browser, live_server
             for number, address in enumerate(addresses):
                 page.goto(address)
                 if number == 0 and user is not None:
-                    page.locator(".rail-person > summary").click()
+                    page.locator(".sidebar-person > summary").click()
                 found += [f"{person}: {fault}" for fault in (*faults(page), *faults_of_sheets(page, sheets))]
     assert not found, "\n".join(found)
 

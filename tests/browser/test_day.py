@@ -25,7 +25,7 @@ from tests.live.conftest import Portal, portal, redis_server
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.audit.services import verify
 from xrayportal.clinics.models import Clinic, Role, User
-from xrayportal.reviews.models import Reading, Review
+from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Study
 
 __all__ = ["portal", "redis_server"]
@@ -108,11 +108,11 @@ def test_a_day(enter: Enter, clinic: Clinic, portal: Portal, tmp_path: Path) -> 
 
     emil = enter("emil")
     read_blind(emil, "Emil", case, "2")
-    assert Reading.objects.get(study=case).state == "disagreed"
+    assert Consensus.objects.get(study=case).state == "disagreed"
 
-    settle(enter("uma"), case)
-    reading = Reading.objects.get(study=case)
-    assert (reading.state, reading.verdict) == ("adjudicated", "abnormal")
+    derive_consensus(enter("uma"), case)
+    consensus = Consensus.objects.get(study=case)
+    assert (consensus.state, consensus.verdict) == ("adjudicated", "abnormal")
 
     find_and_export(enter("ada"), case)
     assert verify(clinic=clinic).is_whole
@@ -177,7 +177,7 @@ def read_blind(page: Page, reader: str, study: Study, key: str) -> None:
     expect(page.locator("#review-panel .card-head")).to_contain_text("Signed")
 
 
-def settle(page: Page, study: Study) -> None:
+def derive_consensus(page: Page, study: Study) -> None:
     """From the list of disagreements to a final verdict."""
     page.goto("/c/north/disagreements/")
     page.locator(f'a[href$="{study.pk}/"]').click()

@@ -59,7 +59,7 @@ def test_off_on_every_page_until_turned_on_again(page: Page) -> None:
     expect(sheet).to_be_hidden()
     expect(page.locator("[aria-keyshortcuts]")).to_have_count(0)
 
-    page.locator(".rail-person > summary").click()
+    page.locator(".sidebar-person > summary").click()
     page.get_by_role("button", name="Keys").click()
     sheet.get_by_label("Turn single-key shortcuts off").uncheck()
     page.keyboard.press("Escape")

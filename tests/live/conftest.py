@@ -25,13 +25,14 @@ from xrayportal.analyses import announce
 from xrayportal.analyses.bundles import register_bundle
 from xrayportal.analyses.models import Analysis
 from xrayportal.celery import app
+from xrayportal.clinics.actors import COMMAND_LINE, Actor
 from xrayportal.clinics.models import Clinic
 from xrayportal.embedded.account import Account
 from xrayportal.embedded.redis import Redis
 from xrayportal.embedded.servers import start_on_free_port
-from xrayportal.studies.ingest import ingest_file
+from xrayportal.intake.ingest import IncomingFile, ingest_file
+from xrayportal.intake.services import finish_submission
 from xrayportal.studies.models import Submission
-from xrayportal.studies.services import finish_submission
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUNDLE = "fracatlas-lite0"
@@ -154,7 +155,7 @@ def portal(transactional_db: None, redis_server: Redis, tmp_path: Path) -> Itera
     """A portal with the released bundle active, and no process yet."""
     if not (settings.BUNDLES_DIR / BUNDLE / "manifest.json").is_file():
         pytest.fail(f"the bundle {BUNDLE} is missing")
-    register_bundle(folder=BUNDLE, activate=True, actor=None)
+    register_bundle(folder=BUNDLE, activate=True, actor=COMMAND_LINE)
     logs = tmp_path / "logs"
     logs.mkdir()
     portal = Portal(redis_server, logs)
@@ -174,14 +175,15 @@ def submit(transactional_db: None) -> Callable[..., Submission]:
         submission = make_submission(clinic or make_clinic(), expected_files=count)
         for number, content in enumerate(pictures(count, marked or {})):
             ingest_file(
-                submission=submission,
-                key=f"key-{number}",
-                filename=f"view_{number}.tif",
-                file=content,
-                actor=submission.submitter,
-                address=None,
+                IncomingFile(
+                    submission=submission,
+                    key=f"key-{number}",
+                    actor=Actor(submission.submitter),
+                    path=f"view_{number}.tif",
+                ),
+                content,
             )
-        finish_submission(submission=submission, actor=submission.submitter, address=None)
+        finish_submission(submission=submission, actor=Actor(submission.submitter))
         return submission
 
     return send

@@ -23,7 +23,7 @@ def test_a_poisoned_file_fails_and_its_neighbours_succeed(portal: Portal, submit
     until(lambda: states() == {"succeeded": 7, "failed": 1})
     failed = Analysis.objects.get(state="failed")
     assert failed.study.images.get().uploads.get().filename == "view_2.tif"
-    assert failed.error_sentence == "The reader process died 3 times on this file."
+    assert failed.error_sentence == "The worker process died 3 times on this file."
     assert failed.crashes_alone == 3
     assert not Analysis.objects.filter(state="succeeded", crashes_alone__gt=0).exists()
     assert AuditEvent.objects.filter(action=Action.ANALYSIS_FAILED).count() == 1

@@ -10,13 +10,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tests.factories import make_analysis, make_clinic, make_study
-from tests.reviews.people import say, take_seat
+from tests.opinions import make_access, say
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
+from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Role
 from xrayportal.reviews import blind
-from xrayportal.reviews.models import Reading
+from xrayportal.reviews.models import Consensus
 from xrayportal.studies.models import Study
 
 pytestmark = pytest.mark.django_db
@@ -37,12 +38,12 @@ def test_predictions_are_kept_from_readers_only(blind_first: bool, roles: list[s
     clinic = make_clinic(blind_first=blind_first)
     study = make_study(clinic)
     make_analysis(study)
-    seat = take_seat(clinic, *roles)
+    access = make_access(clinic, *roles)
     studies = Study.objects.filter(clinic=clinic)
 
-    assert blind.reveals(seat, study) is shown
-    assert blind.visible_predictions(seat, studies).exists() is shown
-    assert blind.with_revealed(seat, studies).get().revealed is shown
+    assert blind.reveals(access, study) is shown
+    assert blind.visible_predictions(access, studies).exists() is shown
+    assert blind.with_revealed(access, studies).get().revealed is shown
 
 
 def test_the_own_stored_opinion_reveals_that_study_and_no_other() -> None:
@@ -50,15 +51,15 @@ def test_the_own_stored_opinion_reveals_that_study_and_no_other() -> None:
     mine, other = make_study(clinic), make_study(clinic)
     for study in (mine, other):
         make_analysis(study)
-    seat, colleague = take_seat(clinic), take_seat(clinic)
+    access, colleague = make_access(clinic), make_access(clinic)
     say(colleague, other)
-    review = say(seat, mine, "normal", sign=False)
+    review = say(access, mine, "normal", sign=False)
 
     assert review.was_blind
     assert review.analysis is None
-    assert blind.reveals(seat, mine)
-    assert not blind.reveals(seat, other)
-    revealed = dict(blind.with_revealed(seat, Study.objects.all()).values_list("pk", "revealed"))
+    assert blind.reveals(access, mine)
+    assert not blind.reveals(access, other)
+    revealed = dict(blind.with_revealed(access, Study.objects.all()).values_list("pk", "revealed"))
     assert revealed == {mine.pk: True, other.pk: False}
 
 
@@ -66,37 +67,37 @@ def test_both_opinions_and_the_change_of_mind_are_kept() -> None:
     clinic = make_clinic(blind_first=True)
     study = make_study(clinic)
     analysis = make_analysis(study, verdict="abnormal")
-    seat = take_seat(clinic)
+    access = make_access(clinic)
 
-    before = say(seat, study, "normal", sign=False)
-    after = say(seat, study, "abnormal")
+    before = say(access, study, "normal", sign=False)
+    after = say(access, study, "abnormal")
 
     assert (before.was_blind, before.verdict) == (True, "normal")
     assert (after.was_blind, after.analysis, after.supersedes) == (False, analysis, before)
-    reading = Reading.objects.get(study=study)
-    assert (reading.verdict, reading.blind_verdict, reading.changes) == ("abnormal", "normal", 1)
+    consensus = Consensus.objects.get(study=study)
+    assert (consensus.verdict, consensus.blind_verdict, consensus.changes) == ("abnormal", "normal", 1)
 
 
 def test_a_blind_opinion_signed_unchanged_stays_blind() -> None:
     clinic = make_clinic(blind_first=True)
     study = make_study(clinic)
     make_analysis(study)
-    seat = take_seat(clinic)
+    access = make_access(clinic)
 
-    say(seat, study, "normal", sign=False)
+    say(access, study, "normal", sign=False)
 
-    assert say(seat, study, "normal").was_blind
-    assert Reading.objects.get(study=study).changes == 0
+    assert say(access, study, "normal").was_blind
+    assert Consensus.objects.get(study=study).changes == 0
 
 
 def test_in_an_open_clinic_an_opinion_is_blind_only_before_there_is_a_result() -> None:
     clinic = make_clinic()
     early, late = make_study(clinic), make_study(clinic)
     analysis = make_analysis(late)
-    seat = take_seat(clinic)
+    access = make_access(clinic)
 
-    assert say(seat, early).was_blind
-    review = say(seat, late)
+    assert say(access, early).was_blind
+    review = say(access, late)
     assert (review.was_blind, review.analysis) == (False, analysis)
 
 
@@ -104,13 +105,19 @@ def test_who_saw_the_result_before_is_not_blind() -> None:
     clinic = make_clinic(blind_first=True)
     study = make_study(clinic)
     make_analysis(study)
-    seat, other = take_seat(clinic), take_seat(clinic)
-    record(clinic=clinic, action=Action.STUDY_VIEWED, actor=seat.user, study=study, detail={"revealed": True})
+    access, other = make_access(clinic), make_access(clinic)
     record(
-        clinic=clinic, action=Action.STUDY_VIEWED, actor=other.user, study=study, detail={"revealed": False}
+        clinic=clinic, action=Action.STUDY_VIEWED, actor=access.actor, study=study, detail={"revealed": True}
+    )
+    record(
+        clinic=clinic,
+        action=Action.STUDY_VIEWED,
+        actor=Actor(other.user),
+        study=study,
+        detail={"revealed": False},
     )
 
-    assert not say(seat, study).was_blind
+    assert not say(access, study).was_blind
     assert say(other, study).was_blind
 
 
@@ -120,10 +127,10 @@ def test_results_from_before_blind_reading_began_are_not_blind() -> None:
     make_analysis(old, finished_at=timezone.now() - timedelta(days=1))
     record(clinic=clinic, action=Action.CLINIC_CHANGED, target=clinic, detail={"blind_first": True})
     make_analysis(new)
-    seat = take_seat(clinic)
+    access = make_access(clinic)
 
-    assert not say(seat, old).was_blind
-    assert say(seat, new).was_blind
+    assert not say(access, old).was_blind
+    assert say(access, new).was_blind
 
 
 def test_a_colleagues_corrected_part_leaves_no_trace_in_the_history() -> None:
@@ -131,19 +138,19 @@ def test_a_colleagues_corrected_part_leaves_no_trace_in_the_history() -> None:
     clinic = make_clinic(blind_first=True)
     study = make_study(clinic)
     make_analysis(study, body_part="wrist")
-    seat, colleague = take_seat(clinic), take_seat(clinic, email="colleague@example.org")
+    access, colleague = make_access(clinic), make_access(clinic, email="colleague@example.org")
     client = Client()
-    client.force_login(seat.user)
+    client.force_login(access.user)
     address = reverse("study-history", args=[clinic.slug, study.pk])
     say(colleague, study, "abnormal", body_part="hand")
-    again = Analysis.objects.get(forced_part="hand")
+    again = Analysis.objects.get(forced_body_part="hand")
 
     page = client.get(address).content.decode()
     assert f"analysis-{again.pk}" not in page
     assert "colleague@example.org</strong> asked for an analysis" not in page
     assert page.count("colleague@example.org") == 1  # signed a review
 
-    say(seat, study, "normal")
+    say(access, study, "normal")
     page = client.get(address).content.decode()
     assert f"analysis-{again.pk}" in page
     assert "colleague@example.org</strong> asked for an analysis" in page

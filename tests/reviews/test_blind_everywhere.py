@@ -19,9 +19,9 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from tests.factories import make_analysis, make_clinic, make_study, make_submission
-from tests.reviews.people import say, take_seat
+from tests.opinions import make_access, say
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis, Finding
-from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Role
 from xrayportal.studies.models import Study
 
@@ -35,9 +35,9 @@ QUERIES = ["", "?seen=0"]
 LIST_QUERIES = [
     "",
     "?verdict=abnormal",
-    "?part=knee",
+    "?body_part=knee",
     "?sort=urgency",
-    "?sort=part",
+    "?sort=body_part",
     "?list=review",
     "?state=done",
     "?standing=model",
@@ -47,7 +47,7 @@ DISK = shutil.disk_usage("/")
 KINDS = ["display", "thumbnail", "overlay", "map"]
 
 
-def clinic_addresses(study: Study, finding: Finding, seat: Seat) -> Iterator[tuple[str, str]]:
+def clinic_addresses(study: Study, finding: Finding, access: ClinicAccess) -> Iterator[tuple[str, str]]:
     """(name, address) of everything under ``/c/<clinic>/``, filled in for this study."""
     values = {
         "clinic": study.clinic.slug,
@@ -56,7 +56,7 @@ def clinic_addresses(study: Study, finding: Finding, seat: Seat) -> Iterator[tup
         "analysis": finding.analysis_id,
         "finding": finding.pk,
         "image": finding.image_id,
-        "user": seat.user.pk,
+        "user": access.user.pk,
         "view": 1,
     }
     neighbour = Study.objects.exclude(pk=study.pk).filter(clinic=study.clinic).first()
@@ -83,16 +83,18 @@ def _patterns(resolver: URLResolver) -> Iterator[URLPattern]:
             yield entry
 
 
-def answers(seat: Seat, study: Study, finding: Finding) -> dict[str, tuple[int, bytes, dict[str, str]]]:
+def answers(
+    access: ClinicAccess, study: Study, finding: Finding
+) -> dict[str, tuple[int, bytes, dict[str, str]]]:
     """What each address answers to this person now, headers included, without the token of every page.
 
     What the visits themselves leave behind (who looked when) is taken back, but for the numbers of its rows.
     """
     client = Client()
-    client.force_login(seat.user)
+    client.force_login(access.user)
     found = {}
     with transaction.atomic():
-        for name, address in clinic_addresses(study, finding, seat):
+        for name, address in clinic_addresses(study, finding, access):
             for query in LIST_QUERIES if name in LISTS else QUERIES:
                 for headers in ({}, {"HX-Request": "true"}):
                     full = address + (query.replace("?", "&") if "?" in address else query)
@@ -106,12 +108,12 @@ def answers(seat: Seat, study: Study, finding: Finding) -> dict[str, tuple[int, 
     return found
 
 
-def predict(analysis: Analysis, verdict: str, probability: float | None, part: str) -> None:
+def predict(analysis: Analysis, verdict: str, probability: float | None, body_part: str) -> None:
     """Make this the result, as the worker would have; without a probability there is no map either."""
     known = probability is not None
-    parts = {part: 0.9} if known else {}
+    body_parts = {body_part: 0.9} if known else {}
     Analysis.objects.filter(pk=analysis.pk).update(
-        verdict=verdict, probability=probability, body_part=part, parts=parts
+        verdict=verdict, probability=probability, body_part=body_part, body_parts=body_parts
     )
     # Setting it again lets the database repeat the result in the study's own row.
     Study.objects.filter(current=analysis).update(current=analysis)
@@ -119,7 +121,7 @@ def predict(analysis: Analysis, verdict: str, probability: float | None, part: s
         Finding.objects.filter(pk=finding.pk).update(
             verdict=verdict,
             probability=probability,
-            parts=parts,
+            body_parts=body_parts,
             peak_x=round(20 * probability) if probability is not None else None,
             trust=probability,
             overlay_file=finding.overlay_file if known else "",
@@ -146,13 +148,13 @@ def test_every_answer_is_the_same_whatever_the_prediction(
     roles: list[str], otherwise: tuple[str, float | None, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clinic = make_clinic(blind_first=True)
-    seat, colleague = take_seat(clinic, *roles), take_seat(clinic)
-    study = make_study(clinic, make_submission(clinic, seat.user), patient_reference="REF-7")
+    access, colleague = make_access(clinic, *roles), make_access(clinic)
+    study = make_study(clinic, make_submission(clinic, access.user), patient_reference="REF-7")
     analysis = make_analysis(study)
     # A neighbour to be ordered against and compared with, on which the reader has spoken already.
     other = make_study(clinic, study.submission, patient_reference="REF-7")
     make_analysis(other, probability=0.5, verdict="uncertain")
-    say(seat, other, "normal")
+    say(access, other, "normal")
     # What a colleague said after seeing the prediction would tell it too.
     say(colleague, study, "abnormal")
     finding = Finding.objects.get(analysis=analysis)
@@ -162,9 +164,9 @@ def test_every_answer_is_the_same_whatever_the_prediction(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: DISK)
 
     predict(analysis, "abnormal", 0.93, "wrist")
-    first = answers(seat, study, finding)
+    first = answers(access, study, finding)
     predict(analysis, *otherwise)
-    second = answers(seat, study, finding)
+    second = answers(access, study, finding)
 
     assert len(first) > 100
     told = [address for address in first if first[address] != second[address]]
@@ -174,17 +176,17 @@ def test_every_answer_is_the_same_whatever_the_prediction(
 def test_after_the_own_opinion_the_answers_differ() -> None:
     """The test above would find a leak."""
     clinic = make_clinic(blind_first=True)
-    seat = take_seat(clinic)
-    study = make_study(clinic, make_submission(clinic, seat.user))
+    access = make_access(clinic)
+    study = make_study(clinic, make_submission(clinic, access.user))
     make_study(clinic, study.submission)
     analysis = make_analysis(study)
-    say(seat, study, "normal")
+    say(access, study, "normal")
     finding = Finding.objects.get(analysis=analysis)
 
     predict(analysis, "abnormal", 0.93, "wrist")
-    first = answers(seat, study, finding)
+    first = answers(access, study, finding)
     predict(analysis, "normal", 0.04, "knee")
-    second = answers(seat, study, finding)
+    second = answers(access, study, finding)
 
     told = {address.split()[0] for address in first if first[address] != second[address]}
     assert {"worklist", "study", "study-result", "finding-file", "submission-progress"} <= told

@@ -14,11 +14,11 @@ from django.urls import reverse
 from playwright.sync_api import Browser, Page, expect
 
 from tests.factories import jpeg, make_analysis, make_clinic, make_study
-from tests.reviews.people import say, take_seat
+from tests.opinions import make_access, say
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Finding
-from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Clinic, Role
-from xrayportal.reviews.models import Reading, Review
+from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Study
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -55,9 +55,9 @@ def study(clinic: Clinic) -> Study:
     return study
 
 
-def sign_in(page: Page, live_server: Any, seat: Seat) -> None:
+def sign_in(page: Page, live_server: Any, access: ClinicAccess) -> None:
     client = Client()
-    client.force_login(seat.user)
+    client.force_login(access.user)
     value = client.cookies[settings.SESSION_COOKIE_NAME].value
     page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": value, "url": live_server.url}])
 
@@ -67,7 +67,7 @@ def open_study(page: Page, live_server: Any, study: Study) -> None:
 
 
 def test_a_blind_reading_by_keys(page: Page, live_server: Any, clinic: Clinic, study: Study) -> None:
-    sign_in(page, live_server, take_seat(clinic))
+    sign_in(page, live_server, make_access(clinic))
     open_study(page, live_server, study)
     panel = page.locator("#review-panel")
     result = page.locator("#study-result")
@@ -85,7 +85,7 @@ def test_a_blind_reading_by_keys(page: Page, live_server: Any, clinic: Clinic, s
     panel.get_by_role("button", name="Sign").click()
     expect(panel.get_by_text("Before you saw the prediction you said")).to_be_visible()
     expect(panel.get_by_text("Signed", exact=True)).to_be_visible()
-    assert Reading.objects.get().changes == 1
+    assert Consensus.objects.get().changes == 1
     assert list(Review.objects.values_list("verdict", "was_blind", "comment")) == [
         ("normal", True, "2 views would be better."),
         ("abnormal", False, "2 views would be better."),
@@ -93,7 +93,7 @@ def test_a_blind_reading_by_keys(page: Page, live_server: Any, clinic: Clinic, s
 
 
 def test_a_region_is_drawn_and_stored(page: Page, live_server: Any, clinic: Clinic, study: Study) -> None:
-    sign_in(page, live_server, take_seat(clinic))
+    sign_in(page, live_server, make_access(clinic))
     open_study(page, live_server, study)
     panel = page.locator("#review-panel")
     expect(page.locator("figure.viewer")).to_have_attribute("data-ready", "")
@@ -123,10 +123,10 @@ def test_a_region_is_drawn_and_stored(page: Page, live_server: Any, clinic: Clin
 
 
 def test_two_windows_lose_nothing(page: Page, live_server: Any, clinic: Clinic, study: Study) -> None:
-    seat = take_seat(clinic)
-    sign_in(page, live_server, seat)
+    access = make_access(clinic)
+    sign_in(page, live_server, access)
     open_study(page, live_server, study)
-    say(seat, study, "uncertain", sign=False, comment="From the other window.")
+    say(access, study, "uncertain", sign=False, comment="From the other window.")
     panel = page.locator("#review-panel")
 
     page.keyboard.press("2")
@@ -144,7 +144,7 @@ def test_two_windows_lose_nothing(page: Page, live_server: Any, clinic: Clinic, 
 def test_a_session_that_ended_takes_nothing_that_was_typed(
     page: Page, live_server: Any, clinic: Clinic, study: Study
 ) -> None:
-    sign_in(page, live_server, take_seat(clinic))
+    sign_in(page, live_server, make_access(clinic))
     open_study(page, live_server, study)
     panel = page.locator("#review-panel")
     page.keyboard.press("2")
@@ -161,8 +161,8 @@ def test_a_session_that_ended_takes_nothing_that_was_typed(
 def test_the_admin_goes_from_the_matrix_to_the_case(
     page: Page, live_server: Any, clinic: Clinic, study: Study
 ) -> None:
-    say(take_seat(clinic), study, "normal")
-    sign_in(page, live_server, take_seat(clinic, Role.ADMIN))
+    say(make_access(clinic), study, "normal")
+    sign_in(page, live_server, make_access(clinic, Role.ADMIN))
     page.goto(live_server.url + reverse("scorecard", args=[clinic.slug]))
 
     row = page.locator(".matrix").first.get_by_role("row").filter(has_text="Fracture suspected")
@@ -178,11 +178,11 @@ def test_the_admin_goes_from_the_matrix_to_the_case(
 def test_no_page_is_wider_than_its_window(
     page: Page, live_server: Any, clinic: Clinic, study: Study, name: str, width: int
 ) -> None:
-    first, second = take_seat(clinic), take_seat(clinic)
+    first, second = make_access(clinic), make_access(clinic)
     say(first, study, "normal")
     say(second, study, "abnormal")
     page.set_viewport_size({"width": width, "height": 800})
-    sign_in(page, live_server, take_seat(clinic, Role.ADMIN))
+    sign_in(page, live_server, make_access(clinic, Role.ADMIN))
 
     page.goto(live_server.url + reverse(name, args=[clinic.slug]))
 

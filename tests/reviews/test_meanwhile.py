@@ -8,19 +8,20 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from tests.reviews.people import say, take_seat
+from tests.opinions import make_access, say
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis
-from xrayportal.clinics.access import Seat
+from xrayportal.clinics.actors import PORTAL
 from xrayportal.clinics.models import Clinic, Role, User
-from xrayportal.clinics.people import change_roles
+from xrayportal.clinics.services import change_roles
+from xrayportal.intake.deletion import Reason, delete_study
 from xrayportal.reviews import services
 from xrayportal.reviews.adjudication import clinic_readers
 from xrayportal.reviews.disagreements import disagreements_of, rows_of
-from xrayportal.reviews.models import Reading, Review
-from xrayportal.reviews.panel import Panel
+from xrayportal.reviews.models import Consensus, Review
 from xrayportal.reviews.services import ReviewRefused
-from xrayportal.studies.deletion import Reason, delete_study
 from xrayportal.studies.models import Study
+from xrayportal.web.reviews.panel import Panel
 
 pytestmark = pytest.mark.django_db
 
@@ -33,9 +34,9 @@ def post(client: Client, study: Study, name: str = "review-sign", *, htmx: bool 
     )
 
 
-def signed_in(seat: Seat) -> Client:
+def signed_in(access: ClinicAccess) -> Client:
     client = Client()
-    client.force_login(seat.user)
+    client.force_login(access.user)
     return client
 
 
@@ -44,9 +45,9 @@ def signed_in(seat: Seat) -> Client:
 def test_who_lost_the_role_is_told_and_keeps_what_they_typed(
     clinic: Clinic, study: Study, left: list[str], name: str
 ) -> None:
-    reader, admin = take_seat(clinic), take_seat(clinic, Role.ADMIN)
+    reader, admin = make_access(clinic), make_access(clinic, Role.ADMIN)
     client = signed_in(reader)
-    change_roles(seat=admin, user=reader.user, roles=left, address=None)
+    change_roles(clinic=admin.clinic, actor=admin.actor, user=reader.user, roles=left)
 
     answer = post(client, study, name)
 
@@ -61,9 +62,9 @@ def test_who_lost_the_role_is_told_and_keeps_what_they_typed(
 
 
 def test_a_study_deleted_while_it_is_open_gives_back_what_was_typed(clinic: Clinic, study: Study) -> None:
-    client = signed_in(take_seat(clinic))
+    client = signed_in(make_access(clinic))
     client.get(reverse("study", args=[clinic.slug, study.pk]))
-    delete_study(study=study, reason=Reason.MISTAKE, actor=None, address=None)
+    delete_study(study=study, reason=Reason.MISTAKE, actor=PORTAL)
 
     answer = post(client, study)
 
@@ -73,7 +74,7 @@ def test_a_study_deleted_while_it_is_open_gives_back_what_was_typed(clinic: Clin
 
 
 def test_a_closed_account_stores_nothing_and_leaves_the_page_alone(clinic: Clinic, study: Study) -> None:
-    reader = take_seat(clinic)
+    reader = make_access(clinic)
     client = signed_in(reader)
     User.objects.filter(pk=reader.user.pk).update(is_active=False)
 
@@ -87,15 +88,15 @@ def test_a_closed_account_stores_nothing_and_leaves_the_page_alone(clinic: Clini
 
 @pytest.mark.parametrize("leaving", ["role", "account"])
 def test_who_was_named_and_left_holds_nobody_up(clinic: Clinic, study: Study, leaving: str) -> None:
-    first, second, named, third = (take_seat(clinic) for _ in range(4))
-    admin = take_seat(clinic, Role.ADMIN)
+    first, second, named, third = (make_access(clinic) for _ in range(4))
+    admin = make_access(clinic, Role.ADMIN)
     say(first, study, "normal")
     say(second, study, "abnormal")
-    services.name_adjudicator(seat=admin, study_id=study.pk, reader=named.user)
+    services.name_adjudicator(access=admin, study_id=study.pk, reader=named.user)
     with pytest.raises(ReviewRefused):
-        say(third, study, "normal", ruling=True)
+        say(third, study, "normal", adjudicates=True)
     if leaving == "role":
-        change_roles(seat=admin, user=named.user, roles=[], address=None)
+        change_roles(clinic=admin.clinic, actor=admin.actor, user=named.user, roles=[])
     else:
         User.objects.filter(pk=named.user.pk).update(is_active=False)
 
@@ -103,23 +104,23 @@ def test_who_was_named_and_left_holds_nobody_up(clinic: Clinic, study: Study, le
     [row] = rows_of(third, list(disagreements_of(third)), readers)
     assert (row.mine, row.adjudicator) == (True, None)
     panel = Panel(third, study)
-    assert (panel.ruling, panel.adjudicator) == (True, None)
-    assert say(third, study, "normal", ruling=True).kind == Review.Kind.ADJUDICATION
+    assert (panel.adjudicates, panel.adjudicator) == (True, None)
+    assert say(third, study, "normal", adjudicates=True).kind == Review.Kind.ADJUDICATION
     with pytest.raises(ReviewRefused):
-        say(second, study, "normal", ruling=True)
+        say(second, study, "normal", adjudicates=True)
 
 
 def test_a_draft_ruling_does_not_overturn_one_that_was_signed(clinic: Clinic, study: Study) -> None:
-    first, second, slow, quick = (take_seat(clinic) for _ in range(4))
+    first, second, slow, quick = (make_access(clinic) for _ in range(4))
     say(first, study, "normal")
     say(second, study, "abnormal")
-    say(slow, study, "normal", ruling=True, sign=False)
-    say(quick, study, "abnormal", ruling=True)
+    say(slow, study, "normal", adjudicates=True, sign=False)
+    say(quick, study, "abnormal", adjudicates=True)
 
     with pytest.raises(ReviewRefused, match="nothing for you to settle"):
-        say(slow, study, "normal", ruling=True)
-    study.reading.refresh_from_db()
-    assert (study.reading.state, study.reading.verdict) == (Reading.State.ADJUDICATED, "abnormal")
+        say(slow, study, "normal", adjudicates=True)
+    study.consensus.refresh_from_db()
+    assert (study.consensus.state, study.consensus.verdict) == (Consensus.State.ADJUDICATED, "abnormal")
 
 
 def test_a_study_deleted_before_its_corrected_part_is_asked_for(
@@ -129,10 +130,10 @@ def test_a_study_deleted_before_its_corrected_part_is_asked_for(
     real = services.request_analysis
 
     def meanwhile(**asked: Any) -> Analysis:
-        delete_study(study=study, reason=Reason.MISTAKE, actor=None, address=None)
+        delete_study(study=study, reason=Reason.MISTAKE, actor=PORTAL)
         return real(**asked)
 
     monkeypatch.setattr(services, "request_analysis", meanwhile)
 
     with pytest.raises(services.StudyGone, match="deleted while you had it open"):
-        say(take_seat(clinic), study, "abnormal", body_part="forearm")
+        say(make_access(clinic), study, "abnormal", body_part="forearm")

@@ -16,12 +16,12 @@ from PIL import Image as Picture
 from pypdf import PdfReader
 
 from inference_worker import render
+from tests.analyses.test_queue import result_for
 from tests.factories import jpeg, make_analysis, make_clinic, make_study, make_submission, png
-from tests.queue.test_steps import result_for
-from tests.reviews.people import say, take_seat
+from tests.opinions import make_access, say
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses import queue
 from xrayportal.analyses.models import Analysis, Finding
-from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Clinic, Role
 from xrayportal.reviews.report import facts_of, pictures, render_report
 from xrayportal.studies.models import Study
@@ -71,7 +71,8 @@ def clinic(db: None) -> Clinic:
 def study_of(clinic: Clinic, size: tuple[int, int] = (300, 400), **fields: Any) -> Study:
     study = make_study(clinic, patient_reference="P-17", **fields)
     make_analysis(study)
-    for number, finding in enumerate(Finding.objects.filter(analysis=study.current)):
+    views = Finding.objects.filter(analysis=study.current).order_by("image__created_at", "image")
+    for number, finding in enumerate(views):
         stem = f"clinics/{clinic.pk}/findings/report/{finding.pk}"
         finding.display_file = default_storage.save(f"{stem}-display.jpg", ContentFile(jpeg(size, shade=90)))
         finding.overlay_file = default_storage.save(f"{stem}-overlay.png", ContentFile(overlay_of(*size)))
@@ -105,8 +106,8 @@ def test_the_most_suspicious_view_is_printed_and_all_are_named(clinic: Clinic) -
 def test_any_amount_of_text_stays_on_one_page(clinic: Clinic) -> None:
     study = study_of(clinic, views=12)
     for number in range(6):
-        seat = take_seat(clinic, first_name="Łucja", last_name=f"Живаго {number}")
-        say(seat, study, "abnormal", comment="Крепитация, επώδυνο, şüpheli. " * 130)
+        access = make_access(clinic, first_name="Łucja", last_name=f"Живаго {number}")
+        say(access, study, "abnormal", comment="Крепитация, επώδυνο, şüpheli. " * 130)
     report = report_of(study)
     text = report.pages[0].extract_text()
 
@@ -119,7 +120,7 @@ def test_any_amount_of_text_stays_on_one_page(clinic: Clinic) -> None:
 
 def test_markup_in_a_comment_is_text(clinic: Clinic) -> None:
     study = study_of(clinic)
-    say(take_seat(clinic), study, "normal", comment="<font size=99>x</font> & <b>")
+    say(make_access(clinic), study, "normal", comment="<font size=99>x</font> & <b>")
 
     assert "<font size=99>x</font> & <b>" in report_of(study).pages[0].extract_text()
 
@@ -144,20 +145,20 @@ def test_an_incomplete_study_says_how_many_views_it_lacks(clinic: Clinic) -> Non
 
 def test_an_unsupported_study(clinic: Clinic) -> None:
     study = make_study(clinic)
-    make_analysis(study, verdict="unsupported", probability=None, body_part="", parts={})
+    make_analysis(study, verdict="unsupported", probability=None, body_part="", body_parts={})
 
     assert "Unsupported" in report_of(study).pages[0].extract_text()
 
 
 def test_a_sender_who_sees_no_reviews_gets_none_on_paper(clinic: Clinic) -> None:
-    uploader, reader = take_seat(clinic, Role.UPLOADER), take_seat(clinic, last_name="Reader")
+    uploader, reader = make_access(clinic, Role.UPLOADER), make_access(clinic, last_name="Reader")
     study = make_study(clinic, make_submission(clinic, uploader.user))
     make_analysis(study)
     say(reader, study, "normal", comment="Between colleagues.")
 
-    def printed(seat: Seat) -> str:
+    def printed(access: ClinicAccess) -> str:
         client = Client()
-        client.force_login(seat.user)
+        client.force_login(access.user)
         answer = client.get(reverse("report", args=[clinic.slug, study.pk]))
         return PdfReader(io.BytesIO(answer.content)).pages[0].extract_text()
 

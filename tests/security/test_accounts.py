@@ -13,11 +13,11 @@ from django.urls import reverse
 from pytest_django.fixtures import Settings
 
 from tests.factories import PASSWORD, make_study, make_user
-from tests.portal.conftest import House, browser
+from tests.house import House, browser
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import verify
-from xrayportal.clinics import people, sign_in
-from xrayportal.clinics.access import seat_of
+from xrayportal.clinics import people, services, sign_in
+from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Membership, Role, User
 
 pytestmark = pytest.mark.django_db
@@ -107,7 +107,7 @@ def test_a_granted_look_is_only_a_look_and_ends_early(house: House) -> None:
         ("people-invite", [slug]),
         ("history-export", [slug]),
         ("clinic-settings", [slug]),
-        ("worklist-several", [slug]),
+        ("worklist-bulk-action", [slug]),
         ("saved-views", [slug]),
     ]
     for name, args in posts:
@@ -137,12 +137,11 @@ def test_a_superuser_neither_takes_a_role_nor_sets_a_password(house: House) -> N
 
 def test_an_admin_gives_no_superuser_a_role(house: House) -> None:
     """They open a clinic's content with a reason, for half an hour; a role would go round that."""
-    seat = seat_of(house.admin, Membership.objects.filter(user=house.admin).select_related("clinic"))
-    asked = {"seat": seat, "roles": [Role.READER], "address": None}
-    with pytest.raises(people.PeopleRefused, match="no role in a clinic"):
-        people.invite(email=house.superuser.email, **asked)
-    with pytest.raises(people.PeopleRefused, match="no role in a clinic"):
-        people.reactivate(user=house.superuser, **asked)
+    asked = {"clinic": house.clinic, "actor": Actor(house.admin), "roles": [Role.READER]}
+    with pytest.raises(services.PeopleRefused, match="no role in a clinic"):
+        services.invite(email=house.superuser.email, **asked)
+    with pytest.raises(services.PeopleRefused, match="no role in a clinic"):
+        services.reactivate(user=house.superuser, **asked)
     assert not Membership.objects.filter(user=house.superuser).exists()
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.urls import URLPattern, get_resolver, reverse
 
 from tests.factories import make_analysis, make_study, make_submission
-from tests.portal.conftest import House, browser
+from tests.house import House, browser
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.studies.models import Study
 

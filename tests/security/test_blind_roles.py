@@ -9,17 +9,17 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study, make_superuser, make_user
-from tests.portal.conftest import browser
-from tests.reviews.people import say
-from xrayportal.clinics import people
-from xrayportal.clinics.access import Seat, seat_of
+from tests.house import browser
+from tests.opinions import say
+from xrayportal.access import ClinicAccess, access_of
+from xrayportal.clinics import services
 from xrayportal.clinics.models import Clinic, Membership, Role, User
 
 pytestmark = pytest.mark.django_db
 
 
-def seat_of_user(user: User, clinic: Clinic) -> Seat:
-    return seat_of(user, Membership.objects.filter(user=user, clinic=clinic).select_related("clinic"))
+def seat_of_user(user: User, clinic: Clinic) -> ClinicAccess:
+    return access_of(user, Membership.objects.filter(user=user, clinic=clinic).select_related("clinic"))
 
 
 def test_an_admin_who_stops_reading_for_a_moment_is_not_blind() -> None:
@@ -34,10 +34,10 @@ def test_an_admin_who_stops_reading_for_a_moment_is_not_blind() -> None:
     assert client.post(address, {"roles": [Role.ADMIN, Role.READER]}).status_code == 302
     make_analysis(new)
 
-    seat = seat_of(admin, Membership.objects.filter(user=admin).select_related("clinic"))
-    assert not say(seat, old).was_blind
-    assert say(seat, new).was_blind
-    untouched = seat_of(other, Membership.objects.filter(user=other).select_related("clinic"))
+    access = access_of(admin, Membership.objects.filter(user=admin).select_related("clinic"))
+    assert not say(access, old).was_blind
+    assert say(access, new).was_blind
+    untouched = access_of(other, Membership.objects.filter(user=other).select_related("clinic"))
     assert say(untouched, old).was_blind
 
 
@@ -50,11 +50,11 @@ def test_an_admin_who_left_and_came_back_to_read_is_not_blind(way: str) -> None:
     manager = seat_of_user(make_user(clinic, Role.ADMIN), clinic)
     person, reader = make_user(clinic, Role.ADMIN), make_user(clinic, Role.READER)
     for user in (person, reader):
-        people.change_roles(seat=manager, user=user, roles=[], address=None)
+        services.change_roles(clinic=manager.clinic, actor=manager.actor, user=user, roles=[])
         if way == "invite":
-            people.invite(seat=manager, email=user.email, roles=[Role.READER], address=None)
+            services.invite(clinic=manager.clinic, actor=manager.actor, email=user.email, roles=[Role.READER])
         else:
-            people.reactivate(seat=manager, user=user, roles=[Role.READER], address=None)
+            services.reactivate(clinic=manager.clinic, actor=manager.actor, user=user, roles=[Role.READER])
     make_analysis(new)
 
     assert not say(seat_of_user(person, clinic), old).was_blind

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.factories import make_study, make_submission, png
-from tests.portal.conftest import House, Sender, browser
+from tests.house import House, Sender, browser
 from xrayportal.clinics.models import Role
 from xrayportal.studies.models import Upload
 
@@ -65,7 +65,8 @@ def test_posts_take_odd_values(odd: str, house: House) -> None:
     slug = house.clinic.slug
     house.admin.memberships.create(clinic=house.clinic, role=Role.READER)
     client = browser(house.admin)
-    fields = "expected_files grouping continues forced_part verdict body_part boxes comment supersedes ruling"
+    fields = "expected_files grouping continues forced_body_part verdict body_part boxes comment"
+    fields += " supersedes adjudicates"
     fields += " reader email roles name time_zone threshold_low threshold_high retention_days blind_first"
     fields += " action study query username password key path refusal size patient_reference reason"
     fields += " old_password new_password1"
@@ -83,7 +84,7 @@ def test_posts_take_odd_values(odd: str, house: House) -> None:
         "people-reactivate": [slug, house.reader.pk],
         "clinic-settings": [slug],
         "password": [],
-        "worklist-several": [slug],
+        "worklist-bulk-action": [slug],
         "saved-views": [slug],
     }
     for name, args in posts.items():
@@ -137,11 +138,11 @@ def test_what_is_no_utf8_is_an_answer(house: House) -> None:
 def test_another_clinics_rows_are_not_there(name: str, house: House) -> None:
     """Ids of one clinic under the address of another, where the person may see everything."""
     study = make_study(house.clinic)
-    seat = house.stranger.memberships.first()
-    assert seat is not None
+    access = house.stranger.memberships.first()
+    assert access is not None
     client = browser(house.stranger)
-    assert client.get(reverse(name, args=[seat.clinic.slug, study.pk])).status_code == 404
-    assert client.get(reverse(name, args=[seat.clinic.slug, uuid.uuid4()])).status_code == 404
+    assert client.get(reverse(name, args=[access.clinic.slug, study.pk])).status_code == 404
+    assert client.get(reverse(name, args=[access.clinic.slug, uuid.uuid4()])).status_code == 404
     assert client.get(reverse(name, args=[house.clinic.slug, study.pk])).status_code == 404
 
 

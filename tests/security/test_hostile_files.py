@@ -13,17 +13,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.bulk.conftest import Take, deliver, submission, zipped
 from tests.factories import jpeg, png
+from tests.intake.bulk.conftest import Take, deliver, submission, zipped
 from xrayportal.clinics.models import Clinic
-from xrayportal.studies import prepare
-from xrayportal.studies.bulk.archives import Archive
-from xrayportal.studies.deidentify import deidentify
+from xrayportal.intake import prepare
+from xrayportal.intake.bulk.archives import Archive
+from xrayportal.intake.deidentify import deidentify
+from xrayportal.intake.pictures import jpeg as jpeg_strip
+from xrayportal.intake.pictures import png as png_strip
+from xrayportal.intake.pictures import tiff as tiff_strip
+from xrayportal.intake.rejection import RejectedError
 from xrayportal.studies.models import Upload
-from xrayportal.studies.pictures import jpeg as jpeg_strip
-from xrayportal.studies.pictures import png as png_strip
-from xrayportal.studies.pictures import tiff as tiff_strip
-from xrayportal.studies.rejection import RejectedError
 
 __all__ = ["deliver", "submission"]
 #: Each of these took between ten seconds and hours, or gigabytes at full size, before there were limits.
@@ -224,11 +224,11 @@ def test_a_path_that_is_no_reference(deliver: Take) -> None:
 
 @pytest.mark.django_db
 def test_labels_without_end(deliver: Take, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xrayportal.studies.bulk.labels.MAX_LABELS", 10)
-    monkeypatch.setattr("xrayportal.studies.bulk.services.MAX_LABELS", 10)
+    monkeypatch.setattr("xrayportal.intake.bulk.labels.MAX_LABELS", 10)
+    monkeypatch.setattr("xrayportal.intake.bulk.services.MAX_LABELS", 10)
     rows = [f"file\n{''.join(f'{start + number}.png{chr(10)}' for number in range(8))}" for start in (0, 8)]
     first, second = (deliver(f"{name}.csv", text.encode())[0] for name, text in zip("ab", rows, strict=True))
-    assert (first.outcome, second.outcome) == (Upload.Outcome.READ, Upload.Outcome.REJECTED)
+    assert (first.outcome, second.outcome) == (Upload.Outcome.APPLIED, Upload.Outcome.REJECTED)
     (long,) = deliver("c.csv", f"file\n{'x' * 2000}.png\n".encode())
     assert long.outcome == Upload.Outcome.REJECTED
 

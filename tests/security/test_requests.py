@@ -15,11 +15,11 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from tests.factories import PASSWORD, make_study
-from tests.portal.conftest import House, browser
+from tests.house import House, browser
 from xrayportal.clinics import sign_in
+from xrayportal.intake.receive import BoundedFileUploadHandler
 from xrayportal.logs import LineFormatter
 from xrayportal.security import client_address
-from xrayportal.studies.receive import BoundedFileUploadHandler
 
 pytestmark = pytest.mark.django_db
 

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.local.test_portal import PATIENCE, ROOT
+from tests.embedded.test_portal import PATIENCE, ROOT
 from xrayportal.embedded.ports import choose_port, is_free
 from xrayportal.embedded.processes import wait_until
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.portal.conftest import House, browser, house
+from tests.house import House
 from xrayportal.operations.seeding import seed_studies
-
-__all__ = ["House", "browser", "full", "house"]
 
 
 @pytest.fixture

@@ -11,14 +11,17 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from tests.speed.conftest import House, browser
+from tests.house import House, browser
 from xrayportal.analyses.models import Analysis
 from xrayportal.operations.seeding import seed_studies
 from xrayportal.studies.models import Study, Submission
 
 PAGES = ("worklist", "submissions", "history", "disagreements", "scorecard", "clinic-operations")
-LISTS = ("", "verdict=abnormal", "part=wrist", "state=failed", "q=NH", "sort=urgency", "sort=part", "page=2")
-#: Session, person, seat; what a frame asks; what the page asks.
+LISTS = (
+    *("", "verdict=abnormal", "body_part=wrist", "state=failed", "q=NH"),
+    *("sort=urgency", "sort=body_part", "page=2"),
+)
+#: Session, person, access; what a frame asks; what the page asks.
 MOST = {
     "worklist": 16,
     "submissions": 12,
@@ -66,7 +69,7 @@ def test_filters_cost_the_same_when_the_list_grows(full: House, who: str, query:
 
 def test_study_page_costs_the_same_whatever_the_clinic_holds(full: House) -> None:
     client = browser(full.reader)
-    studies = Study.objects.filter(current__isnull=False, reading__isnull=True).order_by("created_at")
+    studies = Study.objects.filter(current__isnull=False, consensus__isnull=True).order_by("created_at")
     addresses = [reverse("study", args=[full.clinic.slug, study.pk]) for study in (studies[0], studies[9])]
     first = queries(client, addresses[0])
     seed(full, 200)
@@ -88,6 +91,6 @@ def test_idle_poll_asks_one_question_and_has_no_body(full: House, who: str) -> N
         with CaptureQueriesContext(connection) as captured:
             idle = client.get(address, headers={"HX-Request": "true"})
         assert (idle.status_code, idle.content) == (204, b"")
-        # Who asks is one: session, person and seats come together.
+        # Who asks is one: session, person and accesses come together.
         assert len(captured) == 2
         assert "manifest" not in captured[-1]["sql"]

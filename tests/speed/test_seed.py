@@ -9,14 +9,14 @@ from django.db import connection
 from django.urls import reverse
 
 from tests.factories import make_study
-from tests.speed.conftest import House, browser
+from tests.house import House, browser
 from xrayportal.analyses.models import Analysis, Bundle, Finding
 from xrayportal.audit.models import AuditEvent
 from xrayportal.audit.services import verify
 from xrayportal.clinics.models import Role
 from xrayportal.operations.seeding.copying import copy_rows
-from xrayportal.reviews.models import Reading, Review
-from xrayportal.reviews.settlement import settle
+from xrayportal.reviews.consensus import derive_consensus
+from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Image, Study, Submission, Upload
 
 
@@ -27,7 +27,7 @@ def test_rows_have_a_realistic_spread(full: House) -> None:
     states = set(Analysis.objects.values_list("state", flat=True))
     assert {"queued", "succeeded"} <= states
     assert Analysis.objects.filter(state="queued").count() == 5
-    assert len(set(studies.values_list("result_part", flat=True))) > 5
+    assert len(set(studies.values_list("result_body_part", flat=True))) > 5
     assert {"normal", "abnormal"} <= set(studies.values_list("result_verdict", flat=True))
     assert studies.filter(current__isnull=False).exclude(current__state="succeeded").count() == 0
     assert Image.objects.count() > 120
@@ -38,10 +38,12 @@ def test_rows_have_a_realistic_spread(full: House) -> None:
 
 
 def test_readings_follow_from_reviews(full: House) -> None:
-    assert Reading.objects.exists()
-    for reading in Reading.objects.all():
-        standing = settle(Review.objects.filter(study=reading.study_id).order_by("created_at", "id"))
-        assert (reading.state, reading.verdict, reading.readers) == (
+    assert Consensus.objects.exists()
+    for consensus in Consensus.objects.all():
+        standing = derive_consensus(
+            Review.objects.filter(study=consensus.study_id).order_by("created_at", "id")
+        )
+        assert (consensus.state, consensus.verdict, consensus.readers) == (
             standing.state,
             standing.verdict,
             standing.readers,

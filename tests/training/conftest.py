@@ -42,7 +42,7 @@ def shallow() -> Iterator[None]:
     For tests of the way from data to bundle, to which the depth is nothing; the whole network has
     its own tests.
     """
-    from training import lite0  # Keras is slow to load, and not every test here needs it
+    from training.network import lite0  # Keras is slow to load, and not every test here needs it
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lite0, "STAGES", SHALLOW)

@@ -16,19 +16,22 @@ from inference_worker.bundle import Bundle
 from inference_worker.pipeline import Pipeline
 from inference_worker.runtimes import load_runtimes
 from inference_worker.types import Outputs
+from tests.conftest import ROOT
 from tests.training.conftest import draw_bone
-from training import checkpoint, convert
-from training import train as training
 from training.__main__ import main
-from training.backbones import load_pretrained
-from training.configuration import Config, read_config
-from training.convert import run_openvino
-from training.datasets import DatasetError, mura
-from training.export import together
-from training.losses import PartLoss, VerdictLoss, class_weights
-from training.network import unified
-from training.splits import folds, outside_the_fold
-from training.squares import load
+from training.datasets import mura
+from training.datasets.record import DatasetError
+from training.datasets.squares import load
+from training.learning import checkpoint
+from training.learning.configuration import Config, read_config
+from training.learning.losses import BodyPartLoss, VerdictLoss, class_weights
+from training.learning.splits import folds, outside_the_fold
+from training.learning.train import released_weights, train
+from training.network import graphs
+from training.network.backbones import load_pretrained
+from training.network.graphs import run_openvino
+from training.network.unified import unified
+from training.release.export import bundle_networks
 
 # Keras 3.15 writes its variables in a way that NumPy 2 warns about.
 pytestmark = [
@@ -52,7 +55,7 @@ class_weights = true
 patience = 1
 """
 ROLES = {
-    "detector": 'role = "part"\npart_weight = 1.0',
+    "detector": 'role = "body_part"\nbody_part_weight = 1.0',
     "general": 'role = "abnormality"',
     "wrist": 'role = "abnormality"\nonly = ["wrist"]',
 }
@@ -64,15 +67,15 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("mura") / mura.ROOT
     lists: dict[str, list[str]] = {}
     for patient in range(40):
-        part = ("XR_WRIST", "XR_ELBOW")[patient % 2]
+        body_part = ("XR_WRIST", "XR_ELBOW")[patient % 2]
         split = "valid" if patient >= 32 else "train"
         broken = patient // 2 % 2 == 0
-        study = f"{split}/{part}/patient{patient:05}/study1_{'positive' if broken else 'negative'}"
+        study = f"{split}/{body_part}/patient{patient:05}/study1_{'positive' if broken else 'negative'}"
         (root / study).mkdir(parents=True)
         lists.setdefault(f"{split}_labeled_studies.csv", []).append(f"{mura.ROOT}/{study}/,{int(broken)}")
         for view in (1, 2):
             picture, _ = draw_bone(patient * 2 + view, broken)
-            turned = picture if part == "XR_WRIST" else np.ascontiguousarray(picture.T)
+            turned = picture if body_part == "XR_WRIST" else np.ascontiguousarray(picture.T)
             cv2.imwrite(str(root / study / f"image{view}.png"), turned)
             line = f"{mura.ROOT}/{study}/image{view}.png"
             lists.setdefault(f"{split}_image_paths.csv", []).append(line)
@@ -111,16 +114,16 @@ def bundle(runs: Path, tree: Path, configs: list[Path], tmp_path_factory: pytest
 @pytest.mark.slow
 def test_the_worker_follows_the_bundle(bundle: Path, tree: Path) -> None:
     loaded = Bundle.load(bundle)
-    roles = {network.id: (network.role, network.parts) for network in loaded.manifest.networks}
+    roles = {network.id: (network.role, network.body_parts) for network in loaded.manifest.networks}
     assert roles == {
-        "detector": ("part", mura.PARTS),
+        "detector": ("body_part", mura.PARTS),
         "general": ("abnormality", ("*",)),
         "wrist": ("abnormality", ("wrist",)),
     }
     # Loading checks every graph's outputs against its role.
     pipeline = Pipeline(loaded, load_runtimes(loaded, threads=1))
     finding = pipeline.read(next(tree.rglob("image1.png")).read_bytes()).finding
-    assert set(finding.parts) == set(mura.PARTS)
+    assert set(finding.body_parts) == set(mura.PARTS)
     assert loaded.manifest.abnormality_network("wrist").id == "wrist"
     assert loaded.manifest.abnormality_network("elbow").id == "general"
 
@@ -134,19 +137,19 @@ def test_each_picture_is_judged_by_the_network_that_answers(
     squares = load(mura.read(tree).split("test"), 64, bundle.parent / "cache").pixels
     alone = {name: run_openvino(bundle / f"{name}.xml", squares) for name in ROLES}
     named = np.arange(len(squares)) % 2  # elbow and wrist in turn, whatever an untrained detector says
-    part = np.eye(len(mura.PARTS), dtype=np.float32)[np.where(named == 1, mura.PARTS.index("wrist"), 0)]
-    real = convert.run_openvino
+    body_part = np.eye(len(mura.PARTS), dtype=np.float32)[np.where(named == 1, mura.PARTS.index("wrist"), 0)]
+    real = graphs.run_openvino
 
-    def told(path: Path, some: np.ndarray) -> Outputs:
-        found = real(path, some)
-        return replace(found, part=part) if path.stem == "detector" else found
+    def predict(path: Path, some: np.ndarray) -> Outputs:
+        actual = real(path, some)
+        return replace(actual, body_part=body_part) if path.stem == "detector" else actual
 
-    monkeypatch.setattr(convert, "run_openvino", told)
-    found = convert.run_networks(bundle, manifest.networks, manifest.parts, squares)
+    monkeypatch.setattr(graphs, "run_openvino", predict)
+    actual = graphs.run_networks(bundle, manifest.networks, manifest.body_parts, squares)
     for row, network in enumerate(np.array(["general", "wrist"])[named]):
-        assert found.logit[row] == pytest.approx(float(alone[network].logit[row]), abs=1e-5)
-        np.testing.assert_allclose(found.map[row], alone[network].map[row], atol=1e-5)
-    np.testing.assert_allclose(found.embedding, alone["detector"].embedding, atol=1e-5)
+        assert actual.logit[row] == pytest.approx(float(alone[network].logit[row]), abs=1e-5)
+        np.testing.assert_allclose(actual.map[row], alone[network].map[row], atol=1e-5)
+    np.testing.assert_allclose(actual.embedding, alone["detector"].embedding, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -195,13 +198,13 @@ def test_training_stops_early_and_the_best_epoch_is_released(
     monkeypatch.setattr(keras.Model, "evaluate", lambda self, *_, **__: {"loss": next(losses)})
     config = replace(read_config(configs[2]), epochs=5, patience=2)
     data = mura.read(tree)
-    run = training.train(config, data, tmp_path, None)
+    run = train(config, data, tmp_path, None)
     log = [json.loads(line) for line in (run / checkpoint.LOG).read_text().splitlines()]
     assert [row["val_loss"] for row in log] == [3.0, 2.0, 4.0, 5.0]
-    best = training.released_weights(config, tmp_path, outside_the_fold(data, config))
+    best = released_weights(config, tmp_path, outside_the_fold(data, config))
     assert best.stat().st_mtime < (run / checkpoint.AVERAGE).stat().st_mtime
     progress = (run / checkpoint.PROGRESS).read_text()
-    training.train(config, data, tmp_path, None)
+    train(config, data, tmp_path, None)
     assert (run / checkpoint.PROGRESS).read_text() == progress, "what has stopped stays so"
 
 
@@ -211,22 +214,22 @@ def test_experts_and_the_general_network_share_their_fold(tree: Path, configs: l
     held = {record.group for record in general[1]}
     assert {record.group for record in wrist[1]} <= held
     assert not {record.group for record in wrist[0]} & held
-    assert {record.part for record in (*wrist[0], *wrist[1])} == {"wrist"}
+    assert {record.body_part for record in (*wrist[0], *wrist[1])} == {"wrist"}
 
 
-def test_networks_that_do_not_belong_together(configs: list[Path]) -> None:
+def test_networks_that_do_not_belong_bundle_networks(configs: list[Path]) -> None:
     detector, general, wrist = map(read_config, configs)
     for wrong, words in (
         ([detector, wrist], "answers for the part elbow"),
-        ([general, wrist], "must tell the part"),
-        ([detector], "tells the part only"),
+        ([general, wrist], "must classify the body part"),
+        ([detector], "classifies the body part only"),
         ([detector, general, general], "same name"),
         ([detector, replace(general, size=96)], "same size"),
         ([detector, general, replace(wrist, pooling="max")], "same pooling"),
         ([detector, replace(general, fold_seed=2)], "same fold_seed"),
     ):
         with pytest.raises(DatasetError, match=words):
-            together(wrong, mura.PARTS)
+            bundle_networks(wrong, mura.PARTS)
 
 
 def test_class_weights_balance_and_leave_the_mean() -> None:
@@ -237,9 +240,10 @@ def test_class_weights_balance_and_leave_the_mean() -> None:
     plain = np.array(VerdictLoss()(np.array([1.0, 0.0]), np.array([0.3, 0.3])))
     weighed = np.array(VerdictLoss((0.5, 3.0))(np.array([1.0, 0.0]), np.array([0.3, 0.3])))
     np.testing.assert_allclose(weighed, plain * [3.0, 0.5], rtol=1e-6)
-    part = np.array([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1], [0.7, 0.2, 0.1]], np.float32)
-    found = np.array(PartLoss(weights)(np.array([0, 1, -1]), part))
-    np.testing.assert_allclose(found, [-np.log(0.7) * 4 / 6, -np.log(0.2) * 2, 0], rtol=1e-5)
+    body_part = np.array([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1], [0.7, 0.2, 0.1]], np.float32)
+    one_hot = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0]])
+    actual = np.array(BodyPartLoss(weights)(one_hot, body_part))
+    np.testing.assert_allclose(actual, [-np.log(0.7) * 4 / 6, -np.log(0.2) * 2, 0], rtol=1e-5)
 
 
 def test_balancing_twice_is_refused() -> None:
@@ -250,10 +254,10 @@ def test_balancing_twice_is_refused() -> None:
 
 
 def test_every_part_of_mura_has_its_configuration() -> None:
-    folder = Path(training.__file__).parent / "configs"
+    folder = ROOT / "training/configs"
     seed = {path.stem: read_config(path) for path in folder.glob("seed-*.toml")}
-    assert {config.only for config in seed.values()} == {(), *((part,) for part in mura.PARTS)}
-    assert len(together(list(seed.values()), mura.PARTS)) == 9
+    assert {config.only for config in seed.values()} == {(), *((body_part,) for body_part in mura.PARTS)}
+    assert len(bundle_networks(list(seed.values()), mura.PARTS)) == 9
 
 
 @pytest.mark.slow
@@ -279,7 +283,7 @@ def test_a_local_file_gives_the_published_features(backbone: str, tmp_path: Path
         # With weights="imagenet" Keras divides the normalised levels by the root of the deviation.
         colour = 255 * (mean + (colour / 255 - mean) / np.sqrt(std))
         scaled = next(layer for layer in network.layers if isinstance(layer, keras.layers.Normalization))
-        found = keras.Model(network.input, scaled.output).predict_on_batch(grey)
-        np.testing.assert_allclose(found, (colour / 255 - mean) / std, atol=1e-4)
+        actual = keras.Model(network.input, scaled.output).predict_on_batch(grey)
+        np.testing.assert_allclose(actual, (colour / 255 - mean) / std, atol=1e-4)
     expected = donor.predict_on_batch(colour).mean(axis=(1, 2))
     np.testing.assert_allclose(network.predict_on_batch(grey)["embedding"], expected, rtol=1e-3, atol=1e-4)

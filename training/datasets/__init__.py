@@ -1,5 +1,1 @@
-"""Data sets as one common record: MURA, FracAtlas, or any table of pictures."""
-
-from training.datasets.record import Box, Dataset, DatasetError, Record, Split
-
-__all__ = ["Box", "Dataset", "DatasetError", "Record", "Split"]
+"""Radiographs with labels, whatever they come from, as one kind of record; fetched, explored, prepared."""

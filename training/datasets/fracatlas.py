@@ -58,7 +58,7 @@ def read(root: Path) -> Dataset:
     return Dataset(
         name="FracAtlas",
         target="fracture",
-        parts=PARTS,
+        body_parts=PARTS,
         records=records,
         attribution=ATTRIBUTION,
         licence="CC BY 4.0",
@@ -77,7 +77,7 @@ def _record(root: Path, row: dict[str, str], line: int) -> Record:
             split=_split(row["split"]),
             group=row["group"],
             abnormal=bool(int(row["fractured"])),
-            part=row["part"] if row["part"] in PARTS else None,
+            body_part=row["part"] if row["part"] in PARTS else None,
             boxes=boxes,
             flags=frozenset(row["part_flags"].split("+")) - {""},
             width=int(row["width"]),

@@ -32,17 +32,17 @@ def read(root: Path) -> Dataset:
         if not (root / name).is_dir():
             raise DatasetError(f"{root} has no folder {name}: unpack the whole of MURA v1.1.")
         labels = dict(_labels(root / f"{name}_labeled_studies.csv"))
-        found = [_record(root, line[0], labels, split) for line in _rows(root / f"{name}_image_paths.csv")]
-        bare = labels.keys() - {record.study for record in found}
+        listed = [_record(root, line[0], labels, split) for line in _rows(root / f"{name}_image_paths.csv")]
+        bare = labels.keys() - {record.study for record in listed}
         if bare:
             raise DatasetError(
                 f"{len(bare)} studies of {name} have a label but no picture, the first is {min(bare)}."
             )
-        records += found
+        records += listed
     return Dataset(
         name="MURA v1.1",
         target="abnormality",
-        parts=PARTS,
+        body_parts=PARTS,
         records=tuple(records),
         attribution=ATTRIBUTION,
         licence="Stanford University Dataset Research Use Agreement",
@@ -75,9 +75,9 @@ def _record(root: Path, line: str, labels: dict[str, bool], split: Split) -> Rec
     if len(pieces) != 6 or not pieces[2].startswith("XR_"):
         raise DatasetError(f"{line.strip()[:120]!r} is not the path of a MURA picture.")
     study = "/".join(pieces[:-1])
-    part = pieces[2].removeprefix("XR_").lower()
-    if part not in PARTS:
-        raise DatasetError(f"{line.strip()} names the part {part}, which MURA does not have.")
+    body_part = pieces[2].removeprefix("XR_").lower()
+    if body_part not in PARTS:
+        raise DatasetError(f"{line.strip()} names the part {body_part}, which MURA does not have.")
     if study not in labels:
         raise DatasetError(f"The study {study} has pictures but no label.")
     return Record(
@@ -86,6 +86,6 @@ def _record(root: Path, line: str, labels: dict[str, bool], split: Split) -> Rec
         split=split,
         group=pieces[3],
         abnormal=labels[study],
-        part=part,
+        body_part=body_part,
         study=study,
     )

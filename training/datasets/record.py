@@ -30,7 +30,7 @@ class Record:
     split: Split
     group: str
     abnormal: bool
-    part: str | None = None
+    body_part: str | None = None
     study: str | None = None
     boxes: tuple[Box, ...] = ()
     flags: frozenset[str] = frozenset()
@@ -47,7 +47,7 @@ class Dataset:
 
     name: str
     target: str
-    parts: tuple[str, ...]
+    body_parts: tuple[str, ...]
     records: tuple[Record, ...]
     attribution: str = ""
     licence: str = ""

@@ -36,12 +36,12 @@ def read(path: Path) -> Dataset:
         raise DatasetError(f"{path.name} is no CSV table in UTF-8 ({error}): save it as that.") from error
     if not records:
         raise DatasetError(f"{path.name} lists no picture.")
-    parts = tuple(sorted({record.part for record in records if record.part}))
-    if not parts:
+    body_parts = tuple(sorted({record.body_part for record in records if record.body_part}))
+    if not body_parts:
         raise DatasetError(
             f"{path.name} names no body part: write one into the column part, if all are alike."
         )
-    return Dataset(name=path.stem, target="abnormality", parts=parts, records=records, about=ABOUT)
+    return Dataset(name=path.stem, target="abnormality", body_parts=body_parts, records=records, about=ABOUT)
 
 
 def _record(folder: Path, row: dict[str, str | None], line: int) -> Record:
@@ -62,7 +62,7 @@ def _record(folder: Path, row: dict[str, str | None], line: int) -> Record:
         split=cast(Split, split),
         group=cast(str, row["group"]).strip(),
         abnormal=label == "1",
-        part=(row["part"] or "").strip().lower() or None,
+        body_part=(row["part"] or "").strip().lower() or None,
         study=(row.get("study") or "").strip() or None,
         boxes=boxes,
         flags=frozenset(word.strip() for word in (row.get("flags") or "").split("+")) - {""},
@@ -71,8 +71,8 @@ def _record(folder: Path, row: dict[str, str | None], line: int) -> Record:
 
 def _boxes(text: str | None, line: int) -> tuple[Box, ...]:
     try:
-        found = json.loads(text or "[]")
-        boxes = tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in found)
+        corners = json.loads(text or "[]")
+        boxes = tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in corners)
     except (ValueError, TypeError) as error:
         raise DatasetError(f"Line {line}: boxes must be a list of [xmin, ymin, xmax, ymax].") from error
     # Also what a box of corner, width and height looks like, more often than not.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.contrib import admin
 
+from xrayportal.admin import ReadOnlyAdmin
 from xrayportal.analyses.models import Analysis, Bundle, Worker
-from xrayportal.clinics.admin import ReadOnlyAdmin
 
 
 @admin.register(Bundle)

@@ -16,7 +16,7 @@ from xrayportal.analyses.announce import wake_workers_on_commit
 from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.clinics.models import User
+from xrayportal.clinics.actors import COMMAND_LINE, Actor
 
 
 class NoActiveBundleError(LookupError):
@@ -33,13 +33,13 @@ class NoActiveBundleError(LookupError):
 
 def active_bundle() -> Bundle:
     """The bundle that new analyses use. Raises `NoActiveBundleError`."""
-    bundle = Bundle.objects.filter(is_active=True).first()
+    bundle = Bundle.objects.active().first()
     if bundle is None:
         raise NoActiveBundleError
     return bundle
 
 
-def register_bundle(*, folder: str, activate: bool, actor: User | None) -> Bundle:
+def register_bundle(*, folder: str, activate: bool, actor: Actor) -> Bundle:
     """Read and verify ``BUNDLES_DIR/folder`` and make it known; again is harmless.
 
     Raises `BundleError` if it is not whole, or if a bundle of this name and version is known that says
@@ -80,34 +80,33 @@ def register_all() -> list[str]:
     known = set(Bundle.objects.values_list("name", flat=True))
     for path in sorted(path.parent for path in settings.BUNDLES_DIR.glob(f"*/{FILE_NAME}")):
         try:
-            here.append(register_bundle(folder=path.name, activate=False, actor=None))
+            here.append(register_bundle(folder=path.name, activate=False, actor=COMMAND_LINE))
         except BundleError as error:
             said.append(f"The bundle in {path} is not used: {error}.")
     said += [f"Registered the bundle {bundle}." for bundle in here if bundle.name not in known]
-    active = Bundle.objects.filter(is_active=True).first()
+    active = Bundle.objects.active().first()
     if not here:
         said.append(f"No usable bundle lies in {settings.BUNDLES_DIR}: studies will wait for one.")
     elif active not in here:
         newest = max(here, key=lambda bundle: (bundle.manifest["released"], bundle.pk))
-        activate_bundle(bundle=newest, actor=None)
+        activate_bundle(bundle=newest, actor=COMMAND_LINE)
         said.append(f"Activated the bundle {newest}.")
     return said
 
 
-def activate_bundle(*, bundle: Bundle, actor: User | None) -> None:
+def activate_bundle(*, bundle: Bundle, actor: Actor) -> None:
     """New analyses use this bundle from now on; those that wait keep theirs. Audited for the platform."""
     with transaction.atomic():
         # Every row, in one order: two activations at once follow each other.
         known = {row.pk: row for row in Bundle.objects.select_for_update().order_by("pk")}
         if known[bundle.pk].is_active:
             return
-        Bundle.objects.filter(is_active=True).update(is_active=False)
+        Bundle.objects.active().update(is_active=False)
         Bundle.objects.filter(pk=bundle.pk).update(is_active=True, activated_at=Now())
         record(
             clinic=None,
             action=Action.BUNDLE_ACTIVATED,
             actor=actor,
-            actor_label="" if actor else "command line",
             target=bundle,
             detail={"bundle": bundle.name, "manifest_sha256": bundle.manifest_sha256},
         )

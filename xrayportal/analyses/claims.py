@@ -110,7 +110,7 @@ def claim(*, worker: str, limit: int) -> list[Analysis]:
     return claims
 
 
-def anything_waits() -> bool:
+def has_due() -> bool:
     """Whether an analysis is due that nobody works on."""
     with connection.cursor() as cursor:
         cursor.execute(

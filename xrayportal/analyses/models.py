@@ -1,4 +1,4 @@
-"""What the portal asks of the workers and what comes back: Bundle, Analysis, Finding, Worker, Pulse."""
+"""What the portal asks of the workers and what comes back: Bundle, Analysis, Finding, Worker, Heartbeat."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ from django.utils.translation import gettext_lazy as _
 from xrayportal.studies.models import Queue
 
 
+class BundleQuerySet(models.QuerySet["Bundle"]):
+    """Bundles, as the portal asks for them."""
+
+    def active(self) -> BundleQuerySet:
+        """The one that new analyses use, or none."""
+        return self.filter(is_active=True)
+
+
 class Bundle(models.Model):
     """A released set of networks that this portal knows; its manifest is the source of words and limits."""
 
@@ -24,6 +32,8 @@ class Bundle(models.Model):
     is_active = models.BooleanField(default=False)
     registered_at = models.DateTimeField(auto_now_add=True)
     activated_at = models.DateTimeField(null=True, blank=True)
+
+    objects = BundleQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -41,9 +51,9 @@ class Bundle(models.Model):
         return dict(self.manifest["thresholds"])
 
     @property
-    def parts(self) -> list[str]:
+    def body_parts(self) -> list[str]:
         """The body parts that this bundle knows."""
-        return list(self.manifest["parts"])
+        return list(self.manifest["body_parts"])
 
 
 class Verdict(models.TextChoices):
@@ -55,12 +65,24 @@ class Verdict(models.TextChoices):
     UNSUPPORTED = "unsupported"
 
 
+class AnalysisQuerySet(models.QuerySet["Analysis"]):
+    """Analyses, as the portal asks for them."""
+
+    def primary(self) -> AnalysisQuerySet:
+        """Those that make a study's result; shadows run beside them."""
+        return self.filter(purpose=Analysis.Purpose.PRIMARY)
+
+    def unfinished(self) -> AnalysisQuerySet:
+        """Those that wait or run."""
+        return self.filter(state__in=Analysis.UNFINISHED)
+
+
 class Analysis(models.Model):
     """One request to analyse one sealed study with one bundle: the job and, once done, the result."""
 
     class State(models.TextChoices):
         QUEUED = "queued", _("Waiting")
-        RUNNING = "running", _("Being read")
+        RUNNING = "running", _("Analysing")
         SUCCEEDED = "succeeded", _("Done")
         FAILED = "failed", _("Failed")
         CANCELLED = "cancelled", _("Cancelled")
@@ -76,7 +98,7 @@ class Analysis(models.Model):
     study = models.ForeignKey("studies.Study", on_delete=models.CASCADE, related_name="analyses")
     bundle = models.ForeignKey(Bundle, on_delete=models.PROTECT, related_name="analyses")
     purpose = models.CharField(max_length=16, choices=Purpose.choices, default=Purpose.PRIMARY)
-    forced_part = models.CharField(max_length=32, blank=True)
+    forced_body_part = models.CharField(max_length=32, blank=True)
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -108,7 +130,7 @@ class Analysis(models.Model):
     # the result
     verdict = models.CharField(max_length=16, choices=Verdict.choices, blank=True)
     body_part = models.CharField(max_length=32, blank=True)
-    parts = models.JSONField(default=dict, help_text=_("Mean part probabilities over supported views"))
+    body_parts = models.JSONField(default=dict, help_text=_("Mean part probabilities over supported views"))
     probability = models.FloatField(null=True, blank=True)
     #: Views that could not be read: a list of {image, kind, file, sentence}; all of them where it failed so.
     unreadable = models.JSONField(default=list)
@@ -118,11 +140,13 @@ class Analysis(models.Model):
     software = models.CharField(max_length=40, blank=True)
     milliseconds = models.JSONField(default=dict, help_text=_("By stage, summed over views"))
 
+    objects = AnalysisQuerySet.as_manager()
+
     class Meta:
         verbose_name_plural = "analyses"
         constraints = [
             models.UniqueConstraint(
-                fields=["study", "bundle", "purpose", "forced_part"],
+                fields=["study", "bundle", "purpose", "forced_body_part"],
                 name="analysis_one_unfinished",
                 condition=Q(state__in=["queued", "running"]),
             ),
@@ -189,12 +213,12 @@ class Finding(models.Model):
     analysis = models.ForeignKey(Analysis, on_delete=models.CASCADE, related_name="findings", db_index=False)
     image = models.ForeignKey("studies.Image", on_delete=models.CASCADE, related_name="findings")
     verdict = models.CharField(max_length=16, choices=Verdict.choices)
-    parts = models.JSONField(default=dict)
+    body_parts = models.JSONField(default=dict)
     probability = models.FloatField(null=True, blank=True)
     peak_x = models.PositiveIntegerField(null=True, blank=True, help_text=_("Displayed pixels"))
     peak_y = models.PositiveIntegerField(null=True, blank=True, help_text=_("Displayed pixels"))
     trust = models.FloatField(null=True, blank=True)
-    scope_distance = models.FloatField()
+    ood_distance = models.FloatField()
     width = models.PositiveIntegerField(help_text=_("Displayed pixels"))
     height = models.PositiveIntegerField(help_text=_("Displayed pixels"))
     spacing = models.JSONField(null=True, blank=True, help_text=_("Millimetres per pixel: row, column"))
@@ -216,7 +240,7 @@ class Finding(models.Model):
         indexes = [
             # What the scorecard says of the pictures over time: read from here, a tenth of the table's size.
             models.Index(
-                fields=["analysis"], include=["scope_distance", "width", "height"], name="finding_inputs"
+                fields=["analysis"], include=["ood_distance", "width", "height"], name="finding_inputs"
             ),
         ]
 
@@ -239,7 +263,7 @@ class Worker(models.Model):
         return self.name
 
 
-class Pulse(models.Model):
+class Heartbeat(models.Model):
     """When a part that has no row of its own last did its round: one row a part."""
 
     RECONCILER = "reconciler"

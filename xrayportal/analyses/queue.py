@@ -17,23 +17,24 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from xrayportal.analyses.claims import anything_waits, claim
+from xrayportal.analyses.claims import claim, has_due
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.results import AnalysisResult, UnreadableView, ViewResult
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
+from xrayportal.clinics.actors import Actor
 from xrayportal.studies.models import Study
 
 __all__ = [
-    "anything_waits",
     "claim",
     "complete",
-    "crash",
     "extend",
     "fail",
+    "has_due",
+    "is_current",
+    "record_crash",
     "release",
     "requeue_expired",
-    "still_wanted",
 ]
 
 logger = logging.getLogger(__name__)
@@ -47,8 +48,8 @@ ATTEMPTS = 12
 FIRST_PAUSE = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(minutes=5)
 
-DIED = "reader_died"
-DIED_SENTENCE = f"The reader process died {CRASHES_ALONE} times on this file."
+DIED = "worker_died"
+DIED_SENTENCE = f"The worker process died {CRASHES_ALONE} times on this file."
 
 _EXTEND = """
 UPDATE analyses_analysis AS a
@@ -82,7 +83,7 @@ def extend(*, claims: Iterable[Analysis], worker: str) -> set[uuid.UUID]:
         return {row[0] for row in cursor.fetchall()}
 
 
-def still_wanted(*, claim: Analysis) -> bool:
+def is_current(*, claim: Analysis) -> bool:
     """Ask right before the work: ``False`` if the lease was lost, or it was called off and has now ended."""
     with transaction.atomic():
         row = _locked(claim)
@@ -106,7 +107,7 @@ def complete(*, claim: Analysis, result: AnalysisResult) -> bool:
         if row.cancel_requested:
             _cancel(row)
             return False
-        row.verdict, row.body_part, row.parts = result.verdict, result.body_part, result.parts
+        row.verdict, row.body_part, row.body_parts = result.verdict, result.body_part, result.body_parts
         row.probability = result.probability
         row.views = len(result.views) + len(result.unreadable)
         row.unreadable = [view.as_json() for view in result.unreadable]
@@ -120,7 +121,7 @@ def complete(*, claim: Analysis, result: AnalysisResult) -> bool:
         record(
             clinic=row.clinic,
             action=Action.ANALYSIS_SUCCEEDED,
-            actor_label=row.worker,
+            actor=Actor(name=row.worker),
             target=row,
             study=study,
             detail={
@@ -161,7 +162,7 @@ def fail(
     return True
 
 
-def crash(*, claim: Analysis, kind: str, sentence: str) -> bool:
+def record_crash(*, claim: Analysis, kind: str, sentence: str) -> bool:
     """End the attempt for a reason nobody foresaw. ``False``: the lease was lost, nothing changed.
 
     It is tried again, alone; after ``CRASHES_ALONE`` such ends without neighbours it is ``failed``.
@@ -264,7 +265,7 @@ def _record(row: Analysis, action: Action, kind: str) -> None:
     record(
         clinic=row.clinic,
         action=action,
-        actor_label=row.worker,
+        actor=Actor(name=row.worker),
         target=row,
         study=row.study_id,
         detail={"attempt": row.attempt, "kind": kind},

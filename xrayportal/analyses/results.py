@@ -17,11 +17,11 @@ class ViewResult:
 
     image_id: uuid.UUID
     verdict: str
-    parts: dict[str, float]
+    body_parts: dict[str, float]
     probability: float | None
     peak: tuple[int, int] | None
     trust: float | None
-    scope_distance: float
+    ood_distance: float
     width: int
     height: int
     spacing: tuple[float, float] | None
@@ -66,7 +66,7 @@ class AnalysisResult:
 
     verdict: str
     body_part: str
-    parts: dict[str, float]
+    body_parts: dict[str, float]
     probability: float | None
     views: list[ViewResult]
     unreadable: list[UnreadableView]

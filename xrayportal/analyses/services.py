@@ -18,7 +18,8 @@ from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.analyses.waiting import Waiting, waiting_position
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.clinics.models import Clinic, User
+from xrayportal.clinics.actors import PORTAL, Actor
+from xrayportal.clinics.models import Clinic
 from xrayportal.studies.models import Study
 
 __all__ = [
@@ -44,16 +45,15 @@ class UnknownPartError(ValueError):
 def request_analysis(
     *,
     study: Study,
-    actor: User | None = None,
+    actor: Actor = PORTAL,
     purpose: str = Analysis.Purpose.PRIMARY,
     bundle: Bundle | None = None,
-    forced_part: str = "",
+    forced_body_part: str = "",
     queue: str | None = None,
-    address: str | None = None,
 ) -> Analysis:
     """Queue an analysis of the study, or return the unfinished one that asks for the same.
 
-    Also the retry: what has ended stays as it ended, and a new analysis begins. Without ``forced_part``
+    Also the retry: what has ended stays as it ended, and a new analysis begins. Without ``forced_body_part``
     the part that the sender stated counts, if the bundle knows it. Raises `NoActiveBundleError`, and
     `UnknownPartError` for a forced part that the bundle does not know.
     """
@@ -62,7 +62,7 @@ def request_analysis(
         actor=actor,
         purpose=purpose,
         bundle=bundle or active_bundle(),
-        forced_part=forced_part,
+        forced_body_part=forced_body_part,
         queue=queue or study.submission.queue,
     )
     with transaction.atomic():
@@ -79,11 +79,11 @@ def request_analysis(
         else:
             wanted.save(force_insert=True)
             wake_workers_on_commit()
-        record_request(wanted, actor, address)
+        record_request(wanted, actor)
     return wanted
 
 
-def request_first_analysis(*, study: Study, actor: User | None, queue: str) -> Analysis:
+def request_first_analysis(*, study: Study, actor: Actor, queue: str) -> Analysis:
     """Queue the analysis of a study that this transaction has just created: nobody else can ask for one.
 
     `record_request` is the caller's to call, when nothing is left to write. Raises `NoActiveBundleError`
@@ -95,25 +95,23 @@ def request_first_analysis(*, study: Study, actor: User | None, queue: str) -> A
     return wanted
 
 
-def record_request(wanted: Analysis, actor: User | None, address: str | None = None) -> None:
+def record_request(wanted: Analysis, actor: Actor) -> None:
     """Audit that somebody, or the portal, asked for this analysis."""
     record(
         clinic=wanted.clinic,
         action=Action.ANALYSIS_REQUESTED,
         actor=actor,
-        actor_label="" if actor else "portal",
         target=wanted,
         study=wanted.study,
         detail={
             "bundle": wanted.bundle.name,
             "purpose": str(wanted.purpose),
-            "forced_part": wanted.forced_part,
+            "forced_body_part": wanted.forced_body_part,
         },
-        address=address,
     )
 
 
-def cancel_analysis(*, analysis: Analysis, actor: User | None, address: str | None) -> Analysis:
+def cancel_analysis(*, analysis: Analysis, actor: Actor) -> Analysis:
     """Call it off: a waiting one ends now, a running one when its worker or its lease next ends.
 
     What has finished stays as it is, and what was deleted with its study. Returns the analysis as it is now.
@@ -135,11 +133,9 @@ def cancel_analysis(*, analysis: Analysis, actor: User | None, address: str | No
             clinic=row.clinic,
             action=Action.ANALYSIS_CANCELLED,
             actor=actor,
-            actor_label="" if actor else "portal",
             target=row,
             study=row.study_id,
             detail={"kind": kind},
-            address=address,
         )
     row.refresh_from_db(fields=["finished_at"])
     return row
@@ -159,24 +155,24 @@ def thresholds_for(clinic: Clinic, bundle: Bundle) -> tuple[float, float, bool]:
 def _wanted(
     *,
     study: Study,
-    actor: User | None,
+    actor: Actor,
     bundle: Bundle,
     queue: str,
     purpose: str = Analysis.Purpose.PRIMARY,
-    forced_part: str = "",
+    forced_body_part: str = "",
 ) -> Analysis:
-    if forced_part and forced_part not in bundle.parts:
+    if forced_body_part and forced_body_part not in bundle.body_parts:
         sentence = _("“%(part)s” is not a body part that %(bundle)s knows.")
-        raise UnknownPartError(sentence % {"part": forced_part, "bundle": bundle.name})
-    stated = study.stated_part if study.stated_part in bundle.parts else ""
+        raise UnknownPartError(sentence % {"part": forced_body_part, "bundle": bundle.name})
+    stated = study.stated_body_part if study.stated_body_part in bundle.body_parts else ""
     low, high, by_clinic = thresholds_for(study.clinic, bundle)
     return Analysis(
         clinic=study.clinic,
         study=study,
         bundle=bundle,
         purpose=purpose,
-        forced_part=forced_part or stated,
-        requested_by=actor,
+        forced_body_part=forced_body_part or stated,
+        requested_by=actor.user,
         threshold_low=low,
         threshold_high=high,
         thresholds_by_clinic=by_clinic,
@@ -193,7 +189,7 @@ def _unfinished_like(wanted: Analysis) -> Analysis | None:
             study=wanted.study,
             bundle=wanted.bundle,
             purpose=wanted.purpose,
-            forced_part=wanted.forced_part,
+            forced_body_part=wanted.forced_body_part,
             state__in=Analysis.UNFINISHED,
         )
         .first()

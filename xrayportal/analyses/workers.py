@@ -33,7 +33,7 @@ def remove_dead_workers() -> int:
     return Worker.objects.filter(last_seen__lt=Now() - silence).delete()[0]
 
 
-class Attendance(threading.Thread):
+class WorkerHeartbeat(threading.Thread):
     """Keeps a worker's row fresh and extends the leases of what it works on, three times a lease.
 
     It runs beside the work, on a database connection of its own: a long forward pass keeps its lease,
@@ -41,7 +41,7 @@ class Attendance(threading.Thread):
     """
 
     def __init__(self, worker: Worker) -> None:
-        super().__init__(name="attendance", daemon=True)
+        super().__init__(name="heartbeat", daemon=True)
         self._worker = worker
         self._lock = threading.Lock()
         self._claims: list[Analysis] = []

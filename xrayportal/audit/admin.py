@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.contrib import admin
 
+from xrayportal.admin import ReadOnlyAdmin
 from xrayportal.audit.models import AuditEvent
-from xrayportal.clinics.admin import ReadOnlyAdmin
 
 
 @admin.register(AuditEvent)

@@ -8,25 +8,33 @@ import json
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from django.db import connection, models, transaction
 from django.utils import timezone
 
 from xrayportal.audit.models import Action, AuditEvent, AuditHead, ChainCheck
 
-if TYPE_CHECKING:
-    from xrayportal.clinics.models import Clinic, User
-
 #: What the first link of every chain follows.
 START = "0" * 64
+
+
+class Actor(Protocol):
+    """Who did it, as an event keeps it: a person's id (empty for none), a name, an address."""
+
+    @property
+    def user_id(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def address(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
 class ChainState:
     """What ``verify`` found: ``length`` good links, and the first bad one if any."""
 
-    clinic: Clinic | None
+    clinic: models.Model | None
     length: int
     broken_at: int | None = None
     reason: str = ""
@@ -39,14 +47,12 @@ class ChainState:
 
 def record(
     *,
-    clinic: Clinic | None,
+    clinic: models.Model | None,
     action: Action,
-    actor: User | None = None,
-    actor_label: str = "",
+    actor: Actor | None = None,
     target: models.Model | None = None,
     study: models.Model | uuid.UUID | None = None,
     detail: dict[str, Any] | None = None,
-    address: str | None = None,
 ) -> AuditEvent:
     """Append one event to the clinic's chain, or to the platform's for ``clinic=None``.
 
@@ -56,35 +62,35 @@ def record(
     never patient content.
     """
     event = AuditEvent(
-        clinic=clinic,
+        clinic_id=_key(clinic),
         at=timezone.now(),
-        actor_id_text=str(actor.pk) if actor else "",
-        actor_label=actor_label or (actor.email if actor else ""),
+        actor_id_text=actor.user_id if actor else "",
+        actor_label=actor.label if actor else "",
         action=Action(action).value,
         target_kind=target._meta.model_name or "" if target is not None else "",
         target_id=str(target.pk) if target is not None else "",
         study_id=study.pk if isinstance(study, models.Model) else study,
         detail=detail or {},
-        address=_plain_address(address),
+        address=_plain_address(actor.address if actor else None),
     )
     # No savepoint: a change whose event cannot be written is no change.
     with transaction.atomic(savepoint=False):
         if not _append(event):
             # Two first writers: the second insert waits for the first, and does nothing.
-            AuditHead.objects.bulk_create([AuditHead(clinic=clinic)], ignore_conflicts=True)
+            AuditHead.objects.bulk_create([AuditHead(clinic_id=_key(clinic))], ignore_conflicts=True)
             _append(event)
     return event
 
 
-def verify(*, clinic: Clinic | None) -> ChainState:
+def verify(*, clinic: models.Model | None) -> ChainState:
     """Recompute a whole chain and compare it with its head; safe while others write.
 
     It finds changed, removed, inserted and cut-off events. Somebody who rewrites the events and the
     head alike can only be found by a head that was kept elsewhere (``verify_audit`` prints it).
     """
     length, previous = 0, START
-    recorded = AuditHead.objects.filter(clinic=clinic).first()
-    events = AuditEvent.objects.filter(clinic=clinic).order_by("number").iterator(chunk_size=2000)
+    recorded = AuditHead.objects.filter(clinic=_key(clinic)).first()
+    events = AuditEvent.objects.filter(clinic=_key(clinic)).order_by("number").iterator(chunk_size=2000)
     for event in events:
         if event.number != length + 1:
             return ChainState(clinic, length, length + 1, f"event {length + 1} is missing")
@@ -98,19 +104,18 @@ def verify(*, clinic: Clinic | None) -> ChainState:
     # The head moves while we read, but only forwards: events past it were written by nobody we know.
     if length < (recorded.number if recorded else 0):
         return ChainState(clinic, length, length + 1, "the end of the chain is missing")
-    latest = AuditHead.objects.filter(clinic=clinic).first()
+    latest = AuditHead.objects.filter(clinic=_key(clinic)).first()
     if length > (latest.number if latest else 0):
         return ChainState(clinic, length, length, "it lies past the recorded head")
     return ChainState(clinic, length)
 
 
-def check(*, clinic: Clinic | None) -> ChainState:
+def check(*, clinic: models.Model | None) -> ChainState:
     """``verify``, and keep what it found for the operations page."""
     state = verify(clinic=clinic)
-    ChainCheck.objects.update_or_create(
-        clinic=clinic,
-        defaults={"length": state.length, "broken_at": state.broken_at, "reason": state.reason},
-    )
+    found = {"length": state.length, "broken_at": state.broken_at, "reason": state.reason}
+    chain: dict[str, Any] = {"clinic_id": _key(clinic)}
+    ChainCheck.objects.update_or_create(**chain, defaults=found)
     return state
 
 
@@ -204,6 +209,10 @@ def _append(event: AuditEvent) -> bool:
 
 def _utc(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _key(clinic: models.Model | None) -> uuid.UUID | None:
+    return clinic.pk if clinic is not None else None
 
 
 def _plain_address(address: str | None) -> str | None:

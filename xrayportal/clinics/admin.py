@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
@@ -13,53 +13,20 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
+from xrayportal.admin import RowAdmin
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
+from xrayportal.clinics.actors import actor_of
 from xrayportal.clinics.models import Clinic, Membership, User
-from xrayportal.security import client_address
 
 if TYPE_CHECKING:
-    RowAdmin = admin.ModelAdmin[Any]
     PeopleAdmin = UserAdmin[User]
     FormOfMembership = ModelForm[Membership]
     FormOfPerson = UserChangeForm[User]
 else:  # generic for type checkers only
-    RowAdmin = admin.ModelAdmin
     PeopleAdmin = UserAdmin
     FormOfMembership = ModelForm
     FormOfPerson = UserChangeForm
-
-
-class ReadOnlyAdmin(RowAdmin):
-    """Rows to look at: ids and states, nothing to change and no patient content."""
-
-    #: The fields of the list and of a row's own page.
-    shown: ClassVar[list[str]] = []
-    show_full_result_count = False
-
-    def get_list_display(self, request: HttpRequest) -> list[Any]:
-        """What a row of the list shows."""
-        return self.shown
-
-    def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> list[Any]:
-        """What the row's own page shows."""
-        return self.shown
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """An address filters by what the list shows; by a verdict or a reference it would tell those."""
-        return lookup.partition("__")[0] in self.shown and super().lookup_allowed(lookup, value, request)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Never."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        """Never."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        """Never."""
-        return False
 
 
 class PersonForm(FormOfPerson):
@@ -203,12 +170,10 @@ class MembershipAdmin(RowAdmin):
 def _record(
     request: HttpRequest, chain: Clinic | None, action: Action, target: models.Model, detail: dict[str, Any]
 ) -> None:
-    actor = request.user if isinstance(request.user, User) else None
     record(
         clinic=chain,
         action=action,
-        actor=actor,
+        actor=actor_of(request),
         target=target,
         detail=detail,
-        address=client_address(request),
     )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Collection
 
+from django.contrib.auth.hashers import make_password
 from django.db import transaction
-from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.clinics import access
-from xrayportal.clinics.models import Clinic, Membership, User
-from xrayportal.security import client_address
+from xrayportal.clinics.actors import Actor
+from xrayportal.clinics.models import Clinic, Membership, Role, User
+
+
+class PeopleRefused(Exception):
+    """Nothing was changed; ``str(error)`` is a sentence for the admin."""
 
 
 def create_clinic(
@@ -19,9 +23,7 @@ def create_clinic(
     name: str,
     slug: str,
     time_zone: str = "UTC",
-    actor: User | None = None,
-    actor_label: str = "",
-    address: str | None = None,
+    actor: Actor,
 ) -> Clinic:
     """Make a clinic. Raises ValidationError with sentences where a field is wrong or the slug is taken."""
     clinic = Clinic(name=name, slug=slug, time_zone=time_zone)
@@ -33,9 +35,7 @@ def create_clinic(
                 clinic=chain,
                 action=Action.CLINIC_CREATED,
                 actor=actor,
-                actor_label=actor_label,
                 target=clinic,
-                address=address,
             )
     return clinic
 
@@ -45,9 +45,7 @@ def add_member(
     clinic: Clinic,
     user: User,
     role: str,
-    actor: User | None = None,
-    actor_label: str = "",
-    address: str | None = None,
+    actor: Actor,
 ) -> Membership:
     """Give a person a role; one that they have already is left as it is."""
     with transaction.atomic():
@@ -57,38 +55,103 @@ def add_member(
                 clinic=clinic,
                 action=Action.MEMBER_ADDED,
                 actor=actor,
-                actor_label=actor_label,
                 target=user,
                 detail={"role": str(role)},
-                address=address,
             )
     return membership
 
 
-def grant_content(*, request: HttpRequest, clinic: Clinic, user: User, reason: str) -> datetime:
-    """Let a superuser see one clinic's content for half an hour in this session; both chains know why."""
-    until = access.grant_content(request, clinic)
-    detail = {"reason": reason, "until": until.isoformat()}
-    _tell_both(Action.CONTENT_ACCESS_GRANTED, request=request, clinic=clinic, user=user, detail=detail)
-    return until
+def invite(*, clinic: Clinic, actor: Actor, email: str, roles: Collection[str]) -> User:
+    """Give the person behind an e-mail address these roles; a new one gets no password until they choose it.
 
-
-def end_content(*, request: HttpRequest, clinic: Clinic, user: User) -> None:
-    """Close it before its time; both chains know. Harmless where it is closed already."""
-    if access.end_content(request, clinic):
-        _tell_both(Action.CONTENT_ACCESS_ENDED, request=request, clinic=clinic, user=user, detail={})
-
-
-def _tell_both(
-    action: Action, *, request: HttpRequest, clinic: Clinic, user: User, detail: dict[str, str]
-) -> None:
+    The caller sends them ``invitation_parts`` afterwards, outside the transaction.
+    """
+    if not roles:
+        raise PeopleRefused(_("Choose at least one role."))
+    email = User.objects.normalize_email(email).lower()
     with transaction.atomic():
-        for chain in (clinic, None):
+        _lock(clinic)
+        # Another clinic may invite them at the same moment.
+        user, _new = User.objects.get_or_create(email=email, defaults={"password": make_password(None)})
+        _refuse_support(user)
+        if not user.is_active:
+            raise PeopleRefused(_("This account is closed. The platform's support can open it."))
+        if Membership.objects.filter(clinic=clinic, user=user).exists():
+            raise PeopleRefused(_("This person is in the clinic already: change their roles in the list."))
+        Membership.objects.bulk_create(
+            Membership(clinic=clinic, user=user, role=role) for role in sorted(set(roles))
+        )
+        record(
+            clinic=clinic,
+            action=Action.MEMBER_INVITED,
+            actor=actor,
+            target=user,
+            detail={"roles": sorted(set(roles))},
+        )
+    return user
+
+
+def change_roles(*, clinic: Clinic, actor: Actor, user: User, roles: Collection[str]) -> None:
+    """Make these the person's roles; none deactivates them here. What they did stays with their name.
+
+    One admin at least remains, whoever asks at the same moment.
+    """
+    wanted = set(roles)
+    with transaction.atomic():
+        _lock(clinic)
+        memberships = Membership.objects.filter(clinic=clinic)
+        held = set(memberships.filter(user=user).values_list("role", flat=True))
+        if not held:
+            raise PeopleRefused(_("This person is not in the clinic any more."))
+        if Role.ADMIN in held - wanted and not (
+            memberships.filter(role=Role.ADMIN, user__is_active=True).exclude(user=user).exists()
+        ):
+            raise PeopleRefused(_("The clinic needs an admin: make somebody else one first."))
+        memberships.filter(user=user, role__in=held - wanted).delete()
+        Membership.objects.bulk_create(
+            Membership(clinic=clinic, user=user, role=role) for role in sorted(wanted - held)
+        )
+        changes = [(Action.MEMBER_REMOVED, role) for role in sorted(held - wanted)]
+        changes += [(Action.MEMBER_ADDED, role) for role in sorted(wanted - held)]
+        for action, role in changes:
             record(
-                clinic=chain,
+                clinic=clinic,
                 action=action,
-                actor=user,
-                target=clinic,
-                detail=detail,
-                address=client_address(request),
+                actor=actor,
+                target=user,
+                # What they could see and do until now: reviews.blind and former_members_of ask.
+                detail={"role": role, "held": sorted(held)},
             )
+
+
+def reactivate(*, clinic: Clinic, actor: Actor, user: User, roles: Collection[str]) -> None:
+    """Give a former member roles again; their password still holds."""
+    if not roles:
+        raise PeopleRefused(_("Choose at least one role."))
+    with transaction.atomic():
+        _lock(clinic)
+        if Membership.objects.filter(clinic=clinic, user=user).exists():
+            raise PeopleRefused(_("This person is in the clinic already: change their roles in the list."))
+        _refuse_support(user)
+        if not user.is_active:
+            raise PeopleRefused(_("This account is closed. The platform's support can open it."))
+        for role in sorted(set(roles)):
+            Membership.objects.create(clinic=clinic, user=user, role=role)
+            record(
+                clinic=clinic,
+                action=Action.MEMBER_ADDED,
+                actor=actor,
+                target=user,
+                detail={"role": role, "held": []},
+            )
+
+
+def _refuse_support(user: User) -> None:
+    """Superusers see patient content for a reason and a while; a role would go round that."""
+    if user.is_superuser:
+        raise PeopleRefused(_("This address is of the platform's support, who have no role in a clinic."))
+
+
+def _lock(clinic: Clinic) -> None:
+    """Changes of a clinic's people take turns."""
+    Clinic.objects.select_for_update(no_key=True).get(pk=clinic.pk)

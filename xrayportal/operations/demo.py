@@ -12,11 +12,12 @@ from pathlib import Path
 
 from django.db import transaction
 
+from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic, Role, User
 from xrayportal.clinics.services import add_member, create_clinic
-from xrayportal.studies.ingest import ingest_file
+from xrayportal.intake.ingest import IncomingFile, ingest_file
+from xrayportal.intake.services import create_submission, finish_submission
 from xrayportal.studies.models import Queue, Submission
-from xrayportal.studies.services import create_submission, finish_submission
 
 CLINICS = {"north": "North Clinic", "south": "South Clinic"}
 SUPERUSER = "superuser@portal.example"
@@ -53,7 +54,7 @@ def create_people(var: Path) -> None:
     passwords = _remembered(var / LOGINS)
     for slug, name in CLINICS.items():
         if not Clinic.objects.filter(slug=slug).exists():
-            create_clinic(name=name, slug=slug, time_zone="UTC", actor_label=LABEL)
+            create_clinic(name=name, slug=slug, time_zone="UTC", actor=Actor(name=LABEL))
     for login in logins():
         passwords.setdefault(login.email, secrets.token_urlsafe(9))
     _remember(var / LOGINS, passwords)
@@ -79,18 +80,15 @@ def submit_samples(folder: Path | None, *, limit: int) -> int:
         return 0
     submission = create_submission(
         clinic=clinic,
-        submitter=uploader,
+        actor=Actor(uploader),
         source=Submission.Source.COMMAND,
         queue=Queue.INTERACTIVE,
         expected_files=len(new),
-        address=None,
     )
     for key, path in new:
         with path.open("rb") as file:
-            ingest_file(
-                submission=submission, key=key, filename=path.name, file=file, actor=uploader, address=None
-            )
-    finish_submission(submission=submission, actor=uploader, address=None)
+            ingest_file(IncomingFile(submission, key, path.name, Actor(uploader)), file)
+    finish_submission(submission=submission, actor=Actor(uploader))
     return len(new)
 
 
@@ -102,7 +100,7 @@ def _create(login: Login, password: str) -> None:
             user = make(login.email, password)
         if login.role:
             clinic = Clinic.objects.get(slug=login.clinic)
-            add_member(clinic=clinic, user=user, role=login.role, actor_label=LABEL)
+            add_member(clinic=clinic, user=user, role=login.role, actor=Actor(name=LABEL))
 
 
 def _remembered(path: Path) -> dict[str, str]:

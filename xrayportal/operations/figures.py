@@ -103,7 +103,7 @@ class Chain:
 def queues_of(clinic: Clinic | None) -> list[QueueFigures]:
     """Waiting and running by queue; one query."""
     rows = (
-        _of(Analysis.objects.filter(state__in=Analysis.UNFINISHED), clinic)
+        _of(Analysis.objects.unfinished(), clinic)
         .order_by()
         .values("queue")
         .annotate(
@@ -127,7 +127,7 @@ def throughput_of(clinic: Clinic | None) -> Throughput:
         ended = _of(Analysis.objects.filter(state=state, finished_at__gt=Now() - timedelta(days=1)), clinic)
         within_hour = Q(finished_at__gt=Now() - timedelta(hours=1))
         found = ended.aggregate(hour=Count("pk", filter=within_hour), day=Count("pk"))
-        counts |= {f"{name}{span}": count for span, count in found.items()}
+        counts |= {f"{name}{format_duration}": count for format_duration, count in found.items()}
     return Throughput(**counts)
 
 

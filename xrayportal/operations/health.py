@@ -1,4 +1,4 @@
-"""What works and what does not, part by part, without patient content."""
+"""What works and what does not, service by service, without patient content."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Count, Q
 from django.db.models.functions import Now
 
-from xrayportal.analyses.models import Analysis, Bundle, Pulse
+from xrayportal.analyses.models import Analysis, Bundle, Heartbeat
 from xrayportal.analyses.workers import live_workers
 from xrayportal.studies.models import Queue
 
@@ -23,7 +23,7 @@ ROUNDS_MISSED = 10
 #: Redis answers at once or not at all.
 BROKER_SECONDS = 1.0
 
-Part = dict[str, Any]
+Service = dict[str, Any]
 
 
 @functools.cache
@@ -33,7 +33,7 @@ def _known_migrations() -> frozenset[tuple[str, str]]:
     return frozenset((app, name) for app, name in loader.disk_migrations if app in loader.migrated_apps)
 
 
-def database() -> Part:
+def database() -> Service:
     """One trivial query."""
     try:
         with connection.cursor() as cursor:
@@ -43,7 +43,7 @@ def database() -> Part:
     return {"ok": True}
 
 
-def migrations() -> Part:
+def migrations() -> Service:
     """Whether the database has the tables that this code expects."""
     try:
         applied = MigrationRecorder(connection).applied_migrations().keys()
@@ -53,7 +53,7 @@ def migrations() -> Part:
     return {"ok": missing == 0, "missing": missing}
 
 
-def broker() -> Part:
+def broker() -> Service:
     """A ping of Redis with a short patience and no second try."""
     client = redis.Redis.from_url(
         settings.REDIS_URL,
@@ -70,9 +70,9 @@ def broker() -> Part:
     return {"ok": True}
 
 
-def workers() -> Part:
+def workers() -> Service:
     """Live workers; ok when one of them has the active bundle loaded."""
-    active = Bundle.objects.filter(is_active=True).values_list("name", flat=True).first()
+    active = Bundle.objects.active().values_list("name", flat=True).first()
     rows = list(live_workers().order_by("started_at").values("bundle", "runtime", "precision", "last_seen"))
     return {
         "ok": active is not None and any(row["bundle"] == active for row in rows),
@@ -83,7 +83,7 @@ def workers() -> Part:
 
 def queues() -> dict[str, dict[str, int]]:
     """Analyses waiting and running, by queue."""
-    counted = Analysis.objects.filter(state__in=Analysis.UNFINISHED).values("queue")
+    counted = Analysis.objects.unfinished().values("queue")
     rows = counted.annotate(
         waiting=Count("pk", filter=Q(state=Analysis.State.QUEUED)),
         running=Count("pk", filter=Q(state=Analysis.State.RUNNING)),
@@ -92,34 +92,36 @@ def queues() -> dict[str, dict[str, int]]:
     return {queue: found.get(queue, {"waiting": 0, "running": 0}) for queue in Queue.values}
 
 
-def reconciler() -> Part:
+def reconciler() -> Service:
     """Whether interrupted work would be noticed: the last round of any reconciler."""
     patience = timedelta(seconds=ROUNDS_MISSED * max(settings.RECONCILE_SECONDS, 1))
-    pulse = (
-        Pulse.objects.filter(name=Pulse.RECONCILER).annotate(fresh=Q(last_seen__gte=Now() - patience)).first()
+    heartbeat = (
+        Heartbeat.objects.filter(name=Heartbeat.RECONCILER)
+        .annotate(fresh=Q(last_seen__gte=Now() - patience))
+        .first()
     )
-    return {"ok": pulse is not None and pulse.fresh, "last_seen": pulse and pulse.last_seen}
+    return {"ok": heartbeat is not None and heartbeat.fresh, "last_seen": heartbeat and heartbeat.last_seen}
 
 
-def readiness() -> dict[str, Part]:
+def readiness() -> dict[str, Service]:
     """What this web process needs to serve pages."""
-    parts = {"database": database()}
-    if parts["database"]["ok"]:
-        parts["migrations"] = migrations()
-    return parts
+    services = {"database": database()}
+    if services["database"]["ok"]:
+        services["migrations"] = migrations()
+    return services
 
 
-def status() -> dict[str, Part]:
+def status() -> dict[str, Service]:
     """What a study sent now needs to be analysed. Parts that could not be asked are left out."""
     ready = readiness()
-    parts = {**ready, "broker": broker()}
+    services = {**ready, "broker": broker()}
     if not missing(ready):
-        parts["workers"] = workers()
-        parts["reconciler"] = reconciler()
-        parts["queues"] = {"ok": True, **queues()}
-    return parts
+        services["workers"] = workers()
+        services["reconciler"] = reconciler()
+        services["queues"] = {"ok": True, **queues()}
+    return services
 
 
-def missing(parts: dict[str, Part]) -> list[str]:
-    """Names of the parts that do not work."""
-    return [name for name, part in parts.items() if not part["ok"]]
+def missing(services: dict[str, Service]) -> list[str]:
+    """Names of the services that do not work."""
+    return [name for name, service in services.items() if not service["ok"]]

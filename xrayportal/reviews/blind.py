@@ -8,39 +8,53 @@ all; an admin who also reads is a reader.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypedDict
+
 from django.db.models import BooleanField, Exists, OuterRef, Q, QuerySet, Value
 
+from xrayportal.access import ClinicAccess, Permission
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action, AuditEvent
-from xrayportal.clinics.access import Permit, Seat
 from xrayportal.clinics.models import Role
 from xrayportal.reviews.models import Review
 from xrayportal.studies.models import Study
 
 
-def reads_blind(seat: Seat) -> bool:
+class Revealed(TypedDict):
+    """What ``with_revealed`` adds to a study."""
+
+    revealed: bool
+
+
+if TYPE_CHECKING:  # for type checkers only
+    from django_stubs_ext import WithAnnotations
+
+    RevealedStudy = WithAnnotations[Study, Revealed]
+
+
+def reads_blind(access: ClinicAccess) -> bool:
     """Whether predictions are kept from this person until they give an opinion."""
-    return seat.clinic.blind_first and seat.may(Permit.REVIEW)
+    return access.clinic.blind_first and access.may(Permission.REVIEW)
 
 
-def reveals(seat: Seat, study: Study) -> bool:
+def reveals(access: ClinicAccess, study: Study) -> bool:
     """Whether the prediction of this study may be shown to this person; at most one query."""
-    return not reads_blind(seat) or Review.objects.filter(study=study, reader=seat.user).exists()
+    return not reads_blind(access) or Review.objects.filter(study=study, reader=access.user).exists()
 
 
-def visible_predictions(seat: Seat, studies: QuerySet[Study]) -> QuerySet[Study]:
+def visible_predictions(access: ClinicAccess, studies: QuerySet[Study]) -> QuerySet[Study]:
     """The studies whose prediction may be shown: filter, order and count predictions over these only."""
-    return studies.filter(_opinion(seat)) if reads_blind(seat) else studies
+    return studies.filter(_opinion(access)) if reads_blind(access) else studies
 
 
-def with_revealed(seat: Seat, studies: QuerySet[Study]) -> QuerySet[Study]:
+def with_revealed(access: ClinicAccess, studies: QuerySet[Study]) -> QuerySet[RevealedStudy]:
     """The same studies, each with ``revealed``: for lists that show a row but hide its prediction."""
-    if reads_blind(seat):
-        return studies.annotate(revealed=_opinion(seat))
+    if reads_blind(access):
+        return studies.annotate(revealed=_opinion(access))
     return studies.annotate(revealed=Value(True, output_field=BooleanField()))
 
 
-def is_blind(seat: Seat, study: Study, analysis: Analysis | None) -> bool:
+def is_blind(access: ClinicAccess, study: Study, analysis: Analysis | None) -> bool:
     """Whether an opinion that this person stores now is blind; at most three queries.
 
     It is while there is no result at all. It is not once they stored one before, once a page showed
@@ -51,12 +65,12 @@ def is_blind(seat: Seat, study: Study, analysis: Analysis | None) -> bool:
     """
     if analysis is None:
         return True
-    if not reads_blind(seat) or reveals(seat, study):
+    if not reads_blind(access) or reveals(access, study):
         return False
     seen = AuditEvent.objects.filter(
         study_id=study.pk,
         action=Action.STUDY_VIEWED,
-        actor_id_text=str(seat.user.pk),
+        actor_id_text=str(access.user.pk),
         detail__revealed=True,
     )
     if seen.exists():
@@ -68,13 +82,13 @@ def is_blind(seat: Seat, study: Study, analysis: Analysis | None) -> bool:
         ~Q(detail__held__contains=[Role.READER.value]),
         action__in=[Action.MEMBER_ADDED, Action.MEMBER_REMOVED],
         target_kind="user",
-        target_id=str(seat.user.pk),
+        target_id=str(access.user.pk),
         detail__held__0__isnull=False,
     )
     return not AuditEvent.objects.filter(
-        turned_on | no_reader, clinic=seat.clinic, at__gt=analysis.finished_at or analysis.requested_at
+        turned_on | no_reader, clinic=access.clinic, at__gt=analysis.finished_at or analysis.requested_at
     ).exists()
 
 
-def _opinion(seat: Seat) -> Exists:
-    return Exists(Review.objects.filter(study=OuterRef("pk"), reader=seat.user))
+def _opinion(access: ClinicAccess) -> Exists:
+    return Exists(Review.objects.filter(study=OuterRef("pk"), reader=access.user))

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
-from xrayportal.clinics.access import Seat
+from xrayportal.access import ClinicAccess
+from xrayportal.analyses.latest import with_status
 from xrayportal.clinics.models import User
-from xrayportal.pages.worklist import with_status
 from xrayportal.reviews import adjudication, blind
-from xrayportal.reviews.models import Reading, Review
+from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Study
 
 
@@ -19,7 +19,7 @@ from xrayportal.studies.models import Study
 class Row:
     """One study of the list. The model's prediction is no part of it."""
 
-    reading: Reading
+    consensus: Consensus
     study: Study
     #: Signed reviews; empty where this person must not know them yet.
     reviews: list[Review]
@@ -29,22 +29,22 @@ class Row:
     adjudicator: User | None
 
 
-def disagreements_of(seat: Seat) -> QuerySet[Reading]:
+def disagreements_of(access: ClinicAccess) -> QuerySet[Consensus]:
     """The clinic's open disagreements, longest waiting first."""
     return (
-        Reading.objects.filter(clinic=seat.clinic, state=Reading.State.DISAGREED)
+        Consensus.objects.filter(clinic=access.clinic, state=Consensus.State.DISAGREED)
         .select_related("adjudicator")
         .order_by("changed_at", "pk")
     )
 
 
-def rows_of(seat: Seat, readings: Sequence[Reading], readers: Collection[User]) -> list[Row]:
+def rows_of(access: ClinicAccess, consensuses: Sequence[Consensus], readers: Collection[User]) -> list[Row]:
     """The rows of one page, in two queries; ``readers`` are those of the clinic.
 
     Other people's verdicts are shown to who may settle, and after the own opinion; where the clinic
     reads blind first they would otherwise lean a reader who has not spoken yet.
     """
-    ids = [reading.pk for reading in readings]
+    ids = [consensus.pk for consensus in consensuses]
     studies = {
         study.pk: study
         for study in with_status(Study.objects.filter(pk__in=ids)).select_related("current__bundle")
@@ -54,12 +54,12 @@ def rows_of(seat: Seat, readings: Sequence[Reading], readers: Collection[User]) 
     for review in found.order_by("created_at", "pk"):
         reviews[review.study_id].append(review)
     rows = []
-    for reading in readings:
-        current = reviews[reading.pk]
-        adjudicator = adjudication.adjudicator_of(reading, readers)
-        mine = adjudication.may_rule(seat, reading, current, adjudicator=adjudicator)
-        spoken = any(review.reader_id == seat.user.pk for review in current)
-        shown = mine or spoken or not blind.reads_blind(seat)
+    for consensus in consensuses:
+        current = reviews[consensus.pk]
+        adjudicator = adjudication.adjudicator_of(consensus, readers)
+        mine = adjudication.may_adjudicate(access, consensus, current, adjudicator=adjudicator)
+        spoken = any(review.reader_id == access.user.pk for review in current)
+        shown = mine or spoken or not blind.reads_blind(access)
         signed = [review for review in current if review.is_signed] if shown else []
-        rows.append(Row(reading, studies[reading.pk], signed, mine, adjudicator))
+        rows.append(Row(consensus, studies[consensus.pk], signed, mine, adjudicator))
     return rows

@@ -12,9 +12,9 @@ from django.db.models import QuerySet
 from django.utils import translation
 from django.utils.translation import gettext as _
 
+from xrayportal import words
 from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.clinics.models import Clinic
-from xrayportal.pages import words
 
 #: Column and where it comes from, in the order of the file.
 FIELDS = {
@@ -22,7 +22,7 @@ FIELDS = {
     "patient_reference": "study__patient_reference",
     "sent_at": "study__created_at",
     "body_part": "body_part",
-    "forced_part": "forced_part",
+    "forced_body_part": "forced_body_part",
     "model_verdict": "verdict",
     "model_words": "bundle",
     "probability": "probability",
@@ -31,12 +31,12 @@ FIELDS = {
     "clinic_setting": "thresholds_by_clinic",
     "bundle": "bundle__name",
     "analysed_at": "finished_at",
-    "standing": "study__reading__state",
-    "readers_verdict": "study__reading__verdict",
-    "blind_verdict": "study__reading__blind_verdict",
-    "readers_body_part": "study__reading__body_part",
-    "readers": "study__reading__readers",
-    "changes_of_mind": "study__reading__changes",
+    "standing": "study__consensus__state",
+    "readers_verdict": "study__consensus__verdict",
+    "blind_verdict": "study__consensus__blind_verdict",
+    "readers_body_part": "study__consensus__body_part",
+    "readers": "study__consensus__readers",
+    "changes_of_mind": "study__consensus__changes",
 }
 #: What a spreadsheet takes for the beginning of a formula; some take the wide forms of East Asian type too.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")

@@ -12,11 +12,11 @@ from django.http import QueryDict
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis, Verdict
-from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import Clinic
 from xrayportal.reviews.blind import visible_predictions
-from xrayportal.reviews.models import Reading, Review
+from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Study
 
 PER_PAGE = 50
@@ -27,10 +27,10 @@ FEW = 500
 
 #: Which opinions are the reference: those stored blind, or those finally signed.
 BASES: dict[str, Promise] = {"blind": _("Blind opinions"), "all": _("All signed reviews")}
-REFERENCE = {"blind": "reading__blind_verdict", "all": "reading__verdict"}
+REFERENCE = {"blind": "consensus__blind_verdict", "all": "consensus__verdict"}
 STANDINGS: dict[str, Promise] = {
     "none": _("Not reviewed"),
-    "settled": _("Settled by readers"),
+    "agreed": _("Settled by readers"),
     "disagreed": _("Readers disagree"),
     "adjudicated": _("Adjudicated"),
     "model": _("Readers against model"),
@@ -66,7 +66,7 @@ class Filters:
     """What the address asks for; an unknown value is no filter."""
 
     period: Period = field(default_factory=Period)
-    part: str = ""
+    body_part: str = ""
     #: The model's verdict, by ``bundle`` if given, else by the study's current result.
     verdict: str = ""
     #: A bundle's id; 0 for any.
@@ -87,7 +87,7 @@ class Filters:
 
         return cls(
             period=Period.read(query),
-            part=query.get("part", "")[:32].replace("\0", ""),
+            body_part=query.get("body_part", "")[:32].replace("\0", ""),
             verdict=known("verdict", Verdict.values),
             bundle=_number(query.get("bundle", "")),
             reader=_number(query.get("reader", "")),
@@ -106,29 +106,31 @@ class Filters:
         """The filters in use, for the audit: names only."""
         used = [
             name
-            for name in ("part", "verdict", "bundle", "reader", "standing", "readers")
+            for name in ("body_part", "verdict", "bundle", "reader", "standing", "readers")
             if getattr(self, name)
         ]
         return used + (["period"] if self.period != Period() else [])
 
 
-def found(seat: Seat, filters: Filters) -> QuerySet[Study]:
+def found(access: ClinicAccess, filters: Filters) -> QuerySet[Study]:
     """Studies with a result that the filters match, as far as this person may know their predictions."""
-    studies = visible_predictions(seat, seat.studies())
-    studies = studies.filter(filters.period.limits(seat.clinic, "created_at"))
+    studies = visible_predictions(access, access.studies())
+    studies = studies.filter(filters.period.limits(access.clinic, "created_at"))
     if filters.bundle:
         # One row at most: joined, so that the database begins with what is rarest. A shadow bundle may have
-        # an answer where the primary one failed.
-        answers = FilteredRelation("answers", condition=Q(answers__bundle=filters.bundle))
-        studies, wanted = studies.annotate(answer=answers), Q(answer__isnull=False)
-        said = Said(verdict="answer__verdict", part="answer__body_part")
+        # a prediction where the primary one failed.
+        predictions = FilteredRelation(
+            "reference_predictions", condition=Q(reference_predictions__bundle=filters.bundle)
+        )
+        studies, wanted = studies.annotate(prediction=predictions), Q(prediction__isnull=False)
+        said = Said(verdict="prediction__verdict", body_part="prediction__body_part")
     else:
         wanted = Q(current__isnull=False)
-        said = Said(verdict="result_verdict", part="result_part")
+        said = Said(verdict="result_verdict", body_part="result_body_part")
     if filters.verdict:
         wanted &= Q(**{said.verdict: filters.verdict})
-    if filters.part:
-        wanted &= _of_part(filters.part, said)
+    if filters.body_part:
+        wanted &= _of_part(filters.body_part, said)
     if filters.reader:
         signed = Review.objects.filter(study=OuterRef("pk"), reader=filters.reader, signed_at__isnull=False)
         wanted &= Q(Exists(signed))
@@ -136,11 +138,11 @@ def found(seat: Seat, filters: Filters) -> QuerySet[Study]:
         wanted &= Q(**{REFERENCE[filters.basis]: filters.readers})
     if filters.standing:
         wanted &= _standing(filters.standing, said)
-    # All at once: every further call would join the answers again.
+    # All at once: every further call would join the predictions again.
     return studies.filter(wanted)
 
 
-def narrowed(studies: QuerySet[Study], count: int) -> QuerySet[Study]:
+def filtered(studies: QuerySet[Study], count: int) -> QuerySet[Study]:
     """The same studies, by their ids where there are few of them.
 
     For the newest of few the database would go through all studies of the clinic, newest first.
@@ -153,7 +155,9 @@ def narrowed(studies: QuerySet[Study], count: int) -> QuerySet[Study]:
 def results_of(studies: QuerySet[Study], filters: Filters) -> QuerySet[Analysis]:
     """The results that the filters speak of: the bundle's where one is chosen, else the current ones."""
     if filters.bundle:
-        return Analysis.objects.filter(answer__bundle=filters.bundle, answer__study__in=studies)
+        return Analysis.objects.filter(
+            reference_prediction__bundle=filters.bundle, reference_prediction__study__in=studies
+        )
     return Analysis.objects.filter(pk__in=studies.values("current"))
 
 
@@ -162,26 +166,26 @@ class Said:
     """Where a query of studies finds what the model says that the filters speak of."""
 
     verdict: str
-    part: str
+    body_part: str
 
 
-def _of_part(part: str, said: Said) -> Q:
+def _of_part(body_part: str, said: Said) -> Q:
     """The part by the readers where they corrected it, else by the model."""
-    unchanged = Q(reading__body_part="") | Q(reading__body_part__isnull=True)
-    return Q(reading__body_part=part) | (unchanged & Q(**{said.part: part}))
+    unchanged = Q(consensus__body_part="") | Q(consensus__body_part__isnull=True)
+    return Q(consensus__body_part=body_part) | (unchanged & Q(**{said.body_part: body_part}))
 
 
 def _standing(code: str, said: Said) -> Q:
     if code == "none":
         # Looked for study by study, newest first, instead of joined for all before the newest are taken.
-        signed = Reading.objects.filter(study=OuterRef("pk")).exclude(state=Reading.State.OPEN)
+        signed = Consensus.objects.filter(study=OuterRef("pk")).exclude(state=Consensus.State.OPEN)
         return ~Q(Exists(signed))
     if code == "changed":
-        return Q(reading__changes__gt=0)
+        return Q(consensus__changes__gt=0)
     if code == "model":
-        settled = [Reading.State.SETTLED, Reading.State.ADJUDICATED]
-        return Q(reading__state__in=settled) & ~Q(reading__verdict=F(said.verdict))
-    return Q(reading__state=code)
+        settled = [Consensus.State.AGREED, Consensus.State.ADJUDICATED]
+        return Q(consensus__state__in=settled) & ~Q(consensus__verdict=F(said.verdict))
+    return Q(consensus__state=code)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What readers say of a study: Review; where its reviews stand: Reading; what is held to them: Answer."""
+"""What readers say of a study: Review, the Consensus of them, and the ReferencePrediction held beside."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Review(models.Model):
             ),
             models.UniqueConstraint(
                 fields=["study", "reader"],
-                name="review_one_current_ruling",
+                name="review_one_current_adjudication",
                 condition=Q(is_current=True, kind="adjudication"),
             ),
             models.CheckConstraint(name="review_verdict_known", condition=Q(verdict__in=Verdict.values)),
@@ -85,25 +85,25 @@ class Review(models.Model):
         return self.signed_at is not None
 
 
-class Reading(models.Model):
+class Consensus(models.Model):
     """Where the reviews of one study stand: derived from them in the transaction that stores them.
 
     Lists, counts and the scorecard ask this one row instead of every chain of reviews; the rule
-    is ``reviews.settlement.settle``. ``adjudicator`` alone is not derived: an admin names them.
+    is ``reviews.consensus.derive_consensus``. ``adjudicator`` alone is not derived: an admin names them.
     """
 
     class State(models.TextChoices):
         OPEN = "open", _("No review signed")
-        SETTLED = "settled", _("Settled")
+        AGREED = "agreed", _("Agreed")
         DISAGREED = "disagreed", _("Readers disagree")
         ADJUDICATED = "adjudicated", _("Adjudicated")
 
     study = models.OneToOneField(
-        "studies.Study", primary_key=True, on_delete=models.CASCADE, related_name="reading"
+        "studies.Study", primary_key=True, on_delete=models.CASCADE, related_name="consensus"
     )
-    clinic = models.ForeignKey("clinics.Clinic", on_delete=models.PROTECT, related_name="readings")
+    clinic = models.ForeignKey("clinics.Clinic", on_delete=models.PROTECT, related_name="consensuses")
     state = models.CharField(max_length=16, choices=State.choices, default=State.OPEN)
-    #: The settled verdict; empty while no review is signed or the readers disagree.
+    #: The verdict agreed on; empty while no review is signed or the readers disagree.
     verdict = models.CharField(max_length=16, choices=Verdict.choices, blank=True)
     #: The same rule over the opinions stored before the prediction was revealed.
     blind_verdict = models.CharField(max_length=16, choices=Verdict.choices, blank=True)
@@ -120,21 +120,21 @@ class Reading(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(
-                name="reading_settled_has_verdict",
+                name="consensus_agreed_has_verdict",
                 condition=Q(state__in=["open", "disagreed"], verdict="")
-                | (Q(state__in=["settled", "adjudicated"]) & ~Q(verdict="")),
+                | (Q(state__in=["agreed", "adjudicated"]) & ~Q(verdict="")),
             ),
         ]
         indexes = [
-            models.Index(fields=["clinic", "state", "-changed_at"], name="reading_by_state"),
-            models.Index(fields=["clinic", "verdict"], name="reading_by_verdict"),
+            models.Index(fields=["clinic", "state", "-changed_at"], name="consensus_by_state"),
+            models.Index(fields=["clinic", "verdict"], name="consensus_by_verdict"),
         ]
 
     def __str__(self) -> str:
         return f"{self.study_id} {self.state}"
 
 
-class Answer(models.Model):
+class ReferencePrediction(models.Model):
     """Which analysis counts where predictions are compared: one row a study and bundle, kept by the database.
 
     It is the bundle's own answer: the newest succeeded analysis, primary or shadow, that used no part but
@@ -144,17 +144,17 @@ class Answer(models.Model):
     """
 
     analysis = models.OneToOneField(
-        "analyses.Analysis", primary_key=True, on_delete=models.CASCADE, related_name="answer"
+        "analyses.Analysis", primary_key=True, on_delete=models.CASCADE, related_name="reference_prediction"
     )
     # The constraint's index begins with the study; the other two keys come together in an index below.
     study = models.ForeignKey(
-        "studies.Study", on_delete=models.CASCADE, related_name="answers", db_index=False
+        "studies.Study", on_delete=models.CASCADE, related_name="reference_predictions", db_index=False
     )
     bundle = models.ForeignKey(
-        "analyses.Bundle", on_delete=models.PROTECT, related_name="answers", db_index=False
+        "analyses.Bundle", on_delete=models.PROTECT, related_name="reference_predictions", db_index=False
     )
     clinic = models.ForeignKey(
-        "clinics.Clinic", on_delete=models.PROTECT, related_name="answers", db_index=False
+        "clinics.Clinic", on_delete=models.PROTECT, related_name="reference_predictions", db_index=False
     )
     purpose = models.CharField(max_length=16)
     #: The study's ``created_at``.
@@ -166,13 +166,13 @@ class Answer(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["study", "bundle"], name="answer_one_a_bundle"),
+            models.UniqueConstraint(fields=["study", "bundle"], name="reference_one_a_bundle"),
         ]
         indexes = [
             # Periods of one bundle, and the bundles that a clinic has answers of.
-            models.Index(fields=["clinic", "bundle", "-sent_at"], name="answer_by_time"),
+            models.Index(fields=["clinic", "bundle", "-sent_at"], name="reference_by_time"),
             # Few or none: found without reading the primary ones.
-            models.Index(fields=["clinic"], name="answer_shadows", condition=Q(purpose="shadow")),
+            models.Index(fields=["clinic"], name="reference_shadows", condition=Q(purpose="shadow")),
         ]
 
     def __str__(self) -> str:

@@ -9,21 +9,21 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from xrayportal.access import ClinicAccess, Permission
 from xrayportal.analyses.models import Analysis
 from xrayportal.analyses.services import NoActiveBundleError, UnknownPartError, request_analysis
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.clinics.access import Permit, Seat
 from xrayportal.clinics.models import User
 from xrayportal.reviews import blind
-from xrayportal.reviews.adjudication import adjudicator_of, clinic_readers, may_rule, own_review
+from xrayportal.reviews.adjudication import adjudicator_of, clinic_readers, may_adjudicate, own_review
+from xrayportal.reviews.consensus import derive_consensus
 from xrayportal.reviews.entries import Entry, Sentence
-from xrayportal.reviews.models import Reading, Review
-from xrayportal.reviews.settlement import settle
+from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Queue, Study
 
 Kind = Review.Kind
-State = Reading.State
+State = Consensus.State
 _GONE = _("This study was deleted while you had it open. Nothing was stored.")
 
 
@@ -55,26 +55,25 @@ class Stored:
 
 def store_review(
     *,
-    seat: Seat,
+    access: ClinicAccess,
     study_id: uuid.UUID,
     entry: Entry,
     supersedes: uuid.UUID | None,
     sign: bool,
-    ruling: bool = False,
-    address: str | None = None,
+    adjudicates: bool = False,
 ) -> Stored:
-    """Keep a reader's opinion; with ``sign`` it is final, with ``ruling`` it adjudicates.
+    """Keep a reader's opinion; with ``sign`` it is final, with ``adjudicates`` it adjudicates.
 
     ``supersedes`` is the reader's own review that the form showed, None for none: if theirs is
     another one by now, StaleReview. Sending the same form twice stores it once. Raises
     ReviewRefused with a sentence where the rules forbid it.
     """
-    if not seat.may(Permit.REVIEW):
+    if not access.may(Permission.REVIEW):
         raise ReviewRefused(_("Only readers of this clinic review studies."))
     with transaction.atomic():
-        study = _locked(seat, study_id)
+        study = _locked(access, study_id)
         current = list(Review.objects.filter(study=study, is_current=True).order_by("created_at", "id"))
-        own = own_review(seat, current, ruling=ruling)
+        own = own_review(access, current, adjudicates=adjudicates)
         if (own.pk if own else None) != supersedes:
             if own and _repeats(own, entry, supersedes=supersedes, sign=sign):
                 return Stored(own)
@@ -84,7 +83,7 @@ def store_review(
                     "compare, then save again."
                 )
             )
-        _check_rules(seat, study, current, own, sign=sign, ruling=ruling)
+        _check_rules(access, study, current, own, sign=sign, adjudicates=adjudicates)
         same = own is not None and _says(own, entry)
         if own is not None and same and own.is_signed is sign:
             return Stored(own)
@@ -93,12 +92,12 @@ def store_review(
             own.save(update_fields=["signed_at"])
             review = own
         else:
-            review = _add(seat, study, current, own, entry, sign=sign, ruling=ruling)
+            review = _add(access, study, current, own, entry, sign=sign, adjudicates=adjudicates)
         refresh_reading(study)
         record(
-            clinic=seat.clinic,
+            clinic=access.clinic,
             action=Action.REVIEW_SIGNED if sign else Action.REVIEW_SAVED,
-            actor=seat.user,
+            actor=access.actor,
             target=review,
             study=study,
             detail={
@@ -106,40 +105,36 @@ def store_review(
                 "blind": review.was_blind,
                 "supersedes": str(review.supersedes_id) if review.supersedes_id else None,
             },
-            address=address,
         )
-    return _with_corrected_part(seat, study, review, own, address=address)
+    return _with_corrected_part(access, study, review, own)
 
 
-def name_adjudicator(
-    *, seat: Seat, study_id: uuid.UUID, reader: User | None, address: str | None = None
-) -> None:
+def name_adjudicator(*, access: ClinicAccess, study_id: uuid.UUID, reader: User | None) -> None:
     """The admin says who settles a disagreement; None leaves it to any third reader."""
-    if not seat.may(Permit.MANAGE):
+    if not access.may(Permission.MANAGE):
         raise ReviewRefused(_("Only an admin names who settles."))
     with transaction.atomic():
-        study = _locked(seat, study_id)
-        reading = Reading.objects.filter(study=study, state=State.DISAGREED).first()
-        if reading is None:
+        study = _locked(access, study_id)
+        consensus = Consensus.objects.filter(study=study, state=State.DISAGREED).first()
+        if consensus is None:
             raise ReviewRefused(_("The readers of this study do not disagree any more."))
-        if reader and reader not in clinic_readers(seat.clinic):
+        if reader and reader not in clinic_readers(access.clinic):
             raise ReviewRefused(_("This person is not a reader of the clinic."))
-        reading.adjudicator = reader
-        reading.save(update_fields=["adjudicator", "changed_at"])
+        consensus.adjudicator = reader
+        consensus.save(update_fields=["adjudicator", "changed_at"])
         record(
-            clinic=seat.clinic,
+            clinic=access.clinic,
             action=Action.ADJUDICATOR_NAMED,
-            actor=seat.user,
+            actor=access.actor,
             target=reader,
             study=study,
-            address=address,
         )
 
 
-def refresh_reading(study: Study) -> Reading:
+def refresh_reading(study: Study) -> Consensus:
     """Derive the study's standing from its reviews; the caller holds the study's lock."""
-    standing = settle(Review.objects.filter(study=study).order_by("created_at", "id"))
-    reading, _created = Reading.objects.update_or_create(
+    standing = derive_consensus(Review.objects.filter(study=study).order_by("created_at", "id"))
+    consensus, _created = Consensus.objects.update_or_create(
         study=study,
         defaults={
             "clinic_id": study.clinic_id,
@@ -151,13 +146,13 @@ def refresh_reading(study: Study) -> Reading:
             "changes": standing.changes,
         },
     )
-    return reading
+    return consensus
 
 
-def _locked(seat: Seat, study_id: uuid.UUID) -> Study:
+def _locked(access: ClinicAccess, study_id: uuid.UUID) -> Study:
     """The study, locked: two people who review it at once take turns."""
     study = (
-        seat.studies()
+        access.studies()
         .select_for_update(no_key=True, of=("self",))
         .select_related("current")
         .filter(pk=study_id)
@@ -168,15 +163,21 @@ def _locked(seat: Seat, study_id: uuid.UUID) -> Study:
 
 
 def _check_rules(
-    seat: Seat, study: Study, current: list[Review], own: Review | None, *, sign: bool, ruling: bool
+    access: ClinicAccess,
+    study: Study,
+    current: list[Review],
+    own: Review | None,
+    *,
+    sign: bool,
+    adjudicates: bool,
 ) -> None:
-    if study.state != Study.State.SEALED:
+    if not study.is_sealed:
         raise ReviewRefused(_("This study still receives views. Review it when it is complete."))
     if own is not None and own.is_signed and not sign:
         raise ReviewRefused(_("Your review is signed. A change to it is signed again, not saved as a draft."))
-    if ruling:
-        reading = Reading.objects.filter(study=study).select_related("adjudicator", "clinic").first()
-        if not may_rule(seat, reading, current, adjudicator=adjudicator_of(reading)):
+    if adjudicates:
+        consensus = Consensus.objects.filter(study=study).select_related("adjudicator", "clinic").first()
+        if not may_adjudicate(access, consensus, current, adjudicator=adjudicator_of(consensus)):
             raise ReviewRefused(
                 _("There is nothing for you to settle here: the readers agree, or somebody else was named.")
             )
@@ -197,17 +198,17 @@ def _repeats(own: Review, entry: Entry, *, supersedes: uuid.UUID | None, sign: b
 
 
 def _add(
-    seat: Seat,
+    access: ClinicAccess,
     study: Study,
     current: list[Review],
     own: Review | None,
     entry: Entry,
     *,
     sign: bool,
-    ruling: bool,
+    adjudicates: bool,
 ) -> Review:
-    unseen = blind.is_blind(seat, study, study.current)
-    if ruling:
+    unseen = blind.is_blind(access, study, study.current)
+    if adjudicates:
         kind: str = Kind.ADJUDICATION
     elif own is not None:
         kind = own.kind
@@ -218,9 +219,9 @@ def _add(
         own.is_current = False
         own.save(update_fields=["is_current"])
     return Review.objects.create(
-        clinic=seat.clinic,
+        clinic=access.clinic,
         study=study,
-        reader=seat.user,
+        reader=access.user,
         kind=kind,
         analysis=None if unseen else study.current,
         was_blind=unseen,
@@ -233,21 +234,19 @@ def _add(
     )
 
 
-def _with_corrected_part(
-    seat: Seat, study: Study, review: Review, own: Review | None, *, address: str | None
-) -> Stored:
+def _with_corrected_part(access: ClinicAccess, study: Study, review: Review, own: Review | None) -> Stored:
     """Analyse again with the part that the reader corrected, once per correction.
 
     After the review's transaction: a bundle that is missing must not cost the reader their review.
     """
-    part = review.body_part
+    body_part = review.body_part
     known = study.current.body_part if study.current else ""
-    if not part or part == known or (own is not None and own.body_part == part):
+    if not body_part or body_part == known or (own is not None and own.body_part == body_part):
         return Stored(review)
     try:
         # A person waits for it, however the study came in.
         analysis = request_analysis(
-            study=study, actor=seat.user, forced_part=part, queue=Queue.INTERACTIVE, address=address
+            study=study, actor=access.actor, forced_body_part=body_part, queue=Queue.INTERACTIVE
         )
     except (NoActiveBundleError, UnknownPartError) as error:
         return Stored(review, problem=str(error))

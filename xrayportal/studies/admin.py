@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from xrayportal.clinics.admin import ReadOnlyAdmin
+from xrayportal.admin import ReadOnlyAdmin
 from xrayportal.studies.models import Study, Submission
 
 

@@ -19,9 +19,9 @@ from django.utils.translation import gettext as _
 
 from xrayportal.analyses.models import Analysis
 from xrayportal.clinics.models import User
-from xrayportal.pages.progress import progress_of
 from xrayportal.studies.models import Study, Submission
 from xrayportal.worklist.models import Digest
+from xrayportal.worklist.progress import progress_of
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +39,8 @@ _NEWS = timedelta(days=1)
 def make_ready() -> int:
     """Fill in the digests of submissions of which nothing more will come; returns how many."""
     Digest.objects.filter(ready_at__isnull=True, submission__state=Submission.State.CANCELLED).delete()
-    receiving = Study.objects.filter(submission=OuterRef("submission"), state=Study.State.OPEN)
-    unfinished = Analysis.objects.filter(
-        study__submission=OuterRef("submission"),
-        purpose=Analysis.Purpose.PRIMARY,
-        state__in=Analysis.UNFINISHED,
-    )
+    receiving = Study.objects.open().filter(submission=OuterRef("submission"))
+    unfinished = Analysis.objects.primary().unfinished().filter(study__submission=OuterRef("submission"))
     over = Digest.objects.filter(~Exists(receiving), ~Exists(unfinished), ready_at__isnull=True)
     found = list(over.select_related("submission")[:_PER_ROUND])
     for digest in found:
@@ -116,7 +112,7 @@ def _mail(digest: Digest) -> EmailMessage:
     address = settings.PUBLIC_URL + reverse("submission", args=[digest.clinic.slug, digest.submission_id])
     return EmailMessage(
         subject=_("Your submission is done"),
-        body=render_to_string("studies/mail/digest.txt", {"digest": digest, "address": address}),
+        body=render_to_string("worklist/mail/digest.txt", {"digest": digest, "address": address}),
         to=[digest.user.email],
         connection=get_connection(timeout=_MAIL_SECONDS),
     )

@@ -1,4 +1,4 @@
-"""The lists that the worklist can be narrowed to, and the orders that it can be in.
+"""The lists that the worklist can be filtered to, and the orders that it can be in.
 
 None tells a prediction to a reader who must not know it: their urgency is the waiting time alone, and
 their order by part goes by what the sender stated.
@@ -15,9 +15,9 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from xrayportal.clinics.access import Permit, Seat
+from xrayportal.access import ClinicAccess, Permission
 from xrayportal.reviews.blind import reads_blind
-from xrayportal.reviews.models import Reading, Review
+from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Study, Submission
 from xrayportal.worklist.marks import read_by
 from xrayportal.worklist.models import Unopened
@@ -33,7 +33,7 @@ SORTS: dict[str, Promise] = {
     "": _("Newest first"),
     "urgency": _("Most urgent first"),
     "oldest": _("Oldest first"),
-    "part": _("Body part"),
+    "body_part": _("Body part"),
     "submission": _("Submission"),
 }
 
@@ -68,46 +68,50 @@ class Phases:
         return found
 
 
-def chosen(seat: Seat, code: str, studies: QuerySet[Study]) -> QuerySet[Study]:
+def selected(access: ClinicAccess, code: str, studies: QuerySet[Study]) -> QuerySet[Study]:
     """The studies of one tab; an empty code is all."""
     match code:
         case "unread":
-            return studies.filter(~read_by(seat))
+            return studies.filter(~read_by(access))
         case "mine":
-            reviewed = Review.objects.filter(reader=seat.user, clinic=seat.clinic).values("study")
-            sent = Submission.objects.filter(submitter=seat.user, clinic=seat.clinic).values("pk")
+            reviewed = Review.objects.filter(reader=access.user, clinic=access.clinic).values("study")
+            sent = Submission.objects.filter(submitter=access.user, clinic=access.clinic).values("pk")
             return studies.filter(Q(pk__in=reviewed) | Q(submission__in=sent))
         case "review":
-            signed = Reading.objects.filter(study=OuterRef("pk")).exclude(state=Reading.State.OPEN)
+            signed = Consensus.objects.filter(study=OuterRef("pk")).exclude(state=Consensus.State.OPEN)
             return studies.filter(~Exists(signed), current__isnull=False)
         case "disagreements":
-            open_ones = Reading.objects.filter(clinic=seat.clinic, state=Reading.State.DISAGREED)
+            open_ones = Consensus.objects.filter(clinic=access.clinic, state=Consensus.State.DISAGREED)
             return studies.filter(pk__in=open_ones.values("pk"))
         case _:
             return studies
 
 
-def available(seat: Seat) -> list[str]:
+def available(access: ClinicAccess) -> list[str]:
     """The codes of the tabs that this person gets."""
-    return [code for code, (_word, reading) in LISTS.items() if not reading or seat.may(Permit.SEE_ALL)]
+    return [
+        code
+        for code, (_word, is_for_readers) in LISTS.items()
+        if not is_for_readers or access.may(Permission.SEE_ALL)
+    ]
 
 
-def arranged(seat: Seat, studies: QuerySet[Study], sort: str) -> QuerySet[Study, UUID] | Phases:
+def ordered(access: ClinicAccess, studies: QuerySet[Study], sort: str) -> QuerySet[Study, UUID] | Phases:
     """The ids of the studies in this order, to be sliced and counted."""
     match sort:
         case "urgency":
-            return _by_urgency(seat, studies)
+            return _by_urgency(access, studies)
         case "oldest":
             return studies.order_by("created_at", "pk").values_list("pk", flat=True)
-        case "part":
-            part = "stated_part" if reads_blind(seat) else "result_part"
-            known, unknown = studies.exclude(**{part: ""}), studies.filter(**{part: ""})
+        case "body_part":
+            body_part = "stated_body_part" if reads_blind(access) else "result_body_part"
+            known, unknown = studies.exclude(**{body_part: ""}), studies.filter(**{body_part: ""})
             return Phases(
-                known.order_by(part, "-created_at", "pk").values_list("pk", flat=True),
+                known.order_by(body_part, "-created_at", "pk").values_list("pk", flat=True),
                 unknown.order_by("-created_at", "pk").values_list("pk", flat=True),
             )
         case "submission":
-            ordered = studies.filter(submission__clinic=seat.clinic).order_by(
+            ordered = studies.filter(submission__clinic=access.clinic).order_by(
                 "-submission__created_at", "submission", "created_at", "pk"
             )
             return ordered.values_list("pk", flat=True)
@@ -115,14 +119,14 @@ def arranged(seat: Seat, studies: QuerySet[Study], sort: str) -> QuerySet[Study,
             return studies.order_by("-created_at", "pk").values_list("pk", flat=True)
 
 
-def _by_urgency(seat: Seat, studies: QuerySet[Study]) -> Phases:
+def _by_urgency(access: ClinicAccess, studies: QuerySet[Study]) -> Phases:
     """What waited too long, longest first; then by probability, unknown last."""
     since = timezone.now() - timedelta(hours=settings.LONGEST_WAIT_HOURS)
-    overdue = Unopened.objects.filter(clinic=seat.clinic, since__lt=since)
-    late = studies.filter(unopened__clinic=seat.clinic, unopened__since__lt=since)
+    overdue = Unopened.objects.filter(clinic=access.clinic, since__lt=since)
+    late = studies.filter(unopened__clinic=access.clinic, unopened__since__lt=since)
     rest = studies.filter(~Exists(overdue.filter(study=OuterRef("pk"))))
     order: list[str | OrderBy] = ["-created_at"]
-    if not reads_blind(seat):
+    if not reads_blind(access):
         order.insert(0, F("result_probability").desc(nulls_last=True))
     return Phases(
         late.order_by("unopened__since", "pk").values_list("pk", flat=True),

@@ -8,15 +8,15 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 
-class StudyRead(models.Model):
+class StudyViewed(models.Model):
     """This person has opened this study. Light and theirs alone: the audit is another matter."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     study = models.ForeignKey("studies.Study", on_delete=models.CASCADE, related_name="+")
-    read_at = models.DateTimeField(auto_now_add=True)
+    viewed_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["user", "study"], name="study_read_once")]
+        constraints = [models.UniqueConstraint(fields=["user", "study"], name="study_viewed_once")]
 
     def __str__(self) -> str:
         return f"{self.user_id} {self.study_id}"

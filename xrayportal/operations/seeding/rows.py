@@ -14,8 +14,8 @@ from django.db import models
 from xrayportal.analyses.models import Analysis, Bundle, Finding, Verdict
 from xrayportal.clinics.models import Clinic, User
 from xrayportal.operations.seeding.pictures import HEIGHT, WIDTH, SharedFiles
-from xrayportal.reviews.models import Reading, Review
-from xrayportal.reviews.settlement import settle
+from xrayportal.reviews.consensus import derive_consensus
+from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Image, Queue, Study, Submission, Upload
 
 #: Every seeded study's grouping key begins so.
@@ -30,7 +30,7 @@ STAGES = {"decode": 6.0, "preprocess": 2.0, "infer": 30.0, "render": 8.0}
 _KINDS = (
     ("truncated", "Could not read the file: it ends before its pixels."),
     ("too_large", "Could not read the file: it has more pixels than are taken."),
-    ("reader_died", "The reader process died 3 times on this file."),
+    ("worker_died", "The worker process died 3 times on this file."),
 )
 
 
@@ -59,7 +59,7 @@ class Batch:
     analyses: list[Analysis] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     reviews: list[Review] = field(default_factory=list)
-    readings: list[Reading] = field(default_factory=list)
+    consensuses: list[Consensus] = field(default_factory=list)
 
     def tables(self) -> Iterator[Sequence[models.Model]]:
         """The lists in the order of insertion: a study's current result must be there before the study."""
@@ -70,7 +70,7 @@ class Batch:
         yield self.uploads
         yield self.findings
         yield self.reviews
-        yield self.readings
+        yield self.consensuses
 
 
 class Rows:
@@ -247,8 +247,8 @@ class Rows:
         }
         is_known = analysis.verdict != Verdict.UNSUPPORTED
         if is_known:
-            first, second = random.sample(self._set.bundle.parts, 2)
-            analysis.body_part, analysis.parts = first, {first: 0.93, second: 0.07}
+            first, second = random.sample(self._set.bundle.body_parts, 2)
+            analysis.body_part, analysis.body_parts = first, {first: 0.93, second: 0.07}
             analysis.probability = round(random.uniform(*ranges[Verdict(analysis.verdict)]), 4)
         for image in views:
             batch.findings.append(
@@ -256,12 +256,12 @@ class Rows:
                     analysis=analysis,
                     image=image,
                     verdict=analysis.verdict,
-                    parts=analysis.parts,
+                    body_parts=analysis.body_parts,
                     probability=analysis.probability,
                     peak_x=WIDTH // 2 if is_known else None,
                     peak_y=HEIGHT // 2 if is_known else None,
                     trust=round(random.uniform(0.2, 1), 3) if is_known else None,
-                    scope_distance=round(random.uniform(0.2, 1), 3),
+                    ood_distance=round(random.uniform(0.2, 1), 3),
                     width=WIDTH,
                     height=HEIGHT,
                     display_file=files.display,
@@ -282,10 +282,10 @@ class Rows:
         if len({review.verdict for review in said}) > 1 and self._random.random() < 0.6:
             at += timedelta(hours=20)
             said.append(self._opinion(study, analysis, readers[2], Review.Kind.ADJUDICATION, at))
-        standing = settle(said)
+        standing = derive_consensus(said)
         batch.reviews += said
-        batch.readings.append(
-            Reading(
+        batch.consensuses.append(
+            Consensus(
                 study=study,
                 clinic=study.clinic,
                 state=standing.state,

@@ -11,6 +11,7 @@ from django.utils import timezone
 from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
+from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic, Role, User
 from xrayportal.operations.seeding.copying import copy_rows
 from xrayportal.operations.seeding.pictures import write_shared_files
@@ -63,7 +64,7 @@ def seed_studies(*, clinic: Clinic, studies: int, days: int, waiting: int, seed:
     record(
         clinic=clinic,
         action=Action.SUBMISSION_CREATED,
-        actor_label=LABEL,
+        actor=Actor(name=LABEL),
         target=clinic,
         detail={"seeded_studies": studies},
     )

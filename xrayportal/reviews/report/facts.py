@@ -9,10 +9,10 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
+from xrayportal import words
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.clinics.models import Clinic
-from xrayportal.pages import words
-from xrayportal.reviews.models import Reading, Review
+from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Study
 
 
@@ -32,7 +32,7 @@ class ReviewFact:
     who: str
     kind: str
     verdict: str
-    part: str
+    body_part: str
     signed: str
     comment: str
 
@@ -46,7 +46,7 @@ class Facts:
     reference: str
     study: str
     sent: str
-    part: str
+    body_part: str
     verdict_code: str
     verdict: str
     probability: float | None
@@ -99,7 +99,7 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
         reference=study.patient_reference or _("not given"),
         study=str(study.pk),
         sent=_moment(study.created_at),
-        part=words.part_word(analysis.forced_part or analysis.body_part) or _("not given"),
+        body_part=words.body_part_word(analysis.forced_body_part or analysis.body_part) or _("not given"),
         verdict_code=analysis.verdict,
         verdict=words.verdict_word(manifest, analysis.verdict),
         probability=analysis.probability,
@@ -123,7 +123,7 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
         standing=_standing(study, manifest) if with_reviews else "",
         incomplete=_incomplete(analysis),
         views=[
-            ViewFact(i, words.verdict_word(manifest, row.verdict), words.figure(row.probability))
+            ViewFact(i, words.verdict_word(manifest, row.verdict), words.format_probability(row.probability))
             for i, row in enumerate(findings, start=1)
         ],
         reviews=[
@@ -131,7 +131,7 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
                 who=str(review.reader),
                 kind=str(review.get_kind_display()),
                 verdict=words.verdict_word(manifest, review.verdict),
-                part=words.part_word(review.body_part),
+                body_part=words.body_part_word(review.body_part),
                 signed=_moment(review.signed_at) if review.signed_at else "",
                 comment=review.comment,
             )
@@ -165,12 +165,12 @@ def _incomplete(analysis: Analysis) -> str:
 
 
 def _standing(study: Study, manifest: dict[str, object]) -> str:
-    reading = Reading.objects.filter(study=study).first()
-    if reading is None or reading.state == Reading.State.OPEN:
+    consensus = Consensus.objects.filter(study=study).first()
+    if consensus is None or consensus.state == Consensus.State.OPEN:
         return _("No reader has signed a review of this study.")
-    if reading.state == Reading.State.DISAGREED:
+    if consensus.state == Consensus.State.DISAGREED:
         return _("The readers who signed disagree; nobody has settled it yet.")
-    verdict = words.verdict_word(manifest, reading.verdict)
-    if reading.state == Reading.State.ADJUDICATED:
+    verdict = words.verdict_word(manifest, consensus.verdict)
+    if consensus.state == Consensus.State.ADJUDICATED:
         return _("Settled by adjudication: %(verdict)s") % {"verdict": verdict}
     return _("Signed reading: %(verdict)s") % {"verdict": verdict}

@@ -15,7 +15,7 @@ from reportlab.lib.utils import simpleSplit
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Paragraph
 
-from xrayportal.pages import words
+from xrayportal import words
 from xrayportal.reviews.report import pictures
 from xrayportal.reviews.report.facts import Facts, ReviewFact
 from xrayportal.reviews.report.lettering import BODY, BOLD, register_fonts
@@ -104,7 +104,7 @@ class _Page:
         self.rule()
         rows = [
             [(_("Patient reference"), facts.reference), (_("Sent in"), facts.sent)],
-            [(_("Body part"), facts.part), (_("Study"), facts.study)],
+            [(_("Body part"), facts.body_part), (_("Study"), facts.study)],
         ]
         column = _INNER / 2
         for row in rows:
@@ -176,10 +176,10 @@ class _Page:
             canvas.line(x + width * threshold, top - 13, x + width * threshold, top + 1)
         canvas.setFillColor(_INK)
         canvas.setFont(BOLD, 12)
-        canvas.drawRightString(_WIDTH - _MARGIN, top - 10, words.figure(value))
+        canvas.drawRightString(_WIDTH - _MARGIN, top - 10, words.format_probability(value))
         sentence = _("Probability; thresholds %(low)s and %(high)s") % {
-            "low": words.figure(facts.low),
-            "high": words.figure(facts.high),
+            "low": words.format_probability(facts.low),
+            "high": words.format_probability(facts.high),
         }
         if facts.by_clinic:
             by_clinic = _("clinic setting")
@@ -240,7 +240,7 @@ class _Page:
 
     def review(self, review: ReviewFact, room: float) -> None:
         """One reader's verdict; a comment that is too long for the page ends with an ellipsis."""
-        said = f"{review.verdict} · {review.part}" if review.part else review.verdict
+        said = f"{review.verdict} · {review.body_part}" if review.body_part else review.verdict
         self.text(f"{review.who}: {said}", size=9, bold=True)
         signed = _("signed")
         self.text(f"{review.kind}, {signed} {review.signed}", size=7.5, colour=_QUIET)

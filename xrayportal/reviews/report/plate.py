@@ -11,8 +11,8 @@ from reportlab.lib.colors import HexColor
 from reportlab.lib.utils import simpleSplit
 from reportlab.pdfgen.canvas import Canvas
 
+from xrayportal import words
 from xrayportal.analyses.models import Analysis, Finding
-from xrayportal.pages import words
 from xrayportal.reviews.report import pictures
 from xrayportal.reviews.report.facts import trust_words
 from xrayportal.reviews.report.lettering import BODY, BOLD, register_fonts
@@ -39,14 +39,15 @@ class Caption:
 def caption_of(finding: Finding, analysis: Analysis, *, reference: str, number: int, views: int) -> Caption:
     """What is said of view ``number`` of ``views``: its verdict, the trust in its map, and what made it."""
     manifest = analysis.bundle.manifest
-    title = f"{words.verdict_word(manifest, finding.verdict)} {words.figure(finding.probability)}".strip()
-    part = words.part_word(analysis.forced_part or analysis.body_part)
+    verdict = words.verdict_word(manifest, finding.verdict)
+    title = f"{verdict} {words.format_probability(finding.probability)}".strip()
+    body_part = words.body_part_word(analysis.forced_body_part or analysis.body_part)
     view = _("View %(number)d of %(all)d") % {"number": number, "all": views}
     trust = trust_words(finding, analysis)
     return Caption(
         title,
         [
-            " · ".join(word for word in (reference, part, view) if word),
+            " · ".join(word for word in (reference, body_part, view) if word),
             f"{_('Heatmap')}: {trust}" if trust else _("Heatmap"),
             f"{_('Bundle')} {analysis.bundle.name}",
         ],

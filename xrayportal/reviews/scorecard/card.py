@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
+from xrayportal import words
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Bundle, Verdict
-from xrayportal.clinics.access import Seat
 from xrayportal.clinics.models import User
-from xrayportal.pages import words
 from xrayportal.reviews.scorecard import charts, queries
 from xrayportal.reviews.scorecard.drift import Drift, Week
 from xrayportal.reviews.scorecard.lines import Agreement, Cell, Line, Question, agreement, samples, summed
@@ -35,10 +35,10 @@ _PARTS_DRAWN = 6
 class Scorecard:
     """The figures of one clinic, each asked for when the page shows it."""
 
-    def __init__(self, seat: Seat, question: Question) -> None:
-        self.seat = seat
+    def __init__(self, access: ClinicAccess, question: Question) -> None:
+        self.access = access
         self.question = question
-        self.scope = Scope(seat, question.period, question.basis)
+        self.scope = Scope(access, question.period, question.basis)
 
     @cached_property
     def bundles(self) -> list[Bundle]:
@@ -83,12 +83,13 @@ class Scorecard:
     @property
     def by_part(self) -> list[Line]:
         """The chosen bundle by body part, most cases first."""
-        parts = self._cells.get(self.bundle.pk, {}) if self.bundle else {}
+        body_parts = self._cells.get(self.bundle.pk, {}) if self.bundle else {}
         lines = [
             Line.of(
-                words.part_word(part) or _("Not known"), four_fold(cells, uncertain=self.question.uncertain)
+                words.body_part_word(body_part) or _("Not known"),
+                four_fold(cells, uncertain=self.question.uncertain),
             )
-            for part, cells in parts.items()
+            for body_part, cells in body_parts.items()
         ]
         return sorted(lines, key=lambda line: (-line.counts.n, line.label))
 
@@ -252,14 +253,14 @@ class Scorecard:
         """The shares of the commonest body parts over time."""
         total: Counter[str] = Counter()
         for week in self.weeks:
-            total.update(week.parts)
+            total.update(week.body_parts)
         drawn = [
             charts.weekly(
-                words.part_word(part),
-                samples([(week, week.share(part)) for week in self.weeks]),
+                words.body_part_word(body_part),
+                samples([(week, week.share(body_part)) for week in self.weeks]),
                 write=charts.percent,
             )
-            for part, _studies in total.most_common(_PARTS_DRAWN)
+            for body_part, _studies in total.most_common(_PARTS_DRAWN)
         ]
         return [chart for chart in drawn if chart]
 

@@ -52,22 +52,22 @@ class Interval:
     x_zero: str
 
     @classmethod
-    def of(cls, figure: Figure | None, *, lowest: float = 0.0) -> Interval | None:
+    def of(cls, share: Figure | None, *, lowest: float = 0.0) -> Interval | None:
         """None stays none: there is nothing to draw without cases."""
-        if figure is None:
+        if share is None:
             return None
 
         def place(value: float) -> float:
             return 100 * (max(lowest, value) - lowest) / (1 - lowest)
 
         return cls(
-            value=number(figure.value),
-            low=number(figure.low),
-            high=number(figure.high),
-            n=figure.n,
-            x=at(place(figure.value)),
-            x_low=at(place(figure.low)),
-            width=at(max(0.6, place(figure.high) - place(figure.low))),
+            value=number(share.value),
+            low=number(share.low),
+            high=number(share.high),
+            n=share.n,
+            x=at(place(share.value)),
+            x_low=at(place(share.low)),
+            width=at(max(0.6, place(share.high) - place(share.low))),
             x_zero=at(place(0.0)),
         )
 

@@ -11,16 +11,16 @@ from zoneinfo import ZoneInfo
 from django.db.models import Count
 
 from xrayportal.analyses.models import Bundle
-from xrayportal.reviews.scorecard.queries import Scope, over, week_of
+from xrayportal.reviews.scorecard.queries import Scope, select_from, week_of
 from xrayportal.reviews.scorecard.statistics import Figure, wilson
 
 #: The page draws so many weeks at most, the newest.
 WEEKS = 52
 _INPUTS = """
 SELECT week,
-       percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY scope_distance),
+       percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY ood_distance),
        percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY width::float8 * height / 1e6)
-FROM answer JOIN analyses_finding ON analysis_id = analysis
+FROM prediction JOIN analyses_finding ON analysis_id = analysis
 GROUP BY week
 """
 
@@ -33,7 +33,7 @@ class Week:
 
     monday: dt.date
     verdicts: Counter[str] = field(default_factory=Counter)
-    parts: Counter[str] = field(default_factory=Counter)
+    body_parts: Counter[str] = field(default_factory=Counter)
     #: Lower quartile, median, upper quartile of the views' distance from what the bundle was trained on.
     distance: Quartiles | None = None
     #: The same of the views' megapixels.
@@ -54,9 +54,9 @@ class Week:
         """The share that the bundle does not know."""
         return wilson(self.verdicts["unsupported"], self.studies)
 
-    def share(self, part: str) -> Figure | None:
+    def share(self, body_part: str) -> Figure | None:
         """The share of one body part."""
-        return wilson(self.parts[part], sum(self.parts.values()))
+        return wilson(self.body_parts[body_part], sum(self.body_parts.values()))
 
 
 @dataclass(frozen=True)
@@ -71,16 +71,16 @@ class Drift:
         """Every week with studies, oldest first. One query."""
         weeks: dict[dt.date, Week] = {}
         rows = (
-            self.scope.answers(self.bundle)
+            self.scope.reference_predictions(self.bundle)
             .values_list(week_of(self.scope), "verdict", "body_part")
             .annotate(studies=Count("pk"))
             .order_by()
         )
-        for at, verdict, part, studies in rows:
+        for at, verdict, body_part, studies in rows:
             week = weeks.setdefault(at.date(), Week(at.date()))
             week.verdicts[verdict] += studies
-            if part:
-                week.parts[part] += studies
+            if body_part:
+                week.body_parts[body_part] += studies
         return sorted(weeks.values(), key=lambda week: week.monday)
 
     @cached_property
@@ -96,10 +96,12 @@ class Drift:
             return []
         by_monday = {week.monday: week for week in kept}
         week = week_of(self.scope)
-        answers = self.scope.answers(self.bundle).annotate(week=week).values_list("pk", "week")
-        zone = ZoneInfo(self.scope.seat.clinic.time_zone)
-        answers = answers.filter(sent_at__gte=dt.datetime.combine(kept[0].monday, dt.time(), zone))
-        for at, distance, megapixels in over(_INPUTS, **{"answer(analysis, week)": answers}):
+        predictions = (
+            self.scope.reference_predictions(self.bundle).annotate(week=week).values_list("pk", "week")
+        )
+        zone = ZoneInfo(self.scope.access.clinic.time_zone)
+        predictions = predictions.filter(sent_at__gte=dt.datetime.combine(kept[0].monday, dt.time(), zone))
+        for at, distance, megapixels in select_from(_INPUTS, **{"prediction(analysis, week)": predictions}):
             if found := by_monday.get(at.date()):
                 found.distance, found.megapixels = tuple(distance), tuple(megapixels)
         return kept

@@ -89,10 +89,10 @@ class Agreement:
     n: int
 
 
-def summed(parts: Mapping[str, Cells]) -> Cells:
+def summed(body_parts: Mapping[str, Cells]) -> Cells:
     """All parts together."""
     total: Counter[tuple[str, str]] = Counter()
-    for cells in parts.values():
+    for cells in body_parts.values():
         total.update(cells)
     return dict(total)
 

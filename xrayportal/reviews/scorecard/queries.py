@@ -12,26 +12,26 @@ from django.db import connection
 from django.db.models import Case, CharField, Count, Exists, F, OuterRef, QuerySet, When
 from django.db.models.functions import TruncWeek
 
+from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis, Bundle
-from xrayportal.clinics.access import Seat
 from xrayportal.reviews.blind import reads_blind, visible_predictions
 from xrayportal.reviews.history import Period
-from xrayportal.reviews.models import Answer, Review
+from xrayportal.reviews.models import ReferencePrediction, Review
 from xrayportal.reviews.scorecard.statistics import BINS, Sums
 from xrayportal.studies.models import Study
 
 #: (model's verdict, readers' verdict) → cases
 Cells = dict[tuple[str, str], int]
-_STANDING = {"blind": "study__reading__blind_verdict", "all": "study__reading__verdict"}
+_STANDING = {"blind": "study__consensus__blind_verdict", "all": "study__consensus__verdict"}
 #: The part by the readers where they corrected it, else by the model.
 _PART = Case(
-    When(study__reading__body_part__gt="", then="study__reading__body_part"),
+    When(study__consensus__body_part__gt="", then="study__consensus__body_part"),
     default="body_part",
     output_field=CharField(),
 )
 _PAIRS = """
-SELECT opinion.reader, NULL, answer.verdict, opinion.verdict, count(*)
-FROM opinion JOIN answer USING (study)
+SELECT opinion.reader, NULL, prediction.verdict, opinion.verdict, count(*)
+FROM opinion JOIN prediction USING (study)
 GROUP BY 1, 3, 4
 UNION ALL
 SELECT opinion.reader, other.reader, opinion.verdict, other.verdict, count(*)
@@ -55,26 +55,26 @@ GROUP BY bin ORDER BY bin
 class Scope:
     """Whose cases: a clinic's, of a period, as far as this person may know the predictions."""
 
-    seat: Seat
+    access: ClinicAccess
     period: Period
     #: ``blind`` or ``all``: which opinions are the reference.
     basis: str
 
-    def answers(self, bundle: Bundle | None = None) -> QuerySet[Answer]:
-        """One answer of each bundle, or of this one, for each study of the period."""
-        answers = Answer.objects.filter(self._within("sent_at"), clinic=self.seat.clinic)
-        if reads_blind(self.seat):
-            answers = answers.filter(study__in=self._visible())
-        return answers.filter(bundle=bundle) if bundle else answers
+    def reference_predictions(self, bundle: Bundle | None = None) -> QuerySet[ReferencePrediction]:
+        """One prediction of each bundle, or of this one, for each study of the period."""
+        predictions = ReferencePrediction.objects.filter(self._within("sent_at"), clinic=self.access.clinic)
+        if reads_blind(self.access):
+            predictions = predictions.filter(study__in=self._visible())
+        return predictions.filter(bundle=bundle) if bundle else predictions
 
     def opinions(self) -> QuerySet[Review]:
         """One opinion a reader and study, adjudications left out: the last blind one, or the signed one."""
         signed = Review.objects.filter(
             study=OuterRef("study"), reader=OuterRef("reader"), is_current=True, signed_at__isnull=False
         ).exclude(kind=Review.Kind.ADJUDICATION)
-        opinions = Review.objects.filter(self._within("study__created_at"), clinic=self.seat.clinic)
+        opinions = Review.objects.filter(self._within("study__created_at"), clinic=self.access.clinic)
         opinions = opinions.exclude(kind=Review.Kind.ADJUDICATION)
-        if reads_blind(self.seat):
+        if reads_blind(self.access):
             opinions = opinions.filter(study__in=self._visible())
         if self.basis == "blind":
             opinions = opinions.filter(Exists(signed), was_blind=True)
@@ -83,15 +83,15 @@ class Scope:
         return opinions.order_by("study", "reader", "-created_at").distinct("study", "reader")
 
     def _within(self, moment: str) -> Any:
-        return self.period.limits(self.seat.clinic, moment)
+        return self.period.limits(self.access.clinic, moment)
 
     def _visible(self) -> QuerySet[Study]:
-        return visible_predictions(self.seat, Study.objects.filter(clinic=self.seat.clinic))
+        return visible_predictions(self.access, Study.objects.filter(clinic=self.access.clinic))
 
 
 def bundles_of(scope: Scope) -> list[Bundle]:
-    """Bundles with answers in the clinic, newest first."""
-    used = Answer.objects.filter(bundle=OuterRef("pk"), clinic=scope.seat.clinic)
+    """Bundles with predictions in the clinic, newest first."""
+    used = ReferencePrediction.objects.filter(bundle=OuterRef("pk"), clinic=scope.access.clinic)
     return list(Bundle.objects.filter(Exists(used)).order_by("-registered_at"))
 
 
@@ -99,15 +99,15 @@ def cells_of(scope: Scope) -> dict[int, dict[str, Cells]]:
     """Cases with a reference: bundle → part → cells. One query."""
     reference = _STANDING[scope.basis]
     rows = (
-        scope.answers()
+        scope.reference_predictions()
         .filter(**{f"{reference}__gt": ""})
         .values_list("bundle", _PART, "verdict", reference)
         .annotate(cases=Count("pk"))
         .order_by()
     )
     cells: dict[int, dict[str, Cells]] = {}
-    for bundle, part, model, readers, cases in rows:
-        cells.setdefault(bundle, {}).setdefault(part, {})[model, readers] = cases
+    for bundle, body_part, model, readers, cases in rows:
+        cells.setdefault(bundle, {}).setdefault(body_part, {})[model, readers] = cases
     return cells
 
 
@@ -115,11 +115,11 @@ def calibration_of(scope: Scope, bundle: Bundle) -> list[Sums]:
     """The bins of the cases with a probability and a reference, lowest first. One query."""
     reference = _STANDING[scope.basis]
     scored = (
-        scope.answers(bundle)
+        scope.reference_predictions(bundle)
         .filter(probability__isnull=False, **{f"{reference}__in": ["abnormal", "normal"]})
         .values_list("probability", reference)
     )
-    rows = over(_BINS % {"bins": BINS}, **{"scored(probability, verdict)": scored})
+    rows = select_from(_BINS % {"bins": BINS}, **{"scored(probability, verdict)": scored})
     return [Sums(*row) for row in rows]
 
 
@@ -135,11 +135,11 @@ class Agreements:
 
 def agreements_of(scope: Scope, bundle: Bundle) -> Agreements:
     """All pairs. One query."""
-    rows = over(
+    rows = select_from(
         _PAIRS,
         **{
             "opinion(study, reader, verdict)": scope.opinions().values_list("study", "reader", "verdict"),
-            "answer(study, verdict)": scope.answers(bundle).values_list("study", "verdict"),
+            "prediction(study, verdict)": scope.reference_predictions(bundle).values_list("study", "verdict"),
         },
     )
     found = Agreements({}, {})
@@ -154,7 +154,7 @@ def agreements_of(scope: Scope, bundle: Bundle) -> Agreements:
 def shadows_of(scope: Scope) -> dict[int, Cells]:
     """Shadow bundles against the study's current result: bundle → (current, shadow) → studies."""
     rows = (
-        scope.answers()
+        scope.reference_predictions()
         .filter(purpose=Analysis.Purpose.SHADOW, study__current__isnull=False)
         .exclude(study__current__bundle=F("bundle"))
         .values_list("bundle", "study__result_verdict", "verdict")
@@ -169,10 +169,10 @@ def shadows_of(scope: Scope) -> dict[int, Cells]:
 
 def week_of(scope: Scope) -> TruncWeek:
     """The Monday of the week that the study was sent in, in the clinic's zone."""
-    return TruncWeek("sent_at", tzinfo=ZoneInfo(scope.seat.clinic.time_zone))
+    return TruncWeek("sent_at", tzinfo=ZoneInfo(scope.access.clinic.time_zone))
 
 
-def over(sql: str, **tables: QuerySet[Any, Any]) -> Iterator[tuple[Any, ...]]:
+def select_from(sql: str, **tables: QuerySet[Any, Any]) -> Iterator[tuple[Any, ...]]:
     """The rows of ``sql`` over the rows of these queries, each named ``table(column, …)``.
 
     For what the ORM has no words for: joins of grouped rows, and percentiles.

@@ -250,7 +250,7 @@ def calibration(sums: Sequence[Sums]) -> Calibration | None:
     n = sum(one.cases for one in sums)
     if n == 0:
         return None
-    bins = [Bin(one.said / one.cases, figure) for one in sums if (figure := wilson(one.abnormal, one.cases))]
+    bins = [Bin(one.said / one.cases, share) for one in sums if (share := wilson(one.abnormal, one.cases))]
     return Calibration(
         bins=bins,
         brier=sum(one.squares for one in sums) / n,

@@ -11,6 +11,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 
 from xrayportal.clinics import services
+from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic, Role, User
 
 LABEL = "command line"
@@ -34,7 +35,9 @@ class Command(BaseCommand):
                 validate_email(admin)
                 if User.objects.filter(email=admin.lower(), is_superuser=True).exists():
                     raise CommandError(f"{admin} is a superuser, who has no role in a clinic. Name another.")
-            clinic = services.create_clinic(name=name, slug=slug, time_zone=time_zone, actor_label=LABEL)
+            clinic = services.create_clinic(
+                name=name, slug=slug, time_zone=time_zone, actor=Actor(name=LABEL)
+            )
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
         self.stdout.write(f"Clinic {clinic.name} is at /c/{clinic.slug}/.")
@@ -48,5 +51,5 @@ class Command(BaseCommand):
             user = User.objects.create_user(email, password)
             self.stdout.write(f"{email} signs in with {password} (shown this once).")
         for role in (Role.ADMIN, Role.READER):
-            services.add_member(clinic=clinic, user=user, role=role, actor_label=LABEL)
+            services.add_member(clinic=clinic, user=user, role=role, actor=Actor(name=LABEL))
         self.stdout.write(f"{email} is admin and reader of {clinic.name}.")

@@ -1,0 +1,97 @@
+"""The stored files that a worker reads and writes. Only workers import this."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from django.core.files.storage import default_storage
+
+from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.analyses.results import ViewResult
+from xrayportal.studies.models import Image
+from xrayportal.studies.storage import write_durably
+
+if TYPE_CHECKING:
+    from inference_worker.pipeline import Result
+
+logger = logging.getLogger(__name__)
+
+STAGES = ("decode", "preprocess", "infer", "render")
+
+
+class StorageTroubleError(Exception):
+    """The file storage did not answer as it should; later it may."""
+
+
+def read_image(image: Image) -> bytes:
+    """The image's stored bytes. Raises `StorageTroubleError`."""
+    try:
+        with default_storage.open(image.file, "rb") as file:
+            content: bytes = file.read()
+    except Exception as error:  # each storage has its own
+        raise StorageTroubleError(f"image {image.pk}: {type(error).__name__}") from error
+    return content
+
+
+def write_view(*, claim: Analysis, image: Image, result: Result, scale: float) -> ViewResult:
+    """Write the view's files, each whole and flushed; returns what the rows will say.
+
+    The attempt is part of the names: a worker that lost its lease and does not know it yet can never
+    touch the files of the one that took over. Raises `StorageTroubleError`.
+    """
+    finding, rendered = result.finding, result.rendered
+    files = {
+        "display.jpg": rendered.display,
+        "thumbnail.jpg": rendered.thumbnail,
+        "overlay.png": rendered.overlay,
+        "map.json": None if finding.map is None else _map(finding.map, scale),
+    }
+    stem = f"clinics/{claim.clinic_id}/findings/{claim.pk}/{claim.attempt}-{image.pk}"
+    names = dict.fromkeys(files, "")
+    for suffix, content in files.items():
+        if content is not None:
+            names[suffix] = f"{stem}-{suffix}"
+            try:
+                write_durably(names[suffix], content)
+            except Exception as error:  # each storage has its own
+                raise StorageTroubleError(f"{suffix} of {image.pk}: {type(error).__name__}") from error
+    return ViewResult(
+        image_id=image.pk,
+        verdict=finding.verdict,
+        body_parts=finding.body_parts,
+        probability=finding.probability,
+        peak=finding.peak,
+        trust=finding.trust,
+        ood_distance=finding.ood_distance,
+        width=finding.width,
+        height=finding.height,
+        spacing=result.radiograph.spacing,
+        display_file=names["display.jpg"],
+        thumbnail_file=names["thumbnail.jpg"],
+        overlay_file=names["overlay.png"],
+        map_file=names["map.json"],
+        milliseconds={stage: round(getattr(finding.timings, stage), 2) for stage in STAGES},
+    )
+
+
+def remove_files(views: Iterable[ViewResult]) -> None:
+    """Remove what ``write_view`` wrote of a result that was not taken.
+
+    Nobody else ever names these files. What cannot be removed now, the reconciler's sweep finds.
+    """
+    for view in views:
+        for name in filter(None, (getattr(view, field) for field in Finding.FILES)):
+            try:
+                default_storage.delete(name)
+            except Exception as error:  # noqa: BLE001  # each storage has its own
+                logger.warning("%s is left to the sweep: %s", name, type(error).__name__)
+
+
+def _map(evidence: Any, scale: float) -> bytes:
+    """``float (h, w)``, signed, in logit units, as docs/architecture.md says."""
+    height, width = evidence.shape
+    values = [round(float(value), 4) for value in evidence.ravel()]
+    return json.dumps({"height": height, "width": width, "scale": scale, "values": values}).encode()

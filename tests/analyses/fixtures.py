@@ -1,0 +1,88 @@
+"""Rows that wait, and workers that claim from threads of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import pytest
+from django.core.cache import cache
+from django.db import connection, connections
+
+from tests.factories import make_bundle, make_study, make_submission
+from xrayportal.analyses.models import Analysis
+from xrayportal.clinics.models import Clinic
+from xrayportal.studies.models import Submission
+
+T = TypeVar("T")
+
+
+@pytest.fixture(autouse=True)
+def _forget_throughput() -> None:
+    cache.clear()
+
+
+@pytest.fixture
+def waiting() -> Callable[..., Analysis]:
+    """Makes a queued analysis of a new study without files: ``waiting(clinic, queue="bulk", …)``."""
+    submissions: dict[Any, Submission] = {}
+
+    def make(clinic: Clinic, **fields: Any) -> Analysis:
+        if clinic.pk not in submissions:
+            submissions[clinic.pk] = make_submission(clinic)
+        study = make_study(submission=submissions[clinic.pk], views=0)
+        return Analysis.objects.create(
+            clinic=clinic,
+            study=study,
+            bundle=make_bundle(),
+            threshold_low=0.2,
+            threshold_high=0.7,
+            **fields,
+        )
+
+    return make
+
+
+@pytest.fixture
+def at_once() -> Callable[[Callable[[int], T], int], list[T]]:
+    """Calls a function from ``count`` threads at the same time, each with a connection of its own."""
+
+    def run(function: Callable[[int], T], count: int) -> list[T]:
+        def one(index: int) -> T:
+            try:
+                return function(index)
+            finally:
+                connections.close_all()
+
+        with ThreadPoolExecutor(count) as pool:
+            return list(pool.map(one, range(count)))
+
+    return run
+
+
+@pytest.fixture
+def expire() -> Callable[[Analysis], None]:
+    """Lets the lease of a running analysis end now."""
+
+    def end(analysis: Analysis) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE analyses_analysis SET leased_until = statement_timestamp() - interval '1 second'"
+                " WHERE id = %s AND state = 'running'",
+                [analysis.pk],
+            )
+
+    return end
+
+
+@pytest.fixture
+def explain() -> Callable[[str, Any], str]:
+    """The plan that PostgreSQL ran a statement by."""
+
+    def plan(statement: str, parameters: Any) -> str:
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS) {statement}", parameters)
+            return "\n".join(row[0] for row in cursor.fetchall())
+
+    return plan

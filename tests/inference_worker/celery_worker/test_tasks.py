@@ -1,0 +1,344 @@
+"""The worker's way with a claim: real files, the released bundle, and what can go wrong around them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.db import OperationalError
+from django.db.models.functions import Now
+
+from inference_worker.celery_worker import tasks
+from inference_worker.celery_worker.tasks import InferenceWorker
+from inference_worker.types import UnreadableError
+from inference_worker.verdict import judge_study
+from tests.factories import make_image, make_study, make_submission, png
+from tests.live.pictures import pictures
+from xrayportal.analyses import queue
+from xrayportal.analyses.bundles import register_bundle
+from xrayportal.analyses.models import Analysis, Bundle, Finding, Worker
+from xrayportal.analyses.results import AnalysisResult
+from xrayportal.analyses.services import cancel_analysis, request_analysis
+from xrayportal.clinics.actors import COMMAND_LINE, PORTAL
+from xrayportal.intake.deletion import Reason, delete_study
+from xrayportal.studies.models import Study
+
+pytestmark = pytest.mark.django_db
+
+BROKEN = b"\x89PNG\r\n\x1a\n and then nothing"
+
+
+@pytest.fixture(scope="module")
+def worker() -> InferenceWorker:
+    """One worker child for all tests here: loading the network takes a second."""
+    return InferenceWorker()
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The released bundle is active; nobody is woken."""
+    register_bundle(folder="fracatlas-lite0", activate=True, actor=COMMAND_LINE)
+    monkeypatch.setattr(tasks, "wake_workers", lambda: True)
+    return
+
+
+def study_of(*contents: bytes, **fields: Any) -> Study:
+    """A sealed study with a view of each content, and its requested analysis."""
+    study = make_study(views=0, **fields)
+    for content in contents:
+        make_image(study, content)
+    request_analysis(study=study)
+    return study
+
+
+def content_of(name: str) -> bytes:
+    """A stored file."""
+    with default_storage.open(name) as file:
+        content: bytes = file.read()
+    return content
+
+
+def picture(number: int = 0) -> bytes:
+    """One that the pipeline reads; out of scope."""
+    return list(pictures(number + 1, {}))[number].getvalue()
+
+
+def test_a_study_is_read_and_its_files_lie_where_its_rows_say(worker: InferenceWorker) -> None:
+    study = study_of(picture(0), picture(1))
+    worker.work()
+    row = Analysis.objects.get(study=study)
+    assert (row.state, row.verdict, row.views, row.software) == (
+        "succeeded",
+        "unsupported",
+        2,
+        settings.VERSION,
+    )
+    assert row.runtime.startswith("openvino 20")
+    assert set(row.milliseconds) == {"decode", "preprocess", "infer", "render"}
+    for finding in Finding.objects.filter(analysis=row):
+        assert (finding.width, finding.height) == (48, 64)
+        assert finding.display_file.startswith(
+            f"clinics/{row.clinic_id}/findings/{row.pk}/1-{finding.image_id}"
+        )
+        assert content_of(finding.display_file).startswith(b"\xff\xd8")
+        assert default_storage.exists(finding.thumbnail_file)
+        assert (finding.overlay_file, finding.map_file, finding.probability) == ("", "", None)
+
+
+def test_a_radiograph_gets_probability_and_map(worker: InferenceWorker, shared_data: Path) -> None:
+    name = next(iter(sorted((shared_data / "fracatlas" / "images").rglob("*.jpg"))))
+    study_of(name.read_bytes())
+    worker.work()
+    row = Analysis.objects.get()
+    finding = Finding.objects.get()
+    assert row.state == "succeeded"
+    assert row.verdict != "unsupported"
+    assert row.body_part in row.bundle.body_parts
+    assert row.probability == pytest.approx(finding.probability)
+    evidence = json.loads(content_of(finding.map_file))
+    assert len(evidence["values"]) == evidence["height"] * evidence["width"]
+    assert evidence["scale"] == row.bundle.manifest["map"]["scale"]
+    assert content_of(finding.overlay_file).startswith(b"\x89PNG")
+
+
+def test_the_thresholds_are_those_of_the_analysis(worker: InferenceWorker, shared_data: Path) -> None:
+    name = next(iter(sorted((shared_data / "fracatlas" / "images").rglob("*.jpg"))))
+    study_of(name.read_bytes())
+    Analysis.objects.update(threshold_low=0, threshold_high=0)
+    worker.work()
+    assert Analysis.objects.get().verdict == "abnormal"
+    assert Finding.objects.get().verdict == "abnormal"
+
+
+def test_one_unreadable_view_leaves_the_study_incomplete(worker: InferenceWorker) -> None:
+    study = study_of(picture(), BROKEN)
+    worker.work()
+    row = Analysis.objects.get(study=study)
+    assert (row.state, row.views) == ("succeeded", 2)
+    (view,) = row.unreadable
+    broken = study.images.get(pk=view["image"])
+    assert f"“{broken.uploads.get().filename}”" in view["sentence"]
+    assert Finding.objects.count() == 1
+
+
+def test_no_readable_view_fails_for_good_and_names_the_file(worker: InferenceWorker) -> None:
+    study = study_of(BROKEN)
+    worker.work()
+    row = Analysis.objects.get(study=study)
+    assert (row.state, row.attempt) == ("failed", 1)
+    assert row.error_kind in ("truncated", "corrupt")
+    assert row.error_sentence.startswith(f"Could not read “{study.images.get().uploads.get().filename}”. ")
+
+
+def test_one_bad_file_spoils_no_neighbour(worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unreadable, not in the storage, or hitting a mistake of ours: only their own analyses end otherwise."""
+    read_many = tasks.Pipeline.read_many
+
+    def mistaken(self: Any, files: list[bytes], *arguments: Any) -> Any:
+        if b"mistake" in files[0]:
+            raise MemoryError("quotes the file: mistake")
+        return read_many(self, files, *arguments)
+
+    monkeypatch.setattr(tasks.Pipeline, "read_many", mistaken)
+    good = study_of(picture(0))
+    unreadable = study_of(BROKEN)
+    missing = study_of(picture(1))
+    default_storage.delete(missing.images.get().file)
+    mistake = study_of(png() + b"mistake")
+    last = study_of(picture(2))
+    while queue.has_due():
+        worker.work()
+    states = {
+        study: Analysis.objects.get(study=study) for study in (good, unreadable, missing, mistake, last)
+    }
+    assert states[good].state == states[last].state == "succeeded"
+    assert states[unreadable].state == "failed"
+    assert states[missing].state == "queued"
+    assert states[missing].attempt == 1, "it pauses before it is tried again"
+    assert (states[mistake].state, states[mistake].error_kind) == ("failed", "unexpected")
+    assert states[mistake].crashes_alone == queue.CRASHES_ALONE
+    assert "mistake" not in states[mistake].error_sentence
+
+
+def test_the_log_of_a_mistake_quotes_no_message(
+    worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    quoted = "PatientName Jane"
+
+    def mistaken(*_: Any) -> None:
+        raise ValueError(quoted)
+
+    monkeypatch.setattr(tasks.Pipeline, "read_many", mistaken)
+    study_of(picture())
+    worker.work()
+    assert "ValueError" in caplog.text
+    assert "in mistaken" in caplog.text
+    assert "Jane" not in caplog.text
+
+
+def test_called_off_between_claim_and_work(worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = study_of(picture(0)), study_of(picture(1))
+    complete = queue.complete
+
+    def complete_then_cancel(**arguments: Any) -> bool:
+        done = complete(**arguments)
+        cancel_analysis(analysis=Analysis.objects.get(study=second), actor=PORTAL)
+        return done
+
+    monkeypatch.setattr(queue, "complete", complete_then_cancel)
+    worker.work()
+    assert Analysis.objects.get(study=first).state == "succeeded"
+    assert Analysis.objects.get(study=second).state == "cancelled"
+
+
+def test_out_of_time_counts_for_one_and_gives_the_others_back(
+    worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*_: Any) -> None:
+        """As a decoder: whatever happens inside, it calls the file damaged."""
+        try:
+            signal.raise_signal(signal.SIGUSR1)  # as Celery does
+        except Exception as error:
+            raise UnreadableError("corrupt", "It is damaged.") from error
+
+    monkeypatch.setattr(tasks.Pipeline, "read_many", slow)
+    for number in range(3):
+        study_of(picture(number))
+    worker.work()
+    assert set(Analysis.objects.values_list("state", "attempt", "crashes_alone")) == {("queued", 1, 0)}
+
+
+def test_time_that_ends_within_a_transaction_does_not_tear_it(
+    worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The result that is being written is written; what was not begun is given back."""
+    finding, rings = queue._finding, iter([True])
+
+    def late(*arguments: Any) -> Any:
+        if next(rings, False):
+            signal.raise_signal(signal.SIGUSR1)
+        return finding(*arguments)
+
+    first, second = study_of(picture(0)), study_of(picture(1))
+    monkeypatch.setattr(queue, "_finding", late)
+    worker.work()
+    assert Analysis.objects.get(study=first).state == "succeeded"
+    assert Analysis.objects.get(study=second).state == "queued"
+    worker.work()
+    assert Analysis.objects.get(study=second).state == "succeeded"
+
+
+def test_a_result_that_the_database_refuses_counts_as_a_mistake(
+    worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not as a dead process: the worker lives, and nobody waits for a lease."""
+    study = study_of(picture(0))
+
+    def nonsense(*arguments: Any, **options: Any) -> Any:
+        return replace(judge_study(*arguments, **options), body_parts={"wrist": float("nan")})
+
+    monkeypatch.setattr(tasks, "judge_study", nonsense)
+    while queue.has_due():
+        worker.work()
+    row = Analysis.objects.get(study=study)
+    assert (row.state, row.error_kind, row.crashes_alone) == ("failed", "unexpected", queue.CRASHES_ALONE)
+    assert "NaN" not in caplog.text
+
+
+@pytest.mark.parametrize("late", ["called off", "taken over", "deleted"])
+def test_files_of_a_result_that_is_not_taken_go_at_once(
+    worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch, late: str
+) -> None:
+    study = study_of(picture(0))
+    complete, written = queue.complete, []
+
+    def too_late(*, claim: Analysis, result: AnalysisResult) -> bool:
+        written.extend([view.display_file for view in result.views])
+        assert all(default_storage.exists(name) for name in written)
+        if late == "called off":
+            cancel_analysis(analysis=claim, actor=PORTAL)
+        elif late == "taken over":
+            Analysis.objects.filter(pk=claim.pk).update(attempt=2)
+        else:
+            delete_study(study=study, reason=Reason.REQUEST, actor=PORTAL)
+        return complete(claim=claim, result=result)
+
+    monkeypatch.setattr(queue, "complete", too_late)
+    worker.work()
+    assert written
+    assert not any(default_storage.exists(name) for name in written)
+
+
+def test_without_a_database_the_lease_decides(
+    worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(**_: Any) -> bool:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(queue, "complete", away)
+    monkeypatch.setattr(tasks.connection, "close", lambda: None)  # the test's transaction lives in it
+    study_of(picture(0))
+    study_of(picture(1))
+    worker.work()
+    assert set(Analysis.objects.values_list("state", flat=True)) == {"running"}
+
+
+def test_a_lost_lease_is_not_worked_on(worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    study_of(picture())
+    monkeypatch.setattr(worker.heartbeat, "has_lost", lambda claim: True)
+    worker.work()
+    assert Analysis.objects.get().state == "running"
+
+
+def test_a_bundle_that_is_not_the_registered_one_is_refused(worker: InferenceWorker) -> None:
+    other = Bundle.objects.create(
+        name="other@1",
+        folder="fracatlas-lite0",
+        manifest=Bundle.objects.get().manifest,
+        manifest_sha256=hashlib.sha256(b"other").hexdigest(),
+    )
+    study = make_study(submission=make_submission(make_study().clinic))
+    request_analysis(study=study, bundle=other)
+    worker.work()
+    row = Analysis.objects.get(study=study)
+    assert (row.state, row.attempt) == ("queued", 1)
+
+
+def test_a_worker_that_cannot_run_networks_fails_no_study(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was set up wrongly; the next one may not be."""
+    study = study_of(picture())
+    monkeypatch.setattr(settings, "XRAY_PRECISION", "f99")
+    fresh = InferenceWorker()
+    for _ in range(queue.CRASHES_ALONE + 1):
+        fresh.work()
+        Analysis.objects.update(not_before=Now())
+    row = Analysis.objects.get(study=study)
+    assert (row.state, row.attempt, row.crashes_alone) == ("queued", queue.CRASHES_ALONE + 1, 0)
+    assert "does not run here: OpenVINO runs f32" in caplog.text
+
+
+def test_a_worker_woken_for_nothing_loads_the_active_bundle_and_says_so() -> None:
+    fresh = InferenceWorker()
+    fresh.work()
+    assert Worker.objects.get().bundle == Bundle.objects.get(is_active=True).name
+
+
+def test_a_worker_without_any_bundle_waits_for_one_and_says_so_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    Bundle.objects.all().delete()
+    fresh = InferenceWorker()
+    for _ in range(3):
+        fresh.work()
+    assert Worker.objects.get().bundle == ""
+    assert caplog.text.count("No bundle is active") == 1

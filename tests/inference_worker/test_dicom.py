@@ -1,0 +1,391 @@
+"""DICOM: every encoding of real files, the grey pipeline by hand, and what is refused."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import gdcm
+import numpy as np
+import pydicom
+import pytest
+from numpy.typing import NDArray
+from pydicom.encaps import encapsulate
+from pydicom.sequence import Sequence
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    RLELossless,
+)
+
+from inference_worker.decode import Limits, decode
+from inference_worker.types import UnreadableError
+from tests.inference_worker.drawing import encoded, radiograph, written
+from tests.inference_worker.test_pictures import kind_of
+
+Find = Callable[[str], Path]
+
+RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+
+
+def shown(dataset: pydicom.Dataset) -> NDArray[np.uint8]:
+    return decode(written(dataset)).pixels
+
+
+# --- real files ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["RG1", "RG3"])
+def test_all_encodings_of_a_radiograph_agree(dicom_file: Find, name: str) -> None:
+    reference, lossless, lossy = (
+        decode(dicom_file(f"{name}_{encoding}.dcm").read_bytes()).pixels
+        for encoding in ("UNCR", "J2KR", "J2KI")
+    )
+    uncompressed_lossy = decode(dicom_file(f"{name}_UNCI.dcm").read_bytes()).pixels
+    assert np.array_equal(lossless, reference)
+    assert np.array_equal(lossy, uncompressed_lossy)
+    assert np.abs(lossy.astype(int) - reference).mean() < 2
+
+
+def test_monochrome1_shows_bone_bright(dicom_file: Find) -> None:
+    leg = decode(dicom_file("RG3_UNCR.dcm").read_bytes()).pixels
+    assert leg.shape == (1760, 1760)
+    shaft, air = leg[400:800, 910], leg[400:800, 500]
+    assert shaft.mean() > air.mean() + 60
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SC_rgb_rle.dcm",
+        "SC_rgb_jpeg_dcmtk.dcm",
+        "SC_rgb_jpeg_gdcm.dcm",
+        "SC_rgb_jls_lossy_line.dcm",
+        "SC_rgb_gdcm_KY.dcm",
+        "SC_rgb_expb_16bit.dcm",
+        "SC_ybr_full_422_uncompressed.dcm",
+    ],
+)
+def test_colour_in_every_encoding_is_the_same_picture(dicom_file: Find, name: str) -> None:
+    reference = decode(dicom_file("SC_rgb.dcm").read_bytes())
+    found = decode(dicom_file(name).read_bytes())
+    assert found.chroma == pytest.approx(reference.chroma, abs=1)
+    assert np.abs(found.pixels.astype(int) - reference.pixels).mean() < 2
+
+
+@pytest.mark.parametrize("name", ["mlut_18.dcm", "vlut_04.dcm"])
+def test_real_look_up_tables(dicom_file: Find, name: str) -> None:
+    pixels = decode(dicom_file(name).read_bytes()).pixels
+    assert (pixels.min(), pixels.max()) == (0, 255)
+
+
+@pytest.mark.parametrize("name", ["JPEGLosslessProcess14_1", "JPEGLSLossless", "RLELossless"])
+def test_lossless_encodings_give_the_same_picture(dicom_file: Find, tmp_path: Path, name: str) -> None:
+    original, compressed = dicom_file("RG3_UNCR.dcm"), tmp_path / "compressed.dcm"
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(original))
+    assert reader.Read()
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, name)))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    writer.SetFileName(str(compressed))
+    assert writer.Write()
+    data = compressed.read_bytes()
+    assert len(data) < original.stat().st_size
+    assert np.array_equal(decode(data).pixels, decode(original.read_bytes()).pixels)
+    assert kind_of(data[: len(data) * 2 // 3]) == "truncated"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("CT_small.dcm", "not_a_projection"),
+        ("MR_small.dcm", "not_a_projection"),
+        ("MR2_UNCR.dcm", "not_a_projection"),
+        ("US1_J2KR.dcm", "not_a_projection"),
+        ("examples_rgb_color.dcm", "not_a_projection"),
+        ("rtplan.dcm", "not_a_projection"),
+        ("SC_rgb_2frame.dcm", "multi_frame"),
+        ("emri_small_jpeg_2k_lossless_too_short.dcm", "truncated"),
+    ],
+)
+def test_real_files_that_are_refused(dicom_file: Find, name: str, kind: str) -> None:
+    assert kind_of(dicom_file(name).read_bytes()) == kind
+
+
+def test_twelve_bit_jpeg_is_refused_with_its_own_sentence(dicom_file: Find) -> None:
+    dataset = pydicom.dcmread(dicom_file("JPEG-lossy.dcm"))
+    assert dataset.file_meta.TransferSyntaxUID == JPEGExtended12Bit
+    dataset.Modality, dataset.SOPClassUID = "DX", "1.2.840.10008.5.1.4.1.1.1.1"
+    with pytest.raises(UnreadableError, match="12-bit") as caught:
+        decode(written(dataset))
+    assert caught.value.kind == "unsupported_encoding"
+
+
+@pytest.mark.parametrize("name", ["RG3_J2KR.dcm", "RG3_UNCR.dcm", "RG3_J2KI.dcm"])
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.9, 0.999])
+def test_a_file_that_ends_early_is_refused(dicom_file: Find, name: str, share: float) -> None:
+    data = dicom_file(name).read_bytes()
+    # So short a file has no picture yet; what it lacks cannot be told from what it never had.
+    expected = ("truncated", "no_pixels") if share < 0.01 else ("truncated",)
+    assert kind_of(data[: int(len(data) * share)]) in expected
+
+
+def test_nothing_is_printed_or_logged(
+    dicom_file: Find, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("RG3_J2KI.dcm", "JPEG2000-embedded-sequence-delimiter.dcm", "badVR.dcm", "MR_truncated.dcm"):
+        data = dicom_file(name).read_bytes()
+        for share in (1.0, 0.7):
+            try:
+                decode(data[: int(len(data) * share)])
+            except UnreadableError:
+                continue
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.records
+
+
+# --- the grey pipeline --------------------------------------------------------------------
+
+
+def test_window_is_applied_as_the_standard_says() -> None:
+    found = shown(radiograph(RAMP, WindowCenter=2048, WindowWidth=1024)).ravel().astype(int)
+    assert (found[:1536] == 0).all()
+    assert (found[2560:] == 255).all()
+    expected = ((np.arange(1536, 2560) - 2047.5) / 1023 + 0.5) * 255
+    assert np.abs(found[1536:2560] - np.clip(expected, 0, 255)).max() <= 0.5
+
+
+def test_linear_exact_and_sigmoid_windows() -> None:
+    window = {"WindowCenter": 2048, "WindowWidth": 1024}
+    exact = shown(radiograph(RAMP, VOILUTFunction="LINEAR_EXACT", **window)).ravel()
+    assert exact[2048] == 128
+    assert exact[1536] == 0
+    sigmoid = shown(radiograph(RAMP, VOILUTFunction="SIGMOID", **window)).ravel().astype(int)
+    expected = 255 / (1 + np.exp(-4 * (np.arange(4096) - 2048) / 1024))
+    assert np.abs(sigmoid - expected).max() <= 0.51
+
+
+def test_first_of_several_windows_counts() -> None:
+    several = radiograph(RAMP, WindowCenter=[2048, 100], WindowWidth=[1024, 50])
+    one = radiograph(RAMP, WindowCenter=2048, WindowWidth=1024)
+    assert np.array_equal(shown(several), shown(one))
+
+
+def test_rescale_comes_before_the_window() -> None:
+    plain = radiograph(RAMP, WindowCenter=2048, WindowWidth=1024)
+    rescaled = radiograph(
+        RAMP, RescaleSlope=2, RescaleIntercept=-1000, WindowCenter=2 * 2047.5 - 999.5, WindowWidth=2047
+    )
+    assert np.abs(shown(rescaled).astype(int) - shown(plain)).max() <= 1
+
+
+def test_signed_values() -> None:
+    signed = (RAMP.astype(np.int32) - 2048).astype(np.int16)
+    found = shown(radiograph(signed, WindowCenter=0, WindowWidth=4096))
+    assert np.array_equal(found, shown(radiograph(RAMP, WindowCenter=2048, WindowWidth=4096)))
+
+
+def test_monochrome1_is_the_complement() -> None:
+    window = {"WindowCenter": 2048, "WindowWidth": 4096}
+    plain = shown(radiograph(RAMP, **window))
+    inverse = shown(radiograph(RAMP, PhotometricInterpretation="MONOCHROME1", **window))
+    assert np.array_equal(inverse, 255 - plain)
+
+
+def test_without_a_window_the_picture_fills_the_range_despite_hot_pixels() -> None:
+    hot = np.random.default_rng(1).integers(1000, 1400, (200, 200)).astype(np.uint16)
+    hot[0, :5] = 65535
+    found = shown(radiograph(hot))
+    assert found[100:].min() <= 2
+    assert found[100:].max() >= 253
+
+
+def test_unusable_window_counts_as_none() -> None:
+    assert np.array_equal(shown(radiograph(RAMP, WindowCenter=5, WindowWidth=0)), shown(radiograph(RAMP)))
+
+
+@pytest.mark.parametrize("bits", [8, 12])
+def test_voi_look_up_table(bits: int) -> None:
+    item = pydicom.Dataset()
+    item.LUTDescriptor = [1024, 1000, bits]
+    item["LUTDescriptor"].VR = "US"
+    # An inverse table: more entries than eight bits can number.
+    item.LUTData = np.linspace(2**bits - 1, 0, 1024).astype("<u2").tobytes()
+    item["LUTData"].VR = "OW"
+    found = shown(radiograph(RAMP, VOILUTSequence=Sequence([item]))).ravel().astype(int)
+    assert (found[:1001] == 255).all()
+    assert (found[2023:] == 0).all()
+    assert (np.diff(found) <= 0).all()
+    assert abs(found[1512] - 127.5) <= 1.5
+
+
+def test_modality_look_up_table_comes_first() -> None:
+    item = pydicom.Dataset()
+    item.LUTDescriptor = [4096, 0, 16]
+    item["LUTDescriptor"].VR = "US"
+    item.ModalityLUTType = "US"
+    item.LUTData = (np.arange(4096) * 16).astype("<u2").tobytes()
+    item["LUTData"].VR = "OW"
+    found = shown(
+        radiograph(RAMP, ModalityLUTSequence=Sequence([item]), WindowCenter=32768, WindowWidth=65536)
+    )
+    assert np.abs(found.ravel() - np.arange(4096) / 4096 * 255).max() <= 1
+
+
+def test_padding_is_black_and_does_not_count() -> None:
+    padded = np.random.default_rng(2).integers(500, 900, (100, 100)).astype(np.uint16)
+    padded[:, :30] = 4095
+    for photometric in ("MONOCHROME1", "MONOCHROME2"):
+        found = shown(radiograph(padded, PhotometricInterpretation=photometric, PixelPaddingValue=4095))
+        assert (found[:, :30] == 0).all()
+        assert found[:, 30:].max() == 255
+
+
+def test_thirty_two_bit_values() -> None:
+    wide = (RAMP.astype(np.uint32) * 100_000).astype(np.uint32)
+    found = shown(radiograph(wide)).ravel().astype(int)
+    assert (np.diff(found) >= 0).all()
+    assert (found[0], found[-1]) == (0, 255)
+
+
+@pytest.mark.parametrize("spacing", [["1e400", "0.2"], ["0.2", "1e999"], ["0", "0.2"], ["-0.2", "0.2"]])
+def test_spacing_that_is_no_length_is_none(spacing: list[str]) -> None:
+    """JSON, and so the database, has no word for infinity."""
+    assert decode(written(radiograph(RAMP, PixelSpacing=spacing))).spacing is None
+
+
+@pytest.mark.parametrize("keyword", ["PixelSpacing", "ImagerPixelSpacing"])
+def test_spacing(keyword: str) -> None:
+    assert decode(written(radiograph(RAMP, **{keyword: [0.2, 0.15]}))).spacing == (0.2, 0.15)
+
+
+def test_rle() -> None:
+    dataset = radiograph(RAMP, WindowCenter=2048, WindowWidth=4096)
+    plain = shown(dataset)
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    assert np.array_equal(shown(dataset), plain)
+
+
+def test_deflated(noise: NDArray[np.uint8]) -> None:
+    dataset = radiograph(noise)
+    plain = shown(dataset)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    assert np.array_equal(shown(dataset), plain)
+
+
+def test_without_preamble(noise: NDArray[np.uint8]) -> None:
+    dataset = radiograph(noise)
+    plain = shown(dataset)
+    assert np.array_equal(decode(written(dataset)[132:]).pixels, plain)
+
+
+# --- what is refused ----------------------------------------------------------------------
+
+
+def test_without_pixels(noise: NDArray[np.uint8]) -> None:
+    assert kind_of(written(radiograph(noise, PixelData=None))) == "no_pixels"
+
+
+def test_encrypted(noise: NDArray[np.uint8]) -> None:
+    item = pydicom.Dataset()
+    item.EncryptedContentTransferSyntaxUID = ImplicitVRLittleEndian
+    item.EncryptedContent = b"\x00" * 16
+    dataset = radiograph(noise, PixelData=None, EncryptedAttributesSequence=Sequence([item]))
+    assert kind_of(written(dataset)) == "encrypted"
+
+
+@pytest.mark.parametrize(
+    ("elements", "kind"),
+    [
+        ({"Modality": "CT"}, "not_a_projection"),
+        ({"Modality": "US "}, "not_a_projection"),
+        ({"Modality": None, "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.1"}, "not_a_projection"),
+        ({"NumberOfFrames": 12}, "multi_frame"),
+        ({"Rows": 50_000, "Columns": 50_000}, "too_many_pixels"),
+        ({"Rows": 0}, "corrupt"),
+        ({"Rows": None}, "corrupt"),
+        ({"Rows": 61}, "truncated"),
+        ({"BitsAllocated": 7}, "corrupt"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "corrupt"),
+    ],
+)
+def test_headers_that_are_refused(noise: NDArray[np.uint8], elements: dict[str, Any], kind: str) -> None:
+    assert kind_of(written(radiograph(noise, **elements))) == kind
+
+
+@pytest.mark.parametrize("modality", ["CR", "DX", "RG", "IO", "OT", ""])
+def test_modalities_of_projections_are_read(noise: NDArray[np.uint8], modality: str) -> None:
+    decode(written(radiograph(noise, Modality=modality)))
+
+
+def test_codestream_of_another_size_is_refused(dicom_file: Find) -> None:
+    dataset = pydicom.dcmread(dicom_file("RG3_J2KR.dcm"))
+    dataset.Rows = dataset.Columns = 64
+    assert kind_of(written(dataset)) == "corrupt"
+
+
+@pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, JPEG2000Lossless])
+def test_frame_that_ends_early_is_refused_though_the_file_is_whole(
+    noise: NDArray[np.uint8], syntax: str
+) -> None:
+    name = "JPEG" if syntax == JPEGBaseline8Bit else "JPEG2000"
+    options = {} if name == "JPEG" else {"no_jp2": True}
+    frame = encoded(noise, name, **options)
+    dataset = radiograph(noise)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.PixelData = encapsulate([frame])
+    dataset["PixelData"].VR = "OB"
+    decode(written(dataset))
+    dataset.PixelData = encapsulate([frame[: len(frame) // 2]])
+    assert kind_of(written(dataset)) == "truncated"
+
+
+def test_a_decoder_that_ends_its_process_does_not_end_ours(dicom_file: Find) -> None:
+    dataset = pydicom.dcmread(dicom_file("JPGLosslessP14SV1_1s_1f_8b.dcm"))
+    dataset.Modality, dataset.SOPClassUID = "CR", "1.2.840.10008.5.1.4.1.1.1"
+    decode(written(dataset))
+    # Eight bits in the frame, 32 in the header: GDCM calls abort().
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 32, 32, 31
+    assert kind_of(written(dataset)) == "corrupt"
+
+
+def test_damaged_run_lengths(noise: NDArray[np.uint8]) -> None:
+    dataset = radiograph(noise)
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    data = bytearray(written(dataset))
+    start = data.index(b"\xfe\xff\x00\xe0", data.index(b"\xfe\xff\x00\xe0") + 4) + 8 + 64
+    found = set()
+    for place in range(start, start + 400, 20):
+        damaged = bytes(data[:place]) + b"\x7f" + bytes(data[place + 1 :])
+        try:
+            found.add(decode(damaged).pixels.shape)
+        except UnreadableError as error:
+            found.add(error.kind)
+    assert found <= {noise.shape, "corrupt", "truncated"}
+
+
+def test_deflated_bomb_is_refused_at_the_limit() -> None:
+    dataset = radiograph(np.zeros((64, 64), np.uint8))
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    file = BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    data = file.getvalue()
+    meta_end = data.index(b"\x02\x00\x10\x00UI")
+    start = meta_end + 8 + int.from_bytes(data[meta_end + 6 : meta_end + 8], "little")
+    while data[start : start + 2] == b"\x02\x00":
+        start += 8 + int.from_bytes(data[start + 6 : start + 8], "little")
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    bomb = data[:start] + packer.compress(bytes(50_000_000)) + packer.flush()
+    assert len(bomb) < 100_000
+    assert kind_of(bomb, Limits(file_bytes=10_000_000)) == "too_large"

@@ -1,0 +1,204 @@
+"""PNG, JPEG and TIFF without what may name people: same pixels, same way up, nothing else."""
+
+from __future__ import annotations
+
+import zlib
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, PngImagePlugin, TiffImagePlugin
+
+from tests.factories import jpeg, png, tiff
+from xrayportal.intake.pictures import exif
+from xrayportal.intake.pictures import jpeg as jpegs
+from xrayportal.intake.pictures import png as pngs
+from xrayportal.intake.pictures import tiff as tiffs
+from xrayportal.intake.rejection import RejectedError
+
+NAME = "Mustermann"
+
+
+def ramp(mode: str = "L", size: tuple[int, int] = (40, 30)) -> Image.Image:
+    values = np.add.outer(np.arange(size[1]) * 5, np.arange(size[0]) * 2) % 256
+    return Image.fromarray(values.astype(np.uint8)).convert(mode)
+
+
+def saved(picture: Image.Image, kind: str, **options: Any) -> bytes:
+    out = BytesIO()
+    picture.save(out, kind, **options)
+    return out.getvalue()
+
+
+def pixels(content: bytes) -> np.ndarray[Any, Any]:
+    with Image.open(BytesIO(content)) as picture:
+        return np.asarray(picture)
+
+
+def turned(orientation: int) -> Image.Exif:
+    block = Image.Exif()
+    block[0x0112] = orientation
+    block[0x010E] = f"Hand of {NAME}"
+    block[0x8769] = {0x9003: "1964:08:12 10:00:00", 0xA430: NAME}
+    return block
+
+
+def orientation_of(content: bytes) -> int:
+    with Image.open(BytesIO(content)) as picture:
+        return int(picture.getexif().get(0x0112, 1))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_jpeg(mode: str, progressive: bool, orientation: int) -> None:
+    source = saved(
+        ramp(mode),
+        "JPEG",
+        exif=turned(orientation),
+        comment=NAME.encode(),
+        progressive=progressive,
+        icc_profile=NAME.encode() * 10,
+        xmp=f"<x>{NAME}</x>".encode(),
+        dpi=(300, 300),
+    )
+    source += f"appended {NAME}".encode()
+    content = jpegs.strip(source)
+    assert NAME.encode() in source
+    assert NAME.encode() not in content
+    assert b"1964" not in content
+    assert (pixels(source) == pixels(content)).all()
+    assert orientation_of(content) == orientation
+    assert jpegs.strip(content) == content
+
+
+def test_jpeg_with_restart_markers_and_filler() -> None:
+    source = saved(ramp(), "JPEG", restart_marker_blocks=1)
+    at = source.index(b"\xff\xdb")
+    filled = source[:at] + b"\x00\x00\xff\xff" + source[at:]
+    assert (pixels(jpegs.strip(filled)) == pixels(source)).all()
+
+
+def test_jpeg_cut_anywhere_is_refused() -> None:
+    source = jpeg(size=(64, 64), quality=90)
+    for length in range(3, len(source), 5):
+        with pytest.raises(RejectedError) as caught:
+            jpegs.strip(source[:length])
+        assert caught.value.kind == "truncated"
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "LA", "RGBA", "I;16", "1"])
+def test_png(mode: str) -> None:
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("Author", NAME)
+    texts.add_itxt("Description", NAME, zip=True)
+    picture = ramp("I").convert("I;16") if mode == "I;16" else ramp(mode)
+    source = saved(picture, "PNG", pnginfo=texts, exif=turned(6), icc_profile=NAME.encode(), dpi=(300, 300))
+    source += NAME.encode()
+    content = pngs.strip(source)
+    assert NAME.encode() not in content
+    assert (pixels(source) == pixels(content)).all()
+    assert orientation_of(content) == 6
+    assert pngs.strip(content) == content
+
+
+def test_png_that_moves_is_refused() -> None:
+    """As the worker would: nobody knows which of the pictures was meant."""
+    source = saved(ramp(), "PNG", save_all=True, append_images=[ramp().rotate(90)])
+    with pytest.raises(RejectedError) as caught:
+        pngs.strip(source)
+    assert caught.value.kind == "multi-frame"
+
+
+def test_png_of_one_frame_is_taken_without_its_chunks() -> None:
+    source = saved(ramp(), "PNG")
+    control = b"acTL" + (1).to_bytes(4, "big") + bytes(4)
+    chunk = (8).to_bytes(4, "big") + control + zlib.crc32(control).to_bytes(4, "big")
+    assert pngs.strip(source[:33] + chunk + source[33:]) == pngs.strip(source)
+
+
+def test_png_cut_anywhere_is_refused() -> None:
+    source = png(size=(64, 64))
+    for length in range(9, len(source)):
+        with pytest.raises(RejectedError):
+            pngs.strip(source[:length])
+
+
+def test_png_that_begins_with_something_else_is_refused() -> None:
+    body = b"tEXt" + b"Author\x00x"
+    odd = len(body[4:]).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+    source = png()
+    with pytest.raises(RejectedError):
+        pngs.strip(source[:8] + odd + source[8:])
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "I;16", "1", "P", "CMYK"])
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_tiff(mode: str, compression: str | None) -> None:
+    picture = ramp("I").convert("I;16") if mode == "I;16" else ramp(mode)
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag in (270, 271, 305, 306, 315, 316, 33432):
+        tags[tag] = NAME if tag != 306 else "1964:08:12 00:00:00"
+    tags[65000] = NAME
+    source = saved(picture, "TIFF", compression=compression, tiffinfo=tags, exif=turned(8))
+    content = tiffs.strip(source)
+    assert NAME.encode() in source
+    assert NAME.encode() not in content
+    assert b"1964" not in content
+    assert (pixels(source) == pixels(content)).all()
+    assert tiffs.strip(content) == content
+
+
+def test_tiff_in_the_other_byte_order_and_in_tiles() -> None:
+    for options in (
+        {"byteorder": ">"},
+        {"byteorder": "<", "tile": (16, 16)},
+        {"byteorder": ">", "tile": (16, 16)},
+    ):
+        out = BytesIO()
+        values = np.asarray(ramp("I")).astype(np.uint16) * 200
+        tifffile.imwrite(out, values, description=NAME, **options)
+        content = tiffs.strip(out.getvalue())
+        assert NAME.encode() not in content
+        assert (tifffile.imread(BytesIO(content)) == values).all()
+
+
+def test_tiff_keeps_the_way_up() -> None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[274] = 8
+    assert orientation_of(tiffs.strip(saved(ramp(), "TIFF", tiffinfo=tags))) == 8
+
+
+def test_tiff_cut_anywhere_is_refused() -> None:
+    source = tiff(size=(20, 20))
+    for length in range(4, len(source)):
+        with pytest.raises(RejectedError):
+            tiffs.strip(source[:length])
+
+
+def test_exif_block_is_read_as_it_is_written() -> None:
+    for value in range(1, 9):
+        assert exif.orientation(exif.block(value)) == value
+    for nonsense in (b"", b"II*\x00", b"II*\x00\xff\xff\xff\xff", b"XX*\x00\x08\x00\x00\x00\x01\x00"):
+        assert exif.orientation(nonsense) == 1
+
+
+def test_random_damage_is_refused_or_harmless() -> None:
+    random = np.random.default_rng(20261122)
+    for strip, source in ((jpegs.strip, jpeg()), (pngs.strip, png()), (tiffs.strip, tiff())):
+        for _ in range(400):
+            damaged = bytearray(source)
+            for at in random.integers(0, len(source), 3):
+                damaged[at] = random.integers(0, 256)
+            with suppress(RejectedError):  # and nothing else
+                strip(bytes(damaged))
+
+
+def test_every_picture_of_the_source_passes_unchanged(shared_data: Path) -> None:
+    for path in sorted((shared_data / "fracatlas" / "images").rglob("*.jpg"))[::250]:
+        source = path.read_bytes()
+        assert (pixels(jpegs.strip(source)) == pixels(source)).all()

@@ -1,0 +1,90 @@
+"""Words for figures, times and codes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone, translation
+
+from xrayportal import words
+from xrayportal.analyses.services import Waiting
+from xrayportal.web.shared.status import status_of, waiting_status
+
+
+@pytest.mark.parametrize(
+    ("probability", "shown"),
+    [
+        (0.0, "0.00"),
+        (0.004, "<0.01"),
+        (0.01, "0.01"),
+        (0.868, "0.87"),
+        (0.996, ">0.99"),
+        (1.0, "1.00"),
+        (None, ""),
+    ],
+)
+def test_figure_has_two_digits_and_no_false_certainty(probability: float | None, shown: str) -> None:
+    assert words.format_probability(probability) == shown
+
+
+def test_figure_follows_the_language() -> None:
+    with translation.override("de"):
+        assert words.format_probability(0.868) == "0,87"
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"), [(0.86, "86 %"), (0.003, "<1 %"), (0.997, ">99 %"), (1.0, "100 %")]
+)
+def test_percent(share: float, shown: str) -> None:
+    assert words.percent(share) == shown
+
+
+@pytest.mark.parametrize(
+    ("position", "shown"),
+    [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (112, "112th"), (121, "121st")],
+)
+def test_ordinal(position: int, shown: str) -> None:
+    assert words.ordinal(position) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.2, "5 s"), (18, "20 s"), (61, "1 min"), (5000, "83 min"), (7200, "2 h")]
+)
+def test_span(seconds: float, shown: str) -> None:
+    assert words.format_duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("age", "shown"),
+    [
+        (timedelta(seconds=-3), "just now"),
+        (timedelta(seconds=59), "just now"),
+        (timedelta(minutes=5), "5 min ago"),
+        (timedelta(hours=3), "3 h ago"),
+        (timedelta(days=1), "1 day ago"),
+        (timedelta(days=6), "6 days ago"),
+        (timedelta(days=8), "14 Nov 2026"),
+    ],
+)
+def test_ago(age: timedelta, shown: str) -> None:
+    now = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    assert words.ago(now - age, now) == shown
+
+
+def test_absolute_names_the_zone() -> None:
+    with timezone.override("Europe/Berlin"):
+        assert words.absolute(datetime(2026, 11, 22, 20, 30, tzinfo=UTC)) == "22 November 2026, 21:30:00 CET"
+
+
+def test_unknown_part_is_shown_as_it_is() -> None:
+    assert words.body_part_word("tibia") == "Lower leg"
+    assert words.body_part_word("left_clavicle") == "Left clavicle"
+    assert words.body_part_word("") == ""
+
+
+def test_status_in_words() -> None:
+    assert status_of("running").words == "Being read"
+    assert status_of(None).words == "Receiving views"
+    assert waiting_status(Waiting(3, 18.0, 30.0)).words == "Waiting, 3rd in line, about 20 s"
+    assert waiting_status(Waiting(1, None, None)).words == "Waiting, 1st in line"

@@ -1,0 +1,1 @@
+"""How good a bundle is: predictions, figures with intervals, plots, reports, explanations compared."""

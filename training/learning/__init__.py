@@ -1,0 +1,1 @@
+"""From a configuration and pictures to trained weights: splits, batches, augmentation, losses."""

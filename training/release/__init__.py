@@ -1,0 +1,1 @@
+"""From trained weights to a bundle: graphs, calibration, thresholds, trust, detector, manifest, card."""

@@ -1,0 +1,203 @@
+"""The one place that decides who may do and see what. Strangers get the same 404 as a missing row."""
+
+from __future__ import annotations
+
+import enum
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.clinics.actors import Actor, actor_of
+from xrayportal.clinics.models import Clinic, Membership, Role, User
+from xrayportal.security import HtmxRequest, client_address
+from xrayportal.studies.models import Image, Study, Submission, Upload
+
+
+class PortalRequest(HtmxRequest):
+    """A request as views of a clinic get it: ``access_or_404`` leaves the access on it."""
+
+    access: ClinicAccess
+
+
+class Permission(enum.Enum):
+    """One kind of thing that somebody may be allowed to do in a clinic."""
+
+    SUBMIT = "submit"
+    SEE_OWN = "see own submissions and their results"
+    SEE_ALL = "see all studies of the clinic"
+    REVIEW = "review and sign"
+    MANAGE = "history, scorecard, exports, people, settings, delete"
+
+
+#: A superuser who gave a reason, for ``GRANT_LASTS``; not a role that a member can have.
+GRANTED = "granted"
+GRANT_LASTS = timedelta(minutes=30)
+_GRANTS = "content_grants"
+LOOKS = frozenset({"GET", "HEAD"})
+
+#: Who may do what. A person with several roles has the permissions of all of them.
+TABLE: dict[str, frozenset[Permission]] = {
+    Role.UPLOADER: frozenset({Permission.SUBMIT, Permission.SEE_OWN}),
+    Role.READER: frozenset({Permission.SUBMIT, Permission.SEE_OWN, Permission.SEE_ALL, Permission.REVIEW}),
+    Role.ADMIN: frozenset({Permission.SUBMIT, Permission.SEE_OWN, Permission.SEE_ALL, Permission.MANAGE}),
+    GRANTED: frozenset({Permission.SEE_OWN, Permission.SEE_ALL}),
+}
+
+
+@dataclass(frozen=True)
+class ClinicAccess:
+    """A person's place in one clinic: every row they reach, they reach through here."""
+
+    user: User
+    clinic: Clinic
+    roles: frozenset[str]
+    #: When a superuser's look at the content ends; None for members.
+    granted_until: datetime | None = None
+    #: Where the request came from.
+    address: str | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """The person and where they came from, for what changes something."""
+        return Actor(self.user, self.address)
+
+    @functools.cached_property
+    def permissions(self) -> frozenset[Permission]:
+        """All that the roles allow together."""
+        return frozenset[Permission]().union(*(TABLE[role] for role in self.roles))
+
+    def may(self, permission: Permission) -> bool:
+        """Whether this person may do that here."""
+        return permission in self.permissions
+
+    def submissions(self) -> QuerySet[Submission]:
+        """The clinic's, or their own."""
+        submissions = Submission.objects.filter(clinic=self.clinic)
+        if self.may(Permission.SEE_ALL):
+            return submissions
+        return submissions.filter(submitter=self.user) if self.may(Permission.SEE_OWN) else submissions.none()
+
+    def studies(self, *, listed: bool = False) -> QuerySet[Study]:
+        """The clinic's, or those that they sent a file of (also one that was there already).
+
+        ``listed`` is for pages of many: a query first for what they sent to studies of others, so that
+        the database walks the studies in their order and does not gather all before it sorts.
+        """
+        studies = Study.objects.filter(clinic=self.clinic)
+        if self.may(Permission.SEE_ALL):
+            return studies
+        if not self.may(Permission.SEE_OWN):
+            return studies.none()
+        sent = Upload.objects.filter(submission__submitter=self.user, image__clinic=self.clinic)
+        fed = sent.filter(elsewhere=True).values_list("image__study", flat=True)
+        return studies.filter(Q(submission__submitter=self.user) | Q(pk__in=list(fed) if listed else fed))
+
+    def images(self) -> QuerySet[Image]:
+        """The images of their studies."""
+        images = Image.objects.filter(clinic=self.clinic)
+        return images if self.may(Permission.SEE_ALL) else images.filter(study__in=self.studies())
+
+    def analyses(self) -> QuerySet[Analysis]:
+        """The analyses of their studies."""
+        analyses = Analysis.objects.filter(clinic=self.clinic)
+        return analyses if self.may(Permission.SEE_ALL) else analyses.filter(study__in=self.studies())
+
+    def findings(self) -> QuerySet[Finding]:
+        """The findings of their analyses."""
+        findings = Finding.objects.filter(analysis__clinic=self.clinic)
+        return findings if self.may(Permission.SEE_ALL) else findings.filter(analysis__in=self.analyses())
+
+
+def access_or_404(request: PortalRequest, slug: str, permission: Permission) -> ClinicAccess:
+    """The signed-in person's access to the clinic, if it allows that; otherwise Http404.
+
+    Also leaves it as ``request.access`` for the page's frame.
+    """
+    access = _access_of_request(request, slug)
+    if access is None or not access.may(permission):
+        raise Http404("Not found.")
+    # A superuser's look is a look, whatever the permission of a view that also changes something.
+    if access.granted_until is not None and request.method not in LOOKS:
+        raise Http404("Not found.")
+    access = replace(access, address=client_address(request))
+    request.access = access
+    return access
+
+
+def clinic_view(
+    permission: Permission,
+) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
+    """Decorator for ``view(request, access, **kwargs)`` at an address with ``<slug:clinic>``."""
+
+    def decorate(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+        @functools.wraps(view)
+        def wrapper(request: PortalRequest, clinic: str, **kwargs: Any) -> HttpResponseBase:
+            access = access_or_404(request, clinic, permission)
+            with timezone.override(access.clinic.time_zone):
+                return view(request, access, **kwargs)
+
+        return wrapper
+
+    return decorate
+
+
+def grant_content(request: HttpRequest, clinic: Clinic, *, reason: str) -> datetime:
+    """Let this superuser's session see one clinic's content for ``GRANT_LASTS``; both chains know why."""
+    until = timezone.now() + GRANT_LASTS
+    request.session[_GRANTS] = {**request.session.get(_GRANTS, {}), str(clinic.pk): until.isoformat()}
+    detail = {"reason": reason, "until": until.isoformat()}
+    _record_in_both(request, Action.CONTENT_ACCESS_GRANTED, clinic, detail)
+    return until
+
+
+def end_content(request: HttpRequest, clinic: Clinic) -> None:
+    """Take the grant back before its time; both chains know. Harmless where it is over already."""
+    grants = dict(request.session.get(_GRANTS, {}))
+    until = parse_datetime(grants.pop(str(clinic.pk), ""))
+    request.session[_GRANTS] = grants
+    if until is not None and until > timezone.now():
+        _record_in_both(request, Action.CONTENT_ACCESS_ENDED, clinic, {})
+
+
+def _record_in_both(request: HttpRequest, action: Action, clinic: Clinic, detail: dict[str, str]) -> None:
+    actor = actor_of(request)
+    with transaction.atomic():
+        for chain in (clinic, None):
+            record(clinic=chain, action=action, actor=actor, target=clinic, detail=detail)
+
+
+def _access_of_request(request: HttpRequest, slug: str) -> ClinicAccess | None:
+    user = request.user
+    if not isinstance(user, User):
+        return None
+    memberships = [place for place in places_of(user) if place.clinic.slug == slug]
+    if memberships:
+        return access_of(user, memberships)
+    if user.is_superuser and request.session.get(_GRANTS):
+        clinic = Clinic.objects.filter(slug=slug).first()
+        until = parse_datetime(request.session[_GRANTS].get(str(clinic.pk), "")) if clinic else None
+        if clinic and until and until > timezone.now():
+            return ClinicAccess(user, clinic, frozenset({GRANTED}), granted_until=until)
+    return None
+
+
+def places_of(user: User) -> list[Membership]:
+    """The memberships that count. A superuser's do not: what they see of a clinic they give a reason for."""
+    return [] if user.is_superuser else user.places
+
+
+def access_of(user: User, memberships: Iterable[Membership]) -> ClinicAccess:
+    """The access that these memberships (of one user in one clinic, at least one) make."""
+    rows = list(memberships)
+    return ClinicAccess(user, rows[0].clinic, frozenset(row.role for row in rows))

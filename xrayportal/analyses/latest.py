@@ -1,0 +1,71 @@
+"""What lists show of a study: its newest analysis, and the facts of its row; one subquery each."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, TypedDict
+
+from django.db.models import Case, CharField, Count, Exists, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce
+
+from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.studies.models import Image, Study, Submission, Upload
+
+
+def newest(study: str = "pk") -> QuerySet[Analysis]:
+    """The primary analyses of the study that ``OuterRef(study)`` names, newest first."""
+    primary = Analysis.objects.primary().filter(study=OuterRef(study))
+    return primary.order_by("-requested_at")
+
+
+def latest_state(study: str = "pk", submission_state: str = "submission__state") -> Coalesce:
+    """Where the study stands: empty before its first analysis.
+
+    One that was called off says nothing new where another came before it.
+    """
+    never_came = When(**{submission_state: Submission.State.CANCELLED}, then=Value("cancelled"))
+    called_off = When(Exists(newest(study)), then=Value("cancelled"))
+    return Coalesce(
+        Subquery(newest(study).exclude(state=Analysis.State.CANCELLED).values("state")[:1]),
+        Case(called_off, never_came, default=Value("")),
+        output_field=CharField(),
+    )
+
+
+class RowFacts(TypedDict):
+    """What ``with_status`` adds to a study: the facts of its row."""
+
+    latest_state: str
+    #: The finding whose thumbnail is shown.
+    thumbnail: uuid.UUID | None
+    views: int | None
+    #: The first file's.
+    name: str
+
+
+if TYPE_CHECKING:  # for type checkers only
+    from django_stubs_ext import WithAnnotations
+
+    StudyWithStatus = WithAnnotations[Study, RowFacts]
+
+
+def with_status(studies: QuerySet[Study]) -> QuerySet[StudyWithStatus]:
+    """The same studies, each with ``RowFacts``."""
+    first = Image.objects.filter(study=OuterRef("pk")).order_by("created_at", "pk")
+    return studies.annotate(
+        latest_state=latest_state(),
+        thumbnail=Subquery(
+            Finding.objects.filter(analysis=OuterRef("current"))
+            .order_by("image__created_at", "image")
+            .values("pk")[:1]
+        ),
+        views=Subquery(first.order_by().values("study").annotate(n=Count("pk")).values("n")),
+        name=Coalesce(
+            Subquery(
+                Upload.objects.filter(image__study=OuterRef("pk"))
+                .order_by("created_at")
+                .values("filename")[:1]
+            ),
+            Value(""),
+        ),
+    )

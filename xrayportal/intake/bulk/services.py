@@ -1,0 +1,157 @@
+"""One door for whatever is sent: a picture, a ZIP archive of pictures, or a CSV about them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import IO
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle
+from xrayportal.intake.bulk.archives import Archive, Member, is_archive, nested, refusal
+from xrayportal.intake.bulk.grouping import Place, place
+from xrayportal.intake.bulk.labels import MAX_BYTES, MAX_LABELS, as_json, label_for, read_labels, too_many
+from xrayportal.intake.ingest import IncomingFile, ingest_file, note_read, refuse_closed, reject, size_of
+from xrayportal.intake.rejection import RejectedError, as_stored, too_large
+from xrayportal.reviews.models import Review
+from xrayportal.studies.models import Submission, Upload
+
+_ZIP = re.compile(r"\.zip$", re.IGNORECASE)
+
+
+def take(incoming: IncomingFile, file: IO[bytes]) -> list[Upload]:
+    """Take one file and say what became of it, and of each file inside if it is an archive.
+
+    The Upload of the file itself comes first. Sending the same key again, also after an interrupted
+    archive, goes on where it stopped. Raises what ``ingest_file`` raises.
+    """
+    file.seek(0)
+    head = file.read(4)
+    file.seek(0)
+    if is_archive(head):
+        return _take_archive(incoming, file)
+    if PurePosixPath(incoming.path).suffix.lower() == ".csv":
+        return [_take_labels(incoming, file)]
+    return [_take_picture(incoming, file)]
+
+
+def take_refusal(incoming: IncomingFile, code: str, size: int) -> Upload:
+    """Keep that the sender's page refused a file by itself and why. KeyError for an unknown ``code``."""
+    with as_stored():
+        error = too_large() if code == too_large().kind else refusal(code)
+        return reject(replace(incoming, size=size), error)
+
+
+def _take_picture(incoming: IncomingFile, file: IO[bytes]) -> Upload:
+    submission = incoming.submission
+    where = _place(incoming.path, submission)
+    label = label_for(incoming.path, submission.labels)
+    labelled = replace(
+        incoming,
+        patient_reference=label.patient_reference or incoming.patient_reference or where.patient_reference,
+        grouping_key=where.grouping_key,
+        stated_body_part=label.body_part,
+        priority=label.priority,
+    )
+    return ingest_file(labelled, file)
+
+
+def _place(path: str, submission: Submission) -> Place:
+    """A folder that a pause parted goes on in its study, unless a reader has signed that one as it was."""
+    if submission.continues_id is None:
+        return place(path, submission.grouping, submission.pk)
+    where = place(path, submission.grouping, submission.continues_id)
+    is_signed = (
+        where.grouping_key
+        and Review.objects.filter(
+            study__clinic=submission.clinic_id,
+            study__grouping_key=where.grouping_key,
+            is_current=True,
+            signed_at__isnull=False,
+        ).exists()
+    )
+    return place(path, submission.grouping, submission.pk) if is_signed else where
+
+
+def _take_archive(incoming: IncomingFile, file: IO[bytes]) -> list[Upload]:
+    earlier = Upload.objects.filter(submission=incoming.submission, key=incoming.key).first()
+    if earlier is not None:
+        return [earlier]
+    written = file.seek(0, os.SEEK_END)
+    size = size_of(file)
+    with as_stored():
+        try:
+            if size > written:  # the upload was cut on its way to the disk, see receive.py
+                raise too_large()
+            archive = Archive(file)
+        except RejectedError as error:
+            return [reject(replace(incoming, size=size), error)]
+    # CSVs first: what they say holds for the pictures, wherever in the archive they lie.
+    members = sorted(enumerate(archive.members), key=lambda item: not item[1].path.lower().endswith(".csv"))
+    uploads = [_take_member(incoming, archive, member, index) for index, member in members]
+    refused = sum(upload.outcome == Upload.Outcome.REJECTED for upload in uploads)
+    sentence = ngettext("%(count)d file unpacked", "%(count)d files unpacked", len(uploads)) % {
+        "count": len(uploads)
+    }
+    if refused:
+        sentence += _(", %(refused)d of them not taken") % {"refused": refused}
+    return [note_read(replace(incoming, size=size), f"{sentence}."), *uploads]
+
+
+def _take_member(incoming: IncomingFile, archive: Archive, member: Member, index: int) -> Upload:
+    key = hashlib.sha256(f"{incoming.key}/{index}".encode()).hexdigest()
+    # The archive stands for a folder of its name, as where the browser opens it.
+    folder = _ZIP.sub("", incoming.path)
+    inner = replace(incoming, key=key, path=f"{folder}/{member.path}")
+    earlier = Upload.objects.filter(submission=incoming.submission, key=key).first()
+    if earlier is not None:
+        return earlier
+    with as_stored():
+        try:
+            if member.refusal:
+                raise member.refusal
+            data = archive.read(member)
+            if is_archive(data):
+                raise nested()
+        except RejectedError as error:
+            return reject(replace(inner, size=member.size), error)
+    return take(inner, io.BytesIO(data))[0]
+
+
+def _take_labels(incoming: IncomingFile, file: IO[bytes]) -> Upload:
+    earlier = Upload.objects.filter(submission=incoming.submission, key=incoming.key).first()
+    if earlier is not None:
+        return earlier
+    data = file.read(MAX_BYTES + 1)
+    incoming = replace(incoming, size=len(data))
+    try:
+        labels = read_labels(data, _parts())
+        with transaction.atomic():
+            locked = Submission.objects.select_for_update(no_key=True).get(pk=incoming.submission.pk)
+            refuse_closed(locked)  # nothing of it is kept
+            locked.labels = {**locked.labels, **as_json(labels, incoming.path)}
+            if len(locked.labels) > MAX_LABELS:
+                raise too_many()
+            locked.save(update_fields=["labels"])
+    except RejectedError as error:
+        return reject(incoming, error)
+    incoming.submission.labels = locked.labels
+    count = len(labels)
+    return note_read(
+        incoming,
+        ngettext("Says something of %(n)d file.", "Says something of %(n)d files.", count) % {"n": count},
+    )
+
+
+def _parts() -> list[str]:
+    try:
+        return active_bundle().body_parts
+    except NoActiveBundleError:
+        return []

@@ -1,0 +1,276 @@
+"""DICOM without the person: a whitelist of attributes is copied into a new file, pixels untouched.
+
+Whatever is not listed here is not stored: names, dates, institutions, descriptions, private tags, overlays,
+curves, icons. UIDs become keyed pseudonyms, so that a clinic's views still group and nobody can trace them
+back. What is burned into the pixels stays; docs/privacy.md says so.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import logging
+import threading
+import warnings
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+from django.utils.translation import gettext as _
+from pydicom import DataElement, Dataset, config, dcmread
+from pydicom.dataset import FileMetaDataset
+from pydicom.filereader import read_dataset, read_preamble
+from pydicom.tag import Tag
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from inference_worker.sniff import has_preamble
+from xrayportal.intake import allow_list, projections
+from xrayportal.intake.allow_list import PIXELS as _PIXELS
+from xrayportal.intake.bounds import Watched, refuse_swollen
+from xrayportal.intake.rejection import RejectedError, check_dimensions, corrupt, general, truncated
+
+# pydicom quotes header values in what it logs and warns of; those are patients' data.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+config.settings.reading_validation_mode = config.IGNORE
+config.settings.writing_validation_mode = config.IGNORE
+#: ``warnings.catch_warnings`` is not for several threads at once.
+_one_reader = threading.Lock()
+
+#: The encodings that the workers decode.
+_ENCAPSULATED = frozenset(
+    {
+        "1.2.840.10008.1.2.5",  # RLE
+        *(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70, 80, 81, 90, 91)),
+    }
+)
+#: Ours: the same file must give the same bytes whichever version of a library writes it.
+_IMPLEMENTATION = UID("2.25.221877410935146217392466913870112375301")
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A file without the person: what is stored, and what it may still say about itself."""
+
+    content: bytes
+    #: Equal for views of one study of one patient, and for them only; empty if the file names no study.
+    study_key: str
+    #: A pseudonym of the patient's id, e.g. ``P-K3JQ7Z2MXA``; empty without one.
+    patient_reference: str
+    view_position: str
+
+
+def deidentify(data: bytes, key: bytes) -> Cleaned:
+    """The file with the whitelist only; ``key`` is the clinic's. The same input gives the same bytes.
+
+    Raises ``RejectedError`` for what is not one projection radiograph with all its pixels.
+    """
+    source = _read(data)
+    _refuse_unsuitable(source)
+    cleaned = Dataset()
+    for keyword in (*allow_list.NUMBERS, *allow_list.CODES):
+        _copy(source, cleaned, keyword)
+    for keyword in allow_list.TABLES:
+        tables = [_table(item) for item in source.get(keyword) or []]
+        if tables:
+            setattr(cleaned, keyword, tables)
+    patient = str(source.get("PatientID") or "").strip()
+    reference = _patient_reference(key, patient) if patient else ""
+    study = str(source.get("StudyInstanceUID") or "").strip()
+    cleaned.PatientName = cleaned.PatientBirthDate = cleaned.PatientSex = ""
+    cleaned.PatientID = reference
+    cleaned.PatientIdentityRemoved = "YES"
+    cleaned.DeidentificationMethod = "Whitelist of attributes, keyed pseudonyms"
+    cleaned.SOPClassUID = str(source.get("SOPClassUID") or projections.COMPUTED_RADIOGRAPHY)
+    content_digest = hashlib.sha256(source[_PIXELS].value).hexdigest()
+    cleaned.SOPInstanceUID = _uid(key, source.get("SOPInstanceUID") or f"pixels {content_digest}")
+    cleaned.StudyInstanceUID = _uid(key, study or f"study of pixels {content_digest}")
+    cleaned.SeriesInstanceUID = _uid(
+        key, source.get("SeriesInstanceUID") or f"series of pixels {content_digest}"
+    )
+    cleaned.add(_without_tail(source))
+    return Cleaned(
+        content=_written(cleaned, _encoding(source)),
+        study_key=_keyed(key, f"study\x00{study}\x00{patient}").hex() if study else "",
+        patient_reference=reference,
+        view_position=_one_code(cleaned, "ViewPosition"),
+    )
+
+
+def _read(data: bytes) -> Dataset:
+    stream = Watched(data)
+    with _one_reader, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            _refuse_deflated(data)
+            source = dcmread(stream, force=not has_preamble(data), specific_tags=allow_list.READ)
+            refuse_swollen(source, few=allow_list.FEW_TAGS, tables=allow_list.TABLE_TAGS)
+            for element in source.iterall():  # converts every value now, while errors are expected
+                del element
+            allow_list.drop_mistyped(source)
+        except (RejectedError, MemoryError):
+            raise
+        # The reader has no exception of its own for damaged files: it raises what they made Python raise.
+        except Exception as error:
+            raise (truncated() if stream.ends_early else corrupt()) from error
+    if _PIXELS not in source and stream.ends_early:
+        raise truncated()
+    return source
+
+
+def _refuse_deflated(data: bytes) -> None:
+    """Before the reader unpacks it: it has no limit for what a few bytes may unpack to."""
+    if not has_preamble(data):
+        return
+    stream = Watched(data)
+    read_preamble(stream, force=False)
+    meta = read_dataset(stream, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        raise RejectedError(
+            "unsupported-encoding",
+            _("its header is compressed (“deflated”), which is not taken here"),
+            _("Export it again in another transfer syntax."),
+        )
+
+
+def _refuse_unsuitable(source: Dataset) -> None:
+    try:
+        other = projections.describe_other(
+            sop_class=str(source.get("SOPClassUID") or ""),
+            modality=str(source.get("Modality") or ""),
+            is_index="DirectoryRecordSequence" in source,
+        )
+        if other:
+            raise RejectedError(
+                "not-a-projection",
+                _("it is %(what)s, not a projection radiograph") % {"what": other},
+                general("not-a-projection").advice,
+            )
+        if not source.get(_PIXELS):
+            raise general("no-pixels")
+        frames = int(source.get("NumberOfFrames") or 1)
+        if frames > 1:
+            raise RejectedError(
+                "multi-frame",
+                _("it holds %(frames)d frames") % {"frames": frames},
+                general("multi-frame").advice,
+            )
+        rows, columns = int(source.Rows), int(source.Columns)
+        check_dimensions(columns, rows)
+        _refuse_missing_pixels(source, rows, columns)
+    # An element is missing, or holds several numbers or none that counts pixels.
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        raise corrupt() from error
+
+
+def _refuse_missing_pixels(source: Dataset, rows: int, columns: int) -> None:
+    pixels: bytes = source[_PIXELS].value
+    syntax = _encoding(source)
+    needed = _picture_bytes(source)  # what it counts from, a compressed picture has to say too
+    if source[_PIXELS].is_undefined_length:
+        if syntax not in _ENCAPSULATED:
+            raise general("unsupported-encoding")
+        return
+    if syntax in _ENCAPSULATED:
+        raise corrupt()
+    if len(pixels) < needed:
+        raise truncated()
+
+
+def _picture_bytes(source: Dataset) -> int:
+    """How long an uncompressed picture is; Rows and Columns are there."""
+    samples = int(source.get("SamplesPerPixel") or 1)
+    bits = int(source.Rows) * int(source.Columns) * samples * int(source.BitsAllocated)
+    if source.get("PhotometricInterpretation") == "YBR_FULL_422":
+        bits = bits * 2 // 3
+    return -(-bits // 8)
+
+
+def _without_tail(source: Dataset) -> DataElement:
+    """The pixels; what follows an uncompressed picture is none, and could be anything."""
+    element = source[_PIXELS]
+    length = _picture_bytes(source)
+    length += length % 2  # a value has an even length
+    # Subsampled colour is now and then sent whole, under the name of the shorter kind.
+    is_certain = source.get("PhotometricInterpretation") != "YBR_FULL_422"
+    if is_certain and not element.is_undefined_length and len(element.value) > length:
+        return DataElement(element.tag, element.VR, element.value[:length])
+    return element
+
+
+def _copy(source: Dataset, cleaned: Dataset, keyword: str) -> None:
+    element = _element(source, keyword)
+    if element is None or element.is_empty:
+        return
+    if keyword not in allow_list.CODES or allow_list.is_code(element.value):
+        cleaned.add(element)
+
+
+def _one_code(cleaned: Dataset, keyword: str) -> str:
+    """The code, or nothing where the file gives none or several."""
+    value = cleaned.get(keyword)
+    return value if isinstance(value, str) else ""
+
+
+def _table(item: Dataset) -> Dataset:
+    table = Dataset()
+    for keyword in allow_list.TABLE_PARTS:
+        element = _element(item, keyword)
+        if element is not None and (keyword != "ModalityLUTType" or allow_list.is_code(element.value)):
+            table.add(element)
+    return table
+
+
+def _element(dataset: Dataset, keyword: str) -> DataElement | None:
+    return dataset.get(Tag(keyword))
+
+
+def _encoding(source: Dataset) -> UID:
+    """The transfer syntax: stated, or found by the reader in a file without a meta group."""
+    stated: Any = source.file_meta.get("TransferSyntaxUID") if hasattr(source, "file_meta") else None
+    if stated:
+        return UID(stated)
+    is_implicit, is_little = source.original_encoding
+    if is_implicit:
+        return ImplicitVRLittleEndian
+    return ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
+
+
+def _written(cleaned: Dataset, syntax: UID) -> bytes:
+    meta = FileMetaDataset()
+    meta.FileMetaInformationVersion = b"\x00\x01"
+    meta.MediaStorageSOPClassUID = cleaned.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = cleaned.SOPInstanceUID
+    meta.TransferSyntaxUID = syntax
+    meta.ImplementationClassUID = _IMPLEMENTATION
+    meta.ImplementationVersionName = "XRAYPORTAL"
+    cleaned.file_meta = meta
+    out = BytesIO()
+    with _one_reader, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            cleaned.save_as(out, enforce_file_format=True)
+        except MemoryError:
+            raise
+        except Exception as error:  # a value that was read but cannot be written, in a damaged file
+            raise corrupt() from error
+    return out.getvalue()
+
+
+def _keyed(key: bytes, text: str) -> bytes:
+    return hmac.digest(bytes(key), text.encode("utf-8", "surrogateescape"), "sha256")
+
+
+def _uid(key: bytes, original: object) -> str:
+    """A pseudonym in the UUID-derived root (PS3.5, B.2), at most 44 characters."""
+    return f"2.25.{int.from_bytes(_keyed(key, f'uid{chr(0)}{original}')[:16], 'big')}"
+
+
+def _patient_reference(key: bytes, patient: str) -> str:
+    return "P-" + base64.b32encode(_keyed(key, f"patient\x00{patient}"))[:10].decode()

@@ -1,0 +1,257 @@
+"""One file of a submission: prepared, written, then stored in one transaction; or rejected by name."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, replace
+from typing import IO, Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from xrayportal.analyses.models import Analysis
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.clinics.actors import Actor
+from xrayportal.clinics.models import Clinic
+from xrayportal.intake.deletion import remove_if_unnamed
+from xrayportal.intake.filenames import clean_filename
+from xrayportal.intake.prepare import Prepared, prepare
+from xrayportal.intake.rejection import RejectedError, as_stored
+from xrayportal.intake.services import record_seal_of_new_study, seal_new_study, try_to_seal
+from xrayportal.studies.locks import name_lock
+from xrayportal.studies.models import Image, Study, Submission, Upload
+from xrayportal.studies.storage import write_durably
+
+logger = logging.getLogger(__name__)
+
+
+class SubmissionClosedError(Exception):
+    """The submission takes no more files; ``str(error)`` is a sentence for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingFile:
+    """One file as it was sent, by whom, and what its sender said about it.
+
+    ``path`` is relative, with ``/`` between folders; it may be a bare name. ``size`` is in bytes, as sent.
+    """
+
+    submission: Submission
+    key: str
+    path: str
+    actor: Actor
+    size: int = 0
+    patient_reference: str = ""
+    grouping_key: str = ""
+    stated_body_part: str = ""
+    priority: int = 0
+
+    @property
+    def clinic(self) -> Clinic:
+        """The submission's."""
+        return self.submission.clinic
+
+    @property
+    def filename(self) -> str:
+        """What is kept of the path: its last piece, without what no name needs."""
+        return clean_filename(self.path)
+
+
+def ingest_file(incoming: IncomingFile, file: IO[bytes]) -> Upload:
+    """Take one file, and say what became of it; bad files are outcomes, not exceptions.
+
+    The same ``key`` again returns the same Upload. DICOM files are grouped by their study, others by
+    ``grouping_key`` (unique within the clinic), else each is a study of its own, sealed at once. Raises
+    `SubmissionClosedError`, and OSError (or the object store's error) where the file could not be written;
+    then nothing is stored and the same key may be sent again.
+    """
+    incoming = replace(incoming, size=size_of(file))
+    submission = incoming.submission
+    if not submission.is_open:  # nothing is prepared in vain
+        with transaction.atomic():
+            _submission, earlier = _enter(incoming)
+        if earlier is not None:
+            return earlier
+    try:
+        with as_stored():
+            prepared = prepare(file, incoming.size, incoming.clinic)
+    except RejectedError as error:
+        with as_stored():
+            return reject(incoming, error)
+    name = prepared.name(incoming.clinic)
+    with name_lock(name):
+        write_durably(name, prepared.content)
+        try:
+            upload = _store(incoming, prepared, name)
+        except SubmissionClosedError:  # meanwhile: what was sent in vain is not kept
+            remove_if_unnamed(incoming.clinic, name)
+            raise
+        if upload.image is None or upload.image.file != name:  # another file came with this key before
+            remove_if_unnamed(incoming.clinic, name)
+    # A study of one file that was there before, such as one of a cancelled submission.
+    study = upload.image.study if upload.image else None
+    if study is not None and not study.is_sealed and not _is_grouped(incoming, prepared):
+        try_to_seal(study=study, actor=incoming.actor)
+    return upload
+
+
+def refuse_closed(submission: Submission) -> None:
+    """Raises `SubmissionClosedError` for a submission that has ended."""
+    if submission.is_cancelled:
+        raise SubmissionClosedError(_("This submission was cancelled. Start a new one."))
+    if submission.state == Submission.State.FINISHED:
+        raise SubmissionClosedError(_("This submission is finished. Start a new one for further files."))
+
+
+def size_of(file: Any) -> int:
+    """The size as sent: an upload that was too large is cut on the disk but knows its true size."""
+    known = getattr(file, "size", None)
+    return int(known) if known is not None else int(file.seek(0, os.SEEK_END))
+
+
+def _store(incoming: IncomingFile, prepared: Prepared, name: str) -> Upload:
+    """Upload, Image, Study and audit in one transaction, repeated if somebody was a moment faster."""
+    try:
+        return _store_once(incoming, prepared, name)
+    except (IntegrityError, Study.DoesNotExist):  # begun by another submission, or deleted, meanwhile
+        return _store_once(incoming, prepared, name)
+
+
+@transaction.atomic
+def _store_once(incoming: IncomingFile, prepared: Prepared, name: str) -> Upload:
+    submission, earlier = _enter(incoming)
+    if earlier is not None:
+        return earlier
+    analysis: Analysis | None = None
+    image = Image.objects.filter(clinic=incoming.clinic, sha256=prepared.sha256).first()
+    if image is not None:
+        study = Study.objects.select_for_update(no_key=True).get(pk=image.study_id)
+        _adopt(study, submission)
+        outcome, sentence = (
+            Upload.Outcome.DUPLICATE,
+            _("This picture is already here; it is not stored twice."),
+        )
+    else:
+        study, is_new = _study(incoming, prepared, submission)
+        image = Image.objects.create(
+            clinic=incoming.clinic,
+            study=study,
+            sha256=prepared.sha256,
+            file=name,
+            media_type=prepared.media_type,
+            size=len(prepared.content),
+            view_position=prepared.view_position,
+        )
+        # Views of a group wait for the submission's end; a study of one file has all it will ever have.
+        if is_new and not _is_grouped(incoming, prepared):
+            analysis = seal_new_study(study=study, submission=submission, actor=incoming.actor)
+        outcome, sentence = Upload.Outcome.ACCEPTED, ""
+    image.study = study
+    upload = _upload(incoming, outcome=outcome, sentence=sentence, image=image)
+    record(
+        clinic=incoming.clinic,
+        action=Action.UPLOAD_DUPLICATE if outcome == Upload.Outcome.DUPLICATE else Action.IMAGE_STORED,
+        actor=incoming.actor,
+        target=image,
+        study=study,
+        detail={"upload": str(upload.pk), "media_type": image.media_type, "sha256": image.sha256},
+    )
+    if analysis is not None:
+        record_seal_of_new_study(analysis, incoming.actor)
+    return upload
+
+
+def reject(incoming: IncomingFile, error: RejectedError) -> Upload:
+    """Keep that this file was not taken, and why."""
+    with transaction.atomic():
+        _submission, earlier = _enter(incoming)
+        if earlier is not None:
+            return earlier
+        upload = _upload(
+            incoming,
+            outcome=Upload.Outcome.REJECTED,
+            sentence=error.sentence(incoming.filename),
+            kind=error.kind,
+        )
+        record(
+            clinic=incoming.clinic,
+            action=Action.UPLOAD_REJECTED,
+            actor=incoming.actor,
+            target=upload,
+            detail={"kind": error.kind, "size": incoming.size},
+        )
+    logger.info("Upload %s rejected: %s", upload.pk, error.kind)
+    return upload
+
+
+def note_read(incoming: IncomingFile, sentence: str) -> Upload:
+    """Keep that this file was read for what it says or holds; it is no picture itself."""
+    with transaction.atomic():
+        _submission, earlier = _enter(incoming)
+        return earlier or _upload(incoming, outcome=Upload.Outcome.APPLIED, sentence=sentence)
+
+
+def _enter(incoming: IncomingFile) -> tuple[Submission, Upload | None]:
+    """Lock the submission, the first lock of all; the Upload if the same key came in meanwhile."""
+    submission = Submission.objects.select_for_update(no_key=True).get(pk=incoming.submission.pk)
+    earlier = (
+        Upload.objects.filter(submission=submission, key=incoming.key).select_related("image__study").first()
+    )
+    if earlier is None:
+        refuse_closed(submission)
+        submission.last_upload_at = timezone.now()
+        submission.save(update_fields=["last_upload_at"])
+    return submission, earlier
+
+
+def _upload(incoming: IncomingFile, **fields: Any) -> Upload:
+    return Upload.objects.create(
+        submission=incoming.submission,
+        key=incoming.key,
+        filename=incoming.filename,
+        size=incoming.size,
+        **fields,
+    )
+
+
+def _is_grouped(incoming: IncomingFile, prepared: Prepared) -> bool:
+    return bool(prepared.study_key or incoming.grouping_key)
+
+
+def _study(incoming: IncomingFile, prepared: Prepared, submission: Submission) -> tuple[Study, bool]:
+    """The study that the new view belongs to, locked; open (again) for it. And whether it begins with it."""
+    key = prepared.study_key or incoming.grouping_key or prepared.sha256
+    known = Study.objects.select_for_update(no_key=True).filter(clinic=incoming.clinic, grouping_key=key)
+    study = known.first()
+    if study is None:
+        study = Study.objects.create(
+            clinic=incoming.clinic,
+            grouping_key=key,
+            submission=submission,
+            patient_reference=incoming.patient_reference or prepared.patient_reference,
+            stated_body_part=incoming.stated_body_part,
+            priority=incoming.priority,
+        )
+        return study, True
+    # A view that comes later means a new analysis: open, it will be sealed again.
+    study.state, study.sealed_at, study.last_view_at = Study.State.OPEN, None, timezone.now()
+    if study.submission_id != submission.pk and study.submission.is_cancelled:
+        study.submission = submission
+    study.patient_reference = study.patient_reference or incoming.patient_reference
+    study.stated_body_part = study.stated_body_part or incoming.stated_body_part
+    study.save()
+    return study, False
+
+
+def _adopt(study: Study, submission: Submission) -> None:
+    """A picture of a cancelled submission is sent again: its study, if never analysed, is ours to analyse."""
+    if not study.submission.is_cancelled:
+        return
+    if study.analyses.filter(state__in=[*Analysis.UNFINISHED, Analysis.State.SUCCEEDED]).exists():
+        return
+    study.submission, study.state, study.sealed_at = submission, Study.State.OPEN, None
+    study.last_view_at = timezone.now()
+    study.save()

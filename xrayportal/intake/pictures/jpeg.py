@@ -1,0 +1,83 @@
+"""JPEG, segment by segment (ITU-T T.81, B.1): checked, and rid of metadata, thumbnails and appendages."""
+
+from __future__ import annotations
+
+import re
+
+from xrayportal.intake.pictures import exif
+from xrayportal.intake.rejection import check_dimensions, corrupt, truncated
+
+_SOI, _EOI, _SOS, _APP0, _APP1, _APP14 = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE
+#: Tables and headers that the decoder needs: SOFn, DHT, DAC, DQT, DNL, DRI, DHP, EXP.
+_KEPT = frozenset({*range(0xC0, 0xD0), *range(0xDB, 0xE0)}) - {0xC8}
+#: An ordinary JPEG has some dozen; each costs time, however short it is.
+_MOST_SEGMENTS = 10_000
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+#: In a scan, FF is followed by 00 (a stuffed byte), a restart marker or another FF; anything else ends it.
+_SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_MARKER = re.compile(rb"\xff[^\x00\xff]")
+_EXIF = b"Exif\x00\x00"
+
+
+def strip(data: bytes) -> bytes:
+    """The same picture without metadata; tables and scans pass through byte for byte.
+
+    Of EXIF the orientation stays; of APP0 the pixel density; Adobe's APP14 says how colours were coded
+    and stays. Raises ``RejectedError`` for a truncated or damaged file or one with too many pixels.
+    """
+    out = [b"\xff\xd8"]
+    at, has_frame, has_scan, has_turn = 2, False, False, False
+    for _ in range(_MOST_SEGMENTS):
+        marker, at = _next_marker(data, at)
+        if marker == _EOI:
+            break
+        body_start, end = at + 2, at + int.from_bytes(data[at : at + 2], "big")
+        if max(body_start, end) > len(data):
+            raise truncated()
+        if end < body_start:
+            raise corrupt()
+        body = data[body_start:end]
+        if marker in _FRAMES:
+            if len(body) < 6:
+                raise corrupt()
+            height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
+            check_dimensions(width, height)
+            has_frame = True
+        if marker in _KEPT:
+            out.append(_segment(marker, body))
+        elif marker == _APP0 and body.startswith(b"JFIF\x00") and len(body) >= 14:
+            out.append(_segment(_APP0, body[:12] + b"\x00\x00"))  # no thumbnail
+        elif marker == _APP14 and body.startswith(b"Adobe") and len(body) >= 12:
+            out.append(_segment(_APP14, body[:12]))
+        elif marker == _APP1 and body.startswith(_EXIF) and not has_turn:
+            turn = exif.orientation(body[len(_EXIF) :])
+            if turn != 1:
+                out.append(_segment(_APP1, _EXIF + exif.block(turn)))
+                has_turn = True
+        elif marker == _SOS:
+            found = _SCAN_END.search(data, end)
+            if found is None:
+                raise truncated()
+            out += [_segment(_SOS, body), data[end : found.start()]]
+            end, has_scan = found.start(), True
+        at = end
+    else:
+        raise corrupt()
+    if not (has_frame and has_scan):
+        raise truncated()
+    return b"".join([*out, b"\xff\xd9"])
+
+
+def _next_marker(data: bytes, at: int) -> tuple[int, int]:
+    """The next marker from ``at`` and where its segment begins; filler that some scanners write is passed."""
+    found = _MARKER.search(data, at)
+    if found is None:
+        raise truncated()
+    marker = data[found.end() - 1]
+    if marker in (0x01, _SOI) or 0xD0 <= marker <= 0xD7:
+        raise corrupt()
+    return marker, found.end()
+
+
+def _segment(marker: int, body: bytes) -> bytes:
+    return bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2, "big") + body

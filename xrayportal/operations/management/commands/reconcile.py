@@ -1,0 +1,30 @@
+"""``manage.py reconcile [--once]``: the reconciler process."""
+
+from __future__ import annotations
+
+import signal
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from xrayportal.operations.reconciler import Reconciler
+
+
+class Command(BaseCommand):
+    help = "Puts right what was interrupted: lost workers, lost wake-ups, open studies, orphan files."
+    #: The checks import every page; a mistake there must not keep the queue from being repaired.
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--once", action="store_true", help="one round, then end")
+
+    def handle(self, *args: Any, once: bool, **options: Any) -> None:
+        reconciler = Reconciler()
+        if once:
+            if not reconciler.round():
+                raise CommandError("Nothing was done: another reconciler leads, or the database is away.")
+            return
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: reconciler.stop())
+        reconciler.run()

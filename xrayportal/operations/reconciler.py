@@ -1,0 +1,173 @@
+"""Puts right what was interrupted: a process of its own that needs PostgreSQL and nothing else.
+
+Any number may run, one at a time leads: it holds an advisory lock of its database session, which
+ends with the session however the process ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import Error, InterfaceError, OperationalError, connection
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from xrayportal.analyses.announce import wake_workers
+from xrayportal.analyses.models import Bundle, Heartbeat
+from xrayportal.analyses.orphans import sweep
+from xrayportal.analyses.queue import has_due, requeue_expired
+from xrayportal.analyses.workers import live_workers, remove_dead_workers
+from xrayportal.clinics.actors import PORTAL
+from xrayportal.clinics.sessions import SessionStore
+from xrayportal.intake.retention import apply_retention
+from xrayportal.intake.services import finish_submission, studies_due, try_to_seal
+from xrayportal.studies.models import Submission
+from xrayportal.worklist.digests import make_ready, send_mails
+
+logger = logging.getLogger(__name__)
+
+#: Any number that nothing else in this database takes as an advisory lock.
+_LEADER = 0x7872_6179_0001
+#: A round does so much of one kind at most; the rest comes two seconds later.
+_PER_ROUND = 200
+#: Pause between two looks for studies that are older than their clinic keeps them.
+_RETENTION_SECONDS = 24 * 3600
+_RETAINED_PER_ROUND = 20
+#: Of each round the search for orphans takes no more than this.
+_SWEEP_SECONDS = 0.5
+
+
+class Reconciler:
+    """Does rounds until told to stop."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._leads = False
+        #: Troubles that last are told when they begin, not every round.
+        self._lacks_database = self._lacks_bundle = False
+        self._sweep: Iterator[int] | None = None
+        self._next_sweep = time.monotonic()
+        self._next_retention = time.monotonic()
+
+    def stop(self) -> None:
+        """End after the step at hand."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Round after round; a database that is away is waited for."""
+        while not self._stop.is_set():
+            self.round()
+            self._stop.wait(settings.RECONCILE_SECONDS)
+        connection.close()
+
+    def round(self) -> bool:
+        """One round of every step; ``False`` if another process leads or the database is away."""
+        for step in (
+            _tell_that_it_lives,
+            requeue_expired,
+            self._seal_studies,
+            self._finish_submissions,
+            make_ready,
+            self._wake,
+            remove_dead_workers,
+            self._remove_orphans,
+            self._apply_retention,
+            send_mails,
+        ):
+            # A step that lost the session lost the lead with it, and another may have it by now.
+            if self._stop.is_set() or not self._has_lead():
+                break
+            self._do(step)
+        return self._leads
+
+    def _do(self, step: Callable[[], object]) -> None:
+        """One step; what is wrong with it must not keep the others from being done."""
+        try:
+            step()
+        except (OperationalError, InterfaceError) as error:
+            self._lose_database(error)
+        except Exception:
+            logger.exception("The reconciler's step %s failed", step.__name__)
+
+    def _has_lead(self) -> bool:
+        """Whether the rounds are ours; not while the database is away."""
+        try:
+            return self._take_lead()
+        except Error as error:
+            self._lose_database(error)
+            return False
+
+    def _take_lead(self) -> bool:
+        if not self._leads or connection.connection is None:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LEADER])
+                self._leads = bool(cursor.fetchone()[0])
+            if self._leads:
+                logger.info("This reconciler leads")
+            self._lacks_database = False
+        return self._leads
+
+    def _lose_database(self, error: Error) -> None:
+        if not self._lacks_database:
+            logger.warning("The reconciler lost the database: %s", type(error).__name__)
+        self._lacks_database, self._leads = True, False
+        connection.close()
+
+    def _seal_studies(self) -> None:
+        """Without a bundle nothing can be asked for: studies stay open until there is one."""
+        lacked, self._lacks_bundle = self._lacks_bundle, not _active_bundles().exists()
+        if self._lacks_bundle:
+            if not lacked:
+                logger.warning("No bundle is active: studies wait for one")
+            return
+        for study in studies_due()[:_PER_ROUND]:
+            try_to_seal(study=study, actor=PORTAL)
+
+    def _finish_submissions(self) -> None:
+        """Those whose sender went away."""
+        quiet = Now() - timedelta(seconds=settings.FINISH_AFTER_SECONDS)
+        left = Submission.objects.open().filter(last_upload_at__lt=quiet)
+        for submission in left.order_by("last_upload_at")[:_PER_ROUND]:
+            finish_submission(submission=submission, actor=PORTAL)
+
+    def _wake(self) -> None:
+        """For work whose wake-up was lost, or was not due then, and for workers with an old bundle.
+
+        One wake-up is enough: it lies unread while all are busy, and who takes it wakes the next one.
+        """
+        active = _active_bundles().first()
+        if has_due() or (active and live_workers().exclude(bundle=active.name).exists()):
+            wake_workers()
+
+    def _remove_orphans(self) -> None:
+        """Go on with the walk for a moment, or begin the next one when it is time."""
+        if self._sweep is None:
+            if time.monotonic() < self._next_sweep:
+                return
+            self._sweep = sweep()
+            self._next_sweep = time.monotonic() + settings.ORPHAN_SWEEP_SECONDS
+        end = time.monotonic() + _SWEEP_SECONDS
+        walk, self._sweep = self._sweep, None  # a walk that fails is over
+        for _removed in walk:
+            if time.monotonic() > end or self._stop.is_set():
+                self._sweep = walk
+                return
+
+    def _apply_retention(self) -> None:
+        """Some studies a round until nothing is due, then again tomorrow; with them sessions that ran out."""
+        if time.monotonic() >= self._next_retention and not apply_retention(limit=_RETAINED_PER_ROUND):
+            SessionStore.clear_expired()
+            self._next_retention = time.monotonic() + _RETENTION_SECONDS
+
+
+def _tell_that_it_lives() -> None:
+    Heartbeat.objects.update_or_create(name=Heartbeat.RECONCILER, defaults={"last_seen": Now()})
+
+
+def _active_bundles() -> QuerySet[Bundle]:
+    return Bundle.objects.active()

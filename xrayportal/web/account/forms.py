@@ -1,0 +1,73 @@
+"""Forms of the way in. A guess is refused before the password is looked at, and counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
+from django.contrib.auth.signals import user_login_failed
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from xrayportal.clinics.sign_in import is_throttled
+from xrayportal.security import client_address
+
+
+class SignInForm(AuthenticationForm):
+    """E-mail address and password; the same sentence whether or not the account exists."""
+
+    error_messages = {
+        "invalid_login": _("This e-mail address and password do not belong together."),
+        "inactive": _("This e-mail address and password do not belong together."),
+        "throttled": _("Too many failed attempts. Wait 15 minutes, then try again."),
+    }
+
+    def clean_username(self) -> str:
+        """Addresses are stored in lower case."""
+        return str(self.cleaned_data["username"]).lower()
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse before the password is looked at, so that a throttled guess teaches nothing."""
+        assert self.request is not None  # noqa: S101  # LoginView always gives it
+        username = self.cleaned_data.get("username")
+        if username and is_throttled(username, client_address(self.request)):
+            raise ValidationError(self.error_messages["throttled"], code="throttled")
+        cleaned: dict[str, Any] = super().clean()
+        return cleaned
+
+
+class PasswordForm(PasswordChangeForm):
+    """The present password proves that it is them; guessing it counts like guessing at the door."""
+
+    error_messages = {
+        **PasswordChangeForm.error_messages,
+        "throttled": SignInForm.error_messages["throttled"],
+    }
+
+    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.request = request
+
+    def clean_old_password(self) -> str:
+        """Refuse before the password is looked at, as at the door."""
+        if is_throttled(self.user.email, client_address(self.request)):
+            raise ValidationError(self.error_messages["throttled"], code="throttled")
+        try:
+            return super().clean_old_password()
+        except ValidationError:
+            credentials = {"username": self.user.email}
+            user_login_failed.send(sender=__name__, credentials=credentials, request=self.request)
+            raise
+
+
+class ReasonForm(forms.Form):
+    """Why a superuser needs to see a clinic's patient content."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        min_length=10,
+        max_length=300,
+        help_text=_("At least 10 characters. The clinic can read it; name no patient."),
+    )

@@ -1,0 +1,117 @@
+"""The way in: home, sign-in, passwords, and a superuser's audited look at patient content."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.forms import PasswordChangeForm
+from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView, redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from xrayportal.access import GRANT_LASTS, end_content, grant_content
+from xrayportal.clinics.models import Clinic, User
+from xrayportal.clinics.sign_in import record_password, turn
+from xrayportal.web.account.forms import PasswordForm, ReasonForm, SignInForm
+from xrayportal.web.shared.context import accesses_of
+
+
+class SignInView(LoginView):
+    """One attempt at a time for one account from one address: parallel guesses cannot outrun the limit."""
+
+    template_name = "account/sign_in.html"
+    authentication_form = SignInForm
+    redirect_authenticated_user = True
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Check and record the attempt in one transaction."""
+        with turn(request.POST.get("username", ""), request):
+            return super().post(request, *args, **kwargs)
+
+
+class SignOutView(LogoutView):
+    """Also forgets the pictures that the browser may keep for a day."""
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Browsers heed the header over HTTPS only."""
+        response = super().post(request, *args, **kwargs)
+        response.headers["Clear-Site-Data"] = '"cache"'
+        return response
+
+
+class PasswordView(PasswordChangeView):
+    """A signed-in person chooses another password; their other sessions end. One attempt at a time too."""
+
+    template_name = "account/password.html"
+    form_class = PasswordForm
+    success_url = reverse_lazy("home")
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        """The form asks where the request came from."""
+        return {**super().get_form_kwargs(), "request": self.request}
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Check the present password, keep the new one and record either in one transaction."""
+        with turn(request.user.get_username(), request):
+            return super().post(request, *args, **kwargs)
+
+    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
+        """It is chosen."""
+        response = super().form_valid(form)
+        record_password(form.user, request=self.request)
+        messages.success(self.request, _("Your password is changed. Other devices are signed out."))
+        return response
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """To the person's clinic, or a page to pick one; superusers pick among all, for a reason."""
+    clinics = [access.clinic for access in accesses_of(request)]
+    if len(clinics) == 1:
+        return redirect("worklist", clinic=clinics[0].slug)
+    user = request.user
+    others = Clinic.objects.exclude(pk__in=[clinic.pk for clinic in clinics])
+    context = {"own_clinics": clinics, "other_clinics": others if user.is_superuser else others.none()}
+    return render(request, "account/home.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def content_access(request: HttpRequest, clinic: str) -> HttpResponse:
+    """A superuser gives a reason and sees one clinic's content for half an hour."""
+    _superuser_or_404(request)
+    found = get_object_or_404(Clinic, slug=clinic)
+    form = ReasonForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        grant_content(request, found, reason=form.cleaned_data["reason"])
+        return redirect("worklist", clinic=found.slug)
+    minutes = int(GRANT_LASTS.total_seconds() // 60)
+    status = 422 if form.is_bound else 200
+    context = {"clinic": found, "form": form, "minutes": minutes}
+    return render(request, "account/content_access.html", context, status=status)
+
+
+@require_POST
+def content_access_end(request: HttpRequest, clinic: str) -> HttpResponse:
+    """The superuser has seen enough."""
+    _superuser_or_404(request)
+    end_content(request, get_object_or_404(Clinic, slug=clinic))
+    return redirect("home")
+
+
+def _superuser_or_404(request: HttpRequest) -> None:
+    user = request.user
+    if not isinstance(user, User) or not user.is_superuser:
+        raise Http404("Not found.")
+
+
+@login_not_required
+def admin_sign_in(request: HttpRequest) -> HttpResponse:
+    """The admin has no door of its own: sign-in is throttled and audited in one place."""
+    if request.user.is_authenticated:
+        raise Http404("Not found.")  # signed in, but not staff
+    return redirect_to_login(request.GET.get("next", "/"))

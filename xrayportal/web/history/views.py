@@ -1,0 +1,100 @@
+"""The admin's history of past predictions and its export."""
+
+from __future__ import annotations
+
+from django.db.models import Exists, OuterRef
+from django.http import HttpResponse, StreamingHttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET, require_POST
+
+from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
+from xrayportal.analyses.latest import with_status
+from xrayportal.analyses.models import Analysis, Bundle
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.clinics.models import User
+from xrayportal.reviews.blind import reads_blind
+from xrayportal.reviews.export import history_lines
+from xrayportal.reviews.history import (
+    BASES,
+    COUNTED,
+    STANDINGS,
+    Filters,
+    Place,
+    filtered,
+    found,
+    page_of,
+    results_of,
+)
+from xrayportal.reviews.models import Review
+from xrayportal.studies.models import Study
+from xrayportal.web.worklist.rows import body_part_choices, verdict_choices
+
+
+@require_GET
+@clinic_view(Permission.MANAGE)
+def history(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
+    """Past predictions with what readers said of them."""
+    filters = Filters.read(request.GET)
+    studies = found(access, filters)
+    count = studies.order_by()[:COUNTED].count()
+    page = page_of(
+        filtered(studies, count),
+        before=Place.read(request.GET.get("before", "")),
+        after=Place.read(request.GET.get("after", "")),
+    )
+    active = Bundle.objects.active().first()
+    # Not DISTINCT over a join: that would read every analysis for a handful of names.
+    used = Analysis.objects.filter(bundle=OuterRef("pk"), clinic=access.clinic)
+    wrote = Review.objects.filter(reader=OuterRef("pk"), clinic=access.clinic)
+    return render(
+        request,
+        "history/history.html",
+        {
+            "access": access,
+            "filters": filters,
+            "page": page,
+            "rows": _rows(page.studies, filters),
+            "count": count,
+            "is_capped": count == COUNTED,
+            "hides": reads_blind(access),
+            "verdicts": verdict_choices(active),
+            "body_parts": body_part_choices(active),
+            "bundles": Bundle.objects.filter(Exists(used)).order_by("-registered_at"),
+            "people": User.objects.filter(Exists(wrote)).order_by("email"),
+            "standings": STANDINGS.items(),
+            "bases": BASES.items(),
+        },
+    )
+
+
+@require_POST
+@clinic_view(Permission.MANAGE)
+def history_export(request: PortalRequest, access: ClinicAccess) -> StreamingHttpResponse:
+    """The same filters as CSV, all pages. POST, because each export is an event of the audit."""
+    filters = Filters.read(request.GET)
+    record(
+        clinic=access.clinic,
+        action=Action.EXPORTED,
+        actor=access.actor,
+        detail={"kind": "history", "filters": filters.names},
+    )
+    return StreamingHttpResponse(
+        history_lines(results_of(found(access, filters), filters), clinic=access.clinic),
+        content_type="text/csv; charset=utf-8",
+        headers={
+            "Content-Disposition": 'attachment; filename="history.csv"',
+            "Cache-Control": "private, no-store",
+        },
+    )
+
+
+def _rows(studies: list[Study], filters: Filters) -> list[tuple[Study, Analysis]]:
+    """Each study with the result that the filters speak of: the bundle's, or the current one."""
+    ids = [study.pk for study in studies]
+    by_id = {
+        study.pk: study for study in with_status(Study.objects.filter(pk__in=ids)).select_related("consensus")
+    }
+    shown = results_of(Study.objects.filter(pk__in=ids), filters).select_related("bundle")
+    results = {result.study_id: result for result in shown}
+    return [(by_id[pk], results[pk]) for pk in ids if pk in results]

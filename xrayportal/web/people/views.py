@@ -1,0 +1,222 @@
+"""People and clinic settings: the admin's pages, and the page behind an invitation."""
+
+from __future__ import annotations
+
+import logging
+from smtplib import SMTPException
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
+from django.core.mail import send_mail
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
+from xrayportal.analyses.models import Bundle
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.clinics import services
+from xrayportal.clinics.models import Clinic, Role, User
+from xrayportal.clinics.people import former_members_of, invitation_parts, invited_user, members_of
+from xrayportal.clinics.sign_in import record_password
+from xrayportal.web.people.forms import ClinicForm, InviteForm, RolesForm, WelcomeForm, offered_zones
+
+logger = logging.getLogger(__name__)
+REFUSED = 422
+
+
+@require_GET
+@clinic_view(Permission.MANAGE)
+def people(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
+    """Everybody with a role in the clinic."""
+    return _people_page(request, access, InviteForm())
+
+
+@require_POST
+@clinic_view(Permission.MANAGE)
+def invite(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
+    """Give a person roles and send them the way in."""
+    form = InviteForm(request.POST)
+    if not form.is_valid():
+        return _people_page(request, access, form)
+    try:
+        user = services.invite(
+            clinic=access.clinic,
+            actor=access.actor,
+            email=form.cleaned_data["email"],
+            roles=form.cleaned_data["roles"],
+        )
+    except services.PeopleRefused as refusal:
+        form.add_error("email", str(refusal))
+        return _people_page(request, access, form)
+    _send_link(request, access, user, with_password=user.has_usable_password())
+    return redirect("people", access.clinic.slug)
+
+
+@require_POST
+@clinic_view(Permission.MANAGE)
+def invite_again(request: PortalRequest, access: ClinicAccess, user: int) -> HttpResponse:
+    """Send a person a link to choose a password: the invitation once more, or because theirs is gone."""
+    member = _member(access, user)
+    record(
+        clinic=access.clinic,
+        action=Action.MEMBER_INVITED,
+        actor=access.actor,
+        target=member,
+        detail={"again": True},
+    )
+    _send_link(request, access, member)
+    return redirect("people", access.clinic.slug)
+
+
+@require_POST
+@clinic_view(Permission.MANAGE)
+def member_roles(request: PortalRequest, access: ClinicAccess, user: int) -> HttpResponse:
+    """Change what a person may do here; without any role they are deactivated."""
+    member = _member(access, user)
+    form = RolesForm(request.POST)
+    if not form.is_valid():
+        raise Http404("Not found.")
+    roles = [] if "deactivate" in request.POST else form.cleaned_data["roles"]
+    try:
+        services.change_roles(clinic=access.clinic, actor=access.actor, user=member, roles=roles)
+    except services.PeopleRefused as refusal:
+        messages.error(request, str(refusal))
+    else:
+        said = (
+            _("%(person)s: roles saved.") if roles else _("%(person)s has no access to this clinic any more.")
+        )
+        messages.success(request, said % {"person": member})
+        if member == access.user and Role.ADMIN not in roles:
+            return redirect("home")
+    return redirect("people", access.clinic.slug)
+
+
+@require_POST
+@clinic_view(Permission.MANAGE)
+def reactivate(request: PortalRequest, access: ClinicAccess, user: int) -> HttpResponse:
+    """Let a former member in again."""
+    former = {member.user.pk: member.user for member in former_members_of(access.clinic)}
+    form = RolesForm(request.POST)
+    if user not in former or not form.is_valid():
+        raise Http404("Not found.")
+    person = former[user]
+    try:
+        services.reactivate(
+            clinic=access.clinic, actor=access.actor, user=person, roles=form.cleaned_data["roles"]
+        )
+    except services.PeopleRefused as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, _("%(person)s is in the clinic again.") % {"person": person})
+    return redirect("people", access.clinic.slug)
+
+
+@require_http_methods(["GET", "POST"])
+@clinic_view(Permission.MANAGE)
+def clinic_settings(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
+    """Name, time zone, blind first, thresholds, retention."""
+    bundle = Bundle.objects.active().first()
+    # A row of its own: a form that is refused leaves its values on it, and the frame shows the access's.
+    clinic = Clinic.objects.get(pk=access.clinic.pk)
+    form = ClinicForm(request.POST or None, instance=clinic, bundle=bundle)
+    if request.method == "POST" and form.is_valid():
+        changed = form.changed_data
+        if changed:
+            with transaction.atomic():
+                form.save(commit=False).save(update_fields=changed)
+                record(
+                    clinic=clinic,
+                    action=Action.CLINIC_CHANGED,
+                    actor=access.actor,
+                    target=clinic,
+                    detail={name: form.cleaned_data[name] for name in changed},
+                )
+            messages.success(request, _("Saved. New analyses use the new settings; results that exist stay."))
+        return redirect("clinic-settings", access.clinic.slug)
+    context = {"access": access, "form": form, "bundle": bundle, "zones": offered_zones()}
+    return render(request, "people/settings.html", context, status=REFUSED if form.is_bound else 200)
+
+
+@never_cache
+@login_not_required
+@require_http_methods(["GET", "POST"])
+def invitation(request: HttpRequest, uid: str, token: str) -> HttpResponse:
+    """An invited person chooses a password; the link works once."""
+    user = invited_user(uid, token)
+    if user is None:
+        return render(request, "people/invitation_over.html", status=404)
+    form = WelcomeForm(user, request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        with transaction.atomic():
+            form.save()
+            record_password(user, request=request)
+        messages.success(request, _("Your account is ready. Sign in with your e-mail address."))
+        return redirect("sign-in")
+    return render(
+        request,
+        "people/invitation.html",
+        {"form": form, "person": user},
+        status=REFUSED if form.is_bound else 200,
+    )
+
+
+def _people_page(request: PortalRequest, access: ClinicAccess, form: InviteForm) -> HttpResponse:
+    context = {
+        "access": access,
+        "members": members_of(access.clinic),
+        "former": former_members_of(access.clinic),
+        "roles": Role.choices,
+        "form": form,
+    }
+    return render(request, "people/people.html", context, status=REFUSED if form.is_bound else 200)
+
+
+def _member(access: ClinicAccess, user: int) -> User:
+    return get_object_or_404(User.objects.filter(memberships__clinic=access.clinic).distinct(), pk=user)
+
+
+def _send_link(
+    request: PortalRequest, access: ClinicAccess, user: User, *, with_password: bool = False
+) -> None:
+    """By e-mail: a link to a password is for the person alone, so it is never shown to the admin."""
+    way_in = reverse("sign-in") if with_password else reverse("invitation", args=invitation_parts(user))
+    text = render_to_string(
+        "people/mail/invitation.txt",
+        {
+            "clinic": access.clinic,
+            "admin": access.user,
+            "person": user,
+            "with_password": with_password,
+            # The configured address where there is one: a request's Host is what its sender says.
+            "link": f"{settings.PUBLIC_URL}{way_in}"
+            if settings.PUBLIC_URL
+            else request.build_absolute_uri(way_in),
+        },
+    )
+    try:
+        send_mail(
+            # One line: a clinic's name with a line end in it would be another header.
+            subject=" ".join(
+                (_("X-Ray Portal: your way into %(clinic)s") % {"clinic": access.clinic}).split()
+            ),
+            message=text,
+            from_email=None,
+            recipient_list=[user.email],
+        )
+    except (SMTPException, OSError):
+        logger.exception("The link for user %s could not be sent.", user.pk)
+        messages.error(
+            request,
+            _("%(email)s is in the list, but the e-mail could not be sent. Send it again later.")
+            % {"email": user.email},
+        )
+    else:
+        messages.success(request, _("E-mail sent to %(email)s.") % {"email": user.email})

@@ -1,0 +1,210 @@
+"""The review panel, the disagreements and the printed report."""
+
+from __future__ import annotations
+
+import functools
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.core.files.storage import default_storage
+from django.core.paginator import Paginator
+from django.http import Http404, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+from django_htmx.http import trigger_client_event
+
+from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.reviews import adjudication, blind, services
+from xrayportal.reviews.disagreements import disagreements_of, rows_of
+from xrayportal.reviews.report import facts_of, render_report
+from xrayportal.studies.models import Study
+from xrayportal.web.reviews.forms import AdjudicatorForm, ReviewForm
+from xrayportal.web.reviews.panel import Panel
+from xrayportal.web.shared.deleted import handle_deleted_study, message_if_deleted
+
+PER_PAGE = 50
+#: Refusals that the panel shows in its place; the script swaps them in although they are errors.
+BAD, STALE, GONE = 422, 409, 404
+
+
+@require_GET
+@clinic_view(Permission.REVIEW)
+@handle_deleted_study
+def review(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+    """The panel alone, to load it anew; in the frame of a page for somebody who came by its address."""
+    return _answer(request, access, Panel(access, _study(access, study)), status=200)
+
+
+View = Callable[..., HttpResponseBase]
+
+
+def keep_typed_text(view: View) -> View:
+    """Decorator over ``clinic_view``: who lost their role meanwhile is told so in the panel's place.
+
+    Everybody gets the same 404 where the clinic or the study is none of theirs; to the panel's script it
+    is a fragment instead of a page, with the comment that would be lost.
+    """
+
+    @functools.wraps(view)
+    def wrapper(request: PortalRequest, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return view(request, **kwargs)
+        except Http404:
+            if not request.htmx:
+                raise
+            return _gone(request, None)
+
+    return wrapper
+
+
+@require_POST
+@keep_typed_text
+@clinic_view(Permission.REVIEW)
+def review_save(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+    """Keep the reader's opinion as a draft; blind first, this is what reveals the prediction."""
+    return _store(request, access, study, sign=False)
+
+
+@require_POST
+@keep_typed_text
+@clinic_view(Permission.REVIEW)
+def review_sign(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+    """Make the reader's opinion final, or supersede the one that is."""
+    return _store(request, access, study, sign=True)
+
+
+def _store(request: PortalRequest, access: ClinicAccess, study_id: uuid.UUID, *, sign: bool) -> HttpResponse:
+    study = access.studies().select_related("current__bundle").filter(pk=study_id).first()
+    if study is None:
+        return _gone(request, access)
+    panel = Panel(access, study)
+    form = ReviewForm(
+        request.POST.dict(),
+        body_parts=[body_part for body_part, _word in panel.body_parts],
+        images=panel.images,
+    )
+    if not form.is_valid():
+        anew = Panel(access, study, sent=request.POST.dict(), problem=form.sentence)
+        return _answer(request, access, anew, status=BAD)
+    try:
+        stored = services.store_review(
+            access=access,
+            study_id=study_id,
+            entry=form.entry,
+            supersedes=form.cleaned_data["supersedes"],
+            sign=sign,
+            adjudicates=form.cleaned_data["adjudicates"],
+        )
+    except services.StudyGone:
+        return _gone(request, access)
+    except services.ReviewRefused as refusal:
+        status = STALE if isinstance(refusal, services.StaleReview) else BAD
+        anew = Panel(access, study, sent=request.POST.dict(), problem=refusal.sentence)
+        return _answer(request, access, anew, status=status)
+    message = _("Signed.") if sign else _("Saved.")
+    if stored.analysis is not None:
+        again = _("The study is analysed again with the body part you chose.")
+        message = f"{message} {again}"
+    if not request.htmx:
+        messages.success(request, message)
+        if stored.problem:
+            messages.warning(request, str(stored.problem))
+        return redirect("study", access.clinic.slug, study_id)
+    try:
+        study.refresh_from_db()
+    except Study.DoesNotExist:
+        return _gone(request, access)
+    response = render(
+        request,
+        "reviews/_panel.html",
+        {"access": access, "panel": Panel(access, study), "message": message, "warning": stored.problem},
+    )
+    # The page's result, history and neighbours may show more now.
+    return trigger_client_event(response, "review-stored", {"study": str(study_id), "signed": sign})
+
+
+def _answer(request: PortalRequest, access: ClinicAccess, panel: Panel, *, status: int) -> HttpResponse:
+    whole = not request.htmx
+    template = "reviews/panel_page.html" if whole else "reviews/_panel.html"
+    return render(request, template, {"access": access, "panel": panel, "study": panel.study}, status=status)
+
+
+def _gone(request: PortalRequest, access: ClinicAccess | None) -> HttpResponse:
+    if not request.htmx:
+        raise Http404("Not found.")
+    comment = request.POST.get("comment", "")
+    return render(request, "reviews/_deleted.html", {"access": access, "comment": comment}, status=GONE)
+
+
+@require_POST
+@clinic_view(Permission.MANAGE)
+def adjudicator(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+    """The admin names who settles a disagreement; an empty ``reader`` leaves it to any third reader."""
+    if not access.studies().filter(pk=study).exists():
+        if message_if_deleted(request, study=study, clinic=access.clinic):
+            return redirect("disagreements", access.clinic.slug)
+        raise Http404("Not found.")
+    form = AdjudicatorForm(request.POST.dict(), clinic=access.clinic)
+    if not form.is_valid():
+        raise Http404("Not found.")
+    reader = form.cleaned_data["reader"]
+    try:
+        services.name_adjudicator(access=access, study_id=study, reader=reader)
+    except services.ReviewRefused as refusal:
+        messages.error(request, str(refusal.sentence))
+    else:
+        messages.success(
+            request,
+            _("%(reader)s settles this study.") % {"reader": reader}
+            if reader
+            else _("Any third reader settles it."),
+        )
+    return redirect("disagreements", access.clinic.slug)
+
+
+@require_GET
+@clinic_view(Permission.SEE_ALL)
+def disagreements(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
+    """Studies whose signed readers differ, longest waiting first."""
+    page = Paginator(disagreements_of(access), PER_PAGE).get_page(request.GET.get("page"))
+    readers = list(adjudication.clinic_readers(access.clinic))
+    rows = rows_of(access, list(page.object_list), readers)
+    context = {"access": access, "page": page, "rows": rows, "readers": readers}
+    return render(request, "reviews/disagreements.html", context)
+
+
+@require_GET
+@clinic_view(Permission.SEE_OWN)
+@handle_deleted_study
+def report(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+    """One printable page about the study's current result, once the reader may know it."""
+    found = _study(access, study)
+    if found.current is None:
+        messages.error(request, _("There is no result to print yet."))
+        return redirect("study", access.clinic.slug, study)
+    if not blind.reveals(access, found):
+        messages.error(request, _("Give your own opinion first: the report shows the prediction."))
+        return redirect("study", access.clinic.slug, study)
+    facts = facts_of(found, clinic=access.clinic, with_reviews=access.may(Permission.SEE_ALL))
+    content = render_report(facts, storage=default_storage)
+    record(
+        clinic=access.clinic,
+        action=Action.EXPORTED,
+        actor=access.actor,
+        target=found.current,
+        study=found,
+        detail={"kind": "report"},
+    )
+    response = HttpResponse(content, content_type="application/pdf")
+    response.headers["Content-Disposition"] = f'inline; filename="report-{str(found.pk)[:8]}.pdf"'
+    response.headers["Cache-Control"] = "private, no-store"
+    return response
+
+
+def _study(access: ClinicAccess, study: uuid.UUID) -> Study:
+    return get_object_or_404(access.studies().select_related("current__bundle"), pk=study)

@@ -1,0 +1,29 @@
+"""The scorecard's page."""
+
+from __future__ import annotations
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
+from xrayportal.reviews.blind import reads_blind
+from xrayportal.reviews.history import BASES
+from xrayportal.reviews.scorecard.card import Scorecard
+from xrayportal.reviews.scorecard.lines import UNCERTAIN, Question
+
+
+@require_GET
+@clinic_view(Permission.MANAGE)
+def scorecard(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
+    """The model against signed reviews, readers against each other, and drift."""
+    question = Question.read(request.GET)
+    context = {
+        "access": access,
+        "question": question,
+        "card": Scorecard(access, question),
+        "hides": reads_blind(access),
+        "bases": BASES.items(),
+        "uncertains": UNCERTAIN.items(),
+    }
+    return render(request, "scorecard/scorecard.html", context)

@@ -1,0 +1,57 @@
+"""Where a study stands, as a dot with words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.utils.translation import gettext, gettext_lazy
+
+from xrayportal.analyses.models import Analysis
+from xrayportal.analyses.services import Waiting
+from xrayportal.words import format_duration, ordinal
+
+State = Analysis.State
+
+#: Words for a state alone, where no position is at hand.
+WORDS = {
+    "": gettext_lazy("Receiving views"),
+    State.QUEUED: gettext_lazy("Waiting"),
+    State.RUNNING: gettext_lazy("Being read"),
+    State.SUCCEEDED: gettext_lazy("Done"),
+    State.FAILED: gettext_lazy("Could not be read"),
+    State.CANCELLED: gettext_lazy("Cancelled"),
+}
+TONES = {
+    "": "waiting",
+    State.QUEUED: "waiting",
+    State.RUNNING: "running",
+    State.SUCCEEDED: "done",
+    State.FAILED: "failed",
+    State.CANCELLED: "cancelled",
+}
+
+
+@dataclass(frozen=True)
+class Status:
+    """``tone`` chooses the dot, ``words`` say it."""
+
+    tone: str
+    words: str
+
+
+def status_of(state: str | None) -> Status:
+    """The status of a study from the state of its newest analysis; None or empty before there is one."""
+    code = state or ""
+    return Status(TONES[code], str(WORDS[code]))
+
+
+def waiting_status(waiting: Waiting) -> Status:
+    """``Waiting, 3rd in line, about 20 s``; without recent results to judge by, no time."""
+    if waiting.seconds is None:
+        words = gettext("Waiting, %(place)s in line") % {"place": ordinal(waiting.position)}
+    else:
+        words = gettext("Waiting, %(place)s in line, about %(span)s") % {
+            "place": ordinal(waiting.position),
+            "span": format_duration(waiting.seconds),
+        }
+    return Status("waiting", words)

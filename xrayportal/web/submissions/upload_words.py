@@ -1,0 +1,43 @@
+"""The words of the uploader: ``uploader.js`` has none of its own, so that they are translated here."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext
+
+
+def upload_words() -> dict[str, str]:
+    """Sentences by key; ``{name}`` and the like are filled in by the script."""
+    return {
+        "waiting": gettext("Waiting"),
+        "sending": gettext("Sending, {percent} %"),
+        "storing": gettext("Storing"),
+        "accepted": gettext("Accepted"),
+        "duplicate": gettext("Already here"),
+        "applied": gettext("Applied"),
+        "rejected": gettext("Rejected"),
+        "not_sent": gettext("Not sent"),
+        "again": gettext("No answer. Trying again in {seconds} s"),
+        "unsent": gettext("{name} was not sent: the portal did not answer."),
+        "refused": gettext("{name} was refused by the portal (code {code})."),
+        "unreadable": gettext("The browser could not read {name}. It may have been moved or changed."),
+        "progress": gettext("{done} of {total} files sent, {sent} of {size}"),
+        "left": gettext("About {span} left"),
+        "finishing": gettext("All files are sent. Opening the submission."),
+        "paused": gettext("Paused. {done} of {total} files are sent."),
+        "some_duplicate": gettext("{count} already here"),
+        "some_rejected": gettext("{count} rejected"),
+        "more_troubles": gettext("{count} more: the submission's page lists them all."),
+        "continued": gettext(
+            "The submission had been closed meanwhile, so the rest of the files goes into a new one. "
+            "A folder that was parted stays one study, unless a reader has signed it already."
+        ),
+        "some_unsent": gettext("{count} files could not be sent."),
+        "one_unsent": gettext("1 file could not be sent."),
+        "signed_out": gettext("Your session has ended. Sign in again in another tab, then go on here."),
+        "no_start": gettext("The portal did not answer, so nothing was sent. Try again."),
+        "nothing": gettext("There are no pictures in what you dropped."),
+        "pause": gettext("Pause"),
+        "resume": gettext("Go on"),
+        "seconds": gettext("{n} s"),
+        "minutes": gettext("{n} min"),
+    }

@@ -1,0 +1,320 @@
+"""Sending files, and what became of them: upload, list and page of submissions, results to take away."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    JsonResponse,
+    StreamingHttpResponse,
+)
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
+from xrayportal.analyses import services
+from xrayportal.analyses.models import Bundle
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.intake.bulk.services import take, take_refusal
+from xrayportal.intake.ingest import IncomingFile, SubmissionClosedError
+from xrayportal.intake.services import cancel_submission, create_submission, finish_submission
+from xrayportal.security import wants_json
+from xrayportal.studies.models import Study, Submission, Upload
+from xrayportal.web.shared.deleted import some_deleted
+from xrayportal.web.shared.failures import rejection_sentence
+from xrayportal.web.shared.fields import CutCharField
+from xrayportal.web.submissions.forms import LONGEST_PATH, SubmissionForm, UploadForm
+from xrayportal.web.submissions.lists import files_page, with_counts
+from xrayportal.web.submissions.results import result_lines, result_zip
+from xrayportal.web.worklist.rows import verdict_choices
+from xrayportal.worklist import progress
+from xrayportal.worklist.digests import note_seen
+
+if TYPE_CHECKING:
+    from xrayportal.worklist.progress import VersionedSubmission
+
+SUBMISSIONS_PER_PAGE = 50
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def submissions(request: HttpRequest, clinic: str) -> HttpResponseBase:
+    """The list, or a new submission."""
+    if request.method == "POST":
+        return _new_submission(request, clinic=clinic)
+    return submissions_page(request, clinic=clinic)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def upload(request: HttpRequest, clinic: str) -> HttpResponseBase:
+    """The page, or all files at once from a browser without JavaScript."""
+    if request.method == "POST":
+        return _plain_form(request, clinic=clinic)
+    return upload_page(request, clinic=clinic)
+
+
+@clinic_view(Permission.SUBMIT)
+def _new_submission(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
+    form = SubmissionForm(request.POST)
+    if not form.is_valid():
+        return _refused(form.sentence)
+    submission = _create(access, form)
+    return JsonResponse(
+        {
+            "id": str(submission.pk),
+            "uploads": _address("submission-uploads", submission),
+            "finish": _address("submission-finish", submission),
+            "cancel": _address("submission-cancel", submission),
+            "page": _address("submission", submission),
+        },
+        status=201,
+    )
+
+
+@clinic_view(Permission.SUBMIT)
+def _plain_form(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
+    # CSVs first: what they say holds for the pictures.
+    files = sorted(
+        request.FILES.getlist("files"), key=lambda file: not (file.name or "").lower().endswith(".csv")
+    )
+    if not files:
+        return redirect("upload", clinic=access.clinic.slug)
+    form = SubmissionForm({"grouping": request.POST.get("grouping", ""), "expected_files": len(files)})
+    submission = _create(access, form)
+    for number, file in enumerate(files):
+        path = CutCharField(longest=LONGEST_PATH).clean(file.name)
+        take(IncomingFile(submission, f"form-{number}", path, access.actor), file)
+    finish_submission(submission=submission, actor=access.actor)
+    return redirect("submission", clinic=access.clinic.slug, submission=submission.pk)
+
+
+@require_safe
+@clinic_view(Permission.SUBMIT)
+def upload_page(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
+    """The drop zone; a plain form where scripts do not run."""
+    return render(request, "submissions/upload.html")
+
+
+@require_safe
+@clinic_view(Permission.SEE_OWN)
+def submissions_page(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
+    """The submissions that this person may see, newest first."""
+    rows = with_counts(access.submissions()).select_related("submitter").order_by("-created_at", "pk")
+    page = Paginator(rows, SUBMISSIONS_PER_PAGE).get_page(request.GET.get("page"))
+    return render(request, "submissions/submissions.html", {"page": page})
+
+
+@require_safe
+@clinic_view(Permission.SEE_OWN)
+def submission_page(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
+    """How far a submission is, and the fate of every file."""
+    return _render_progress(request, access, submission, "submissions/submission.html")
+
+
+@require_safe
+@clinic_view(Permission.SEE_OWN)
+def submission_progress(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
+    """The part of the submission page that polls; 204 while nothing changed."""
+    return _render_progress(
+        request, access, submission, "submissions/_progress.html", seen=request.GET.get("seen")
+    )
+
+
+@require_POST
+@clinic_view(Permission.SUBMIT)
+def submission_uploads(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
+    """One file. Its outcome, good or bad, is a 201; the same key again is a 200 with the same answer.
+
+    ``path`` is the file's relative path where a folder was sent, for grouping.
+    """
+    found = _own_or_404(access, submission)
+    form = UploadForm(request.POST, request.FILES)
+    if not form.is_valid():
+        return _refused(form.sentence)
+    sent = form.cleaned_data
+    earlier = found.uploads.filter(key=sent["key"]).first()
+    if earlier is not None:
+        return JsonResponse(_as_json(access, earlier))
+    file = sent["file"]
+    incoming = IncomingFile(
+        submission=found,
+        key=sent["key"],
+        path=sent["path"] or (file and file.name) or "",
+        patient_reference=sent["patient_reference"],
+        actor=access.actor,
+    )
+    try:
+        stored = take(incoming, file) if file else [take_refusal(incoming, sent["refusal"], sent["size"])]
+    except SubmissionClosedError as error:
+        return _refused(str(error), status=409)
+    except KeyError:
+        return _refused(_("That is no refusal that the portal knows."))
+    answer = _as_json(access, stored[0])
+    if len(stored) > 1:
+        answer["uploads"] = [_as_json(access, inner) for inner in stored[1:]]
+    return JsonResponse(answer, status=201)
+
+
+@require_POST
+@clinic_view(Permission.SUBMIT)
+def submission_finish(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
+    """No more files come."""
+    found = _own_or_404(access, submission, or_manage=True)
+    finish_submission(submission=found, actor=access.actor)
+    return _after(request, found)
+
+
+@require_POST
+@clinic_view(Permission.SUBMIT)
+def submission_cancel(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
+    """Take no more files, analyse no more of it."""
+    found = _own_or_404(access, submission, or_manage=True)
+    cancel_submission(submission=found, actor=access.actor)
+    return _after(request, found)
+
+
+@require_POST
+@clinic_view(Permission.SUBMIT)
+def retry_submission(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
+    """Ask again for every study of the submission whose newest analysis failed."""
+    found = get_object_or_404(access.submissions(), pk=submission)
+    asked = gone = 0
+    try:
+        for study in progress.failed_studies(found).select_related("clinic", "submission"):
+            try:
+                services.request_analysis(study=study, actor=access.actor)
+                asked += 1
+            except Study.DoesNotExist:
+                gone += 1
+    except services.NoActiveBundleError as error:
+        messages.error(request, str(error))
+    if asked:
+        words = ngettext("%d study is analysed again.", "%d studies are analysed again.", asked)
+        messages.success(request, words % asked)
+    if gone:
+        messages.info(request, some_deleted(gone))
+    return redirect("submission", clinic=access.clinic.slug, submission=found.pk)
+
+
+@require_POST
+@clinic_view(Permission.SEE_OWN)
+def submission_results(
+    request: PortalRequest, access: ClinicAccess, submission: uuid.UUID
+) -> StreamingHttpResponse:
+    """A line a study."""
+    found = _exported(request, access, submission, "csv")
+    return _attachment(result_lines(access, found), "results.csv", "text/csv; charset=utf-8")
+
+
+@require_POST
+@clinic_view(Permission.SEE_OWN)
+def submission_pictures(
+    request: PortalRequest, access: ClinicAccess, submission: uuid.UUID
+) -> StreamingHttpResponse:
+    """The same, with every view and its heatmap."""
+    found = _exported(request, access, submission, "zip")
+    return _attachment(result_zip(access, found), "results.zip", "application/zip")
+
+
+def _render_progress(
+    request: PortalRequest, access: ClinicAccess, pk: uuid.UUID, template: str, seen: str | None = None
+) -> HttpResponse:
+    submission: VersionedSubmission = get_object_or_404(progress.versions(access), pk=pk)
+    version = submission.version
+    if seen == version:
+        return HttpResponse(status=204)
+    told = progress.progress_of(submission, access)
+    if told.is_final and submission.submitter_id == access.user.pk:
+        note_seen(submission, access.user)
+    context = {
+        "verdicts": _verdict_counts(told),
+        "submission": submission,
+        "version": version,
+        # As studies.views decides: the sender, and the clinic's admin.
+        "may_end": submission.submitter_id == access.user.pk or access.may(Permission.MANAGE),
+        "progress": told,
+        "page": files_page(access, submission, request.GET.get("page")),
+    }
+    return render(request, template, context)
+
+
+def _verdict_counts(told: progress.Progress) -> list[tuple[str, str, int]]:
+    """Code, word and number of each verdict that there is."""
+    bundle = Bundle.objects.order_by("-is_active", "-registered_at").first() if told.verdicts else None
+    choices = verdict_choices(bundle)
+    return [(one.value, one.word, told.verdicts[one.value]) for one in choices if one.value in told.verdicts]
+
+
+def _create(access: ClinicAccess, form: SubmissionForm) -> Submission:
+    return create_submission(clinic=access.clinic, actor=access.actor, **form.options(access))
+
+
+def _own_or_404(access: ClinicAccess, pk: uuid.UUID, *, or_manage: bool = False) -> Submission:
+    """Only the sender adds to a submission; the clinic's admin may end it for them."""
+    submissions = access.submissions()
+    if not (or_manage and access.may(Permission.MANAGE)):
+        submissions = submissions.filter(submitter=access.user)
+    return get_object_or_404(submissions.select_related("clinic"), pk=pk)
+
+
+def _as_json(access: ClinicAccess, stored: Upload) -> dict[str, Any]:
+    study = stored.image.study_id if stored.image else None
+    may_open = study is not None and access.studies().filter(pk=study).exists()
+    return {
+        "id": str(stored.pk),
+        "outcome": stored.outcome,
+        "filename": stored.filename,
+        "sentence": rejection_sentence(stored),
+        "kind": stored.kind,
+        "study": reverse("study", args=[access.clinic.slug, study]) if may_open else None,
+    }
+
+
+def _after(request: HttpRequest, submission: Submission) -> HttpResponse:
+    page = _address("submission", submission)
+    if wants_json(request):
+        return JsonResponse({"id": str(submission.pk), "state": submission.state, "page": page})
+    return redirect(page)
+
+
+def _address(name: str, submission: Submission) -> str:
+    return reverse(name, args=[submission.clinic.slug, submission.pk])
+
+
+def _refused(sentence: str, status: int = 400) -> JsonResponse:
+    return JsonResponse({"sentence": sentence}, status=status)
+
+
+def _exported(request: PortalRequest, access: ClinicAccess, pk: uuid.UUID, kind: str) -> Submission:
+    found = get_object_or_404(access.submissions(), pk=pk)
+    record(
+        clinic=access.clinic,
+        action=Action.EXPORTED,
+        actor=access.actor,
+        target=found,
+        detail={"kind": f"submission-{kind}"},
+    )
+    return found
+
+
+def _attachment(
+    content: Iterator[str] | Iterator[bytes], name: str, media_type: str
+) -> StreamingHttpResponse:
+    return StreamingHttpResponse(
+        content,
+        content_type=media_type,
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Cache-Control": "private, no-store",
+        },
+    )

@@ -1,0 +1,160 @@
+"""Template tags of the pages: icons, times, and the pieces that need a little arithmetic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.conf import settings
+from django.forms import BoundField
+from django.http import QueryDict
+from django.templatetags.static import static
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from xrayportal import words
+from xrayportal.analyses.models import Analysis, Verdict
+from xrayportal.studies.models import Grouping
+from xrayportal.web.shared.failures import failure_of, failure_told, rejection_sentence
+from xrayportal.web.shared.sidebar import SIDEBAR
+from xrayportal.web.shared.status import Status, status_of
+from xrayportal.web.submissions.upload_words import upload_words
+from xrayportal.web.worklist.study_row import Result
+
+register = template.Library()
+
+register.filter("body_part_word", words.body_part_word)
+register.filter("figure", words.format_probability)
+register.filter("percent", words.percent)
+register.filter("size_words", words.size_words)
+register.filter("failure", failure_of)
+register.filter("failure_told", failure_told)
+register.filter("rejection", rejection_sentence)
+
+
+@register.simple_tag
+def icon(name: str, classes: str = "") -> SafeString:
+    """A drawing of the vendored sprite, hidden from screen readers: words stand beside it."""
+    return format_html(
+        '<svg class="icon {}" aria-hidden="true"><use href="{}#{}"></use></svg>',
+        classes,
+        static("vendor/lucide/sprite.svg"),
+        name,
+    )
+
+
+@register.filter
+def with_hint(field: BoundField, hint: str) -> SafeString:
+    """The field's control, which names its hint (``ID_hint``) and its errors for those who hear the page."""
+    ids = [f"{field.auto_id}_hint"] if hint else []
+    ids += [f"{field.auto_id}_error"] if field.errors else []
+    return field.as_widget(attrs={"aria-describedby": " ".join(ids)} if ids else {})
+
+
+@register.simple_tag
+def when(at: datetime | None, age: str = "") -> SafeString | str:
+    """Relative words, those of now unless given, with the absolute moment on hover."""
+    if at is None:
+        return ""
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', at.isoformat(), words.absolute(at), age or words.ago(at)
+    )
+
+
+@register.inclusion_tag("partials/_verdict.html")
+def verdict(
+    manifest: Mapping[str, Any], code: str, probability: float | None = None, size: str = ""
+) -> dict[str, Any]:
+    """The verdict chip: icon, word and, if given, the figure."""
+    return {
+        "code": code,
+        "word": words.verdict_word(manifest, code),
+        "figure": words.format_probability(probability),
+        "size": size,
+    }
+
+
+@register.inclusion_tag("partials/_probability.html")
+def probability(analysis: Analysis | Result, size: str = "") -> dict[str, Any]:
+    """The bar with both thresholds marked on it and the figure beside it; below the large one, in words."""
+    value = analysis.probability or 0.0
+    # The row of a list has no place for words.
+    manifest = analysis.bundle.manifest if isinstance(analysis, Analysis) else None
+    return {
+        "code": analysis.verdict,
+        "size": size,
+        "figure": words.format_probability(analysis.probability),
+        "low": words.format_probability(analysis.threshold_low),
+        "high": words.format_probability(analysis.threshold_high),
+        "uncertain": words.verdict_word(manifest, Verdict.UNCERTAIN) if manifest else "",
+        "abnormal": words.verdict_word(manifest, Verdict.ABNORMAL) if manifest else "",
+        "by_clinic": analysis.thresholds_by_clinic,
+        # SVG attributes take a point as the decimal mark in every language.
+        "value_x": f"{100 * value:.1f}",
+        "low_x": f"{100 * analysis.threshold_low:.1f}",
+        "high_x": f"{100 * analysis.threshold_high:.1f}",
+    }
+
+
+@register.inclusion_tag("partials/_status.html")
+def status(state: str | Status | None) -> dict[str, Status]:
+    """A dot with words, from an analysis' state or a ready-made ``Status``."""
+    return {"status": state if isinstance(state, Status) else status_of(state)}
+
+
+@dataclass(frozen=True)
+class SidebarItem:
+    """One link of the sidebar."""
+
+    href: str
+    word: str
+    icon: str
+    is_current: bool
+
+
+@register.simple_tag(takes_context=True)
+def sidebar_items(context: template.Context) -> list[SidebarItem]:
+    """The places of this clinic that the person may go to; the one they are in is marked."""
+    access, request = context["access"], context["request"]
+    match = request.resolver_match
+    here = match.url_name if match else ""
+    return [
+        SidebarItem(
+            reverse(place.name, args=[access.clinic.slug]), str(place.word), place.icon, here in place.covers
+        )
+        for place in SIDEBAR
+        if access.may(place.permission)
+    ]
+
+
+@register.inclusion_tag("submissions/_uploader.html", takes_context=True)
+def uploader(context: template.Context) -> dict[str, Any]:
+    """The drop zone with its list of files; ``uploader.js`` takes it over where scripts run."""
+    return {
+        "access": context["access"],
+        "csrf_token": context["csrf_token"],
+        "limit": settings.UPLOAD_MAX_BYTES,
+        "limit_mb": settings.UPLOAD_MAX_BYTES // 2**20,
+        "archive": json.dumps(
+            {"maxFiles": settings.ARCHIVE_MAX_FILES, "maxBytes": settings.ARCHIVE_MAX_BYTES}
+        ),
+        "groupings": Grouping.choices,
+        "words": upload_words(),
+    }
+
+
+@register.simple_tag
+def query_with(query: QueryDict, **changes: Any) -> str:
+    """The address's query with some values changed; an empty value removes its key."""
+    changed = query.copy()
+    for name, value in changes.items():
+        if value in ("", None):
+            changed.pop(name, None)
+        else:
+            changed[name] = str(value)
+    return f"?{changed.urlencode()}"

@@ -1,0 +1,17 @@
+"""Template tags of this room."""
+
+from __future__ import annotations
+
+from django import template
+
+from xrayportal.access import ClinicAccess
+from xrayportal.studies.models import Study
+from xrayportal.web.reviews.panel import Panel
+
+register = template.Library()
+
+
+@register.simple_tag
+def review_panel(access: ClinicAccess, study: Study) -> Panel:
+    """The state of the review panel, for ``reviews/_panel.html``."""
+    return Panel(access, study)

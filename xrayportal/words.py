@@ -1,0 +1,128 @@
+"""The words for codes and figures. Verdict words are the bundle's; the rest is translated here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.utils import timezone
+from django.utils.formats import date_format, number_format
+from django.utils.text import capfirst
+from django.utils.translation import gettext, gettext_noop, ngettext, pgettext
+from django.utils.translation import gettext_lazy as _
+
+#: Parts that the shipped bundles know; an unknown label is shown as it is.
+PARTS = {
+    "hand": _("Hand"),
+    "finger": _("Finger"),
+    "wrist": _("Wrist"),
+    "forearm": _("Forearm"),
+    "elbow": _("Elbow"),
+    "humerus": _("Humerus"),
+    "shoulder": _("Shoulder"),
+    "hip": _("Hip"),
+    "femur": _("Femur"),
+    "knee": _("Knee"),
+    "tibia": _("Lower leg"),
+    "ankle": _("Ankle"),
+    "foot": _("Foot"),
+}
+
+#: What the shipped bundles call their verdicts; the words of another bundle are shown as they are.
+VERDICT_WORDS = (
+    gettext_noop("no fracture seen"),
+    gettext_noop("fracture suspected"),
+    gettext_noop("uncertain"),
+    gettext_noop("unsupported"),
+    gettext_noop("not a supported radiograph"),
+    gettext_noop("normal"),
+    gettext_noop("abnormal"),
+)
+
+
+def body_part_word(label: str) -> str:
+    """A body part in the reader's language, sentence case; empty stays empty."""
+    known = PARTS.get(label)
+    return str(known) if known is not None else capfirst(label.replace("_", " "))
+
+
+def verdict_word(manifest: Mapping[str, Any], code: str) -> str:
+    """The bundle's word for a verdict code, translated where the catalogue knows it, sentence case."""
+    return capfirst(gettext(manifest["target"][code]))
+
+
+def format_probability(probability: float | None) -> str:
+    """Two digits, never a certainty that nobody has: ``0.87``, ``<0.01``, ``>0.99``."""
+    if probability is None:
+        return ""
+    if 0 < probability < 0.01:
+        return "<" + _decimal(0.01, 2)
+    if 0.99 < probability < 1:
+        return ">" + _decimal(0.99, 2)
+    return _decimal(probability, 2)
+
+
+def percent(share: float) -> str:
+    """A share of 1 as a whole per cent, with the same modesty at both ends."""
+    if 0 < share < 0.01:
+        return "<1 %"
+    if 0.99 < share < 1:
+        return ">99 %"
+    return f"{share:.0%}".replace("%", " %")
+
+
+def ordinal(position: int) -> str:
+    """``1st``, ``2nd``, ``3rd`` …; a catalogue translates the pattern by the last digits."""
+    ending = "th" if 10 <= position % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(position % 10, "th")
+    patterns = {
+        "st": pgettext("ordinal", "%dst"),
+        "nd": pgettext("ordinal", "%dnd"),
+        "rd": pgettext("ordinal", "%drd"),
+        "th": pgettext("ordinal", "%dth"),
+    }
+    return patterns[ending] % position
+
+
+def format_duration(seconds: float) -> str:
+    """About how long: ``20 s``, ``3 min``, ``2 h``. Seconds are rounded up to steps that do not flicker."""
+    if seconds < 60:
+        return gettext("%d s") % max(5, -(-int(seconds) // 5) * 5)
+    if seconds < 5400:
+        return gettext("%d min") % round(seconds / 60)
+    return gettext("%d h") % round(seconds / 3600)
+
+
+def ago(at: datetime, now: datetime | None = None) -> str:
+    """How long since, short enough for a table; a date once it is a week."""
+    seconds = ((now or timezone.now()) - at).total_seconds()
+    if seconds < 60:
+        return gettext("just now")
+    if seconds < 3600:
+        return gettext("%d min ago") % (seconds // 60)
+    if seconds < 86400:
+        return gettext("%d h ago") % (seconds // 3600)
+    if seconds < 7 * 86400:
+        days = int(seconds // 86400)
+        return ngettext("%d day ago", "%d days ago", days) % days
+    return date_format(timezone.localtime(at), gettext("j M Y"))
+
+
+def absolute(at: datetime) -> str:
+    """The moment in the clinic's zone, with the zone's name."""
+    local = timezone.localtime(at)
+    pattern = gettext("j F Y, H:i:s")
+    return f"{date_format(local, pattern)} {local.tzname()}"
+
+
+def size_words(count: int) -> str:
+    """Bytes for people: ``742 kB``, ``3.1 MB``."""
+    if count < 1_000_000:
+        return gettext("%d kB") % max(1, round(count / 1000))
+    return gettext("%s MB") % _decimal(count / 1_000_000, 1)
+
+
+def _decimal(value: float, places: int) -> str:
+    """Rounded, with the language's decimal mark: Django alone would cut a float off."""
+    return number_format(Decimal(f"{value:.{places}f}"), decimal_pos=places)

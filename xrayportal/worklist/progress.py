@@ -1,0 +1,158 @@
+"""How far a submission is: counts, time left, and the fate of every file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+
+from xrayportal.access import ClinicAccess
+from xrayportal.analyses.latest import latest_state
+from xrayportal.analyses.models import Analysis, Verdict
+from xrayportal.analyses.services import waiting_position
+from xrayportal.reviews.blind import with_revealed
+from xrayportal.studies.models import Study, Submission, Upload
+from xrayportal.words import format_duration, ordinal
+from xrayportal.worklist.versions import version_expr
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Counts of one submission. ``left`` is about how long, in words; empty when unknown."""
+
+    submission: Submission
+    accepted: int
+    duplicate: int
+    rejected: int
+    applied: int
+    studies: int
+    done: int
+    failed: int
+    cancelled: int
+    #: Studies by verdict, those whose prediction this person may know, and how many others there are.
+    verdicts: dict[str, int] = field(default_factory=dict)
+    hidden: int = 0
+    left: str = ""
+    #: The slow case, and where the last one stands in the line; 0 when nothing waits.
+    left_slow: str = ""
+    position: int = 0
+
+    @property
+    def place(self) -> str:
+        """``34th``, of the last study that waits."""
+        return ordinal(self.position) if self.position else ""
+
+    @property
+    def received(self) -> int:
+        """Files that came."""
+        return self.accepted + self.duplicate + self.rejected + self.applied
+
+    @property
+    def expected(self) -> int:
+        """Files that the sender announced, or more if more came."""
+        return max(self.submission.expected_files, self.received)
+
+    @property
+    def settled(self) -> int:
+        """Studies of which nothing more will come."""
+        return self.done + self.failed + self.cancelled
+
+    @property
+    def is_receiving(self) -> bool:
+        """Files may still come."""
+        return self.submission.is_open
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing on the page will change by itself any more."""
+        return not self.is_receiving and self.settled >= self.studies
+
+
+class Version(TypedDict):
+    """What ``versions`` adds to a submission: a text that changes when anything on its page does."""
+
+    version: str
+
+
+if TYPE_CHECKING:  # for type checkers only
+    from django_stubs_ext import WithAnnotations
+
+    VersionedSubmission = WithAnnotations[Submission, Version]
+
+
+def versions(access: ClinicAccess) -> QuerySet[VersionedSubmission]:
+    """Their submissions, each with its ``Version``."""
+    analyses = Analysis.objects.primary().filter(study__submission=OuterRef("pk")).order_by()
+    told = analyses.values("study__submission").annotate(
+        told=version_expr(
+            Count("pk", filter=Q(state=Analysis.State.QUEUED)),
+            Count("pk", filter=Q(state=Analysis.State.RUNNING)),
+            Count("pk"),
+        )
+    )
+    uploads = Upload.objects.filter(submission=OuterRef("pk")).order_by().values("submission")
+    received = Subquery(uploads.annotate(n=Count("pk")).values("n"))
+    return access.submissions().annotate(
+        version=version_expr(F("state"), received, Subquery(told.values("told")))
+    )
+
+
+def progress_of(submission: Submission, access: ClinicAccess | None = None) -> Progress:
+    """Counts and time left of one submission; six queries at most.
+
+    Verdicts are counted for ``access`` only, and only those that this person may know.
+    """
+    files = submission.uploads.order_by().aggregate(
+        **{outcome: Count("pk", filter=Q(outcome=outcome)) for outcome in Upload.Outcome.values}
+    )
+    studies = submission.studies.order_by().annotate(newest=latest_state())
+    told = studies.aggregate(
+        studies=Count("pk"),
+        done=Count("pk", filter=Q(newest="succeeded")),
+        failed=Count("pk", filter=Q(newest="failed")),
+        cancelled=Count("pk", filter=Q(newest="cancelled")),
+    )
+    verdicts, hidden = _verdicts(submission, access) if access else ({}, 0)
+    return Progress(
+        submission=submission, **files, **told, verdicts=verdicts, hidden=hidden, **_left(submission)
+    )
+
+
+def failed_studies(submission: Submission) -> QuerySet[Study]:
+    """Those whose newest analysis failed: what the retry button asks for again."""
+    return submission.studies.annotate(newest=latest_state()).filter(newest=Analysis.State.FAILED)
+
+
+def _verdicts(submission: Submission, access: ClinicAccess) -> tuple[dict[str, int], int]:
+    """Of the studies with a result: how many have each verdict, and of how many this person may not know."""
+    results = submission.studies.filter(current__isnull=False).order_by()
+    told: QuerySet[Any] = with_revealed(access, results)
+    rows = told.values_list("revealed", "result_verdict").annotate(n=Count("pk"))
+    counts, hidden = dict.fromkeys(Verdict.values, 0), 0
+    for revealed, verdict, number in rows:
+        if revealed:
+            counts[verdict] += number
+        else:
+            hidden += number
+    return {verdict: number for verdict, number in counts.items() if number}, hidden
+
+
+def _left(submission: Submission) -> dict[str, Any]:
+    """When the last waiting study will be done, and where it stands; nothing when none waits."""
+    last = (
+        Analysis.objects.primary()
+        .filter(study__submission=submission, state=Analysis.State.QUEUED)
+        .order_by("priority", "-requested_at")
+        .first()
+    )
+    if last is None:
+        return {}
+    waiting = waiting_position(last)
+    if waiting.seconds is None or waiting.seconds_slow is None:
+        return {"position": waiting.position}
+    return {
+        "left": format_duration(waiting.seconds),
+        "left_slow": format_duration(waiting.seconds_slow),
+        "position": waiting.position,
+    }
