@@ -139,8 +139,8 @@ def test_every_training_picture_is_answered_once(runs: Path, sealed: Path, confi
 @pytest.mark.slow
 def test_the_answers_are_the_averaged_networks(runs: Path, sealed: Path, config: Path) -> None:
     """Those that ship, with nothing dropped."""
+    from inference_worker.preprocess import as_batch
     from inference_worker.runtimes.outputs import outputs
-from inference_worker.preprocess import as_batch
     from training.datasets.squares import load
 
     data = table.read(sealed)
