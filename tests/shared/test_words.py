@@ -56,6 +56,19 @@ def test_span(seconds: float, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("quick", "slow", "shown"),
+    [(18, 33, "20 to 35 s"), (48, 110, "50 s to 2 min"), (5000, 7200, "83 min to 2 h"), (18, 19, "20 s")],
+)
+def test_range_of_spans(quick: float, slow: float, shown: str) -> None:
+    assert words.format_duration_range(quick, slow) == shown
+
+
+def test_range_of_spans_in_german() -> None:
+    with translation.override("de"):
+        assert words.format_duration_range(18, 33) == "20 bis 35 s"
+
+
+@pytest.mark.parametrize(
     ("age", "shown"),
     [
         (timedelta(seconds=-3), "just now"),
