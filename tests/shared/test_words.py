@@ -97,7 +97,7 @@ def test_unknown_part_is_shown_as_it_is() -> None:
 
 
 def test_status_in_words() -> None:
-    assert status_of("running").words == "Being read"
-    assert status_of(None).words == "Receiving views"
-    assert waiting_status(Waiting(3, 18.0, 30.0)).words == "Waiting, 3rd in line, about 20 s"
-    assert waiting_status(Waiting(1, None, None)).words == "Waiting, 1st in line"
+    assert status_of("running").words == "Analysing"
+    assert status_of(None).words == "Receiving images"
+    assert waiting_status(Waiting(3, 18.0, 30.0)).words == "Waiting, 3rd in the queue, about 20 s"
+    assert waiting_status(Waiting(1, None, None)).words == "Waiting, 1st in the queue"
