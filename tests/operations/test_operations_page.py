@@ -93,12 +93,12 @@ def test_queues_workers_and_throughput(house: House) -> None:
     assert "Bulk 0 1" in words
     assert "Done 1 2" in words
     assert "Failed 1 1" in words
-    assert "host-1 b@1 openvino f32 Warm" in words
+    assert "host-1 b@1 openvino f32 Ready" in words
     assert "host-2 none none none Loading" in words.replace("\u2013", "none")
     assert "2 running" in words
     assert "Decode 3.0 ms 3.0 ms" in words
-    assert "Reconciler Alive" in words
-    assert "Broker Answers" in words
+    assert "Reconciler Running" in words
+    assert "Broker OK" in words
 
 
 def test_a_clinic_reads_its_own_figures_only(house: House) -> None:
