@@ -76,7 +76,7 @@ def test_clinic_switcher_is_for_who_has_several(house: House, addresses: list[st
 
 def test_bundle_is_named_at_the_foot(house: House, addresses: list[str]) -> None:
     page = browser(house.uploader).get(addresses[1]).content.decode()
-    assert re.search(r'<footer class="footer">.*Model version test-\d+@1', page, re.S)
+    assert re.search(r'<footer class="footer">.*Model test-\d+@1', page, re.S)
 
 
 def test_times_are_the_clinics(house: House) -> None:
