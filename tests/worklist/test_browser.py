@@ -96,7 +96,7 @@ def test_by_keys_alone(page: Page, reader: User) -> None:
     page.keyboard.press("x")
     bar = page.get_by_role("form", name="Selected studies")
     expect(bar).to_contain_text("2 studies")
-    bar.get_by_role("button", name="Mark read").press("Enter")
+    bar.get_by_role("button", name="Mark as read").press("Enter")
     expect(page.get_by_text("2 studies marked as read.")).to_be_visible()
     expect(bar).to_be_hidden()
     expect(page.get_by_role("row", name="NH-01")).not_to_contain_text("Unread")
@@ -206,14 +206,14 @@ def test_says_when_the_session_has_ended_and_goes_on_after_the_next(
         page.evaluate(see_again)
     expect(ended).to_be_hidden()
     page.get_by_label("Select NH-00").check()
-    page.get_by_role("button", name="Mark read").click()
+    page.get_by_role("button", name="Mark as read").click()
     expect(page.get_by_text("1 study marked as read.")).to_be_visible()
 
 
 def test_says_what_had_no_answer_and_when_nothing_more_will_come(page: Page, clinic: Clinic) -> None:
     page.route("**/bulk-action/", lambda route: route.abort())
     page.get_by_label("Select NH-00").check()
-    page.get_by_role("button", name="Mark read").click()
+    page.get_by_role("button", name="Mark as read").click()
     expect(page.get_by_text("No answer from the server; your change may not be saved.")).to_be_visible()
     clinic.memberships.all().delete()
     page.evaluate("htmx.trigger('#studies', 'seen-again')")
