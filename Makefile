@@ -47,9 +47,10 @@ lint: $(VENV)/.node $(VENV)/.test  ## Formatting, lint, types, templates, Django
 	HTTPS=true $(PYTHON) manage.py check --deploy --fail-level WARNING --settings xrayportal.offline_settings
 	$(PYTHON) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run --settings xrayportal.offline_settings
 
-format: $(VENV)/.test  ## Put code and templates into the form that lint expects, and mend what can be mended
+format: $(VENV)/.node $(VENV)/.test  ## Put code and templates into the form that lint expects, and mend what can be mended
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
+	$(NODE_TOOLS)/biome check --write
 	@# djade fails where it changed something: the second time tells.
 	tidy() { git ls-files -z 'templates/*.html' '*/templates/*.html' | xargs -0r $(VENV)/bin/djade --target-version 5.2; }; tidy || tidy
 
