@@ -30,7 +30,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from inference_worker.decode import apart, codestream, grey, voi
+from inference_worker.decode import codestream, grey, subprocess_decode, voi
 from inference_worker.decode.limits import Limits
 from inference_worker.sniff import has_preamble
 from inference_worker.types import Radiograph, UnreadableError
@@ -45,7 +45,7 @@ _PLUGINS = {
     **dict.fromkeys(JPEG2000TransferSyntaxes, "pylibjpeg"),
     RLELossless: "pydicom",  # pylibjpeg-rle panics on damaged runs, past every `except Exception`
 }
-_APART = frozenset((JPEGLossless, JPEGLosslessSV1, *JPEGLSTransferSyntaxes))
+_IN_SUBPROCESS = frozenset((JPEGLossless, JPEGLosslessSV1, *JPEGLSTransferSyntaxes))
 
 #: Modalities (0008,0060) that are no projection radiograph, in words.
 _NOT_PROJECTIONS = {
@@ -97,7 +97,7 @@ _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
     """A DICOM file to a radiograph. Raises `UnreadableError`."""
-    dataset, ends_early = _read(data, limits)
+    dataset, ends_early = _parse(data, limits)
     try:
         _check(dataset, ends_early, limits)
         stored = _stored(dataset, data)
@@ -117,7 +117,7 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
         ) from error
 
 
-def _read(data: bytes, limits: Limits) -> tuple[Dataset, bool]:
+def _parse(data: bytes, limits: Limits) -> tuple[Dataset, bool]:
     """The data set, and whether the file ended in the middle of an element."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -128,10 +128,10 @@ def _read(data: bytes, limits: Limits) -> tuple[Dataset, bool]:
         # From bytes in memory, these come only where an element is begun and the bytes run out.
         except (EOFError, OSError, struct.error) as error:
             raise _truncated() from error
-        # As above: pydicom's reader raises what a damaged file made Python raise.
+        # As above: pydicom raises what a damaged file made Python raise.
         except Exception as error:
             raise UnreadableError(
-                "corrupt", "The DICOM file is damaged and cannot be read; send it again from its source."
+                "corrupt", "The DICOM file is damaged and cannot be decoded; send it again from its source."
             ) from error
     return dataset, any("end of file" in str(warning.message).lower() for warning in caught)
 
@@ -205,8 +205,8 @@ def _not_a_projection(dataset: Dataset) -> str | None:
 
 def _stored(dataset: Dataset, data: bytes) -> NDArray[Any]:
     syntax = _syntax(dataset)
-    if syntax in _APART:
-        return apart.stored_values(data)
+    if syntax in _IN_SUBPROCESS:
+        return subprocess_decode.stored_values(data)
     return pixel_array(dataset, decoding_plugin=_PLUGINS.get(syntax, ""))
 
 

@@ -1,7 +1,7 @@
-"""The other side of `inference_worker.decode.apart`.
+"""The child process of `inference_worker.decode.subprocess_decode`.
 
-Reads a DICOM file from standard input and writes its stored values to standard output, in NumPy's
-file format. Ends with another status than 0 if it cannot.
+Takes a DICOM file from standard input and writes its stored values to standard output, in NumPy's
+file format. The exit status is not 0 if GDCM cannot decode it.
 """
 
 from __future__ import annotations

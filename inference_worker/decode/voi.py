@@ -1,8 +1,8 @@
 """DICOM's grey pipeline: stored values → modality values → values of interest → 8-bit display.
 
 PS3.3 C.11.1 (modality LUT, rescale), C.11.2 (VOI LUT, window) and C.7.6.3.1.2 (MONOCHROME1). Stored
-values are integers of at most 16 bits in practice, so the whole pipeline runs once over a table of
-all values that occur, and the picture is one look-up.
+values are integers of at most 16 bits in practice, so the whole pipeline runs once over every value that
+occurs, which gives a look-up table (LUT), and the picture is one look-up in it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydicom import Dataset
 
 from inference_worker.decode import grey
 
-_TABLE_ENTRIES = 1 << 16
+_LUT_ENTRIES = 1 << 16
 
 
 def to_display(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
@@ -23,12 +23,12 @@ def to_display(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
     if not np.issubdtype(stored.dtype, np.integer):
         return _display(stored, stored, dataset)
     low, high = int(stored.min()), int(stored.max())
-    if high - low >= _TABLE_ENTRIES:
+    if high - low >= _LUT_ENTRIES:
         return _display(stored, stored, dataset)
-    table = np.arange(low, high + 1)
+    values = np.arange(low, high + 1)
     # `grey.stretch` needs the picture's own distribution where no window is given.
-    shown = _display(table, stored, dataset)
-    return shown[stored.astype(np.int64) - low] if low else shown[stored]
+    lut = _display(values, stored, dataset)
+    return lut[stored.astype(np.int64) - low] if low else lut[stored]
 
 
 def _display(values: NDArray[Any], picture: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
@@ -96,7 +96,7 @@ def _bounds(values: NDArray[Any]) -> tuple[float, float]:
 def _look_up(values: NDArray[Any], item: Dataset, dataset: Dataset) -> tuple[NDArray[Any], float]:
     """Values through a LUT item (PS3.3 C.11.1.1.1), and the highest value it can give."""
     entries, first, bits = (int(number) for number in item.LUTDescriptor)
-    entries = entries or _TABLE_ENTRIES
+    entries = entries or _LUT_ENTRIES
     data: Any = item.LUTData
     if isinstance(data, bytes):
         if len(data) < 2 * entries:
@@ -104,9 +104,9 @@ def _look_up(values: NDArray[Any], item: Dataset, dataset: Dataset) -> tuple[NDA
         else:
             is_little = dataset.original_encoding[1] is not False
             data = np.frombuffer(data[: 2 * entries], "<u2" if is_little else ">u2")
-    table = np.atleast_1d(np.asarray(data))[:entries].astype(np.int64)
-    index = np.clip(np.rint(values).astype(np.int64) - first, 0, len(table) - 1)
-    return table[index], float(max(2**bits - 1, int(table.max())))
+    lut = np.atleast_1d(np.asarray(data))[:entries].astype(np.int64)
+    index = np.clip(np.rint(values).astype(np.int64) - first, 0, len(lut) - 1)
+    return lut[index], float(max(2**bits - 1, int(lut.max())))
 
 
 def _first(value: Any) -> float | None:

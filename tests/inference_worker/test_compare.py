@@ -58,7 +58,7 @@ def ankle() -> Study:
 
 
 def test_only_changed_verdicts_are_listed(clinic: Clinic) -> None:
-    *changes, summary, unread = compare("experts").splitlines()
+    *changes, summary, failed = compare("experts").splitlines()
     old = Analysis.objects.order_by("requested_at")[0].bundle.name
     assert sorted(line.split(": ")[1] for line in changes) == [
         f"abnormal 0.870 (wrist, {old}) -> normal 0.182 (ankle)",
@@ -66,7 +66,7 @@ def test_only_changed_verdicts_are_listed(clinic: Clinic) -> None:
     ]
     assert any(line.startswith(f"north {ankle().pk}: ") for line in changes)
     assert summary == ("tiny@1 changes 2 of 4 verdicts; abnormal to normal: 1; abnormal to unsupported: 1.")
-    assert unread == "1 of them could not be read now and count as unchanged."
+    assert failed == "1 of them could not be analysed now and count as unchanged."
 
 
 def test_the_other_bundle_changes_less(clinic: Clinic) -> None:

@@ -24,7 +24,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from inference_worker.decode import Limits, decode
+from inference_worker.decode import decode
+from inference_worker.decode.limits import Limits
 from inference_worker.types import UnreadableError
 from tests.inference_worker.drawing import encoded, radiograph, written
 from tests.inference_worker.test_pictures import kind_of

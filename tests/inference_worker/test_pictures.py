@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from inference_worker.decode import Limits, decode
+from inference_worker.decode import decode
+from inference_worker.decode.limits import Limits
 from inference_worker.types import UnreadableError
 from tests.inference_worker.drawing import encoded, stored_as
 

@@ -27,10 +27,10 @@ OF_ARCHIVES = ("archive-", "member-")
 #: Kinds that are no file's fault.
 WITHOUT_FILE = {
     "worker_died": _("The worker process died several times on this file."),
-    "too_slow": _("Reading this study took too long."),
+    "too_slow": _("Analysing this study took too long."),
     "storage": _("The file storage could not be reached for a long time."),
     "bundle": _("The worker could not load the bundle."),
-    "unexpected": _("Reading this study failed several times for an unknown reason."),
+    "unexpected": _("Analysing this study failed several times for an unknown reason."),
 }
 
 
