@@ -14,9 +14,11 @@ import numpy as np
 import pydicom
 from pydicom.pixels.utils import pixel_array
 
+from inference_worker.dicom_attributes import GDCM
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     dataset = pydicom.dcmread(BytesIO(sys.stdin.buffer.read()), force=True)
     file = BytesIO()
-    np.save(file, pixel_array(dataset, decoding_plugin="gdcm"))
+    np.save(file, pixel_array(dataset, decoding_plugin=GDCM))
     sys.stdout.buffer.write(file.getvalue())

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from inference_worker.decode import grey
+from inference_worker.dicom_attributes import MODALITY_LUTS, VOI_LUTS
 
 _LUT_ENTRIES = 1 << 16
 
@@ -52,8 +53,9 @@ def _padding(values: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_]:
 
 
 def _modality(values: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
-    if dataset.get("ModalityLUTSequence"):
-        return _look_up(values, dataset.ModalityLUTSequence[0], dataset)[0]
+    luts = dataset.get(MODALITY_LUTS)
+    if luts:
+        return _look_up(values, luts[0], dataset)[0]
     slope = dataset.get("RescaleSlope")
     intercept = dataset.get("RescaleIntercept")
     if slope is None or intercept is None or float(slope) == 0:
@@ -62,8 +64,9 @@ def _modality(values: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
 
 
 def _window(values: NDArray[Any], picture: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
-    if dataset.get("VOILUTSequence"):
-        output, white = _look_up(values, dataset.VOILUTSequence[0], dataset)
+    luts = dataset.get(VOI_LUTS)
+    if luts:
+        output, white = _look_up(values, luts[0], dataset)
         return grey.stretch(output, 0.0, white)
     center, width = _first(dataset.get("WindowCenter")), _first(dataset.get("WindowWidth"))
     function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()

@@ -153,7 +153,7 @@ def test_a_file_over_the_limit_is_counted_not_kept(
 
 
 def test_a_large_file_goes_to_the_disk_only_up_to_the_limit(settings: object) -> None:
-    from xrayportal.intake.receive import BoundedFileUploadHandler
+    from xrayportal.intake.upload_handler import BoundedFileUploadHandler
 
     settings.UPLOAD_MAX_BYTES = 100  # type: ignore[attr-defined]
     handler = BoundedFileUploadHandler()

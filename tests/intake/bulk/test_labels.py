@@ -10,7 +10,7 @@ import pytest
 from tests.factories import PARTS, png
 from tests.intake.bulk.conftest import Take, zipped
 from xrayportal.clinics.actors import PORTAL
-from xrayportal.intake.bulk.labels import Label, as_json, label_for, read_labels
+from xrayportal.intake.bulk.labels import Label, as_json, label_for, parse_labels
 from xrayportal.intake.ingest import SubmissionClosedError
 from xrayportal.intake.rejection import RejectedError
 from xrayportal.intake.services import cancel_submission, finish_submission
@@ -21,13 +21,13 @@ TABLE = "file,patient_reference,body_part,priority\na.png,P-1,wrist,3\nsub/b.png
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_encodings(encoding: str) -> None:
-    labels = read_labels(TABLE.replace("P-1", "Müller-7").encode(encoding), PARTS)
+    labels = parse_labels(TABLE.replace("P-1", "Müller-7").encode(encoding), PARTS)
     assert labels["a.png"] == Label("Müller-7", "wrist", 3)
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_delimiters_and_line_ends(delimiter: str) -> None:
-    labels = read_labels(TABLE.replace(",", delimiter).replace("\n", "\r\n").encode(), PARTS)
+    labels = parse_labels(TABLE.replace(",", delimiter).replace("\n", "\r\n").encode(), PARTS)
     assert labels["sub/b.png"] == Label("P-2")
 
 
@@ -46,14 +46,14 @@ def test_delimiters_and_line_ends(delimiter: str) -> None:
 )
 def test_a_wrong_table_is_one_sentence(text: str, says: str) -> None:
     with pytest.raises(RejectedError) as caught:
-        read_labels(text.encode(), PARTS)
+        parse_labels(text.encode(), PARTS)
     assert says in caught.value.sentence("labels.csv")
     assert caught.value.sentence("labels.csv").startswith("Could not read labels.csv: ")
 
 
 def test_bytes_that_are_no_text() -> None:
     with pytest.raises(RejectedError) as caught:
-        read_labels(b"file\0\0\x81\x8d", PARTS)
+        parse_labels(b"file\0\0\x81\x8d", PARTS)
     assert "encoding" in caught.value.reason
 
 

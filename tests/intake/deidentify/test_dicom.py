@@ -13,7 +13,7 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import ImplicitVRLittleEndian, generate_uid
 
 from tests.factories import dicom
-from xrayportal.intake.deidentify import deidentify
+from xrayportal.intake.deidentify.dicom import deidentify
 from xrayportal.intake.rejection import RejectedError
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
