@@ -234,14 +234,14 @@ def _manifest(root: Node) -> Manifest:
 
 
 def _network(node: Node, body_parts: tuple[str, ...]) -> Network:
-    answers = node["body_parts"].texts()
-    for body_part in answers:
+    covered = node["body_parts"].texts()
+    for body_part in covered:
         if body_part != ANY_PART and body_part not in body_parts:
             raise node["body_parts"].error(f"names the body part {body_part!r}, which the bundle lacks")
     return Network(
         id=node["id"].text(),
         role=cast(Role, node["role"].one_of("unified", "body_part", "abnormality")),
-        body_parts=answers,
+        body_parts=covered,
         files={runtime: file.file_name() for runtime, file in node["files"].pairs()},
     )
 

@@ -34,7 +34,7 @@ def trust(evidence: NDArray[np.float32], parameters: Mapping[str, Any]) -> float
 
 
 def features(evidence: NDArray[np.float32], temperature: float) -> dict[str, float]:
-    """The parts that the trust score adds up, by the names of `FEATURES`.
+    """Compute the terms of the trust score, by the names of `FEATURES`.
 
     ``peak``: the largest evidence, in logit units. ``focus``: share of the pooled evidence in the
     hot region around the peak. ``border``: share on the outermost positions. ``rival``: the

@@ -1,4 +1,4 @@
-"""Bytes or a file to a `Radiograph`, or one sentence that says why not.
+"""Decodes a file's bytes to a `Radiograph`, or refuses them with one sentence.
 
 The bytes decide the format (`inference_worker.sniff`). Limits are checked on headers before a pixel is
 allocated. Nothing is lenient: a picture that ends early is refused, not completed with grey.

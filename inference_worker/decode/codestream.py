@@ -16,7 +16,7 @@ _JPEG_LS = 7
 def check(frame: bytes, width: int, height: int) -> None:
     """Refuse a frame that is not ``width`` by ``height`` pixels, is cut short or holds 12-bit lossy JPEG.
 
-    A decoder allocates what the frame's header says, not what the DICOM header says. Raises
+    A decoder allocates the size in the frame's header, not the one in the DICOM header. Raises
     `UnreadableError` (``truncated``, ``corrupt``, ``unsupported_encoding``). RLE has no header of
     this kind and its decoder knows the size.
     """

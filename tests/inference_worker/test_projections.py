@@ -1,4 +1,4 @@
-"""Projections are told from other DICOM objects: strictly where files are stored, else by what is certain."""
+"""Projections and other DICOM objects: the intake refuses unknown kinds, the decoder only known others."""
 
 from __future__ import annotations
 

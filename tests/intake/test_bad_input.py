@@ -175,9 +175,9 @@ def test_what_is_being_received_has_no_name_on_the_disk(
     seen: list[list[Path]] = []
     take = views.take
 
-    def watched(*said: Any) -> Any:
+    def watched(*arguments: Any) -> Any:
         seen.append(list(tmp_path.iterdir()))
-        return take(*said)
+        return take(*arguments)
 
     monkeypatch.setattr(views, "take", watched)
     stored = sender.send(sender.begin(), "a.dcm", dicom(patient_id="Mustermann")).json()
@@ -266,14 +266,14 @@ def test_logs_and_audit_name_no_file_and_no_patient(
             "Mustermann.png": b"Mustermann",
         }
     )
-    said = (
+    log = (
         caplog.text
         + "".join(capfd.readouterr())
         + str(list(AuditEvent.objects.values("detail", "target_id")))
     )
-    assert "rejected: truncated" in said
+    assert "rejected: truncated" in log
     for secret in ("Mustermann", "PID-4711", "St. Elsewhere", "1964"):
-        assert secret not in said
+        assert secret not in log
 
 
 def test_cut_files_of_the_source_are_refused(sender: Sender, shared_data: Path) -> None:

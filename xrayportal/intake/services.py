@@ -197,7 +197,7 @@ def try_to_seal(*, study: Study, actor: Actor) -> None:
 def studies_due() -> QuerySet[Study]:
     """Open studies to seal now: their submission has ended, or no view came for ``SEAL_AFTER_SECONDS``."""
     quiet_since = timezone.now() - timedelta(seconds=settings.SEAL_AFTER_SECONDS)
-    # A later submission may add views to the study of an earlier one: that one's end says nothing then.
+    # A later submission may add views to the study of an earlier one, whose end then does not count.
     ended = Q(submission__state=Submission.State.FINISHED, last_view_at__lte=F("submission__finished_at"))
     return (
         Study.objects.filter(state=Study.State.OPEN)

@@ -71,14 +71,14 @@ def as_json(labels: Mapping[str, Label], csv_path: str) -> dict[str, dict[str, A
     return {f"{folder}/{name}" if folder else name: asdict(label) for name, label in labels.items()}
 
 
-def _names(parts: list[str]) -> Iterator[str]:
+def _names(pieces: list[str]) -> Iterator[str]:
     """Yield the names that CSVs of the folders above may have for a file: longest first, then nearest CSV."""
-    if len(parts) > DEEPEST:
-        yield "/".join(parts)
+    if len(pieces) > DEEPEST:
+        yield "/".join(pieces)
         return
-    for start in range(len(parts)):
-        for folder in reversed(range(len(parts))):
-            yield "/".join(parts[:folder] + parts[start:])
+    for start in range(len(pieces)):
+        for folder in reversed(range(len(pieces))):
+            yield "/".join(pieces[:folder] + pieces[start:])
 
 
 def _labels(rows: Any, body_parts: Collection[str]) -> dict[str, Label]:
