@@ -131,7 +131,7 @@ def _body_part(cells: Mapping[str, str], body_parts: Collection[str], line: int)
     if body_part and body_part not in body_parts:
         raise _unusable(
             _("the body part in line %(line)d is not known") % {"line": line},
-            _("Known parts: %(parts)s.") % {"parts": ", ".join(body_parts)},
+            _("Known body parts: %(body_parts)s.") % {"body_parts": ", ".join(body_parts)},
         )
     return body_part
 
