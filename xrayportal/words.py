@@ -36,7 +36,7 @@ VERDICT_WORDS = (
     gettext_noop("fracture suspected"),
     gettext_noop("uncertain"),
     gettext_noop("unsupported"),
-    gettext_noop("not a supported radiograph"),
+    gettext_noop("outside what the model can analyse"),
     gettext_noop("normal"),
     gettext_noop("abnormal"),
 )
@@ -87,11 +87,17 @@ def ordinal(position: int) -> str:
 
 def format_duration(seconds: float) -> str:
     """About how long: ``20 s``, ``3 min``, ``2 h``. Seconds are rounded up to steps that do not flicker."""
-    if seconds < 60:
-        return gettext("%d s") % max(5, -(-int(seconds) // 5) * 5)
-    if seconds < 5400:
-        return gettext("%d min") % round(seconds / 60)
-    return gettext("%d h") % round(seconds / 3600)
+    number, unit = _rounded(seconds)
+    return unit % number
+
+
+def format_duration_range(quick: float, slow: float) -> str:
+    """From the quick to the slow case: ``20 to 35 s``, ``50 s to 2 min``; one figure if both round to it."""
+    (low, low_unit), (high, high_unit) = _rounded(quick), _rounded(slow)
+    if (low, low_unit) == (high, high_unit):
+        return high_unit % high
+    begin = str(low) if low_unit == high_unit else low_unit % low
+    return gettext("%(low)s to %(high)s") % {"low": begin, "high": high_unit % high}
 
 
 def ago(at: datetime, now: datetime | None = None) -> str:
@@ -121,6 +127,15 @@ def size_words(count: int) -> str:
     if count < 1_000_000:
         return gettext("%d kB") % max(1, round(count / 1000))
     return gettext("%s MB") % _decimal(count / 1_000_000, 1)
+
+
+def _rounded(seconds: float) -> tuple[int, str]:
+    """The number to show and the pattern of its unit."""
+    if seconds < 60:
+        return max(5, -(-int(seconds) // 5) * 5), gettext("%d s")
+    if seconds < 5400:
+        return round(seconds / 60), gettext("%d min")
+    return round(seconds / 3600), gettext("%d h")
 
 
 def _decimal(value: float, places: int) -> str:

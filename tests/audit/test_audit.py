@@ -152,7 +152,7 @@ def test_command_says_that_all_is_whole() -> None:
     head = write(clinic, 3)[-1].hash
     out = StringIO()
     call_command("verify_audit", "--clinic", clinic.slug, stdout=out)
-    assert out.getvalue().strip() == f"{clinic.slug}: 3 events, whole, head {head}"
+    assert out.getvalue().strip() == f"{clinic.slug}: 3 events, intact, head {head}"
     with pytest.raises(CommandError, match="no clinic"):
         call_command("verify_audit", "--clinic", "nowhere")
 

@@ -163,7 +163,7 @@ def read_blind(page: Page, reader: str, study: Study, key: str) -> None:
     """Open the study, say one's own verdict by its key, then see the prediction, then sign."""
     page.goto(f"/c/north/studies/{study.pk}/")
     card = page.get_by_role("region", name="Verdict", exact=True)
-    expect(card).to_contain_text("The prediction is shown after your own opinion.")
+    expect(card).to_contain_text("You will see the prediction after you save your own verdict.")
     for place in (card, page.locator("#study-history")):
         assert not VERDICT_WORDS.search(place.inner_text())
     expect(page.locator("[data-overlay-url]")).to_have_count(0)
@@ -181,11 +181,11 @@ def derive_consensus(page: Page, study: Study) -> None:
     """From the list of disagreements to a final verdict."""
     page.goto("/c/north/disagreements/")
     page.locator(f'a[href$="{study.pk}/"]').click()
-    expect(page.get_by_role("heading", name="Settle the disagreement")).to_be_visible()
+    expect(page.get_by_role("heading", name="Adjudication")).to_be_visible()
     expect(page.locator("#review-panel .review-row")).to_have_count(2)
     page.get_by_role("radio", name="Fracture suspected").check()
     page.get_by_role("button", name="Sign", exact=True).click()
-    expect(page.locator("#review-panel .review-standing")).to_contain_text("Settled by adjudication")
+    expect(page.locator("#review-panel .review-standing")).to_contain_text("Decided by adjudication")
 
 
 def find_and_export(page: Page, study: Study) -> None:

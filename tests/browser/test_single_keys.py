@@ -36,7 +36,7 @@ def open_study(page: Page) -> None:
 def test_off_on_every_page_until_turned_on_again(page: Page) -> None:
     sheet = page.get_by_role("dialog", name="Keys")
     page.keyboard.press("?")
-    sheet.get_by_label("Turn single-key shortcuts off").check()
+    sheet.get_by_label("Turn off single-key shortcuts").check()
     page.keyboard.press("Escape")
     expect(sheet).to_be_hidden()
 
@@ -61,7 +61,7 @@ def test_off_on_every_page_until_turned_on_again(page: Page) -> None:
 
     page.locator(".sidebar-person > summary").click()
     page.get_by_role("button", name="Keys").click()
-    sheet.get_by_label("Turn single-key shortcuts off").uncheck()
+    sheet.get_by_label("Turn off single-key shortcuts").uncheck()
     page.keyboard.press("Escape")
     expect(sheet).to_be_hidden()
     expect(heatmap).to_have_attribute("aria-keyshortcuts", "H")

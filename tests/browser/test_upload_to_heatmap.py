@@ -111,7 +111,7 @@ def test_from_upload_to_heatmap(
 
     page.get_by_role("link", name="Submission", exact=True).click()
     expect(page.locator(".progress-words")).to_contain_text("2 of 2 studies done", timeout=150_000)
-    expect(page.get_by_role("row", name=CHEST)).to_contain_text("ot a supported radiograph")
+    expect(page.get_by_role("row", name=CHEST)).to_contain_text("utside what the model can analyse")
 
 
 def test_same_file_again_leads_to_the_earlier_study(signed_in: Page, portal: Portal) -> None:

@@ -215,7 +215,10 @@ def test_an_admin_who_reads_finds_only_what_they_gave_an_opinion_on() -> None:
     assert ask(both) == {mine}
     assert ask(admin) == {mine, other}
     for name in ("history", "scorecard"):
-        assert "You also read here" in client_of(both).get(reverse(name, args=[clinic.slug])).content.decode()
+        assert (
+            "You are also a reader here"
+            in client_of(both).get(reverse(name, args=[clinic.slug])).content.decode()
+        )
     export = client_of(both).post(reverse("history-export", args=[clinic.slug]))
     text = b"".join(export.streaming_content).decode()  # type: ignore[attr-defined]
     assert str(mine.pk) in text

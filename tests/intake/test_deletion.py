@@ -252,14 +252,14 @@ def test_what_vanishes_while_one_acts_on_it_is_a_sentence(
     asks = "xrayportal.analyses.services.active_bundle"
     study, failed = lost(asks)
     answer = reader.post(bulk_action, {"action": "analyse", "study": [study.pk, last.pk]})
-    assert message_of(answer) == "1 study is analysed again. 1 study was deleted meanwhile."
+    assert message_of(answer) == "1 study will be analysed again. 1 study was deleted in the meantime."
     for action in ("analyse", "delete"):  # it is gone already
         answer = browser(house.admin).post(bulk_action, {"action": action, "study": [study.pk]})
-        assert message_of(answer) == "1 study was deleted meanwhile."
+        assert message_of(answer) == "1 study was deleted in the meantime."
     monkeypatch.undo()
     lost(asks)
     assert message_of(reader.post(reverse("submission-retry", args=[slug, submission.pk]))) == (
-        "1 study was deleted meanwhile."
+        "1 study was deleted in the meantime."
     )
     monkeypatch.undo()
     study, failed = lost(asks)

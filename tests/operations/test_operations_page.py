@@ -93,12 +93,12 @@ def test_queues_workers_and_throughput(house: House) -> None:
     assert "Bulk 0 1" in words
     assert "Done 1 2" in words
     assert "Failed 1 1" in words
-    assert "host-1 b@1 openvino f32 Warm" in words
+    assert "host-1 b@1 openvino f32 Ready" in words
     assert "host-2 none none none Loading" in words.replace("\u2013", "none")
-    assert "2 are alive" in words
+    assert "2 running" in words
     assert "Decode 3.0 ms 3.0 ms" in words
-    assert "Reconciler Alive" in words
-    assert "Broker Answers" in words
+    assert "Reconciler Running" in words
+    assert "Broker OK" in words
 
 
 def test_a_clinic_reads_its_own_figures_only(house: House) -> None:
@@ -144,7 +144,7 @@ def test_retry_asks_for_a_new_analysis(house: House, who: str, name: str) -> Non
     assert AuditEvent.objects.get(action="analysis-requested").actor_label == person.email
     page = browser(person).get(reverse(name, args=slug)).content.decode()
     assert address not in page
-    assert "Asked again" in page
+    assert "Requested again" in page
 
 
 def test_retry_of_what_did_not_fail_or_is_elsewhere_is_404(house: House) -> None:
@@ -184,9 +184,9 @@ def test_verification_is_kept_and_told(house: House) -> None:
     assert "Never" in read(house.admin, house)
     client = browser(house.admin)
     answer = client.post(reverse("clinic-operations-verify", args=[house.clinic.slug]), follow=True)
-    assert "1 event, the chain is whole." in answer.content.decode()
+    assert "1 event, the chain is intact." in answer.content.decode()
     assert ChainCheck.objects.get().clinic == house.clinic
-    assert "Whole" in read(house.admin, house)
+    assert "Intact" in read(house.admin, house)
     AuditHead.objects.filter(clinic=house.clinic).update(number=5)
     answer = browser(house.superuser).post(reverse("operations-verify"), follow=True)
     assert "the chain is broken at event 2." in answer.content.decode()
@@ -222,6 +222,6 @@ def test_silence_is_told(house: House, settings: Any) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     Heartbeat.objects.create(name=Heartbeat.RECONCILER, last_seen=timezone.now() - timedelta(hours=2))
     words = read(house.superuser)
-    assert "None is alive: studies wait" in words
-    assert "Silent since 2 h ago" in words
-    assert "Does not answer" in words
+    assert "None running: studies have to wait" in words
+    assert "Not seen since 2 h ago" in words
+    assert "No answer: analyses start a little later" in words

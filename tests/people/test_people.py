@@ -121,7 +121,7 @@ def test_a_bad_invitation_is_a_sentence(admin: ClinicAccess, data: dict[str, Any
 def test_who_is_here_already_is_not_invited_again(clinic: Clinic, admin: ClinicAccess) -> None:
     answer = send(admin, "people-invite", email=make_access(clinic).user.email, roles=["admin"])
     assert answer.status_code == 422
-    assert "in the clinic already" in answer.content.decode()
+    assert "already in the clinic" in answer.content.decode()
 
 
 def test_an_e_mail_that_fails_leaves_the_person_in_the_list(
@@ -330,7 +330,7 @@ def test_settings_are_saved_and_audited(clinic: Clinic, admin: ClinicAccess) -> 
         ({"threshold_low": "0.2"}, "both thresholds"),
         ({"threshold_high": "0.7"}, "both thresholds"),
         ({"threshold_low": "nan", "threshold_high": "0.7"}, "Enter a number"),
-        ({"retention_days": "0"}, "At least 1 day"),
+        ({"retention_days": "0"}, "at least 1 day"),
         ({"time_zone": "Mars/Olympus"}, "not a known time zone"),
         ({"time_zone": "localtime"}, "not a known time zone"),
         ({"time_zone": "York"}, "not a known time zone"),
@@ -375,7 +375,7 @@ def test_a_city_finds_its_time_zone(clinic: Clinic, admin: ClinicAccess, said: s
 def test_without_a_bundle_there_are_no_thresholds(clinic: Clinic, admin: ClinicAccess) -> None:
     Bundle.objects.update(is_active=False)
     page = client_of(admin).get(reverse("clinic-settings", args=[clinic.slug])).content.decode()
-    assert "No bundle is active" in page
+    assert "No model version is active" in page
 
     send(admin, "clinic-settings", **settings(threshold_low="0.3", threshold_high="0.8"))
     clinic.refresh_from_db()

@@ -147,10 +147,10 @@ def test_a_colleagues_corrected_part_leaves_no_trace_in_the_history() -> None:
 
     page = client.get(address).content.decode()
     assert f"analysis-{again.pk}" not in page
-    assert "colleague@example.org</strong> asked for an analysis" not in page
+    assert "colleague@example.org</strong> requested an analysis" not in page
     assert page.count("colleague@example.org") == 1  # signed a review
 
     say(access, study, "normal")
     page = client.get(address).content.decode()
     assert f"analysis-{again.pk}" in page
-    assert "colleague@example.org</strong> asked for an analysis" in page
+    assert "colleague@example.org</strong> requested an analysis" in page

@@ -83,7 +83,7 @@ def test_a_blind_reading_by_keys(page: Page, live_server: Any, clinic: Clinic, s
     expect(result.get_by_text("0.87").first).to_be_visible()
     page.keyboard.press("2")
     panel.get_by_role("button", name="Sign").click()
-    expect(panel.get_by_text("Before you saw the prediction you said")).to_be_visible()
+    expect(panel.get_by_text("Your verdict before you saw the prediction")).to_be_visible()
     expect(panel.get_by_text("Signed", exact=True)).to_be_visible()
     assert Consensus.objects.get().changes == 1
     assert list(Review.objects.values_list("verdict", "was_blind", "comment")) == [
@@ -108,7 +108,7 @@ def test_a_region_is_drawn_and_stored(page: Page, live_server: Any, clinic: Clin
     page.mouse.up()
     expect(panel.get_by_role("listitem")).to_have_count(1)
 
-    panel.get_by_text("By figures").click()
+    panel.get_by_text("Enter coordinates").click()
     for label, value in (("x", "10"), ("y", "20"), ("Width", "30"), ("Height", "40")):
         panel.get_by_label(label, exact=True).fill(value)
     panel.get_by_role("button", name="Add").click()

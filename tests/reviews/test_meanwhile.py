@@ -53,7 +53,7 @@ def test_who_lost_the_role_is_told_and_keeps_what_they_typed(
 
     page = answer.content.decode()
     assert answer.status_code == 404
-    assert "You may not review here any more. Nothing was stored." in page
+    assert "You can no longer review studies in this clinic. Nothing was saved." in page
     assert "Typed at length." in page
     # A fragment for the panel's place, not a page in it.
     assert page.strip().startswith('<section class="card review" id="review-panel"')
@@ -69,7 +69,7 @@ def test_a_study_deleted_while_it_is_open_gives_back_what_was_typed(clinic: Clin
     answer = post(client, study)
 
     assert answer.status_code == 404
-    assert "This study was deleted while you had it open. Nothing was stored." in answer.content.decode()
+    assert "This study was deleted while you had it open. Nothing was saved." in answer.content.decode()
     assert "Typed at length." in answer.content.decode()
 
 
@@ -117,7 +117,7 @@ def test_a_draft_ruling_does_not_overturn_one_that_was_signed(clinic: Clinic, st
     say(slow, study, "normal", adjudicates=True, sign=False)
     say(quick, study, "abnormal", adjudicates=True)
 
-    with pytest.raises(ReviewRefused, match="nothing for you to settle"):
+    with pytest.raises(ReviewRefused, match="nothing for you to decide"):
         say(slow, study, "normal", adjudicates=True)
     study.consensus.refresh_from_db()
     assert (study.consensus.state, study.consensus.verdict) == (Consensus.State.ADJUDICATED, "abnormal")

@@ -131,7 +131,7 @@ def test_missing_files_are_named(clinic: Clinic) -> None:
     default_storage.delete(finding.overlay_file)
     assert "No heatmap for this view." in report_of(study).pages[0].extract_text()
     default_storage.delete(finding.display_file)
-    assert "could not be put on this page" in report_of(study).pages[0].extract_text()
+    assert "could not be shown on this page" in report_of(study).pages[0].extract_text()
 
 
 def test_an_incomplete_study_says_how_many_views_it_lacks(clinic: Clinic) -> None:
@@ -140,7 +140,7 @@ def test_an_incomplete_study_says_how_many_views_it_lacks(clinic: Clinic) -> Non
     assert queue.complete(claim=claim, result=result_for(claim, unreadable=(study.images.all()[2],)))
     study.refresh_from_db()
 
-    assert "Incomplete: 1 of 3 views unreadable" in report_of(study).pages[0].extract_text()
+    assert "Incomplete: 1 of 3 views could not be analysed" in report_of(study).pages[0].extract_text()
 
 
 def test_an_unsupported_study(clinic: Clinic) -> None:

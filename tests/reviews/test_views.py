@@ -61,7 +61,7 @@ def post(
 def test_a_blind_reader_saves_sees_and_changes_their_mind(clinic: Clinic, study: Study) -> None:
     access = make_access(clinic)
     page = as_(access).get(address("review", clinic, study)).content.decode()
-    assert "Blind first" in page
+    assert "Blind reading" in page
     assert "Save and show the prediction" in page
 
     saved = post(access, study, "review-save", verdict="normal")
@@ -72,7 +72,7 @@ def test_a_blind_reader_saves_sees_and_changes_their_mind(clinic: Clinic, study:
     signed = post(access, study, verdict="abnormal", supersedes=draft.pk, comment="<b>Radius</b>")
     page = signed.content.decode()
     assert "Signed." in page
-    assert "Before you saw the prediction you said" in page
+    assert "Your verdict before you saw the prediction" in page
     assert "&lt;b&gt;Radius" in page
     assert Consensus.objects.get().changes == 1
 
@@ -156,7 +156,7 @@ def test_a_blind_reader_sees_no_other_review(clinic: Clinic, study: Study) -> No
     assert "Clear fracture." not in before
     assert "Signed by" not in before
     assert "Clear fracture." in after
-    assert "Signed readers disagree." in after
+    assert "The signed verdicts differ." in after
 
 
 def test_the_adjudicator_sees_the_readers_but_not_what_they_changed(clinic: Clinic, study: Study) -> None:
@@ -174,16 +174,16 @@ def test_the_adjudicator_sees_the_readers_but_not_what_they_changed(clinic: Clin
     say(second, study, "normal")
 
     page = as_(third).get(address("review", clinic, study)).content.decode()
-    assert "Settle the disagreement" in page
+    assert '<h2 id="review-heading">Adjudication</h2>' in page
     assert str(first.user) in page
     # What was said after the prediction may quote it.
     told = ["· blind", "The model is right", "<span>Hand</span>", "1 region", "[1, 2, 3, 4]"]
     assert [words for words in told if words in html.unescape(page)] == []
-    assert page.count("After your opinion") == 2
+    assert page.count("Hidden until you give your verdict") == 2
 
     answer = post(third, study, verdict="abnormal", adjudicates="1")
     page = html.unescape(answer.content.decode())
-    assert "Settled by adjudication" in page
+    assert "Decided by adjudication" in page
     assert [words for words in told if words not in page] == []
     assert Review.objects.get(kind=Review.Kind.ADJUDICATION).was_blind
 
@@ -216,14 +216,14 @@ def test_the_disagreements_list_and_naming(clinic: Clinic, study: Study) -> None
 
     page = as_(third).get(where).content.decode()
     assert "P-17" in page
-    assert "You can settle this" in page
+    assert "You can decide this" in page
     page = as_(admin).get(where).content.decode()
-    assert "Who settles it" in page
+    assert "Who decides" in page
 
     named = as_(admin).post(address("adjudicator", clinic, study), {"reader": first.user.pk})
     assert named.status_code == 302
     assert Consensus.objects.get().adjudicator == first.user
-    assert "You can settle this" not in as_(third).get(where).content.decode()
+    assert "You can decide this" not in as_(third).get(where).content.decode()
     for nobody in (make_access(make_clinic()).user.pk, "x"):
         assert as_(admin).post(address("adjudicator", clinic, study), {"reader": nobody}).status_code == 404
 
@@ -236,7 +236,7 @@ def test_a_blind_reader_who_cannot_settle_sees_no_verdict_in_the_list(clinic: Cl
 
     page = as_(make_access(clinic)).get(reverse("disagreements", args=[clinic.slug])).content.decode()
 
-    assert "After your opinion" in page
+    assert "Hidden until you give your verdict" in page
     assert "Fracture suspected" not in page
 
 
@@ -273,7 +273,7 @@ def test_the_report_waits_for_the_blind_readers_opinion(clinic: Clinic, study: S
 
     early = client.get(address("report", clinic, study))
     assert early.status_code == 302
-    assert "own opinion first" in str(next(iter(get_messages(early.wsgi_request))))
+    assert "own verdict first" in str(next(iter(get_messages(early.wsgi_request))))
     say(access, study, "normal", comment="No step-off.")
     report = client.get(address("report", clinic, study))
 

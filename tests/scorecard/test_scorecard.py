@@ -236,7 +236,7 @@ def test_the_page_says_how_it_counts_and_costs_the_same_for_more(clinic: Clinic,
     text, one = page()
     for words in (
         "Verification bias",
-        "stored before they saw the prediction",
+        "saved before they saw the prediction",
         "“uncertain” counts as abnormal",
     ):
         assert words in text

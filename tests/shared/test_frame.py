@@ -76,7 +76,7 @@ def test_clinic_switcher_is_for_who_has_several(house: House, addresses: list[st
 
 def test_bundle_is_named_at_the_foot(house: House, addresses: list[str]) -> None:
     page = browser(house.uploader).get(addresses[1]).content.decode()
-    assert re.search(r'<footer class="footer">.*Bundle test-\d+@1', page, re.S)
+    assert re.search(r'<footer class="footer">.*Model test-\d+@1', page, re.S)
 
 
 def test_times_are_the_clinics(house: House) -> None:
@@ -119,7 +119,7 @@ def test_what_is_too_large_or_makes_no_sense_has_a_page_of_its_own(house: House)
     too_many = person.post(reverse("password"), {f"field-{number}": "" for number in range(2000)})
     assert (too_many.status_code, "Too large" in too_many.content.decode()) == (413, True)
     nonsense = person.get("/", headers={"host": "not a host"})
-    assert (nonsense.status_code, "Not understood" in nonsense.content.decode()) == (400, True)
+    assert (nonsense.status_code, "Request not understood" in nonsense.content.decode()) == (400, True)
 
 
 def test_without_scripts_the_upload_is_a_plain_form(house: House, addresses: list[str]) -> None:

@@ -56,6 +56,19 @@ def test_span(seconds: float, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("quick", "slow", "shown"),
+    [(18, 33, "20 to 35 s"), (48, 110, "50 s to 2 min"), (5000, 7200, "83 min to 2 h"), (18, 19, "20 s")],
+)
+def test_range_of_spans(quick: float, slow: float, shown: str) -> None:
+    assert words.format_duration_range(quick, slow) == shown
+
+
+def test_range_of_spans_in_german() -> None:
+    with translation.override("de"):
+        assert words.format_duration_range(18, 33) == "20 bis 35 s"
+
+
+@pytest.mark.parametrize(
     ("age", "shown"),
     [
         (timedelta(seconds=-3), "just now"),
@@ -84,7 +97,7 @@ def test_unknown_part_is_shown_as_it_is() -> None:
 
 
 def test_status_in_words() -> None:
-    assert status_of("running").words == "Being read"
-    assert status_of(None).words == "Receiving views"
-    assert waiting_status(Waiting(3, 18.0, 30.0)).words == "Waiting, 3rd in line, about 20 s"
-    assert waiting_status(Waiting(1, None, None)).words == "Waiting, 1st in line"
+    assert status_of("running").words == "Analysing"
+    assert status_of(None).words == "Receiving images"
+    assert waiting_status(Waiting(3, 18.0, 30.0)).words == "Waiting, 3rd in the queue, about 20 s"
+    assert waiting_status(Waiting(1, None, None)).words == "Waiting, 1st in the queue"

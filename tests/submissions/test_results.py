@@ -71,12 +71,12 @@ def test_counts_by_verdict_tell_a_blind_reader_only_what_they_may_know(
     house.clinic.blind_first = True
     house.clinic.save()
     access = make_access(house.clinic)
-    assert "3 after your opinion" in read(submission, access.user)
+    assert "3 hidden until you give your verdict" in read(submission, access.user)
     assert 'class="verdict tone-' not in read(submission, access.user)
     say(access, normal, "normal")
-    assert "2 after your opinion" in read(submission, access.user)
+    assert "2 hidden until you give your verdict" in read(submission, access.user)
     assert 'No fracture seen <span class="figures">1</span>' in read(submission, access.user)
-    assert "after your opinion" not in read(submission, house.uploader)
+    assert "hidden until you give your verdict" not in read(submission, house.uploader)
 
 
 def test_place_in_the_line_and_the_slow_case(house: House, submission: Submission) -> None:
@@ -87,8 +87,8 @@ def test_place_in_the_line_and_the_slow_case(house: House, submission: Submissio
         page = read(submission, house.uploader)
     finally:
         cache.delete("analyses.throughput")
-    assert "the last one is <strong>3rd</strong> in line" in page
-    assert "About 10 s left, 2 min if it goes slowly" in page
+    assert "last study is <strong>3rd</strong> in the queue" in page
+    assert "10 s to 2 min left" in page
 
 
 def test_results_as_csv(house: House, submission: Submission) -> None:
@@ -112,7 +112,7 @@ def test_exports_hide_what_a_blind_reader_may_not_know(house: House, submission:
     house.clinic.save()
     as_the_worker_writes(make_analysis(make_study(submission=submission)))
     (row,) = table(submission, house.reader)
-    assert row["verdict_words"] in ("", "After your opinion")
+    assert row["verdict_words"] in ("", "Hidden until you give your verdict")
     assert not row["probability"]
     assert not row["body_part"]
     with archive(submission, house.reader) as found:
@@ -175,8 +175,8 @@ def test_the_radiograph_with_its_heatmap_says_what_it_is(house: House, submissio
         "Research use only. Not a diagnosis.",
         "Fracture suspected 0.87",
         "NH-7 · Wrist · View 1 of 1",
-        "Heatmap: The model's answer depends on the marked area",
-        "Bundle test-",
+        "Heatmap: Strongest evidence here",
+        "Model version test-",
     ):
         assert said in text
     assert len(page.images) == 2

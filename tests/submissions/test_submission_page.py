@@ -94,7 +94,7 @@ def test_receiving_counts_files(house: House) -> None:
     make_study(submission=submission, state="open")
     page = read(submission, house.uploader)
     assert "1 of 12 files received" in page
-    assert "No more files are coming" in page
+    assert "Finish submission" in page
 
 
 def test_only_who_may_end_it_is_offered_to(house: House) -> None:
@@ -102,7 +102,7 @@ def test_only_who_may_end_it_is_offered_to(house: House) -> None:
     for person, offered in ((house.uploader, True), (house.admin, True), (house.reader, False)):
         page = read(submission, person)
         assert ("submission-cancel" in page or "cancel-sheet" in page) is offered
-        assert ("No more files are coming" in page) is offered
+        assert ("Finish submission" in page) is offered
 
 
 def test_retry_asks_again_for_the_failed_only(house: House, submission: Submission) -> None:
@@ -114,7 +114,7 @@ def test_retry_asks_again_for_the_failed_only(house: House, submission: Submissi
     address = reverse("submission-retry", args=[house.clinic.slug, submission.pk])
     assert browser(house.stranger).post(address).status_code == 404
     response = browser(house.uploader).post(address, follow=True)
-    assert "1 study is analysed again." in response.content.decode()
+    assert "1 study will be analysed again." in response.content.decode()
     assert [study.analyses.filter(state="queued").count() for study in (good, bad, waiting)] == [0, 1, 1]
 
 
@@ -131,7 +131,7 @@ def test_blind_reader_learns_nothing(house: House, submission: Submission) -> No
     house.clinic.save()
     make_analysis(make_study(submission=submission))
     page = read(submission, house.reader)
-    assert "After your opinion" in page
+    assert "Hidden until you give your verdict" in page
     assert "Fracture suspected" not in page
     assert "Fracture suspected" in read(submission, house.uploader)
 
@@ -160,7 +160,7 @@ def test_list_tells_counts(house: House, submission: Submission) -> None:
     assert "3 files" in page
     assert "1 rejected" in page
     assert "1 of 2 done" in page
-    assert "Being read" in page
+    assert "Analysing" in page
     for _ in range(5):
         make_study(submission=make_submission(house.clinic, house.uploader))
     with counted() as many:

@@ -60,7 +60,7 @@ def test_four_at_a_time_pause_and_go_on(enter: Enter) -> None:
     expect(page.locator('.sending-file[data-state="waiting"]')).to_have_count(6)
     expect(page.locator("[data-summary]")).to_have_text("Paused. 0 of 6 files are sent.")
     page.unroute(UPLOADS)
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Resume").click()
     expect(page).to_have_url(SUBMISSION)
     assert Upload.objects.count() == 6
 
@@ -83,7 +83,7 @@ def test_ended_session_waits_for_the_person(enter: Enter) -> None:
     expect(page.get_by_text("Your session has ended. Sign in again in another tab")).to_be_visible()
     other = page.context.new_page()
     sign_in(other, page.url)  # which makes the first tab's token void
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Resume").click()
     expect(page).to_have_url(SUBMISSION)
     assert Upload.objects.count() == 2
 

@@ -57,9 +57,7 @@ def test_only_failed_files_are_tried_again(enter: Enter) -> None:
     page.route(UPLOADS, refuse_one)
     choose(page, pictures(5))
     expect(page.get_by_role("alert")).to_have_text("1 file could not be sent.")
-    expect(page.locator("[data-failures] li")).to_have_text(
-        "view_2.png was refused by the portal (code 418)."
-    )
+    expect(page.locator("[data-failures] li")).to_have_text("The portal refused view_2.png (code 418).")
     page.get_by_role("button", name="Try these again").click()
     expect(page).to_have_url(SUBMISSION)
     assert sorted(seen) == sorted([*NAMES, "view_2.png"])
@@ -110,7 +108,7 @@ def test_after_a_long_pause_the_rest_goes_into_a_new_submission(enter: Enter) ->
     page = enter("upload/")
     first = paused_after_some(page)
     finish_submission(submission=first, actor=PORTAL)
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Resume").click()
     expect(page).to_have_url(SUBMISSION)
     second = Submission.objects.exclude(pk=first.pk).get()
     assert page.url.endswith(f"/{second.pk}/")
@@ -131,9 +129,9 @@ def test_a_submission_that_was_cancelled_elsewhere_goes_no_further(enter: Enter)
         "request",
         lambda request: opened.append(request.url) if request.url.endswith("/submissions/") else None,
     )
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Resume").click()
     expect(page.get_by_role("alert")).to_have_text("This submission was cancelled. Start a new one.")
-    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
     assert opened == []
     assert Submission.objects.count() == 1
 

@@ -94,9 +94,9 @@ def test_by_keys_alone(page: Page, reader: User) -> None:
     page.keyboard.press("x")
     page.keyboard.press("j")
     page.keyboard.press("x")
-    bar = page.get_by_role("form", name="Chosen studies")
+    bar = page.get_by_role("form", name="Selected studies")
     expect(bar).to_contain_text("2 studies")
-    bar.get_by_role("button", name="Mark read").press("Enter")
+    bar.get_by_role("button", name="Mark as read").press("Enter")
     expect(page.get_by_text("2 studies marked as read.")).to_be_visible()
     expect(bar).to_be_hidden()
     expect(page.get_by_role("row", name="NH-01")).not_to_contain_text("Unread")
@@ -143,8 +143,8 @@ def test_renews_itself_and_keeps_ones_place(page: Page, clinic: Clinic) -> None:
     assert page.evaluate("window.sameRow === document.activeElement.closest('.row')")
     after = page.locator("#studies tbody .row:nth-child(13)").evaluate(TOP)
     assert abs(before - after) < 2
-    expect(page.get_by_role("checkbox", name="Choose NH-11")).to_be_checked()
-    expect(page.get_by_role("form", name="Chosen studies")).to_contain_text("1 study")
+    expect(page.get_by_role("checkbox", name="Select NH-11")).to_be_checked()
+    expect(page.get_by_role("form", name="Selected studies")).to_contain_text("1 study")
     page.keyboard.press("j")
     assert focused(page) == "NH-12"
 
@@ -165,10 +165,10 @@ def test_an_answer_for_earlier_filters_comes_too_late(page: Page, clinic: Clinic
 
 
 def test_choose_all_and_save_a_view(page: Page) -> None:
-    page.get_by_label("Choose all on this page").check()
-    expect(page.get_by_role("form", name="Chosen studies")).to_contain_text(f"{STUDIES} studies")
-    page.get_by_role("button", name="Choose none").click()
-    expect(page.get_by_role("form", name="Chosen studies")).to_be_hidden()
+    page.get_by_label("Select all on this page").check()
+    expect(page.get_by_role("form", name="Selected studies")).to_contain_text(f"{STUDIES} studies")
+    page.get_by_role("button", name="Clear the selection").click()
+    expect(page.get_by_role("form", name="Selected studies")).to_be_hidden()
     page.get_by_label("Verdict").select_option("abnormal")
     expect(page).to_have_url(re.compile(r"\?verdict=abnormal$"))
     page.locator("#views summary").click()
@@ -205,16 +205,16 @@ def test_says_when_the_session_has_ended_and_goes_on_after_the_next(
     with page.expect_response(POLL):
         page.evaluate(see_again)
     expect(ended).to_be_hidden()
-    page.get_by_label("Choose NH-00").check()
-    page.get_by_role("button", name="Mark read").click()
+    page.get_by_label("Select NH-00").check()
+    page.get_by_role("button", name="Mark as read").click()
     expect(page.get_by_text("1 study marked as read.")).to_be_visible()
 
 
 def test_says_what_had_no_answer_and_when_nothing_more_will_come(page: Page, clinic: Clinic) -> None:
     page.route("**/bulk-action/", lambda route: route.abort())
-    page.get_by_label("Choose NH-00").check()
-    page.get_by_role("button", name="Mark read").click()
-    expect(page.get_by_text("That had no answer, so it may not be stored.")).to_be_visible()
+    page.get_by_label("Select NH-00").check()
+    page.get_by_role("button", name="Mark as read").click()
+    expect(page.get_by_text("No answer from the server; your change may not be saved.")).to_be_visible()
     clinic.memberships.all().delete()
     page.evaluate("htmx.trigger('#studies', 'seen-again')")
     expect(page.get_by_text("This page is no longer updated")).to_be_visible()

@@ -154,13 +154,13 @@ def test_several_are_marked_and_unmarked(house: House, urgent: list[Study]) -> N
 
 def test_several_are_analysed_again_and_called_off(house: House, urgent: list[Study]) -> None:
     answer = act(house, house.reader, "analyse", *urgent[:2]).content.decode()
-    assert "2 studies are analysed again." in answer
+    assert "2 studies will be analysed again." in answer
     queued = Analysis.objects.filter(state="queued")
     assert queued.count() == 2
     assert "Nothing to do" in act(house, house.reader, "analyse", *urgent[:2]).content.decode()
     ids = list(queued.values_list("pk", flat=True))
     assert "Too late" in act(house, house.admin, "withdraw", *ids).content.decode()
-    assert "2 analyses called off." in act(house, house.reader, "withdraw", *ids).content.decode()
+    assert "2 analyses cancelled." in act(house, house.reader, "withdraw", *ids).content.decode()
     assert not queued.exists()
 
 
@@ -175,8 +175,8 @@ def test_only_an_admin_deletes_several_and_says_why(house: House, urgent: list[S
 
 def test_nobody_acts_on_what_they_do_not_see(house: House, urgent: list[Study]) -> None:
     assert act(house, house.stranger, "read", urgent[0]).status_code == 404
-    assert "Choose studies first." in act(house, house.colleague, "read", urgent[0]).content.decode()
-    assert "Choose studies first." in act(house, house.reader, "read", "nonsense").content.decode()
+    assert "Select studies first." in act(house, house.colleague, "read", urgent[0]).content.decode()
+    assert "Select studies first." in act(house, house.reader, "read", "nonsense").content.decode()
     assert not StudyViewed.objects.exists()
 
 
@@ -200,7 +200,7 @@ def test_saved_views_are_ones_own(house: House) -> None:
         "Knees now"
         not in browser(house.admin).get(reverse("worklist", args=[house.clinic.slug])).content.decode()
     )
-    assert "Choose a filter first" in person.post(add, {"name": "All"}, follow=True).content.decode()
+    assert "Set a filter first" in person.post(add, {"name": "All"}, follow=True).content.decode()
     remove = reverse("saved-view-remove", args=[house.clinic.slug, view.pk])
     assert browser(house.admin).post(remove).status_code == 404
     person.post(remove)

@@ -90,7 +90,7 @@ def test_blind_reader_learns_nothing(house: House) -> None:
     done(house, "NH-1", verdict="abnormal", probability=0.868, body_part="wrist")
     listed = read(house, house.reader).split('id="studies"')[1]
     assert "NH-1" in listed
-    assert "After your opinion" in listed
+    assert "Hidden until you give your verdict" in listed
     for secret in ("Fracture suspected", "0.87", "Wrist", "tone-abnormal", "overlay"):
         assert secret not in listed
     assert "NH-1" not in read(house, house.reader, "?verdict=abnormal").split('id="studies"')[1]

@@ -37,13 +37,13 @@ WORDS = {
         "normal": "no fracture seen",
         "abnormal": "fracture suspected",
         "uncertain": "uncertain",
-        "unsupported": "not a supported radiograph",
+        "unsupported": "outside what the model can analyse",
     },
     "abnormality": {
         "normal": "no abnormality seen",
         "abnormal": "abnormality suspected",
         "uncertain": "uncertain",
-        "unsupported": "not a supported radiograph",
+        "unsupported": "outside what the model can analyse",
     },
 }
 SCOPE = "out_of_distribution.npz"

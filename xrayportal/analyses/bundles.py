@@ -26,8 +26,8 @@ class NoActiveBundleError(LookupError):
     def __init__(self) -> None:
         super().__init__(
             _(
-                "No bundle is active, so nothing can be analysed. Whoever runs the portal registers one with "
-                "“manage.py bundle register FOLDER --activate”."
+                "No model version is active, so nothing can be analysed. The portal's administrator can "
+                "register one with “manage.py bundle register FOLDER --activate”."
             )
         )
 

@@ -116,10 +116,10 @@ class Analysis(models.Model):
     not_before = models.DateTimeField(db_default=Now(), help_text=_("Waits at least until then"))
     #: Counts claims, and fences them: only the present attempt may write the result.
     attempt = models.PositiveSmallIntegerField(default=0)
-    claimed_alone = models.BooleanField(default=False, help_text=_("The present attempt had no neighbours"))
+    claimed_alone = models.BooleanField(default=False, help_text=_("The current attempt ran alone"))
     #: Attempts that ended unforeseen (a dead process, an unknown error) with nothing else to blame.
     crashes_alone = models.PositiveSmallIntegerField(default=0)
-    started_at = models.DateTimeField(null=True, blank=True, help_text=_("Start of the present attempt"))
+    started_at = models.DateTimeField(null=True, blank=True, help_text=_("Start of the current attempt"))
     leased_until = models.DateTimeField(null=True, blank=True)
     worker = models.CharField(max_length=120, blank=True)
     cancel_requested = models.BooleanField(default=False)
@@ -130,7 +130,9 @@ class Analysis(models.Model):
     # the result
     verdict = models.CharField(max_length=16, choices=Verdict.choices, blank=True)
     body_part = models.CharField(max_length=32, blank=True)
-    body_parts = models.JSONField(default=dict, help_text=_("Mean part probabilities over supported views"))
+    body_parts = models.JSONField(
+        default=dict, help_text=_("Mean body part probabilities over supported views")
+    )
     probability = models.FloatField(null=True, blank=True)
     #: Views that could not be read: a list of {image, kind, file, sentence}; all of them where it failed so.
     unreadable = models.JSONField(default=list)

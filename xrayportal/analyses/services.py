@@ -162,7 +162,7 @@ def _wanted(
     forced_body_part: str = "",
 ) -> Analysis:
     if forced_body_part and forced_body_part not in bundle.body_parts:
-        sentence = _("“%(part)s” is not a body part that %(bundle)s knows.")
+        sentence = _("%(bundle)s does not know the body part “%(part)s”.")
         raise UnknownPartError(sentence % {"part": forced_body_part, "bundle": bundle.name})
     stated = study.stated_body_part if study.stated_body_part in bundle.body_parts else ""
     low, high, by_clinic = thresholds_for(study.clinic, bundle)

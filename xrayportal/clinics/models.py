@@ -81,9 +81,9 @@ class Clinic(models.Model):
         _("time zone"), max_length=64, default="UTC", validators=[validate_time_zone]
     )
     blind_first = models.BooleanField(
-        _("blind first"),
+        _("blind reading"),
         default=False,
-        help_text=_("Readers give their opinion before they see the prediction."),
+        help_text=_("Readers give their verdict before they see the prediction."),
     )
     #: A clinic's own thresholds, within the active bundle's limits; empty means the bundle's.
     threshold_low = models.FloatField(_("lower threshold"), null=True, blank=True)

@@ -75,9 +75,9 @@ def invite(*, clinic: Clinic, actor: Actor, email: str, roles: Collection[str]) 
         user, _new = User.objects.get_or_create(email=email, defaults={"password": make_password(None)})
         _refuse_support(user)
         if not user.is_active:
-            raise PeopleRefused(_("This account is closed. The platform's support can open it."))
+            raise PeopleRefused(_("This account is closed. The platform's support can reopen it."))
         if Membership.objects.filter(clinic=clinic, user=user).exists():
-            raise PeopleRefused(_("This person is in the clinic already: change their roles in the list."))
+            raise PeopleRefused(_("This person is already in the clinic. Change their roles in the list."))
         Membership.objects.bulk_create(
             Membership(clinic=clinic, user=user, role=role) for role in sorted(set(roles))
         )
@@ -102,11 +102,11 @@ def change_roles(*, clinic: Clinic, actor: Actor, user: User, roles: Collection[
         memberships = Membership.objects.filter(clinic=clinic)
         held = set(memberships.filter(user=user).values_list("role", flat=True))
         if not held:
-            raise PeopleRefused(_("This person is not in the clinic any more."))
+            raise PeopleRefused(_("This person is no longer in the clinic."))
         if Role.ADMIN in held - wanted and not (
             memberships.filter(role=Role.ADMIN, user__is_active=True).exclude(user=user).exists()
         ):
-            raise PeopleRefused(_("The clinic needs an admin: make somebody else one first."))
+            raise PeopleRefused(_("The clinic needs an admin. Make somebody else an admin first."))
         memberships.filter(user=user, role__in=held - wanted).delete()
         Membership.objects.bulk_create(
             Membership(clinic=clinic, user=user, role=role) for role in sorted(wanted - held)
@@ -131,10 +131,10 @@ def reactivate(*, clinic: Clinic, actor: Actor, user: User, roles: Collection[st
     with transaction.atomic():
         _lock(clinic)
         if Membership.objects.filter(clinic=clinic, user=user).exists():
-            raise PeopleRefused(_("This person is in the clinic already: change their roles in the list."))
+            raise PeopleRefused(_("This person is already in the clinic. Change their roles in the list."))
         _refuse_support(user)
         if not user.is_active:
-            raise PeopleRefused(_("This account is closed. The platform's support can open it."))
+            raise PeopleRefused(_("This account is closed. The platform's support can reopen it."))
         for role in sorted(set(roles)):
             Membership.objects.create(clinic=clinic, user=user, role=role)
             record(
@@ -149,7 +149,9 @@ def reactivate(*, clinic: Clinic, actor: Actor, user: User, roles: Collection[st
 def _refuse_support(user: User) -> None:
     """Superusers see patient content for a reason and a while; a role would go round that."""
     if user.is_superuser:
-        raise PeopleRefused(_("This address is of the platform's support, who have no role in a clinic."))
+        raise PeopleRefused(
+            _("This address belongs to the platform's support, which has no role in a clinic.")
+        )
 
 
 def _lock(clinic: Clinic) -> None:

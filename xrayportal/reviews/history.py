@@ -26,15 +26,15 @@ COUNTED = 10_000
 FEW = 500
 
 #: Which opinions are the reference: those stored blind, or those finally signed.
-BASES: dict[str, Promise] = {"blind": _("Blind opinions"), "all": _("All signed reviews")}
+BASES: dict[str, Promise] = {"blind": _("Blind readings"), "all": _("All signed reviews")}
 REFERENCE = {"blind": "consensus__blind_verdict", "all": "consensus__verdict"}
 STANDINGS: dict[str, Promise] = {
     "none": _("Not reviewed"),
-    "agreed": _("Settled by readers"),
+    "agreed": _("Readers agree"),
     "disagreed": _("Readers disagree"),
     "adjudicated": _("Adjudicated"),
-    "model": _("Readers against model"),
-    "changed": _("Reader changed their mind"),
+    "model": _("Readers differ from the model"),
+    "changed": _("Reader changed their verdict"),
 }
 
 

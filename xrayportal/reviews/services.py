@@ -24,7 +24,7 @@ from xrayportal.studies.models import Queue, Study
 
 Kind = Review.Kind
 State = Consensus.State
-_GONE = _("This study was deleted while you had it open. Nothing was stored.")
+_GONE = _("This study was deleted while you had it open. Nothing was saved.")
 
 
 class ReviewRefused(Exception):
@@ -69,7 +69,7 @@ def store_review(
     ReviewRefused with a sentence where the rules forbid it.
     """
     if not access.may(Permission.REVIEW):
-        raise ReviewRefused(_("Only readers of this clinic review studies."))
+        raise ReviewRefused(_("Only readers of this clinic can review studies."))
     with transaction.atomic():
         study = _locked(access, study_id)
         current = list(Review.objects.filter(study=study, is_current=True).order_by("created_at", "id"))
@@ -112,12 +112,12 @@ def store_review(
 def name_adjudicator(*, access: ClinicAccess, study_id: uuid.UUID, reader: User | None) -> None:
     """The admin says who settles a disagreement; None leaves it to any third reader."""
     if not access.may(Permission.MANAGE):
-        raise ReviewRefused(_("Only an admin names who settles."))
+        raise ReviewRefused(_("Only an admin can name who decides."))
     with transaction.atomic():
         study = _locked(access, study_id)
         consensus = Consensus.objects.filter(study=study, state=State.DISAGREED).first()
         if consensus is None:
-            raise ReviewRefused(_("The readers of this study do not disagree any more."))
+            raise ReviewRefused(_("The readers of this study no longer disagree."))
         if reader and reader not in clinic_readers(access.clinic):
             raise ReviewRefused(_("This person is not a reader of the clinic."))
         consensus.adjudicator = reader
@@ -172,14 +172,16 @@ def _check_rules(
     adjudicates: bool,
 ) -> None:
     if not study.is_sealed:
-        raise ReviewRefused(_("This study still receives views. Review it when it is complete."))
+        raise ReviewRefused(_("This study is still receiving images. Review it when it is complete."))
     if own is not None and own.is_signed and not sign:
-        raise ReviewRefused(_("Your review is signed. A change to it is signed again, not saved as a draft."))
+        raise ReviewRefused(
+            _("Your review is already signed. Sign the change; it cannot be saved as a draft.")
+        )
     if adjudicates:
         consensus = Consensus.objects.filter(study=study).select_related("adjudicator", "clinic").first()
         if not may_adjudicate(access, consensus, current, adjudicator=adjudicator_of(consensus)):
             raise ReviewRefused(
-                _("There is nothing for you to settle here: the readers agree, or somebody else was named.")
+                _("There is nothing for you to decide here: the readers agree, or somebody else decides.")
             )
 
 

@@ -21,8 +21,8 @@ class Queue(models.TextChoices):
 class Grouping(models.TextChoices):
     """Which files are views of one study; DICOM files always go by their study UID."""
 
-    FOLDERS = "folders", _("A folder is a study")
-    FILES = "files", _("Every file is a study")
+    FOLDERS = "folders", _("One study per folder")
+    FILES = "files", _("One study per file")
 
 
 class SubmissionQuerySet(models.QuerySet["Submission"]):
@@ -99,7 +99,7 @@ class Study(models.Model):
 
     class State(models.TextChoices):
         OPEN = "open", _("Open")
-        SEALED = "sealed", _("Sealed")
+        SEALED = "sealed", _("Complete")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     clinic = models.ForeignKey("clinics.Clinic", on_delete=models.PROTECT, related_name="studies")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.utils.translation import gettext
 
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import latest_state
@@ -13,13 +14,13 @@ from xrayportal.analyses.models import Analysis, Verdict
 from xrayportal.analyses.services import waiting_position
 from xrayportal.reviews.blind import with_revealed
 from xrayportal.studies.models import Study, Submission, Upload
-from xrayportal.words import format_duration, ordinal
+from xrayportal.words import format_duration, format_duration_range, ordinal
 from xrayportal.worklist.versions import version_expr
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Counts of one submission. ``left`` is about how long, in words; empty when unknown."""
+    """Counts of one submission. ``left`` says how long it will take; empty when unknown."""
 
     submission: Submission
     accepted: int
@@ -34,8 +35,7 @@ class Progress:
     verdicts: dict[str, int] = field(default_factory=dict)
     hidden: int = 0
     left: str = ""
-    #: The slow case, and where the last one stands in the line; 0 when nothing waits.
-    left_slow: str = ""
+    #: Where the last one stands in the queue; 0 when nothing waits.
     position: int = 0
 
     @property
@@ -151,8 +151,11 @@ def _left(submission: Submission) -> dict[str, Any]:
     waiting = waiting_position(last)
     if waiting.seconds is None or waiting.seconds_slow is None:
         return {"position": waiting.position}
-    return {
-        "left": format_duration(waiting.seconds),
-        "left_slow": format_duration(waiting.seconds_slow),
-        "position": waiting.position,
-    }
+    return {"left": _time_left(waiting.seconds, waiting.seconds_slow), "position": waiting.position}
+
+
+def _time_left(quick: float, slow: float) -> str:
+    """``20 to 35 s left``, or ``About 20 s left`` where the slow case rounds to the same."""
+    span = format_duration_range(quick, slow)
+    words = gettext("About %(left)s left") if span == format_duration(quick) else gettext("%(left)s left")
+    return words % {"left": span}

@@ -29,7 +29,7 @@ def save_view(*, access: ClinicAccess, name: str, query: str) -> SavedView:
     """Keep a filter under a name; the same name again replaces it. Raises TooManyViews."""
     own = SavedView.objects.filter(user=access.user, clinic=access.clinic)
     if own.exclude(name=name).count() >= MOST_VIEWS:
-        raise TooManyViews(_("You have saved %(n)d views. Remove one first.") % {"n": MOST_VIEWS})
+        raise TooManyViews(_("You have saved %(n)d filters. Remove one first.") % {"n": MOST_VIEWS})
     view, _is_new = SavedView.objects.update_or_create(
         user=access.user, clinic=access.clinic, name=name, defaults={"query": query}
     )

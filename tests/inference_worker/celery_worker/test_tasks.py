@@ -339,4 +339,4 @@ def test_a_worker_without_any_bundle_waits_for_one_and_says_so_once(
     for _ in range(3):
         fresh.work()
     assert Worker.objects.get().bundle == ""
-    assert caplog.text.count("No bundle is active") == 1
+    assert caplog.text.count("No model version is active") == 1

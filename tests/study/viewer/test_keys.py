@@ -10,7 +10,7 @@ from tests.study.viewer.hands import expect_figures, tool
 
 @pytest.mark.parametrize(
     ("key", "name"),
-    [("h", "Heatmap"), ("c", "Contour of the hottest region"), ("p", "Peak"), ("i", "Invert")],
+    [("h", "Heatmap"), ("c", "Contour of the strongest region"), ("p", "Peak"), ("i", "Invert")],
 )
 def test_a_key_switches_as_its_button_does(page: Page, key: str, name: str) -> None:
     before = tool(page, name).get_attribute("aria-pressed")
@@ -26,7 +26,7 @@ def test_turning_and_mirroring_is_written_on_the_picture(page: Page) -> None:
     page.keyboard.press("r")
     page.keyboard.press("m")
     page.keyboard.press("i")
-    expect(words).to_have_text("Mirrored · Turned 270° · Inverted")
+    expect(words).to_have_text("Mirrored · Rotated 270° · Inverted")
     page.keyboard.press("x")
     expect(words).to_be_hidden()
 

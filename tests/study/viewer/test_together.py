@@ -33,10 +33,10 @@ def test_a_swap_around_the_viewer_keeps_it_as_it_was(
     expect(both).to_have_count(2)
     expect(both.nth(1)).to_have_attribute("data-ready", "")
     expect_figures(both.nth(0), "100 %")
-    expect(both.nth(0).locator("[data-show=pose]")).to_have_text("Turned 90°")
+    expect(both.nth(0).locator("[data-show=pose]")).to_have_text("Rotated 90°")
     expect(both.nth(1).locator("[data-show=pose]")).to_be_hidden()
     tool(both.nth(0), "Rotate by 90°").click()
-    expect(both.nth(0).locator("[data-show=pose]")).to_have_text("Turned 180°")
+    expect(both.nth(0).locator("[data-show=pose]")).to_have_text("Rotated 180°")
 
 
 def test_linked_viewers_share_zoom_until_one_is_let_go(site: Site, open_page: Open) -> None:
@@ -53,12 +53,12 @@ def test_linked_viewers_share_zoom_until_one_is_let_go(site: Site, open_page: Op
 
 def test_choices_are_remembered_and_the_heatmap_starts_shown(site: Site, open_page: Open) -> None:
     page = open_page(site.page(viewer(site.finding())))
-    page.get_by_label("Colours").select_option("jet")
+    page.get_by_label("Colour map").select_option("jet")
     page.get_by_label("Opacity").fill("35")
     page.keyboard.press("h")
     page.reload()
     expect(page.locator("figure.viewer")).to_have_attribute("data-ready", "")
-    expect(page.get_by_label("Colours")).to_have_value("jet")
+    expect(page.get_by_label("Colour map")).to_have_value("jet")
     expect(page.get_by_label("Opacity")).to_have_attribute("aria-valuetext", "35 %")
     expect(tool(page, "Heatmap")).to_have_attribute("aria-pressed", "true")
 

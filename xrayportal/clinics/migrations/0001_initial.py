@@ -49,7 +49,7 @@ class Migration(migrations.Migration):
                 ('slug', models.SlugField(unique=True, verbose_name='short name in addresses')),
                 ('name', models.CharField(max_length=120, verbose_name='name')),
                 ('time_zone', models.CharField(default='UTC', max_length=64, validators=[xrayportal.clinics.models.validate_time_zone], verbose_name='time zone')),
-                ('blind_first', models.BooleanField(default=False, help_text='Readers give their opinion before they see the prediction.', verbose_name='blind first')),
+                ('blind_first', models.BooleanField(default=False, help_text='Readers give their verdict before they see the prediction.', verbose_name='blind reading')),
                 ('threshold_low', models.FloatField(blank=True, null=True, verbose_name='lower threshold')),
                 ('threshold_high', models.FloatField(blank=True, null=True, verbose_name='upper threshold')),
                 ('retention_days', models.PositiveIntegerField(blank=True, null=True, verbose_name='keep studies for (days)')),

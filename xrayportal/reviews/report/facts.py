@@ -145,8 +145,8 @@ def trust_words(finding: Finding | None, analysis: Analysis) -> str:
     if finding is None or finding.trust is None:
         return ""
     if finding.trust < analysis.bundle.manifest["trust"]["weak_below"]:
-        return _("Weak: treat the map with care")
-    return _("The model's answer depends on the marked area")
+        return _("Weak evidence: do not rely on the map")
+    return _("Strongest evidence here")
 
 
 def _moment(at: datetime) -> str:
@@ -158,7 +158,7 @@ def _moment(at: datetime) -> str:
 def _incomplete(analysis: Analysis) -> str:
     if not analysis.unreadable:
         return ""
-    return _("Incomplete: %(bad)d of %(all)d views unreadable") % {
+    return _("Incomplete: %(bad)d of %(all)d views could not be analysed") % {
         "bad": len(analysis.unreadable),
         "all": analysis.views,
     }
@@ -169,8 +169,8 @@ def _standing(study: Study, manifest: dict[str, object]) -> str:
     if consensus is None or consensus.state == Consensus.State.OPEN:
         return _("No reader has signed a review of this study.")
     if consensus.state == Consensus.State.DISAGREED:
-        return _("The readers who signed disagree; nobody has settled it yet.")
+        return _("The signed verdicts differ; nobody has decided yet.")
     verdict = words.verdict_word(manifest, consensus.verdict)
     if consensus.state == Consensus.State.ADJUDICATED:
-        return _("Settled by adjudication: %(verdict)s") % {"verdict": verdict}
-    return _("Signed reading: %(verdict)s") % {"verdict": verdict}
+        return _("Decided by adjudication: %(verdict)s") % {"verdict": verdict}
+    return _("Signed verdict: %(verdict)s") % {"verdict": verdict}

@@ -103,7 +103,7 @@ class _Page:
         self.y -= 6
         self.rule()
         rows = [
-            [(_("Patient reference"), facts.reference), (_("Sent in"), facts.sent)],
+            [(_("Patient reference"), facts.reference), (_("Received"), facts.sent)],
             [(_("Body part"), facts.body_part), (_("Study"), facts.study)],
         ]
         column = _INNER / 2
@@ -191,7 +191,7 @@ class _Page:
         picture = pictures.jpeg(_read(storage, facts.display_file))
         overlay = pictures.overlay(_read(storage, facts.overlay_file))
         if picture is None:
-            self.text(_("The radiograph could not be put on this page."), colour=_QUIET)
+            self.text(_("The radiograph could not be shown on this page."), colour=_QUIET)
             return
         column = (_INNER - _GAP) / 2
         scale = min(column / picture.width, _PICTURE_HEIGHT / picture.height)
@@ -256,7 +256,7 @@ class _Page:
         self.y = _FOOT
         self.rule()
         self.text(_("Research use only. Not a diagnosis."), size=10, bold=True)
-        self.text(f"{_('Bundle')} {facts.bundle}. {facts.made}.", size=7.5, colour=_QUIET)
+        self.text(f"{_('Model version')} {facts.bundle}. {facts.made}.", size=7.5, colour=_QUIET)
 
 
 def _first_lines(text: str, lines: int, *, size: float) -> str:

@@ -49,7 +49,7 @@ def caption_of(finding: Finding, analysis: Analysis, *, reference: str, number: 
         [
             " · ".join(word for word in (reference, body_part, view) if word),
             f"{_('Heatmap')}: {trust}" if trust else _("Heatmap"),
-            f"{_('Bundle')} {analysis.bundle.name}",
+            f"{_('Model version')} {analysis.bundle.name}",
         ],
     )
 

@@ -78,7 +78,7 @@ class Scorecard:
     @property
     def whole(self) -> Line:
         """The chosen bundle over all parts."""
-        return Line.of(_("All parts"), self.counts)
+        return Line.of(_("All body parts"), self.counts)
 
     @property
     def by_part(self) -> list[Line]:
@@ -86,7 +86,7 @@ class Scorecard:
         body_parts = self._cells.get(self.bundle.pk, {}) if self.bundle else {}
         lines = [
             Line.of(
-                words.body_part_word(body_part) or _("Not known"),
+                words.body_part_word(body_part) or _("Unknown"),
                 four_fold(cells, uncertain=self.question.uncertain),
             )
             for body_part, cells in body_parts.items()
@@ -278,7 +278,7 @@ class Scorecard:
                 write=charts.number,
             )
             for title, column in (
-                (_("Distance from the pictures that the bundle was trained on"), "distance"),
+                (_("Distance from the images that the model was trained on"), "distance"),
                 (_("Megapixels"), "megapixels"),
             )
         ]

@@ -20,7 +20,7 @@ from xrayportal.reviews.scorecard.statistics import Figure, FourFold, kappa, wil
 UNCERTAIN: dict[str, Promise] = {
     "abnormal": gettext_lazy("as abnormal"),
     "normal": gettext_lazy("as normal"),
-    "left-out": gettext_lazy("left out"),
+    "left-out": gettext_lazy("not at all"),
 }
 #: Verdicts that a reader can agree on; kappa is over these three.
 _JUDGED = (Verdict.NORMAL.value, Verdict.ABNORMAL.value, Verdict.UNCERTAIN.value)

@@ -19,8 +19,8 @@ class SignInForm(AuthenticationForm):
     """E-mail address and password; the same sentence whether or not the account exists."""
 
     error_messages = {
-        "invalid_login": _("This e-mail address and password do not belong together."),
-        "inactive": _("This e-mail address and password do not belong together."),
+        "invalid_login": _("Wrong e-mail address or password."),
+        "inactive": _("Wrong e-mail address or password."),
         "throttled": _("Too many failed attempts. Wait 15 minutes, then try again."),
     }
 
@@ -69,5 +69,5 @@ class ReasonForm(forms.Form):
         label=_("Reason"),
         min_length=10,
         max_length=300,
-        help_text=_("At least 10 characters. The clinic can read it; name no patient."),
+        help_text=_("At least 10 characters. The clinic can read it, so do not name a patient."),
     )

@@ -151,7 +151,7 @@ def _retry(request: PortalRequest, failed: Analysis | None, clinic: Clinic | Non
     except Study.DoesNotExist:
         messages.error(request, _("This study was deleted."))
     else:
-        messages.success(request, _("The study is analysed again."))
+        messages.success(request, _("The study will be analysed again."))
     return redirect(back)
 
 
@@ -164,8 +164,8 @@ def _verify(request: HttpRequest, head: AuditHead) -> None:
     state = check(clinic=head.clinic)
     if state.is_whole:
         words = ngettext(
-            "%(name)s: %(n)d event, the chain is whole.",
-            "%(name)s: %(n)d events, the chain is whole.",
+            "%(name)s: %(n)d event, the chain is intact.",
+            "%(name)s: %(n)d events, the chain is intact.",
             state.length,
         )
         messages.success(request, words % {"name": name, "n": state.length})

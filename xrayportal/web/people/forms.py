@@ -94,7 +94,7 @@ class ClinicForm(ModelFormOfClinic):
         """At least a day."""
         days: int | None = self.cleaned_data["retention_days"]
         if days is not None and days < 1:
-            raise forms.ValidationError(_("At least 1 day, or empty to keep studies for ever."))
+            raise forms.ValidationError(_("Enter at least 1 day, or leave empty to keep studies forever."))
         return days
 
     def clean(self) -> dict[str, Any]:
@@ -104,7 +104,9 @@ class ClinicForm(ModelFormOfClinic):
             return cleaned
         low, high = cleaned.get("threshold_low"), cleaned.get("threshold_high")
         if (low is None) != (high is None) and not self.errors:
-            raise forms.ValidationError(_("Give both thresholds, or none for the bundle's own."))
+            raise forms.ValidationError(
+                _("Enter both thresholds, or leave both empty to use the model's defaults.")
+            )
         if low is None or high is None:
             return cleaned
         for name, value in (("low", low), ("high", high)):
@@ -112,7 +114,7 @@ class ClinicForm(ModelFormOfClinic):
             if not lowest <= value <= highest:
                 self.add_error(
                     f"threshold_{name}",
-                    _("The bundle allows %(lowest)s to %(highest)s.")
+                    _("The model allows %(lowest)s to %(highest)s.")
                     % {"lowest": number_format(lowest), "highest": number_format(highest)},
                 )
         if not self.errors and low > high:

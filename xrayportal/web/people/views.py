@@ -91,7 +91,7 @@ def member_roles(request: PortalRequest, access: ClinicAccess, user: int) -> Htt
         messages.error(request, str(refusal))
     else:
         said = (
-            _("%(person)s: roles saved.") if roles else _("%(person)s has no access to this clinic any more.")
+            _("%(person)s: roles saved.") if roles else _("%(person)s no longer has access to this clinic.")
         )
         messages.success(request, said % {"person": member})
         if member == access.user and Role.ADMIN not in roles:
@@ -115,7 +115,7 @@ def reactivate(request: PortalRequest, access: ClinicAccess, user: int) -> HttpR
     except services.PeopleRefused as refusal:
         messages.error(request, str(refusal))
     else:
-        messages.success(request, _("%(person)s is in the clinic again.") % {"person": person})
+        messages.success(request, _("%(person)s is a member of the clinic again.") % {"person": person})
     return redirect("people", access.clinic.slug)
 
 
@@ -139,7 +139,9 @@ def clinic_settings(request: PortalRequest, access: ClinicAccess) -> HttpRespons
                     target=clinic,
                     detail={name: form.cleaned_data[name] for name in changed},
                 )
-            messages.success(request, _("Saved. New analyses use the new settings; results that exist stay."))
+            messages.success(
+                request, _("Saved. New analyses use the new settings; existing results stay as they are.")
+            )
         return redirect("clinic-settings", access.clinic.slug)
     context = {"access": access, "form": form, "bundle": bundle, "zones": offered_zones()}
     return render(request, "people/settings.html", context, status=REFUSED if form.is_bound else 200)
@@ -205,7 +207,7 @@ def _send_link(
         send_mail(
             # One line: a clinic's name with a line end in it would be another header.
             subject=" ".join(
-                (_("X-Ray Portal: your way into %(clinic)s") % {"clinic": access.clinic}).split()
+                (_("X-Ray Portal: your access to %(clinic)s") % {"clinic": access.clinic}).split()
             ),
             message=text,
             from_email=None,

@@ -18,15 +18,15 @@ from xrayportal.reviews.adjudication import clinic_readers
 from xrayportal.reviews.entries import MAX_BOXES, MAX_COMMENT, MAX_SIDE, Box, Entry
 
 NO_VERDICT = _("Choose a verdict first.")
-UNKNOWN_BODY_PART = _("The bundle does not know this body part. Choose one from the list.")
+UNKNOWN_BODY_PART = _("The model does not know this body part. Choose one from the list.")
 
 
 class BoxesField(forms.CharField):
     """Regions drawn, as JSON: ``[{"image": id, "box": [x, y, width, height]}, …]``, in displayed pixels."""
 
     default_error_messages = {
-        "unreadable": _("The drawn regions could not be read. Draw them again."),
-        "many": _("Too many regions: at most %(most)d."),
+        "unreadable": _("The drawn regions were not understood. Draw them again."),
+        "many": _("There are too many regions: at most %(most)d."),
     }
 
     def __init__(self, *, images: Collection[uuid.UUID]) -> None:

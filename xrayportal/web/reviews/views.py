@@ -108,7 +108,7 @@ def _store(request: PortalRequest, access: ClinicAccess, study_id: uuid.UUID, *,
         return _answer(request, access, anew, status=status)
     message = _("Signed.") if sign else _("Saved.")
     if stored.analysis is not None:
-        again = _("The study is analysed again with the body part you chose.")
+        again = _("The study will be analysed again with the body part you chose.")
         message = f"{message} {again}"
     if not request.htmx:
         messages.success(request, message)
@@ -160,9 +160,9 @@ def adjudicator(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) 
     else:
         messages.success(
             request,
-            _("%(reader)s settles this study.") % {"reader": reader}
+            _("%(reader)s decides on this study.") % {"reader": reader}
             if reader
-            else _("Any third reader settles it."),
+            else _("Any third reader can decide."),
         )
     return redirect("disagreements", access.clinic.slug)
 
@@ -188,7 +188,7 @@ def report(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> Ht
         messages.error(request, _("There is no result to print yet."))
         return redirect("study", access.clinic.slug, study)
     if not blind.reveals(access, found):
-        messages.error(request, _("Give your own opinion first: the report shows the prediction."))
+        messages.error(request, _("Give your own verdict first: the report shows the prediction."))
         return redirect("study", access.clinic.slug, study)
     facts = facts_of(found, clinic=access.clinic, with_reviews=access.may(Permission.SEE_ALL))
     content = render_report(facts, storage=default_storage)

@@ -58,7 +58,10 @@ def message_if_deleted(
 
 def some_deleted(count: int) -> str:
     """The sentence for ``count`` of several studies that an action did not find any more."""
-    return ngettext("%d study was deleted meanwhile.", "%d studies were deleted meanwhile.", count) % count
+    return (
+        ngettext("%d study was deleted in the meantime.", "%d studies were deleted in the meantime.", count)
+        % count
+    )
 
 
 def _named(request: PortalRequest) -> uuid.UUID | None:

@@ -29,7 +29,7 @@ WITHOUT_FILE = {
     "worker_died": _("The worker process died several times on this file."),
     "too_slow": _("Analysing this study took too long."),
     "storage": _("The file storage could not be reached for a long time."),
-    "bundle": _("The worker could not load the bundle."),
+    "bundle": _("The worker could not load the model version."),
     "unexpected": _("Analysing this study failed several times for an unknown reason."),
 }
 

@@ -27,7 +27,7 @@ SIDEBAR = (
     Place(
         "submissions", _("Submissions"), "inbox", Permission.SEE_OWN, frozenset({"submissions", "submission"})
     ),
-    Place("disagreements", _("Settle"), "gavel", Permission.SEE_ALL, frozenset({"disagreements"})),
+    Place("disagreements", _("Disagreements"), "gavel", Permission.SEE_ALL, frozenset({"disagreements"})),
     Place(
         "scorecard", _("Scorecard"), "chart-column", Permission.MANAGE, frozenset({"scorecard", "history"})
     ),

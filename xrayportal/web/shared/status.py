@@ -14,11 +14,11 @@ State = Analysis.State
 
 #: Words for a state alone, where no position is at hand.
 WORDS = {
-    "": gettext_lazy("Receiving views"),
+    "": gettext_lazy("Receiving images"),
     State.QUEUED: gettext_lazy("Waiting"),
-    State.RUNNING: gettext_lazy("Being read"),
+    State.RUNNING: gettext_lazy("Analysing"),
     State.SUCCEEDED: gettext_lazy("Done"),
-    State.FAILED: gettext_lazy("Could not be read"),
+    State.FAILED: gettext_lazy("Analysis failed"),
     State.CANCELLED: gettext_lazy("Cancelled"),
 }
 TONES = {
@@ -48,9 +48,9 @@ def status_of(state: str | None) -> Status:
 def waiting_status(waiting: Waiting) -> Status:
     """``Waiting, 3rd in line, about 20 s``; without recent results to judge by, no time."""
     if waiting.seconds is None:
-        words = gettext("Waiting, %(place)s in line") % {"place": ordinal(waiting.position)}
+        words = gettext("Waiting, %(place)s in the queue") % {"place": ordinal(waiting.position)}
     else:
-        words = gettext("Waiting, %(place)s in line, about %(span)s") % {
+        words = gettext("Waiting, %(place)s in the queue, about %(span)s") % {
             "place": ordinal(waiting.position),
             "span": format_duration(waiting.seconds),
         }

@@ -179,8 +179,8 @@ class StudyResult:
         if finding is None or finding.trust is None or self.current is None:
             return ""
         if finding.trust < self.current.bundle.manifest["trust"]["weak_below"]:
-            return gettext("Weak: treat the map with care.")
-        return gettext("The model's answer depends on the marked area.")
+            return gettext("Weak evidence: do not rely on the map.")
+        return gettext("Strongest evidence here.")
 
     @property
     def milliseconds(self) -> int:

@@ -124,7 +124,7 @@ def request_analysis(request: PortalRequest, access: ClinicAccess, study: uuid.U
     """Ask for an analysis: the first one after a cancellation, a retry, or one with a stated part."""
     found = get_object_or_404(access.studies(), pk=study)
     if not found.is_sealed:
-        messages.error(request, gettext("This study still receives views. Finish its submission first."))
+        messages.error(request, gettext("This study is still receiving images. Finish its submission first."))
         return redirect("study", clinic=access.clinic.slug, study=found.pk)
     form = AnalysisForm(request.POST)
     if not form.is_valid():

@@ -39,7 +39,7 @@ class SubmissionForm(forms.Form):
     def sentence(self) -> str:
         """What to say when it is not valid."""
         limit = number_format(MOST_FILES, force_grouping=True)
-        return _("Say how many files will come: a number up to %(limit)s.") % {"limit": limit}
+        return _("Say how many files you will send: a number up to %(limit)s.") % {"limit": limit}
 
     def options(self, access: ClinicAccess) -> dict[str, Any]:
         """Arguments of ``create_submission`` that the form decides."""

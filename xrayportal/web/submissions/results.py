@@ -140,11 +140,11 @@ def _contents() -> str:
     lines = [
         _("Research use only. Not a diagnosis."),
         "",
-        _("results.csv: a line a study."),
+        _("results.csv: one line per study."),
         _("view-1.jpg: the radiograph."),
-        _("view-1-with-heatmap.pdf: the radiograph with the heatmap on it, its verdict and what made it."),
-        _("view-1-heatmap.png: the heatmap alone, transparent, for the same frame as the radiograph."),
-        _("missing.txt, if there is one: files that could not be read."),
+        _("view-1-with-heatmap.pdf: the radiograph with its heatmap, its verdict and the model version."),
+        _("view-1-heatmap.png: the heatmap alone, transparent, in the same frame as the radiograph."),
+        _("missing.txt, if present: files that are missing from this archive."),
     ]
     return "\n".join(lines) + "\n"
 
@@ -164,7 +164,7 @@ def _cells(study: ResultStudy, zone: ZoneInfo) -> list[str]:
     if result is None:
         return known
     if not study.revealed:
-        return [*known, "", study.stated_body_part, "", _("After your opinion")]
+        return [*known, "", study.stated_body_part, "", _("Hidden until you give your verdict")]
     return [
         *known,
         result.body_part,

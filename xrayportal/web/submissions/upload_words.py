@@ -10,7 +10,7 @@ def upload_words() -> dict[str, str]:
     return {
         "waiting": gettext("Waiting"),
         "sending": gettext("Sending, {percent} %"),
-        "storing": gettext("Storing"),
+        "storing": gettext("Saving"),
         "accepted": gettext("Accepted"),
         "duplicate": gettext("Already here"),
         "applied": gettext("Applied"),
@@ -18,7 +18,7 @@ def upload_words() -> dict[str, str]:
         "not_sent": gettext("Not sent"),
         "again": gettext("No answer. Trying again in {seconds} s"),
         "unsent": gettext("{name} was not sent: the portal did not answer."),
-        "refused": gettext("{name} was refused by the portal (code {code})."),
+        "refused": gettext("The portal refused {name} (code {code})."),
         "unreadable": gettext("The browser could not read {name}. It may have been moved or changed."),
         "progress": gettext("{done} of {total} files sent, {sent} of {size}"),
         "left": gettext("About {span} left"),
@@ -28,16 +28,16 @@ def upload_words() -> dict[str, str]:
         "some_rejected": gettext("{count} rejected"),
         "more_failures": gettext("{count} more: the submission's page lists them all."),
         "continued": gettext(
-            "The submission had been closed meanwhile, so the rest of the files goes into a new one. "
-            "A folder that was parted stays one study, unless a reader has signed it already."
+            "The submission was closed in the meantime, so the remaining files go into a new one. "
+            "A folder that is split in this way stays one study, unless a reader has already signed it."
         ),
         "some_unsent": gettext("{count} files could not be sent."),
         "one_unsent": gettext("1 file could not be sent."),
-        "signed_out": gettext("Your session has ended. Sign in again in another tab, then go on here."),
+        "signed_out": gettext("Your session has ended. Sign in again in another tab, then continue here."),
         "no_start": gettext("The portal did not answer, so nothing was sent. Try again."),
-        "nothing": gettext("There are no pictures in what you dropped."),
+        "nothing": gettext("There are no images in what you dropped."),
         "pause": gettext("Pause"),
-        "resume": gettext("Go on"),
+        "resume": gettext("Resume"),
         "seconds": gettext("{n} s"),
         "minutes": gettext("{n} min"),
     }

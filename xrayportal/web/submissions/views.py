@@ -157,7 +157,7 @@ def submission_uploads(request: PortalRequest, access: ClinicAccess, submission:
     except SubmissionClosedError as error:
         return _refused(str(error), status=409)
     except KeyError:
-        return _refused(_("That is no refusal that the portal knows."))
+        return _refused(_("The portal does not know this kind of rejection."))
     answer = _as_json(access, stored[0])
     if len(stored) > 1:
         answer["uploads"] = [_as_json(access, inner) for inner in stored[1:]]
@@ -198,7 +198,7 @@ def retry_submission(request: PortalRequest, access: ClinicAccess, submission: u
     except services.NoActiveBundleError as error:
         messages.error(request, str(error))
     if asked:
-        words = ngettext("%d study is analysed again.", "%d studies are analysed again.", asked)
+        words = ngettext("%d study will be analysed again.", "%d studies will be analysed again.", asked)
         messages.success(request, words % asked)
     if gone:
         messages.info(request, some_deleted(gone))

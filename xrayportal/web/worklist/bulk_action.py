@@ -46,7 +46,7 @@ def act_on(request: PortalRequest, access: ClinicAccess, action: str, ids: Seque
             if access.may(Permission.SEE_ALL)
             else 0
         )
-        return Done(some_deleted(gone) if gone else gettext("Choose studies first."), level=messages.ERROR)
+        return Done(some_deleted(gone) if gone else gettext("Select studies first."), level=messages.ERROR)
     match action:
         case "read":
             mark_read(access, found)
@@ -83,9 +83,11 @@ def _analyse(request: PortalRequest, access: ClinicAccess, studies: Sequence[Stu
     except analyses.NoActiveBundleError as error:
         return Done(str(error), level=messages.ERROR)
     if not asked:
-        nothing = gettext("Nothing to do: they wait already or still receive views.")
+        nothing = gettext("Nothing to do: these studies are already waiting or still receiving images.")
         return Done(some_deleted(gone) if gone else nothing, level=messages.INFO)
-    words = ngettext("%d study is analysed again.", "%d studies are analysed again.", len(asked)) % len(asked)
+    words = ngettext(
+        "%d study will be analysed again.", "%d studies will be analysed again.", len(asked)
+    ) % len(asked)
     return Done(f"{words} {some_deleted(gone)}" if gone else words, "withdraw", asked)
 
 
@@ -111,6 +113,6 @@ def _withdraw(request: PortalRequest, access: ClinicAccess, ids: Sequence[uuid.U
     for row in rows:
         analyses.cancel_analysis(analysis=row, actor=access.actor)
     if not rows:
-        return Done(gettext("Too late: they are being read or done."), level=messages.INFO)
-    words = ngettext("%d analysis called off.", "%d analyses called off.", len(rows))
+        return Done(gettext("Too late: the analyses have already started."), level=messages.INFO)
+    words = ngettext("%d analysis cancelled.", "%d analyses cancelled.", len(rows))
     return Done(words % len(rows))

@@ -44,7 +44,7 @@ class SavedViewForm(forms.Form):
         """Both are needed."""
         cleaned = super().clean() or self.cleaned_data
         if not cleaned.get("name") or not cleaned.get("query"):
-            raise ValidationError(_("Choose a filter first, and give the view a name."))
+            raise ValidationError(_("Set a filter first, then give it a name."))
         if len(cleaned["query"]) > LONGEST_QUERY:
-            raise ValidationError(_("This filter is too long to be kept. Shorten the text."))
+            raise ValidationError(_("This filter is too long to be saved. Shorten the search text."))
         return cleaned

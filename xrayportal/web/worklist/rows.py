@@ -30,7 +30,7 @@ PER_PAGE = 50
 COUNTED = 10_000
 ALL = _("All")
 STATES = {
-    "open": _("Receiving views"),
+    "open": _("Receiving images"),
     Analysis.State.QUEUED.value: WORDS[Analysis.State.QUEUED],
     Analysis.State.RUNNING.value: WORDS[Analysis.State.RUNNING],
     "done": WORDS[Analysis.State.SUCCEEDED],

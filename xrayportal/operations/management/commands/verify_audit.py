@@ -32,7 +32,7 @@ class Command(BaseCommand):
             state = services.check(clinic=chain)
             if state.is_whole:
                 head = AuditHead.objects.filter(clinic=chain).first()
-                self.stdout.write(f"{name}: {state.length} events, whole, head {head.hash if head else '-'}")
+                self.stdout.write(f"{name}: {state.length} events, intact, head {head.hash if head else '-'}")
             else:
                 broken += 1
                 place = f"broken at event {state.broken_at}, {state.reason}"
