@@ -1,4 +1,4 @@
-"""Memory and start of the processes that stay: the reader alone, and a portal's worker and web process."""
+"""Memory and start of the processes that stay: the pipeline alone, and a portal's worker and web process."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _STARTS = 3
 _PORTAL_SECONDS = 180
 _MEBIBYTE = 2**20
 
-#: What a worker child does, without Celery: load, say so, read what it is given, say how large it is.
-_READER = """
+#: What a worker child does, without Celery: load, say so, analyse the files of a folder, say so.
+_PIPELINE = """
 import sys
 from pathlib import Path
 from typing import IO
@@ -38,14 +38,14 @@ bundle = Bundle.load(find_bundle())
 pipeline = Pipeline(bundle, load_runtimes(bundle))
 print("ready", flush=True)
 for path in sorted(Path(sys.argv[1]).iterdir()):
-    pipeline.read(path.read_bytes())
-print("read", flush=True)
+    pipeline.analyse(path.read_bytes())
+print("done", flush=True)
 sys.stdin.read()
 """
 
 
-@benchmark("memory and start, reader alone")
-def reader() -> Iterable[Row]:
+@benchmark("memory and start, pipeline alone")
+def pipeline() -> Iterable[Row]:
     starts, sizes = [], []
     with tempfile.TemporaryDirectory() as folder:
         for number, data in enumerate(ordinary(20)[0]):
@@ -53,7 +53,7 @@ def reader() -> Iterable[Row]:
         for _ in range(_STARTS):
             clock = time.perf_counter()
             with subprocess.Popen(
-                [sys.executable, "-c", _READER, folder],
+                [sys.executable, "-c", _PIPELINE, folder],
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -63,7 +63,7 @@ def reader() -> Iterable[Row]:
                 assert process.stdin is not None
                 assert process.stdout.readline() == "ready\n"
                 starts.append(time.perf_counter() - clock)
-                assert process.stdout.readline() == "read\n"
+                assert process.stdout.readline() == "done\n"
                 sizes.append(psutil.Process(process.pid).memory_info().rss / _MEBIBYTE)
                 process.stdin.close()
     yield row("start to ready", starts, "s", at_most=5)

@@ -15,7 +15,7 @@ from inference_worker.decode import decode
 from inference_worker.pipeline import BATCH, Pipeline
 from inference_worker.preprocess import as_batch, letterbox
 from inference_worker.runtimes import load_runtimes
-from inference_worker.types import UnreadableError
+from inference_worker.types import STAGES, UnreadableError
 
 _PICTURES = 64
 
@@ -24,25 +24,25 @@ _PICTURES = 64
 def pipeline() -> Iterable[Row]:
     bundle = Bundle.load(find_bundle())
     runtimes = load_runtimes(bundle)
-    reader = Pipeline(bundle, runtimes)
+    analyser = Pipeline(bundle, runtimes)
     files, what = ordinary(_PICTURES)
     size = bundle.manifest.input.size
     batches = [as_batch(letterbox(decode(data).pixels, size)[0][np.newaxis]) for data in files]
     bare_network = runtimes[bundle.manifest.body_part_network.id]
     for data in files[:4]:
-        reader.read(data)
+        analyser.analyse(data)
     bare, whole, extra, findings = [], [], [], []
     for data, batch in zip(files, batches, strict=True):
         start = perf_counter()
         bare_network.infer(batch)
         middle = perf_counter()
-        result = reader.read(data)
+        result = analyser.analyse(data)
         end = perf_counter()
         findings.append(result.finding)
         bare.append((middle - start) * 1000)
         whole.append((end - middle) * 1000)
         extra.append(whole[-1] - bare[-1])
-    for stage in ("decode", "preprocess", "infer", "render"):
+    for stage in STAGES:
         yield row(
             f"{stage} ({what}, ≤ {LONGEST} px)", [getattr(finding.timings, stage) for finding in findings]
         )
@@ -54,13 +54,13 @@ def pipeline() -> Iterable[Row]:
 @benchmark("pipeline, batches")
 def batches() -> Iterable[Row]:
     bundle = Bundle.load(find_bundle())
-    reader = Pipeline(bundle, load_runtimes(bundle))
+    analyser = Pipeline(bundle, load_runtimes(bundle))
     files, _ = ordinary(_PICTURES)
-    reader.read_many(files[:BATCH])
+    analyser.analyse_many(files[:BATCH])
     rates = []
     for start in range(0, len(files), BATCH):
         clock = perf_counter()
-        results = reader.read_many(files[start : start + BATCH])
+        results = analyser.analyse_many(files[start : start + BATCH])
         rates.append(len(results) / (perf_counter() - clock))
         assert not any(isinstance(result, UnreadableError) for result in results)
     yield row(f"pictures a second, {BATCH} at a time", rates, "1/s")

@@ -19,7 +19,6 @@ from benchmarks.pictures import ROOT, ordinary
 from benchmarks.registry import Row, UnmeasurableError, benchmark
 from benchmarks.scratch import manage, scratch_portal
 from benchmarks.timing import row
-from xrayportal.clinics.actors import PORTAL, Actor
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -191,6 +190,7 @@ def _ingest() -> Row:
     """One 40 kB JPEG after the other, each flushed to the disk and stored with its audit."""
     from django.core.files.base import ContentFile
 
+    from xrayportal.clinics.actors import PORTAL
     from xrayportal.clinics.models import Clinic
     from xrayportal.intake.ingest import IncomingFile, ingest_file
     from xrayportal.intake.services import create_submission
@@ -233,11 +233,12 @@ def _pictures() -> Callable[[int], bytes]:
 
 
 def _load(environment: dict[str, str], people: dict[str, Client]) -> Iterator[Row]:
-    """100 pollers and 5 uploaders against gunicorn as the Procfile starts it, while a worker reads."""
+    """100 pollers and 5 uploaders against gunicorn as the Procfile starts it, while a worker analyses."""
     from django.db import connection
     from django.urls import reverse
 
     from xrayportal.analyses.models import Analysis
+    from xrayportal.clinics.actors import Actor
     from xrayportal.clinics.models import Clinic, User
     from xrayportal.intake.services import create_submission
 

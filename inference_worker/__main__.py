@@ -1,6 +1,6 @@
 """``python -m inference_worker PATH… [--json] [--heatmaps DIR] [--bundle DIR] [--runtime NAME]``.
 
-Reads pictures and DICOM files with a bundle, on this machine alone: no server, no database.
+Analyses pictures and DICOM files with a bundle, on this machine alone: no server, no database.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from inference_worker import RESEARCH_NOTICE
-from inference_worker.bundle import Bundle, BundleError, find_bundle
-from inference_worker.decode import read_file
+from inference_worker.bundle import Bundle, find_bundle
+from inference_worker.decode import load_file
+from inference_worker.manifest import BundleError
 from inference_worker.pipeline import Pipeline
-from inference_worker.report import record, sentence, shown, write_heatmap
+from inference_worker.report import printable, record, sentence, write_heatmap
 from inference_worker.runtimes import RUNTIMES, load_runtimes
 from inference_worker.types import UnreadableError
 from inference_worker.walk import expand
@@ -39,24 +40,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError as error:
         print(f"inference_worker: {options.runtime} is not installed here ({error})", file=sys.stderr)
         return USAGE
-    # It travels with the lines that people keep, and stays out of those that programs read.
+    # The notice stands beside the lines that people keep, and outside those that programs parse.
     print(RESEARCH_NOTICE, file=sys.stderr if options.json else sys.stdout)
     status = OK
     progress = _Progress()
     for path in expand(Path(name) for name in options.paths):
         progress.show(path)
-        answer = _read(path, pipeline, options.heatmaps)
+        line = _analyse(path, pipeline, options.heatmaps)
         progress.clear()
-        if "error" in answer:
+        if "error" in line:
             status = FAILED
-        print(json.dumps(answer) if options.json else sentence(answer, pipeline.manifest), flush=True)
+        print(json.dumps(line) if options.json else sentence(line, pipeline.manifest), flush=True)
     return status
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m inference_worker",
-        description="Read radiographs: body part, verdict with probability, and heatmap.",
+        description="Analyse radiographs: body part, verdict with probability, and heatmap.",
         epilog=f"Exit status: 0, or 1 if any file failed, 2 for wrong usage. {RESEARCH_NOTICE}",
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a picture, a DICOM file or a folder")
@@ -69,9 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _read(path: Path, pipeline: Pipeline, heatmaps: Path | None) -> dict[str, Any]:
+def _analyse(path: Path, pipeline: Pipeline, heatmaps: Path | None) -> dict[str, Any]:
     try:
-        result = pipeline.read(read_file(path, pipeline.limits))
+        result = pipeline.analyse(load_file(path, pipeline.limits))
         heatmap = None if heatmaps is None else write_heatmap(heatmaps, path, result, pipeline.manifest)
     except UnreadableError as error:
         return {"path": str(path), "error": str(error)}
@@ -81,7 +82,7 @@ def _read(path: Path, pipeline: Pipeline, heatmaps: Path | None) -> dict[str, An
 
 
 class _Progress:
-    """The file at work, on standard error, and only where a person watches."""
+    """Shows the number and name of the current file on standard error, if that is a terminal."""
 
     def __init__(self) -> None:
         self._is_watched = sys.stderr.isatty()
@@ -90,7 +91,7 @@ class _Progress:
     def show(self, path: Path) -> None:
         self._count += 1
         if self._is_watched:
-            print(f"\r\x1b[K{self._count}: {shown(path.name)[:60]}", end="", file=sys.stderr, flush=True)
+            print(f"\r\x1b[K{self._count}: {printable(path.name)[:60]}", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         if self._is_watched:
@@ -103,7 +104,7 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         exit_status = INTERRUPTED
     except BrokenPipeError:
-        # The reader of our lines has gone (`| head`). Closing a full pipe at exit would complain again.
+        # The program that took our lines has ended (`| head`); closing a full pipe at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         exit_status = FAILED
     sys.exit(exit_status)

@@ -1,4 +1,4 @@
-"""A bundle on disk: found, read, and every file checked against its sha256 before it is used."""
+"""Finds a bundle on disk, loads its manifest and checks every file against its sha256. Needs no NumPy."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference_worker.manifest import FILE_NAME, BundleError, Manifest, Network, read_manifest
-from inference_worker.preprocess import CONTRAST_PERCENTILES
-
-__all__ = ["Bundle", "BundleError", "find_bundle"]
+from inference_worker.manifest import FILE_NAME, BundleError, Manifest, Network, load_manifest
 
 #: Names the bundle's folder, or its name under `MODELS`, where no argument does.
 ENVIRONMENT = "XRAY_BUNDLE"
@@ -29,13 +26,8 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: Path) -> Bundle:
-        """Read ``folder`` and verify it. Raises `BundleError`."""
-        manifest = read_manifest(folder)
-        if manifest.input.contrast_percentiles != CONTRAST_PERCENTILES:
-            raise BundleError(
-                f"{folder / FILE_NAME}: the networks were trained with contrast percentiles "
-                f"{manifest.input.contrast_percentiles}, but this software stretches {CONTRAST_PERCENTILES}"
-            )
+        """Load ``folder``'s manifest and check every file that it names. Raises `BundleError`."""
+        manifest = load_manifest(folder)
         _check_named(folder, manifest)
         for name, expected in manifest.files.items():
             _check_file(folder / name, expected)
@@ -48,16 +40,17 @@ class Bundle:
         return self.folder / network.files[runtime]
 
     @property
-    def scope_file(self) -> Path:
-        return self.folder / self.manifest.scope.file
+    def detector_file(self) -> Path:
+        """The parameters of the out-of-distribution detector."""
+        return self.folder / self.manifest.out_of_distribution.file
 
 
 def find_bundle(name: str | None = None) -> Path:
-    """The folder of the bundle to use.
+    """Find the folder of the bundle to use.
 
-    ``name`` is a folder or a name under ``models/``; without it ``XRAY_BUNDLE`` says the same, and
-    without that the only bundle under ``models/`` is taken. Raises `BundleError` if there is none,
-    or several.
+    ``name`` is a folder or a name under ``models/``. Without it the environment variable ``XRAY_BUNDLE``
+    names one, and without that the only bundle under ``models/`` is taken. Raises `BundleError` if there is
+    none, or several.
     """
     wanted = name or os.environ.get(ENVIRONMENT)
     if wanted:
@@ -65,20 +58,20 @@ def find_bundle(name: str | None = None) -> Path:
             if (folder / FILE_NAME).is_file():
                 return folder
         raise BundleError(f"there is no bundle {wanted!r}, neither as a folder nor under {MODELS}")
-    found = sorted(path.parent for path in MODELS.glob(f"*/{FILE_NAME}"))
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    folders = sorted(path.parent for path in MODELS.glob(f"*/{FILE_NAME}"))
+    if len(folders) == 1:
+        return folders[0]
+    if not folders:
         raise BundleError(f"there is no bundle under {MODELS}; name one with {ENVIRONMENT} or --bundle")
-    names = ", ".join(folder.name for folder in found)
+    names = ", ".join(folder.name for folder in folders)
     raise BundleError(
         f"several bundles lie under {MODELS} ({names}); name one with {ENVIRONMENT} or --bundle"
     )
 
 
 def _check_named(folder: Path, manifest: Manifest) -> None:
-    """Every file that would be loaded must be one whose sum is known."""
-    used = [manifest.scope.file]
+    """Raise `BundleError` unless ``files`` gives a sum for every file that a runtime would load."""
+    used = [manifest.out_of_distribution.file]
     for network in manifest.networks:
         used.extend(network.files.values())
     for name in tuple(used):
@@ -93,8 +86,8 @@ def _check_named(folder: Path, manifest: Manifest) -> None:
 def _check_file(path: Path, expected: str) -> None:
     try:
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise BundleError(f"{path} is missing or cannot be read") from error
-    if found != expected.lower():
+        raise BundleError(f"{path} is missing or cannot be opened") from error
+    if actual != expected.lower():
         raise BundleError(f"{path} is not the file that was released: its sha256 differs from the manifest's")

@@ -1,4 +1,4 @@
-"""Reading a JSON document with care: each value is taken as a type and range, or the complaint says where."""
+"""Checks a JSON document: each value must have a type and a range, or an error names its place."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, cast
 
 
 class DocumentError(ValueError):
-    """A value that is missing or not what it should be; ``str(error)`` says where and what was expected."""
+    """A value is missing or wrong. ``str(error)`` names its place and what was expected."""
 
 
 class Node:
-    """A JSON value that knows where it stands; what it is not, its methods raise as `DocumentError`."""
+    """A JSON value and its place in the document. Each method returns one type or raises `DocumentError`."""
 
     def __init__(self, value: Any, where: str) -> None:
         self._value = value
@@ -22,10 +22,10 @@ class Node:
         return DocumentError(f"{self._where} {complaint}")
 
     def __getitem__(self, key: str) -> Node:
-        found = self.optional(key)
-        if found is None:
+        value = self.optional(key)
+        if value is None:
             raise self.error(f"lacks `{key}`")
-        return found
+        return value
 
     def optional(self, key: str) -> Node | None:
         value = self.mapping().get(key)
@@ -51,10 +51,10 @@ class Node:
         return self._value
 
     def texts(self) -> tuple[str, ...]:
-        found = tuple(item.text() for item in self.items())
-        if len(set(found)) != len(found):
+        texts = tuple(item.text() for item in self.items())
+        if len(set(texts)) != len(texts):
             raise self.error("must not name anything twice")
-        return found
+        return texts
 
     def one_of(self, *choices: str) -> str:
         if self._value not in choices:

@@ -27,13 +27,13 @@ from inference_worker.types import Geometry
 
 
 def grad_cam(signed: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Grad-CAM, not normalised, of a network's whole signed map ``(h, w)``."""
+    """Compute Grad-CAM, not normalised, ``float32 (h, w)``, from a network's whole signed map ``(h, w)``."""
     height, width = signed.shape
     return np.asarray(np.maximum(signed, 0) / (height * width), np.float32)
 
 
 def crop(signed: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
-    """The part of a signed map ``(h, w)`` over the square input that lies over the picture.
+    """Crop a signed map ``(h, w)`` of the square input to the area that the picture covers.
 
     Returns ``float32 (h', w')`` whose outer edges are the picture's edges. A side that fills the
     input keeps its cells as they are; the other is sampled linearly at as many cells as it touches.
@@ -62,7 +62,7 @@ def evidence(signed: NDArray[np.float32], scale: float, width: int, height: int)
 
 
 def _centres(start: int, length: int, size: int, cells: int) -> NDArray[np.float64]:
-    """Where the cells of the crop have their centres, in (fractional) indices of the whole map."""
+    """Centres of the crop's cells, in (fractional) indices of the whole map."""
     first, last = start * cells / size, (start + length) * cells / size
     count = max(1, math.ceil(last - first - 1e-9))
     return first + (np.arange(count) + 0.5) * (last - first) / count - 0.5

@@ -1,6 +1,6 @@
-"""The bundle's manifest (docs/bundle.md) as typed records. Reads and checks; needs no NumPy.
+"""The bundle's manifest (docs/bundle.md) as typed records, checked. Needs no NumPy.
 
-Every problem is a `BundleError` whose sentence says where in the file it is and what was expected.
+Every problem is a `BundleError` whose sentence names the place in the file and what was expected.
 """
 
 from __future__ import annotations
@@ -19,23 +19,27 @@ if TYPE_CHECKING:
 FILE_NAME = "manifest.json"
 SCHEMA = 1
 
+#: Grey levels outside these percentiles are clipped before the rest is stretched to 0..255
+#: (`inference_worker.preprocess`). A bundle was trained with the same two, or is refused.
+CONTRAST_PERCENTILES = (0.5, 99.5)
+
 Role = Literal["unified", "body_part", "abnormality"]
 Aggregate = Literal["mean", "max"]
 
-#: In a network's ``parts``: it answers for every part that no other network names.
+#: In a network's ``body_parts``: it answers for every body part that no other network names.
 ANY_PART = "*"
 
-#: What the trust score is made of, see `inference_worker.trust`.
+#: The terms of the trust score, see `inference_worker.trust`.
 TRUST_FEATURES = ("peak", "focus", "border", "rival")
 
 
 class BundleError(Exception):
-    """A bundle that cannot be used. ``str(error)`` says which file, where and why."""
+    """A bundle that cannot be used. ``str(error)`` names the file, the place in it and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the bundle looks for, and the words people see for each verdict."""
+    """The finding that the bundle looks for, and the words that people see for each verdict."""
 
     code: str
     normal: str
@@ -57,7 +61,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """One graph: its role, the parts it answers for, its file by runtime."""
+    """One graph: its role, the body parts it answers for, its file by runtime."""
 
     id: str
     role: Role
@@ -79,7 +83,7 @@ class EvidenceMap:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Platt scaling with an offset by part: ``sigmoid(slope * logit + intercept + offset)``."""
+    """Platt scaling with an offset by body part: ``sigmoid(slope * logit + intercept + offset)``."""
 
     slope: float
     intercept: float
@@ -108,8 +112,8 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """The scope gate's parameter file and limits, see `inference_worker.out_of_distribution`."""
+class OutOfDistribution:
+    """The detector's parameter file and its limits, see `inference_worker.out_of_distribution`."""
 
     file: str
     limit: float
@@ -118,7 +122,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Everything that the rest of the system may know of a bundle's labels, sizes and thresholds."""
+    """A bundle's labels, sizes, thresholds and files: the rest of the system takes them from here only."""
 
     name: str
     version: str
@@ -132,7 +136,7 @@ class Manifest:
     thresholds: Thresholds
     prevalence: float
     aggregate: Aggregate
-    scope: Scope
+    out_of_distribution: OutOfDistribution
     trust: Mapping[str, Any]
     metrics: Mapping[str, Any]
     data: Mapping[str, Any]
@@ -141,26 +145,26 @@ class Manifest:
 
     @property
     def label(self) -> str:
-        """``name@version``, as it stands on every result."""
+        """``name@version``, as every result shows it."""
         return f"{self.name}@{self.version}"
 
     @property
     def weak_below(self) -> float:
-        """The trust score under which people are told to treat the map with care."""
+        """The trust score under which the page warns people not to rely on the map."""
         return float(self.trust.get("weak_below", 0.0))
 
     @property
     def body_part_network(self) -> Network:
-        """The network that tells the body part and whether a picture is in scope."""
+        """The network that classifies the body part and gives the embedding for the detector."""
         return next(network for network in self.networks if network.role in ("unified", "body_part"))
 
     def abnormality_network(self, body_part: str) -> Network:
-        """The network that answers for ``part``: its own expert, else the general one, else the unified."""
+        """The network that answers for ``body_part``: its expert, else the general one, else the unified."""
         return answering(self.networks, body_part)
 
 
 def answering(networks: Sequence[Network], body_part: str) -> Network:
-    """Of ``networks``, the one that answers for ``part``. Raises `StopIteration` if none does."""
+    """Choose the network that answers for ``body_part``. Raises `StopIteration` if none does."""
     ranked = sorted(
         (network for network in networks if network.role != "body_part"),
         key=lambda network: (body_part not in network.body_parts, network.role == "unified"),
@@ -170,27 +174,35 @@ def answering(networks: Sequence[Network], body_part: str) -> Network:
     )
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read and check ``folder/manifest.json``; the other files are checked by `Bundle.load`."""
+def load_manifest(folder: Path) -> Manifest:
+    """Load and check ``folder/manifest.json`` alone; `Bundle.load` also checks the files it names.
+
+    Raises `BundleError`.
+    """
     path = folder / FILE_NAME
     try:
         document = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise BundleError(f"{folder} is no bundle: it has no {FILE_NAME}") from error
     except (OSError, ValueError) as error:
-        raise BundleError(f"{path} cannot be read as JSON: {error}") from error
+        raise BundleError(f"{path} is no JSON document: {error}") from error
     try:
         manifest = _manifest(Node(document, str(path)))
     except DocumentError as error:
         raise BundleError(str(error)) from error
     _check_networks(manifest, path)
+    if manifest.input.contrast_percentiles != CONTRAST_PERCENTILES:
+        raise BundleError(
+            f"{path}: the networks were trained with contrast percentiles "
+            f"{manifest.input.contrast_percentiles}, but this software stretches {CONTRAST_PERCENTILES}"
+        )
     return manifest
 
 
 def _manifest(root: Node) -> Manifest:
     schema = root["schema"].whole(0, 10_000)
     if schema != SCHEMA:
-        raise root["schema"].error(f"is {schema}, but this software reads schema {SCHEMA}")
+        raise root["schema"].error(f"is {schema}, but this software knows schema {SCHEMA}")
     body_parts = root["body_parts"].texts()
     return Manifest(
         name=root["name"].text(),
@@ -208,7 +220,7 @@ def _manifest(root: Node) -> Manifest:
         thresholds=_thresholds(root["thresholds"]),
         prevalence=root["prevalence"].number(0.0, 1.0),
         aggregate=cast(Aggregate, root["aggregate"].one_of("mean", "max")),
-        scope=Scope(
+        out_of_distribution=OutOfDistribution(
             file=root["out_of_distribution"]["file"].file_name(),
             limit=root["out_of_distribution"]["limit"].number(1e-9),
             chroma_limit=root["out_of_distribution"]["chroma_limit"].number(1e-9),
@@ -222,14 +234,14 @@ def _manifest(root: Node) -> Manifest:
 
 
 def _network(node: Node, body_parts: tuple[str, ...]) -> Network:
-    answers = node["body_parts"].texts()
-    for body_part in answers:
+    covered = node["body_parts"].texts()
+    for body_part in covered:
         if body_part != ANY_PART and body_part not in body_parts:
-            raise node["body_parts"].error(f"names the part {body_part!r}, which is not among the bundle's")
+            raise node["body_parts"].error(f"names the body part {body_part!r}, which the bundle lacks")
     return Network(
         id=node["id"].text(),
         role=cast(Role, node["role"].one_of("unified", "body_part", "abnormality")),
-        body_parts=answers,
+        body_parts=covered,
         files={runtime: file.file_name() for runtime, file in node["files"].pairs()},
     )
 
@@ -251,12 +263,14 @@ def _calibration(node: Node, body_parts: tuple[str, ...]) -> Calibration:
     offsets = {body_part: offset.number() for body_part, offset in node["offsets"].pairs()}
     unknown = sorted(set(offsets) - set(body_parts))
     if unknown:
-        raise node["offsets"].error(f"names {', '.join(unknown)}, which are not among the bundle's parts")
+        raise node["offsets"].error(
+            f"names {', '.join(unknown)}, which are not among the bundle's body parts"
+        )
     return Calibration(slope=node["slope"].number(), intercept=node["intercept"].number(), offsets=offsets)
 
 
 def _trust(node: Node) -> Mapping[str, Any]:
-    """As it stands, once it is sure that `inference_worker.trust` finds in it what it computes with."""
+    """Check that every value that `inference_worker.trust` computes with is there; return all of them."""
     node["temperature"].number(1e-9)
     node["intercept"].number()
     for feature in TRUST_FEATURES:
@@ -292,4 +306,4 @@ def _check_networks(manifest: Manifest, path: Path) -> None:
         try:
             manifest.abnormality_network(body_part)
         except StopIteration:
-            raise BundleError(f"{path}: no network answers for the part {body_part!r}") from None
+            raise BundleError(f"{path}: no network answers for the body part {body_part!r}") from None

@@ -1,8 +1,8 @@
-"""Is this a picture the networks know? How far its embedding lies from the training radiographs.
+"""The out-of-distribution detector: how far a picture's embedding lies from the training radiographs.
 
 Two measures, each divided by its own limit; the larger one counts. The Mahalanobis distance from
-the nearest body part (one covariance for all parts, as probabilistic PCA: exact variances along
-the leading directions, one for all the others) needs no example of what is out of scope. A linear
+the nearest body part (one covariance for all body parts, as probabilistic PCA: exact variances along
+the leading directions, one for all the others) needs no example of an out-of-distribution picture. A linear
 score learnt from photographs, drawings, noise and a chest radiograph is sharper near those. NumPy only.
 """
 
@@ -19,14 +19,14 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class OutOfDistributionDetector:
-    """The gate of one bundle.
+    """The detector of one bundle.
 
     ``centre`` and ``scale`` ``(D,)`` standardise an embedding. ``means`` ``(C, D)`` are the
-    parts' means after that, ``directions`` ``(K, D)`` orthonormal rows with variances
+    body parts' means after that, ``directions`` ``(K, D)`` orthonormal rows with variances
     ``variances`` ``(K,)``, ``rest`` the mean variance along the other ``D - K`` directions.
-    ``weights`` ``(D,)`` give the linear score, of which ``score_middle`` is usual in scope and
-    ``score_limit`` the limit. ``limit`` bounds the Mahalanobis distance, ``chroma_limit`` the
-    colour (see ``Radiograph.chroma``).
+    ``weights`` ``(D,)`` give the linear score, of which ``score_middle`` is typical of radiographs
+    like the training ones and ``score_limit`` is the limit. ``limit`` bounds the Mahalanobis distance,
+    ``chroma_limit`` the colour (see ``Radiograph.chroma``).
     """
 
     centre: Floats
@@ -43,7 +43,7 @@ class OutOfDistributionDetector:
 
     @classmethod
     def load(cls, path: Path, limit: float, chroma_limit: float) -> OutOfDistributionDetector:
-        """Read a bundle's file. Raises ``OSError``, ``KeyError`` or ``ValueError`` for any other file."""
+        """Load a bundle's ``.npz`` file. Raises ``OSError``, ``KeyError`` or ``ValueError`` for any other."""
         with np.load(path, allow_pickle=False) as arrays:
             return cls(
                 centre=arrays["centre"],
@@ -60,12 +60,12 @@ class OutOfDistributionDetector:
             )
 
     def distance(self, embedding: Floats) -> Floats:
-        """``(N, D)`` to ``(N,)``: 0 in the midst of the known, 1 at the limit; above 1 is out of scope."""
+        """``(N, D)`` to ``(N,)``: 0 amid the training radiographs, above 1 out of distribution."""
         scored = (self.score(embedding) - self.score_middle) / (self.score_limit - self.score_middle)
         return np.maximum(self.mahalanobis(embedding) / self.limit, scored).astype(np.float32)
 
     def mahalanobis(self, embedding: Floats) -> NDArray[np.float64]:
-        """``(N, D)`` to ``(N,)``: distance from the nearest part, root mean square over dimensions."""
+        """``(N, D)`` to ``(N,)``: distance from the nearest body part, root mean square over dimensions."""
         away = self._standard(embedding)[:, np.newaxis, :] - self.means
         along = away @ self.directions.T.astype(np.float64)
         inside = (along**2 / self.variances).sum(axis=-1)
@@ -74,11 +74,11 @@ class OutOfDistributionDetector:
         return np.asarray(np.sqrt(nearest / self.centre.size), np.float64)
 
     def score(self, embedding: Floats) -> NDArray[np.float64]:
-        """``(N, D)`` to ``(N,)``: the linear score, larger for what is out of scope."""
+        """``(N, D)`` to ``(N,)``: the linear score, larger for out-of-distribution pictures."""
         return np.asarray(self._standard(embedding) @ self.weights.astype(np.float64), np.float64)
 
     def colour(self, chroma: float) -> float:
-        """``Radiograph.chroma`` over its limit; above 1 is no radiograph, whatever the network says."""
+        """``Radiograph.chroma`` over its limit; above 1 it is no radiograph, whatever the network answers."""
         return chroma / self.chroma_limit
 
     def _standard(self, embedding: Floats) -> NDArray[np.float64]:

@@ -6,10 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inference_worker.manifest import CONTRAST_PERCENTILES
 from inference_worker.types import Geometry
-
-#: Grey levels outside these percentiles are clipped before the rest is stretched to 0..255.
-CONTRAST_PERCENTILES = (0.5, 99.5)
 
 
 def fit(width: int, height: int, size: int) -> Geometry:
@@ -53,7 +51,7 @@ def letterbox(pixels: NDArray[np.uint8], size: int) -> tuple[NDArray[np.uint8], 
 def as_batch(squares: NDArray[np.uint8]) -> NDArray[np.float32]:
     """``uint8 (N, size, size)`` to the network's ``float32 (N, size, size, 1)``, 0 to 255.
 
-    The network itself maps grey levels to its backbone's range, so that no caller can forget to.
+    The network itself maps grey levels to its backbone's range, so that no caller can forget it.
     """
     return squares[..., np.newaxis].astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""The files that people look at: display picture, thumbnail, overlay, and the two laid together."""
+"""Encodes the files that people look at: display picture, thumbnail, overlay, and picture with heatmap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A result as the command line gives it: a record for machines, a line for people, a heatmap file."""
+"""The command line's output: a JSON record for programs, a line for people, a heatmap file."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from inference_worker.manifest import Manifest
 from inference_worker.pipeline import Pipeline, Result
 from inference_worker.render import composite
+from inference_worker.types import STAGES
 
 #: Body parts in ``body_part.top``.
 TOP = 3
@@ -30,7 +31,6 @@ def record(path: Path, result: Result, heatmap: Path | None, pipeline: Pipeline)
             "threshold_low": manifest.thresholds.low,
             "threshold_high": manifest.thresholds.high,
         }
-    timings = finding.timings
     return {
         "path": str(path),
         "sha256": result.sha256,
@@ -45,12 +45,7 @@ def record(path: Path, result: Result, heatmap: Path | None, pipeline: Pipeline)
         "bundle": manifest.label,
         "runtime": pipeline.runtime.name,
         "precision": pipeline.runtime.precision,
-        "milliseconds": {
-            "decode": round(timings.decode, 3),
-            "preprocess": round(timings.preprocess, 3),
-            "infer": round(timings.infer, 3),
-            "render": round(timings.render, 3),
-        },
+        "milliseconds": {stage: round(getattr(finding.timings, stage), 3) for stage in STAGES},
     }
 
 
@@ -71,7 +66,7 @@ def write_heatmap(folder: Path, path: Path, result: Result, manifest: Manifest) 
 
 def sentence(record: dict[str, Any], manifest: Manifest) -> str:
     """One line for people from a record, or from an error's ``path`` and ``error``."""
-    path = shown(record["path"])
+    path = printable(record["path"])
     if "error" in record:
         return f"{path}: {record['error']}"
     words = manifest.target.words(record["verdict"])
@@ -83,9 +78,9 @@ def sentence(record: dict[str, Any], manifest: Manifest) -> str:
         f"{body_part['label']} ({body_part['probability']:.0%}); "
         f"most evidence at x {peak['x']}, y {peak['y']}; trust {record['trust']:.2f}"
     )
-    return f"{line}; {shown(record['heatmap'])}" if record["heatmap"] else line
+    return f"{line}; {printable(record['heatmap'])}" if record["heatmap"] else line
 
 
-def shown(path: str) -> str:
-    """A path on one line of any terminal: control characters and undecodable bytes escaped."""
+def printable(path: str) -> str:
+    """Return a path that any terminal shows on one line: control characters and undecodable bytes escaped."""
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in path)

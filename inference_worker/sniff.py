@@ -1,4 +1,4 @@
-"""What a file is, told from its first bytes and never from its name. Imports no decoder."""
+"""Tells a file's format from its first bytes, never from its name. Imports no decoder."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def is_encrypted(head: bytes) -> bool:
 
 
 def describe(head: bytes) -> str:
-    """What a file that is no accepted picture seems to be, as a noun for a sentence."""
+    """Describe a file that is no accepted picture by its first bytes, as a noun for a sentence."""
     for offset, signature, words in _OTHERS:
         if head[offset : offset + len(signature)] == signature:
             return words
@@ -86,7 +86,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def _starts_like_bare_dicom(head: bytes) -> bool:
-    """Old files lack the preamble and open with an element of group 0002 or 0008, explicit or implicit."""
+    """Whether ``head`` opens with an element of group 0002 or 0008, as DICOM files without preamble do."""
     if len(head) < 12 or head[:2] not in (b"\x02\x00", b"\x08\x00") or head[3] != 0:
         return False
     explicit = head[4:6].isalpha() and head[4:6].isupper()

@@ -27,14 +27,14 @@ def trust(evidence: NDArray[np.float32], parameters: Mapping[str, Any]) -> float
     ``parameters`` is the manifest's ``trust``: ``temperature``, ``intercept`` and ``weights`` by
     feature. It estimates how likely the peak lies on a fracture, given that there is one.
     """
-    found = features(evidence, float(parameters["temperature"]))
+    values = features(evidence, float(parameters["temperature"]))
     weights = parameters["weights"]
-    z = float(parameters["intercept"]) + sum(float(weights[name]) * found[name] for name in FEATURES)
+    z = float(parameters["intercept"]) + sum(float(weights[name]) * values[name] for name in FEATURES)
     return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, z))))
 
 
 def features(evidence: NDArray[np.float32], temperature: float) -> dict[str, float]:
-    """What the score is made of.
+    """Compute the terms of the trust score, by the names of `FEATURES`.
 
     ``peak``: the largest evidence, in logit units. ``focus``: share of the pooled evidence in the
     hot region around the peak. ``border``: share on the outermost positions. ``rival``: the

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+# The portal takes the stages and verdicts from here, and its processes have no NumPy.
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Verdict = Literal["normal", "abnormal", "uncertain", "unsupported"]
 
 
 @dataclass(frozen=True, slots=True)
 class Radiograph:
-    """A decoded picture as a reader would see it.
+    """A decoded picture as a reader sees it on the screen.
 
     ``pixels`` is ``uint8`` of shape ``(height, width)``: VOI/window applied, MONOCHROME1
     inverted (bone is bright), EXIF orientation applied. ``chroma`` is the mean difference
     between the largest and smallest colour channel (0 for grey pictures, 0 to 255): a colour
-    photograph betrays itself here. ``spacing`` is mm per pixel (row, column), if the file says.
+    photograph has a large one. ``spacing`` is mm per pixel (row, column), if the file states it.
     """
 
     pixels: NDArray[np.uint8]
@@ -57,11 +59,11 @@ class Outputs:
 
     A network that is not ``unified`` has only its role's outputs; the others have a width of 0.
 
-    ``part`` ``(N, P)`` float32, probabilities of the manifest's parts, rows sum to 1.
+    ``body_part`` ``(N, P)`` float32, probabilities of the manifest's body parts, rows sum to 1.
     ``logit`` ``(N,)`` float32, uncalibrated logit of abnormality.
     ``map`` ``(N, h, w)`` float32, signed evidence map whose pooling (plus bias) is ``logit``:
     Grad-CAM at the last features is ``relu(map) / (h * w)`` exactly.
-    ``embedding`` ``(N, D)`` float32, pooled features for the scope gate.
+    ``embedding`` ``(N, D)`` float32, pooled features for the out-of-distribution detector.
     """
 
     body_part: NDArray[np.float32]
@@ -86,7 +88,7 @@ class UnreadableError(Exception):
     """A file that cannot become a radiograph. ``str(error)`` is one sentence for people.
 
     ``kind`` is a short code for statistics (``empty``, ``not_a_picture``, ``truncated``, …).
-    The sentence says what is wrong and what to do; it does not name the file, the caller does.
+    The sentence tells what is wrong and what to do; the caller adds the file's name.
     """
 
     def __init__(self, kind: str, sentence: str) -> None:
@@ -96,7 +98,7 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Milliseconds by stage, for one picture."""
+    """Milliseconds by stage of the pipeline, for one picture."""
 
     decode: float = 0.0
     preprocess: float = 0.0
@@ -104,15 +106,19 @@ class Timings:
     render: float = 0.0
 
 
+#: The stages of the pipeline, in their order.
+STAGES = tuple(field.name for field in fields(Timings))
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """The result for one picture.
 
     For ``unsupported`` the fields ``probability``, ``peak``, ``trust`` and ``map`` are ``None``.
-    ``parts`` are all part probabilities by label. ``probability`` is calibrated, 0 to 1.
+    ``body_parts`` are all body part probabilities by label. ``probability`` is calibrated, 0 to 1.
     ``peak`` is ``(x, y)`` in displayed pixels. ``map`` is ``float32 (h, w)``, cropped to the
     picture (no padding), signed, in logit units. ``trust`` is 0 to 1. ``ood_distance`` is the
-    gate's distance divided by its limit: above 1 is out of scope.
+    out-of-distribution detector's distance divided by its limit: above 1 is out of distribution.
     """
 
     verdict: Verdict

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What one readable picture says: probabilities by part, and of abnormality (0 to 1).
+    """The prediction for one picture: probabilities by body part, and of abnormality (0 to 1).
 
     ``probability`` is ``None`` for an unsupported picture.
     """
@@ -28,9 +28,10 @@ class View:
 class StudyResult:
     """The result of a study of ``views`` pictures.
 
-    ``part``, ``body_part_probability`` and ``probability`` are ``None`` and ``parts`` is empty if no view
-    is supported. With a forced part, ``part`` is that one and ``body_part_probability`` still the
-    networks' own. ``unreadable`` counts views in error, ``unsupported`` those out of scope.
+    ``body_part``, ``body_part_probability`` and ``probability`` are ``None`` and ``body_parts`` is empty if
+    no view is supported. With a forced body part, ``body_part`` is that one and ``body_part_probability``
+    still the networks' own. ``unreadable`` counts views that could not be decoded, ``unsupported`` those
+    out of distribution.
     """
 
     verdict: Verdict
@@ -48,7 +49,7 @@ class StudyResult:
 
 
 def calibrated(logit: float, body_part: str, calibration: Calibration) -> float:
-    """Probability of abnormality, 0 to 1: ``sigmoid(slope * logit + intercept + offset of part)``."""
+    """Probability of abnormality, 0 to 1: ``sigmoid(slope * logit + intercept + offset of body part)``."""
     z = calibration.slope * logit + calibration.intercept + calibration.offsets.get(body_part, 0.0)
     # The same function twice, in the form that cannot overflow.
     return 1.0 / (1.0 + math.exp(-z)) if z >= 0 else math.exp(z) / (1.0 + math.exp(z))
@@ -71,19 +72,20 @@ def judge_study(
     aggregate: Aggregate = "mean",
     forced_body_part: str | None = None,
 ) -> StudyResult:
-    """The study's result from its views; ``None`` stands for a view that could not be read.
+    """Judge a study from its views; ``None`` stands for a view that could not be decoded.
 
-    Part: mean of the part probabilities over supported views. Score: ``aggregate`` of their
-    probabilities. A study with an unreadable view is never normal: what was not seen may be abnormal.
-    Raises `ValueError` if no view could be read or the forced part is not among the labels.
+    Body part: the largest mean of the body part probabilities over supported views. Score:
+    ``aggregate`` of their probabilities. A study with a view that could not be decoded is never normal: the
+    view may be abnormal. Raises `ValueError` if no view could be decoded or the forced body part is not
+    among the labels.
     """
-    readable = [view for view in views if view is not None]
-    if not readable:
-        raise ValueError("none of the study's views could be read")
-    if forced_body_part is not None and any(forced_body_part not in view.body_parts for view in readable):
-        raise ValueError(f"{forced_body_part!r} is not among the bundle's parts")
-    supported = [(view.body_parts, view.probability) for view in readable if view.probability is not None]
-    unreadable = len(views) - len(readable)
+    decoded = [view for view in views if view is not None]
+    if not decoded:
+        raise ValueError("none of the study's views could be decoded")
+    if forced_body_part is not None and any(forced_body_part not in view.body_parts for view in decoded):
+        raise ValueError(f"{forced_body_part!r} is not among the bundle's body parts")
+    supported = [(view.body_parts, view.probability) for view in decoded if view.probability is not None]
+    unreadable = len(views) - len(decoded)
     if not supported:
         return StudyResult(
             verdict="unsupported",
@@ -93,7 +95,7 @@ def judge_study(
             probability=None,
             views=len(views),
             unreadable=unreadable,
-            unsupported=len(readable),
+            unsupported=len(decoded),
         )
     labels = supported[0][0]
     body_parts = {label: fmean(view_parts[label] for view_parts, _ in supported) for label in labels}
@@ -111,5 +113,5 @@ def judge_study(
         probability=probability,
         views=len(views),
         unreadable=unreadable,
-        unsupported=len(readable) - len(supported),
+        unsupported=len(decoded) - len(supported),
     )

@@ -1,4 +1,4 @@
-"""Which files of a folder are worth reading."""
+"""Finds the pictures and DICOM files in folders."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from inference_worker.sniff import HEAD_BYTES, SUFFIXES, has_preamble
 
-#: A medium's table of contents: it has the DICOM preamble and never a picture.
+#: A medium's list of its files: it has the DICOM preamble and never a picture.
 _INDEX = "DICOMDIR"
 
 
 def expand(paths: Iterable[Path]) -> Iterator[Path]:
-    """The paths themselves, and for a folder the files in it (the folder itself if there are none)."""
+    """Yield each path; for a folder the pictures in it, or the folder itself if there are none."""
     for path in paths:
         if path.is_dir():
             is_empty = True
@@ -27,7 +27,7 @@ def expand(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def files_under(folder: Path) -> Iterator[Path]:
-    """Picture and DICOM files at any depth, in order: by their suffix, or else by the DICOM preamble.
+    """Yield picture and DICOM files at any depth, in order: by their suffix, or else by the DICOM preamble.
 
     Hidden files and folders are left out, links to folders are not followed.
     """
@@ -47,5 +47,5 @@ def _is_candidate(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return has_preamble(file.read(HEAD_BYTES))
-    except OSError:  # not ours to open, and nothing says that it is a picture
+    except OSError:  # without permission to open it, only the suffix could tell that it is a picture
         return False

@@ -169,7 +169,7 @@ UPLOAD_MAX_PIXELS = env.whole("UPLOAD_MAX_PIXELS", default=64_000_000, least=1)
 #: Files go to a temporary file as they come, and no further than the limit above.
 FILE_UPLOAD_HANDLERS = [
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
-    "xrayportal.intake.receive.BoundedFileUploadHandler",
+    "xrayportal.intake.upload_handler.BoundedFileUploadHandler",
 ]
 #: A request whose sender is silent for this long is given up, so that a lost connection holds no thread.
 SILENCE_SECONDS = env.whole("SILENCE_SECONDS", default=30, least=1)

@@ -1,4 +1,4 @@
-"""App configuration: ``manage.py bundle`` is found through it."""
+"""App configuration: Django finds ``manage.py bundle`` through it."""
 
 from django.apps import AppConfig
 

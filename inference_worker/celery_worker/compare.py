@@ -1,4 +1,4 @@
-"""What would another bundle say? Stored studies read once more; nothing is written, neither rows nor files.
+"""Analyses stored studies once more with another bundle; writes nothing, neither rows nor files.
 
 Needs what a worker needs (OpenVINO or TensorFlow), which is imported only when a comparison begins.
 """
@@ -29,7 +29,7 @@ CHUNK = 100
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A study's present result and the candidate's; ``after`` is ``None`` if no view could be read now."""
+    """A study's present result and the candidate's: ``after``, ``None`` if no view could be analysed now."""
 
     study: Study
     before: Analysis
@@ -44,13 +44,13 @@ class Comparison:
     """A candidate bundle, loaded, and the studies to replay: the newest with a result, of all clinics or one.
 
     ``folder`` holds the candidate, known to the portal or not. Verdicts use the thresholds and the forced
-    part that an analysis requested now would use. Raises `BundleError` for a folder that is no whole
+    body part that an analysis requested now would use. Raises `BundleError` for a folder that is no whole
     bundle, and `ImportError` where the runtime is not installed.
     """
 
     def __init__(self, folder: Path, *, clinic: Clinic | None = None, limit: int | None = None) -> None:
         self._pipeline = _load(folder)
-        # A row that is never saved: what thresholds are asked of.
+        # A row that is never saved: `thresholds_for` takes one.
         self._bundle = Bundle(manifest=json.loads((folder / FILE_NAME).read_bytes()))
         studies = Study.objects.filter(current__isnull=False).order_by("-created_at", "pk")
         if clinic is not None:
@@ -66,15 +66,15 @@ class Comparison:
         return self._pipeline.manifest.label
 
     def replays(self) -> Iterator[Replay]:
-        """One after the other; a study that was deleted since the beginning is left out."""
+        """Analyse one study after the other; one that was deleted since the beginning is left out."""
         for start in range(0, len(self._keys), CHUNK):
             rows = Study.objects.filter(pk__in=self._keys[start : start + CHUNK], current__isnull=False)
             rows = rows.select_related("clinic", "current__bundle").prefetch_related("images")
             for study in rows.order_by("-created_at", "pk"):
                 if study.current is not None:
-                    yield Replay(study, study.current, self._read(study, study.current))
+                    yield Replay(study, study.current, self._analyse(study, study.current))
 
-    def _read(self, study: Study, before: Analysis) -> StudyResult | None:
+    def _analyse(self, study: Study, before: Analysis) -> StudyResult | None:
         from inference_worker.verdict import judge_study
 
         low, high, _ = thresholds_for(study.clinic, self._bundle)
@@ -87,11 +87,11 @@ class Comparison:
         return judge_study(views, low=low, high=high, aggregate=aggregate, forced_body_part=forced)
 
     def _view(self, image: Image, forced: str | None) -> View | None:
-        from inference_worker.celery_worker.files import StorageTroubleError, read_image
+        from inference_worker.celery_worker.files import StorageTroubleError, load_image
         from inference_worker.types import UnreadableError
 
         try:
-            return self._pipeline.read(read_image(image), forced).view
+            return self._pipeline.analyse(load_image(image), forced).view
         except (UnreadableError, StorageTroubleError):
             return None
 

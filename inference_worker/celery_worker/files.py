@@ -1,4 +1,4 @@
-"""The stored files that a worker reads and writes. Only workers import this."""
+"""Loads stored images and writes the files of a result. Only workers import this."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.files.storage import default_storage
 
+from inference_worker.types import STAGES
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.results import ViewResult
 from xrayportal.studies.models import Image
@@ -19,15 +20,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-STAGES = ("decode", "preprocess", "infer", "render")
-
 
 class StorageTroubleError(Exception):
-    """The file storage did not answer as it should; later it may."""
+    """The file storage failed; it may answer later."""
 
 
-def read_image(image: Image) -> bytes:
-    """The image's stored bytes. Raises `StorageTroubleError`."""
+def load_image(image: Image) -> bytes:
+    """Load the image's stored bytes. Raises `StorageTroubleError`."""
     try:
         with default_storage.open(image.file, "rb") as file:
             content: bytes = file.read()
@@ -37,10 +36,11 @@ def read_image(image: Image) -> bytes:
 
 
 def write_view(*, claim: Analysis, image: Image, result: Result, scale: float) -> ViewResult:
-    """Write the view's files, each whole and flushed; returns what the rows will say.
+    """Write the view's files, each whole and flushed, and return the values of its row.
 
-    The attempt is part of the names: a worker that lost its lease and does not know it yet can never
-    touch the files of the one that took over. Raises `StorageTroubleError`.
+    ``scale`` is the manifest's, in logit units. The attempt is part of the names: a worker that lost its
+    lease and does not know it yet can never touch the files of the one that took over. Raises
+    `StorageTroubleError`.
     """
     finding, rendered = result.finding, result.rendered
     files = {
@@ -78,9 +78,9 @@ def write_view(*, claim: Analysis, image: Image, result: Result, scale: float) -
 
 
 def remove_files(views: Iterable[ViewResult]) -> None:
-    """Remove what ``write_view`` wrote of a result that was not taken.
+    """Remove the files that ``write_view`` wrote for a result that the queue refused.
 
-    Nobody else ever names these files. What cannot be removed now, the reconciler's sweep finds.
+    No row names these files. The reconciler's sweep finds those that cannot be removed now.
     """
     for view in views:
         for name in filter(None, (getattr(view, field) for field in Finding.FILES)):
@@ -91,7 +91,7 @@ def remove_files(views: Iterable[ViewResult]) -> None:
 
 
 def _map(evidence: Any, scale: float) -> bytes:
-    """``float (h, w)``, signed, in logit units, as docs/architecture.md says."""
+    """JSON of the signed map ``float (h, w)``, in logit units, and the ``scale`` that the viewer uses."""
     height, width = evidence.shape
     values = [round(float(value), 4) for value in evidence.ravel()]
     return json.dumps({"height": height, "width": width, "scale": scale, "values": values}).encode()

@@ -1,8 +1,8 @@
-"""The Celery worker: the only file here that knows Django.
+"""The Celery worker and its task.
 
 A wake-up carries nothing. The worker claims up to ``XRAY_BATCH`` analyses from PostgreSQL and works on one
 after the other: files from the storage, the pipeline, files into the storage, and last the rows. No
-transaction is open meanwhile. What can go wrong with one ends that one only.
+transaction is open meanwhile. An error in one analysis ends that one only.
 """
 
 from __future__ import annotations
@@ -21,17 +21,12 @@ from celery.signals import worker_process_init, worker_process_shutdown
 from django.conf import settings
 from django.db import Error, InterfaceError, OperationalError, connection
 
-from inference_worker.bundle import Bundle, BundleError
-from inference_worker.celery_worker.files import (
-    STAGES,
-    StorageTroubleError,
-    read_image,
-    remove_files,
-    write_view,
-)
+from inference_worker.bundle import Bundle
+from inference_worker.celery_worker.files import StorageTroubleError, load_image, remove_files, write_view
+from inference_worker.manifest import FILE_NAME, BundleError
 from inference_worker.pipeline import BATCH, Pipeline
 from inference_worker.runtimes import load_runtimes
-from inference_worker.types import UnreadableError
+from inference_worker.types import STAGES, UnreadableError
 from inference_worker.verdict import View, judge_study
 from xrayportal.analyses import queue
 from xrayportal.analyses.announce import wake_workers
@@ -45,16 +40,16 @@ from xrayportal.studies.models import Image
 
 logger = logging.getLogger(__name__)
 
-#: The one in use and the one before it: a portal that changes bundles, or compares two, needs no more.
+#: The bundle in use and the one before it: a portal that changes bundles needs no more.
 _KEPT_PIPELINES = 2
 
 
 class OutOfTimeError(BaseException):
-    """Celery's soft time limit. No ``Exception``: decoders take those for damaged files."""
+    """Celery's soft time limit has passed. No ``Exception``: decoders take those for damaged files."""
 
 
-class NothingReadableError(Exception):
-    """No view of a study can be read; ``views`` say why."""
+class NoViewDecodedError(Exception):
+    """No view of a study can be decoded; ``views`` have the reasons."""
 
     def __init__(self, views: list[UnreadableView]) -> None:
         super().__init__(f"none of {len(views)} views")
@@ -74,7 +69,7 @@ class InferenceWorker:
         self.heartbeat = WorkerHeartbeat(self.row)
         self._pipelines: dict[str, Pipeline] = {}
         self._soft_limit = SoftLimit()
-        #: Why the active bundle is not warm: told when that changes, not at every wake-up.
+        #: Why the active bundle is not warm: logged when that changes, not at every wake-up.
         self._trouble = ""
 
     def start(self) -> None:
@@ -83,7 +78,7 @@ class InferenceWorker:
         self.heartbeat.start()
 
     def _prepare(self) -> None:
-        """Have the active bundle warm before an analysis names it, and say so."""
+        """Load the active bundle before an analysis names it; log why not, and beat."""
         trouble = ""
         try:
             self.pipeline(active_bundle())
@@ -97,17 +92,17 @@ class InferenceWorker:
         self.heartbeat.beat()
 
     def pipeline(self, bundle: BundleRow) -> Pipeline:
-        """The bundle's networks, warm. Raises `BundleError` if this machine cannot run it."""
+        """Load and warm the bundle's networks, once. Raises `BundleError` if this machine cannot run it."""
         if bundle.name not in self._pipelines:
             folder = settings.BUNDLES_DIR / bundle.folder
             files = Bundle.load(folder)
             # A result names the bundle that was registered, so it must be that one.
-            if hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest() != bundle.manifest_sha256:
+            if hashlib.sha256((folder / FILE_NAME).read_bytes()).hexdigest() != bundle.manifest_sha256:
                 raise BundleError(f"{folder} is not {bundle.name} as it was registered")
             try:
                 networks = load_runtimes(files, settings.XRAY_RUNTIME, precision=settings.XRAY_PRECISION)
             except (ImportError, RuntimeError, ValueError) as error:
-                # This machine's trouble: it must not count against the study, which others may well read.
+                # This machine's trouble: it must not count against the study, which others may well analyse.
                 raise BundleError(f"{bundle.name} does not run here: {error}") from error
             while len(self._pipelines) >= _KEPT_PIPELINES:
                 del self._pipelines[next(iter(self._pipelines))]
@@ -116,7 +111,7 @@ class InferenceWorker:
         return self._pipelines[bundle.name]
 
     def work(self) -> None:
-        """Claim a batch and end each of its analyses one way or another."""
+        """Claim a batch and complete, fail or release each of its analyses."""
         claims = queue.claim(worker=self.row.name, limit=settings.XRAY_BATCH)
         if not claims:
             self._prepare()
@@ -131,27 +126,27 @@ class InferenceWorker:
         except OutOfTimeError:
             slow, *others = claims
             logger.error("Analysis %s ran out of time", slow.pk)
-            queue.record_crash(claim=slow, kind="too_slow", sentence="Reading this study took too long.")
+            queue.record_crash(claim=slow, kind="too_slow", sentence="Analysing this study took too long.")
             queue.release(claims=others)
         finally:
             self.heartbeat.holds([])
 
     def _end(self, claim: Analysis) -> None:
-        """Whatever happens, the analysis ends or waits again; only time's end goes further."""
+        """Analyse one claim; it ends or waits again whatever happens. Raises `OutOfTimeError` alone."""
         try:
             if self.heartbeat.has_lost(claim) or not queue.is_current(claim=claim):
                 return
             try:
                 with self._soft_limit.interrupts():
-                    result = self._read(claim)
+                    result = self._analyse(claim)
                 if queue.complete(claim=claim, result=result):
                     logger.info("Analysis %s is done", claim.pk)
                 else:
-                    # Called off, taken over, or its study deleted: pictures of a person that no row names.
+                    # Cancelled, taken over, or its study deleted: pictures of a person that no row names.
                     remove_files(result.views)
-            except NothingReadableError as error:
+            except NoViewDecodedError as error:
                 kind, sentence = error.views[0].kind, " ".join(view.sentence for view in error.views)
-                logger.info("Analysis %s cannot be read: %s", claim.pk, kind)
+                logger.info("Analysis %s failed, no view could be decoded: %s", claim.pk, kind)
                 queue.fail(claim=claim, kind=kind, sentence=sentence, permanent=True, unreadable=error.views)
             except StorageTroubleError as error:
                 logger.warning("Analysis %s waits for the file storage: %s", claim.pk, error)
@@ -163,35 +158,38 @@ class InferenceWorker:
                 queue.fail(claim=claim, kind="bundle", sentence=sentence, permanent=False)
             except (OperationalError, InterfaceError):
                 raise
-            except Exception as error:  # noqa: BLE001  # the border: whatever it is, it must not spoil the neighbours
+            except Exception as error:  # noqa: BLE001  # the last resort: no error may end the other claims
                 logger.error("Analysis %s failed, attempt %d: %s", claim.pk, claim.attempt, _where(error))
-                sentence = f"Reading this study failed {queue.CRASHES_ALONE} times for an unknown reason."
+                sentence = f"Analysing this study failed {queue.CRASHES_ALONE} times for an unknown reason."
                 queue.record_crash(claim=claim, kind="unexpected", sentence=sentence)
         except (OperationalError, InterfaceError) as error:
             # The database is away, so nothing can be written; its lease will run out.
             logger.error("Analysis %s is left to its lease: %s", claim.pk, type(error).__name__)
             connection.close()
 
-    def _read(self, claim: Analysis) -> AnalysisResult:
-        """Raises `NothingReadableError` if no view can be, `StorageTroubleError`, `BundleError`."""
+    def _analyse(self, claim: Analysis) -> AnalysisResult:
+        """Analyse all views and write their files.
+
+        Raises `NoViewDecodedError`, `StorageTroubleError`, `BundleError`.
+        """
         pipeline = self.pipeline(claim.bundle)
         thresholds = (claim.threshold_low, claim.threshold_high)
         judged: list[View | None] = []
         views: list[ViewResult] = []
         unreadable: list[UnreadableView] = []
         for images in _chunks(list(claim.study.images.all())):
-            files = [read_image(image) for image in images]
-            answers = pipeline.read_many(files, claim.forced_body_part or None, thresholds)
-            for image, answer in zip(images, answers, strict=True):
-                if isinstance(answer, UnreadableError):
+            files = [load_image(image) for image in images]
+            results = pipeline.analyse_many(files, claim.forced_body_part or None, thresholds)
+            for image, result in zip(images, results, strict=True):
+                if isinstance(result, UnreadableError):
                     judged.append(None)
-                    unreadable.append(UnreadableView(image.pk, answer.kind, _filename(image), str(answer)))
+                    unreadable.append(UnreadableView(image.pk, result.kind, _filename(image), str(result)))
                 else:
-                    judged.append(answer.view)
+                    judged.append(result.view)
                     scale = pipeline.manifest.map.scale
-                    views.append(write_view(claim=claim, image=image, result=answer, scale=scale))
+                    views.append(write_view(claim=claim, image=image, result=result, scale=scale))
         if not views:
-            raise NothingReadableError(unreadable)
+            raise NoViewDecodedError(unreadable)
         study = judge_study(
             judged,
             low=claim.threshold_low,
@@ -214,10 +212,10 @@ class InferenceWorker:
 
 
 class SoftLimit:
-    """Celery's soft limit, while a batch is worked on: raises `OutOfTimeError` while a study is read.
+    """Celery's soft limit, while a batch is worked on: raises `OutOfTimeError` while a study is analysed.
 
-    Celery's own exception would be swallowed by decoders. Between two studies it is only remembered, since
-    an exception at any place of a transaction can leave the connection within one for good.
+    Decoders would swallow Celery's own exception. Between two studies the signal is only remembered: an
+    exception in the middle of a transaction can leave the connection inside it for good.
     """
 
     def __init__(self) -> None:
@@ -232,7 +230,7 @@ class SoftLimit:
 
     @contextmanager
     def interrupts(self) -> Iterator[None]:
-        """What may be left at any place. Raises `OutOfTimeError` at once if time is over already."""
+        """Mark code that may stop anywhere. Raises `OutOfTimeError` at once if the time is over already."""
         self._interrupts = True
         try:
             if self._is_over:
@@ -248,13 +246,13 @@ class SoftLimit:
 
 
 def _chunks(images: Sequence[Image]) -> Iterator[Sequence[Image]]:
-    """As many views as fit one pass: a study of many large views must fit the memory."""
+    """Yield as many views as fit one pass: a study of many large views must fit the memory."""
     for start in range(0, len(images), BATCH):
         yield images[start : start + BATCH]
 
 
 def _filename(image: Image) -> str:
-    """As its sender called it."""
+    """The name that the sender gave the file, in quotation marks."""
     upload = next(iter(image.uploads.all()), None)
     return f"“{upload.filename}”" if upload else "a file"
 
@@ -264,7 +262,7 @@ def _total(views: Sequence[ViewResult]) -> dict[str, float]:
 
 
 def _where(error: Exception) -> str:
-    """Kind and place, not the message: it could quote the file."""
+    """The error's kind and place, without its message, which could quote the file."""
     return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"
 
 
@@ -287,7 +285,7 @@ def _finish(**_: Any) -> None:
 
 @app.task(name=WAKE_UP)  # type: ignore[untyped-decorator]  # Celery has no types
 def analyse_waiting() -> None:
-    """Work on what waits in PostgreSQL; whoever finds more than a batch wakes the next worker."""
+    """Work on the analyses that wait in PostgreSQL; a worker that finds more than a batch wakes the next."""
     if _inference_worker is None:
         raise RuntimeError("the worker must run with the prefork pool, one child")
     _inference_worker.work()

@@ -1,7 +1,7 @@
-"""Bytes or a file to a `Radiograph`, or one sentence that says why not.
+"""Decodes a file's bytes to a `Radiograph`, or refuses them with one sentence.
 
-The type is told from the bytes (`inference_worker.sniff`), limits are checked on headers before a
-pixel is allocated, and nothing is lenient: a picture that ends early is refused, not completed with grey.
+The bytes decide the format (`inference_worker.sniff`). Limits are checked on headers before a pixel is
+allocated. Nothing is lenient: a picture that ends early is refused, not completed with grey.
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ from inference_worker.decode.pictures import decode_png, decode_tiff
 from inference_worker.sniff import HEAD_BYTES, describe, is_encrypted, sniff
 from inference_worker.types import Radiograph, UnreadableError
 
-__all__ = ["Limits", "decode", "read_file"]
-
 _DECODERS = {"png": decode_png, "jpeg": decode_jpeg, "tiff": decode_tiff, "dicom": decode_dicom}
 
 
 def decode(data: bytes, limits: Limits | None = None) -> Radiograph:
-    """A whole file's bytes to a radiograph.
+    """Decode a whole file's bytes (PNG, JPEG, TIFF or DICOM), within ``limits`` or the default ones.
 
     Raises `UnreadableError` with one of the kinds ``empty``, ``too_large``, ``too_many_pixels``,
     ``not_a_picture``, ``encrypted``, ``truncated``, ``corrupt``, ``unsupported_encoding``,
@@ -46,8 +44,11 @@ def decode(data: bytes, limits: Limits | None = None) -> Radiograph:
         return _DECODERS[name](data, limits)
 
 
-def read_file(path: Path, limits: Limits | None = None) -> bytes:
-    """A file's bytes, its size checked first. Raises `UnreadableError` (also ``cannot_open``)."""
+def load_file(path: Path, limits: Limits | None = None) -> bytes:
+    """Load a file's bytes after checking its size.
+
+    Raises `UnreadableError` (``cannot_open``, ``empty``, ``too_large``).
+    """
     limits = limits or Limits()
     try:
         status = path.stat()

@@ -1,4 +1,4 @@
-"""The compressed frame inside a DICOM file: what its own header says, before a decoder believes it."""
+"""Checks the header of the compressed frame inside a DICOM file before a decoder trusts it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _JPEG_LS = 7
 
 
 def check(frame: bytes, width: int, height: int) -> None:
-    """Refuse a frame that is not ``width`` by ``height``, is cut short or has 12-bit lossy JPEG inside.
+    """Refuse a frame that is not ``width`` by ``height`` pixels, is cut short or holds 12-bit lossy JPEG.
 
-    A decoder allocates what the frame's header says, not what the DICOM header says. Raises
+    A decoder allocates the size in the frame's header, not the one in the DICOM header. Raises
     `UnreadableError` (``truncated``, ``corrupt``, ``unsupported_encoding``). RLE has no header of
     this kind and its decoder knows the size.
     """
@@ -25,7 +25,7 @@ def check(frame: bytes, width: int, height: int) -> None:
         _check_size(_jpeg_2000_size(frame[start:]), width, height)
         _check_end(frame)
     elif frame.startswith(_JPEG):
-        header = jpeg.read_frame(frame)
+        header = jpeg.frame_header(frame)
         _check_size((header.width, header.height), width, height)
         if header.process in (_JPEG_LOSSLESS, _JPEG_LS):
             _check_end(frame)
@@ -53,8 +53,8 @@ def _jpeg_2000_size(stream: bytes) -> tuple[int, int]:
     return right - left, bottom - top
 
 
-def _check_size(found: tuple[int, int], width: int, height: int) -> None:
-    if found != (width, height):
+def _check_size(size: tuple[int, int], width: int, height: int) -> None:
+    if size != (width, height):
         raise UnreadableError(
             "corrupt",
             "The DICOM header and the compressed picture inside disagree on its size; export the file again.",

@@ -18,20 +18,12 @@ from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRLittleEndian,
-    JPEG2000TransferSyntaxes,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSTransferSyntaxes,
-    RLELossless,
-)
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, JPEG2000TransferSyntaxes
 
-from inference_worker.decode import apart, codestream, grey, voi
+from inference_worker.decode import codestream, grey, subprocess_decode, voi
 from inference_worker.decode.limits import Limits
+from inference_worker.dicom_attributes import DECODERS, GDCM, PIXELS, SPACINGS
+from inference_worker.projections import known_other
 from inference_worker.sniff import has_preamble
 from inference_worker.types import Radiograph, UnreadableError
 
@@ -39,65 +31,16 @@ from inference_worker.types import Radiograph, UnreadableError
 # `UnreadableError`.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
-#: Which decoder for which transfer syntax; pydicom decodes those that are not named by itself.
-_PLUGINS = {
-    **dict.fromkeys((JPEGBaseline8Bit, JPEGExtended12Bit), "pillow"),
-    **dict.fromkeys(JPEG2000TransferSyntaxes, "pylibjpeg"),
-    RLELossless: "pydicom",  # pylibjpeg-rle panics on damaged runs, past every `except Exception`
-}
-_APART = frozenset((JPEGLossless, JPEGLosslessSV1, *JPEGLSTransferSyntaxes))
-
-#: Modalities (0008,0060) that are no projection radiograph, in words.
-_NOT_PROJECTIONS = {
-    "CT": "a CT slice",
-    "MR": "an MR slice",
-    "US": "an ultrasound picture",
-    "IVUS": "an ultrasound picture",
-    "BDUS": "an ultrasound picture",
-    "PT": "a PET slice",
-    "NM": "a nuclear medicine picture",
-    "OCT": "an optical coherence tomography",
-    "OPT": "an optical coherence tomography",
-    "OP": "an eye photograph",
-    "ES": "an endoscopy picture",
-    "GM": "a microscopy picture",
-    "SM": "a microscopy slide",
-    "XC": "an external camera photograph",
-    "SEG": "a segmentation",
-    "RTDOSE": "a radiotherapy dose",
-    "RTPLAN": "a radiotherapy plan",
-    "RTSTRUCT": "a radiotherapy structure set",
-    "SR": "a report",
-    "DOC": "a document",
-    "PR": "a presentation state",
-    "KO": "a key object note",
-    "ECG": "an ECG",
-    "EPS": "an electrophysiology recording",
-    "HD": "a haemodynamic recording",
-    "AU": "a sound recording",
-    "REG": "a registration",
-}
-
-#: Storage classes by the start of their UID, for files whose modality was removed or is wrong.
-_NOT_PROJECTION_CLASSES = {
-    "1.2.840.10008.5.1.4.1.1.2": "a CT slice",
-    "1.2.840.10008.5.1.4.1.1.4": "an MR slice",
-    "1.2.840.10008.5.1.4.1.1.6": "an ultrasound picture",
-    "1.2.840.10008.5.1.4.1.1.20": "a nuclear medicine picture",
-    "1.2.840.10008.5.1.4.1.1.128": "a PET slice",
-    "1.2.840.10008.5.1.4.1.1.130": "a PET slice",
-    "1.2.840.10008.5.1.4.1.1.13.1.1": "an X-ray 3D volume",
-    "1.2.840.10008.5.1.4.1.1.13.1.2": "an X-ray 3D volume",
-    "1.2.840.10008.5.1.4.1.1.13.1.3": "a breast tomosynthesis",
-}
+#: Also of JPEG 2000's rare kinds, which the portal does not take. For others pydicom chooses.
+_DECODERS = {**dict.fromkeys(JPEG2000TransferSyntaxes, "pylibjpeg"), **DECODERS}
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
-_PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_PIXEL_KEYWORDS = (PIXELS, "FloatPixelData", "DoubleFloatPixelData")
 
 
 def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
     """A DICOM file to a radiograph. Raises `UnreadableError`."""
-    dataset, ends_early = _read(data, limits)
+    dataset, ends_early = _parse(data, limits)
     try:
         _check(dataset, ends_early, limits)
         stored = _stored(dataset, data)
@@ -117,7 +60,7 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
         ) from error
 
 
-def _read(data: bytes, limits: Limits) -> tuple[Dataset, bool]:
+def _parse(data: bytes, limits: Limits) -> tuple[Dataset, bool]:
     """The data set, and whether the file ended in the middle of an element."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -128,10 +71,10 @@ def _read(data: bytes, limits: Limits) -> tuple[Dataset, bool]:
         # From bytes in memory, these come only where an element is begun and the bytes run out.
         except (EOFError, OSError, struct.error) as error:
             raise _truncated() from error
-        # As above: pydicom's reader raises what a damaged file made Python raise.
+        # As above: pydicom raises what a damaged file made Python raise.
         except Exception as error:
             raise UnreadableError(
-                "corrupt", "The DICOM file is damaged and cannot be read; send it again from its source."
+                "corrupt", "The DICOM file is damaged and cannot be decoded; send it again from its source."
             ) from error
     return dataset, any("end of file" in str(warning.message).lower() for warning in caught)
 
@@ -163,11 +106,15 @@ def _inflated(data: bytes, limits: Limits) -> bytes:
 
 
 def _check(dataset: Dataset, ends_early: bool, limits: Limits) -> None:
-    what = _not_a_projection(dataset)
-    if what:
+    other = known_other(
+        sop_class=str(dataset.get("SOPClassUID") or ""),
+        modality=str(dataset.get("Modality") or ""),
+        is_index=dataset.get("MediaStorageSOPClassUID") == _DICOMDIR or "DirectoryRecordSequence" in dataset,
+    )
+    if other:
         raise UnreadableError(
             "not_a_projection",
-            f"The DICOM file is {what}, not a projection radiograph; send a plain X-ray "
+            f"The DICOM file is {other}, not a projection radiograph; send a plain X-ray "
             "(modality CR, DX or similar).",
         )
     if not any(keyword in dataset for keyword in _PIXEL_KEYWORDS):
@@ -189,25 +136,15 @@ def _check(dataset: Dataset, ends_early: bool, limits: Limits) -> None:
     syntax = _syntax(dataset)
     if syntax is not None and syntax.is_encapsulated:
         codestream.check(get_frame(dataset.PixelData, 0, number_of_frames=1), width, height)
-    if ends_early and "PixelData" not in dataset:
+    if ends_early and PIXELS not in dataset:
         raise _truncated()
 
 
-def _not_a_projection(dataset: Dataset) -> str | None:
-    if dataset.get("MediaStorageSOPClassUID") == _DICOMDIR or "DirectoryRecordSequence" in dataset:
-        return "an index of other files (DICOMDIR)"
-    sop_class = str(dataset.get("SOPClassUID") or "")
-    for start, words in _NOT_PROJECTION_CLASSES.items():
-        if sop_class == start or sop_class.startswith(f"{start}."):
-            return words
-    return _NOT_PROJECTIONS.get(str(dataset.get("Modality") or "").strip().upper())
-
-
 def _stored(dataset: Dataset, data: bytes) -> NDArray[Any]:
-    syntax = _syntax(dataset)
-    if syntax in _APART:
-        return apart.stored_values(data)
-    return pixel_array(dataset, decoding_plugin=_PLUGINS.get(syntax, ""))
+    decoder = _DECODERS.get(_syntax(dataset), "")
+    if decoder == GDCM:
+        return subprocess_decode.stored_values(data)
+    return pixel_array(dataset, decoding_plugin=decoder)
 
 
 def _syntax(dataset: Dataset) -> Any:
@@ -229,8 +166,8 @@ def _shown(stored: NDArray[Any], dataset: Dataset) -> tuple[NDArray[np.uint8], f
 
 
 def _spacing(dataset: Dataset) -> tuple[float, float] | None:
-    """Millimetres per pixel (row, column): calibrated if the file has it, else at the detector."""
-    for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
+    """Millimetres per pixel (row, column), from the first of `SPACINGS` that holds two."""
+    for keyword in SPACINGS:
         value = dataset.get(keyword)
         if value is not None and len(value) == 2 and all(0 < float(one) < math.inf for one in value):
             return float(value[0]), float(value[1])

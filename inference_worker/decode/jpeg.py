@@ -1,6 +1,6 @@
 """JPEG: the header without decoding, and a decoder that refuses what was cut short.
 
-Pillow and OpenCV take libjpeg's warnings for silence and return a picture with a grey bottom for a
+Pillow and OpenCV ignore libjpeg's warnings and return a picture with a grey bottom for a
 file whose scan ends early. ``simplejpeg`` (libjpeg-turbo) reports them, and gives the same pixels.
 """
 
@@ -44,8 +44,8 @@ class Frame:
     components: int
 
 
-def read_frame(data: bytes) -> Frame:
-    """The first frame header of a JPEG (ITU-T T.81, B.2.2) or JPEG-LS (marker F7) stream.
+def frame_header(data: bytes) -> Frame:
+    """Parse the first frame header of a JPEG (ITU-T T.81, B.2.2) or JPEG-LS (marker F7) stream.
 
     Raises `UnreadableError` (``truncated``).
     """
@@ -66,7 +66,7 @@ def read_frame(data: bytes) -> Frame:
 
 def decode(data: bytes, limits: Limits) -> Radiograph:
     """A JPEG file to a radiograph. Raises `UnreadableError`."""
-    frame = read_frame(data)
+    frame = frame_header(data)
     limits.check_size(frame.width, frame.height)
     if frame.precision != 8:
         raise UnreadableError(
@@ -95,7 +95,10 @@ def decode(data: bytes, limits: Limits) -> Radiograph:
 
 
 def strict(data: bytes, colorspace: str) -> NDArray[np.uint8]:
-    """Decode to ``uint8 (H, W, C)``; a missing end raises instead of turning grey."""
+    """Decode to ``uint8 (H, W, C)``.
+
+    Raises `UnreadableError` (``truncated``, ``corrupt``): a missing end is not filled with grey.
+    """
     try:
         return np.asarray(simplejpeg.decode_jpeg(data, colorspace=colorspace), np.uint8)
     except ValueError as error:
@@ -142,7 +145,7 @@ def _compact(data: bytes) -> bytes:
 
 
 def _orientation(data: bytes) -> int:
-    """The orientation of the first Exif segment, 1 if there is none that can be read."""
+    """The orientation that the first Exif segment states; 1 where none does."""
     for marker, start, end in _segments(data):
         if marker == _APP1 and data[start + 4 : start + 10] == b"Exif\x00\x00":
             return _exif_orientation(data[start + 10 : end])

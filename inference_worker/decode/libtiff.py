@@ -1,9 +1,8 @@
-"""What libtiff complains of: heard instead of printed.
+"""Captures what libtiff reports of damage, instead of letting it print.
 
-Pillow decodes compressed TIFFs with its copy of libtiff. That writes its complaints to the standard error of
-the process, in words that nobody can assign to a file, and for fax codes goes on and hands out a picture with
-lines missing. Pillow does not pass them on, so the handler is set in the library itself, and only while a
-picture is decoded.
+Pillow decodes compressed TIFFs with its copy of libtiff. libtiff writes its messages to the standard error of
+the process, without the file's name, and for fax codes it goes on and returns a picture with lines missing.
+Pillow does not pass the messages on, so this module sets libtiff's own handler while a picture is decoded.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ _Handler = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_voi
 
 
 @contextmanager
-def heard() -> Iterator[list[str]]:
-    """While this lasts libtiff prints nothing; the list has the name of each part of it that met damage.
+def capture_warnings() -> Iterator[list[str]]:
+    """Collect, inside the ``with`` block, the name of each part of libtiff that reports damage.
 
-    It stays empty, and libtiff prints, where Pillow was built with a libtiff that cannot be reached.
+    The list stays empty, and libtiff prints, where Pillow was built with a libtiff that cannot be reached.
     """
     damage: list[str] = []
 
-    def hear(part: bytes | None, _format: bytes, _values: int | None) -> None:
+    def note(part: bytes | None, _format: bytes, _values: int | None) -> None:
         damage.append((part or b"").decode("ascii", "replace"))
 
-    handler = _Handler(hear)  # the name keeps it alive: libtiff does not
+    handler = _Handler(note)  # the name keeps it alive: libtiff does not
     before = _set(ctypes.cast(handler, ctypes.c_void_p).value)
     try:
         yield damage
@@ -38,7 +37,7 @@ def heard() -> Iterator[list[str]]:
 
 
 def _set(handler: int | None) -> int | None:
-    """Set the handler of errors; returns the one before."""
+    """Set libtiff's error handler, as an address; return the one before, None where that is impossible."""
     try:
         # The name is looked for in the extension and in what it is linked with, and nowhere else.
         setter = getattr(ctypes.CDLL(_imaging.__file__), _SETTER)

@@ -29,7 +29,7 @@ _DEEP_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
 
 def decode_png(data: bytes, limits: Limits) -> Radiograph:
     """A PNG to a radiograph. Raises `UnreadableError`."""
-    header = png.read_header(data)
+    header = png.parse_header(data)
     limits.check_size(header.width, header.height)
     png.check_chunks(data)
     return _decode(data, "PNG", limits)
@@ -46,7 +46,7 @@ def _decode(data: bytes, name: str, limits: Limits) -> Radiograph:
             limits.check_size(*picture.size)
             _check_single(picture)
             _check_jpeg_pieces(picture, data)
-            with libtiff.heard() as damage:
+            with libtiff.capture_warnings() as damage:
                 picture.load()
             if damage:
                 raise _corrupt(name)

@@ -1,4 +1,4 @@
-"""PNG's chunks, checked before decoding: Pillow forgives a missing end and does not check IDAT's sums."""
+"""Checks a PNG's chunks before decoding: Pillow accepts a missing end and does not check IDAT's sums."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Header:
     depth: int
 
 
-def read_header(data: bytes) -> Header:
-    """Size and depth of a PNG. Raises `UnreadableError` (``truncated``, ``corrupt``)."""
+def parse_header(data: bytes) -> Header:
+    """Parse the size and depth of a PNG. Raises `UnreadableError` (``truncated``, ``corrupt``)."""
     if len(data) < _SIGNATURE_BYTES + 8 + 13:
         raise _truncated()
     if data[12:16] != b"IHDR":

@@ -1,8 +1,8 @@
 """DICOM's grey pipeline: stored values → modality values → values of interest → 8-bit display.
 
 PS3.3 C.11.1 (modality LUT, rescale), C.11.2 (VOI LUT, window) and C.7.6.3.1.2 (MONOCHROME1). Stored
-values are integers of at most 16 bits in practice, so the whole pipeline runs once over a table of
-all values that occur, and the picture is one look-up.
+values are integers of at most 16 bits in practice, so the whole pipeline runs once over every value that
+occurs, which gives a look-up table (LUT), and the picture is one look-up in it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from inference_worker.decode import grey
+from inference_worker.dicom_attributes import MODALITY_LUTS, VOI_LUTS
 
-_TABLE_ENTRIES = 1 << 16
+_LUT_ENTRIES = 1 << 16
 
 
 def to_display(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
@@ -23,12 +24,12 @@ def to_display(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
     if not np.issubdtype(stored.dtype, np.integer):
         return _display(stored, stored, dataset)
     low, high = int(stored.min()), int(stored.max())
-    if high - low >= _TABLE_ENTRIES:
+    if high - low >= _LUT_ENTRIES:
         return _display(stored, stored, dataset)
-    table = np.arange(low, high + 1)
+    values = np.arange(low, high + 1)
     # `grey.stretch` needs the picture's own distribution where no window is given.
-    shown = _display(table, stored, dataset)
-    return shown[stored.astype(np.int64) - low] if low else shown[stored]
+    lut = _display(values, stored, dataset)
+    return lut[stored.astype(np.int64) - low] if low else lut[stored]
 
 
 def _display(values: NDArray[Any], picture: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
@@ -52,8 +53,9 @@ def _padding(values: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_]:
 
 
 def _modality(values: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
-    if dataset.get("ModalityLUTSequence"):
-        return _look_up(values, dataset.ModalityLUTSequence[0], dataset)[0]
+    luts = dataset.get(MODALITY_LUTS)
+    if luts:
+        return _look_up(values, luts[0], dataset)[0]
     slope = dataset.get("RescaleSlope")
     intercept = dataset.get("RescaleIntercept")
     if slope is None or intercept is None or float(slope) == 0:
@@ -62,8 +64,9 @@ def _modality(values: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
 
 
 def _window(values: NDArray[Any], picture: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
-    if dataset.get("VOILUTSequence"):
-        output, white = _look_up(values, dataset.VOILUTSequence[0], dataset)
+    luts = dataset.get(VOI_LUTS)
+    if luts:
+        output, white = _look_up(values, luts[0], dataset)
         return grey.stretch(output, 0.0, white)
     center, width = _first(dataset.get("WindowCenter")), _first(dataset.get("WindowWidth"))
     function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
@@ -96,7 +99,7 @@ def _bounds(values: NDArray[Any]) -> tuple[float, float]:
 def _look_up(values: NDArray[Any], item: Dataset, dataset: Dataset) -> tuple[NDArray[Any], float]:
     """Values through a LUT item (PS3.3 C.11.1.1.1), and the highest value it can give."""
     entries, first, bits = (int(number) for number in item.LUTDescriptor)
-    entries = entries or _TABLE_ENTRIES
+    entries = entries or _LUT_ENTRIES
     data: Any = item.LUTData
     if isinstance(data, bytes):
         if len(data) < 2 * entries:
@@ -104,9 +107,9 @@ def _look_up(values: NDArray[Any], item: Dataset, dataset: Dataset) -> tuple[NDA
         else:
             is_little = dataset.original_encoding[1] is not False
             data = np.frombuffer(data[: 2 * entries], "<u2" if is_little else ">u2")
-    table = np.atleast_1d(np.asarray(data))[:entries].astype(np.int64)
-    index = np.clip(np.rint(values).astype(np.int64) - first, 0, len(table) - 1)
-    return table[index], float(max(2**bits - 1, int(table.max())))
+    lut = np.atleast_1d(np.asarray(data))[:entries].astype(np.int64)
+    index = np.clip(np.rint(values).astype(np.int64) - first, 0, len(lut) - 1)
+    return lut[index], float(max(2**bits - 1, int(lut.max())))
 
 
 def _first(value: Any) -> float | None:

@@ -1,6 +1,6 @@
 """The libraries that run a bundle's networks, behind the `Runtime` protocol of `inference_worker.types`.
 
-Nothing here imports one before it is asked for: a CPU worker never pays for TensorFlow.
+Each is imported only when it is chosen, so that a CPU worker never loads TensorFlow.
 """
 
 from __future__ import annotations
@@ -62,22 +62,25 @@ def _opener(name: str) -> Callable[..., Runtime]:
 
 
 def _check(runtime: Runtime, network: Network, manifest: Manifest) -> None:
-    """One pass over black, which also warms the graph up; its shapes must be what the manifest says."""
+    """Run one pass over a black picture, which also warms the graph up.
+
+    Raises `BundleError` unless its outputs have the manifest's shapes.
+    """
     size = manifest.input.size
-    found = runtime.infer(np.zeros((1, size, size, 1), np.float32))
+    outputs = runtime.infer(np.zeros((1, size, size, 1), np.float32))
     wrong = []
     if network.role in ("unified", "body_part"):
-        if found.body_part.shape != (1, len(manifest.body_parts)):
-            wrong.append(f"part {found.body_part.shape}")
-        if found.embedding.shape[1] == 0:
+        if outputs.body_part.shape != (1, len(manifest.body_parts)):
+            wrong.append(f"body part {outputs.body_part.shape}")
+        if outputs.embedding.shape[1] == 0:
             wrong.append("no embedding")
     if network.role in ("unified", "abnormality"):
-        if found.logit.shape != (1,):
+        if outputs.logit.shape != (1,):
             wrong.append("no logit")
-        if found.map.shape != (1, manifest.map.height, manifest.map.width):
-            wrong.append(f"map {found.map.shape}")
+        if outputs.map.shape != (1, manifest.map.height, manifest.map.width):
+            wrong.append(f"map {outputs.map.shape}")
     if wrong:
         raise BundleError(
-            f"{manifest.label}: the network {network.id!r} does not give what its manifest says "
+            f"{manifest.label}: the network {network.id!r} does not give what its manifest names "
             f"({', '.join(wrong)})"
         )

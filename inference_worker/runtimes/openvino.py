@@ -36,7 +36,7 @@ class OpenVinoRuntime:
         try:
             graph = core.read_model(model)
         except RuntimeError as error:
-            raise BundleError(f"{model} cannot be read by OpenVINO {self.version}") from error
+            raise BundleError(f"{model} cannot be loaded by OpenVINO {self.version}") from error
         # Shapes that are known make the single pass faster than a dynamic batch; larger batches use
         # their own compilation, made when the first one comes.
         self._core, self._graph, self._options = core, graph, options

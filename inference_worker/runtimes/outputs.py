@@ -16,8 +16,8 @@ DIMENSIONS = {"part": 2, "logit": 1, "map": 3, "embedding": 2}
 
 def outputs(arrays: Mapping[str, Any], count: int) -> Outputs:
     """Copies of ``arrays`` for ``count`` pictures; an output that the network lacks has width 0."""
-    part, logit, evidence, embedding = (_array(arrays.get(name), name, count) for name in DIMENSIONS)
-    return Outputs(body_part=part, logit=logit, map=evidence, embedding=embedding)
+    body_part, logit, evidence, embedding = (_array(arrays.get(name), name, count) for name in DIMENSIONS)
+    return Outputs(body_part=body_part, logit=logit, map=evidence, embedding=embedding)
 
 
 def _array(value: Any, name: str, count: int) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from inference_worker.manifest import BundleError
 from inference_worker.runtimes.outputs import outputs
 from inference_worker.types import Outputs
 
-# Read when TensorFlow is imported, so it must be said before: it greets on standard error otherwise.
+# TensorFlow looks at these when it is imported, and prints to standard error unless they are set before.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
@@ -35,7 +35,7 @@ class TensorFlowRuntime:
         try:
             network = keras.models.load_model(model, compile=False, safe_mode=True)
         except (OSError, ValueError, TypeError) as error:
-            raise BundleError(f"{model} cannot be read by Keras {keras.__version__}") from error
+            raise BundleError(f"{model} cannot be loaded by Keras {keras.__version__}") from error
 
         def forward(picture: Any) -> Any:
             return network(picture, training=False)
@@ -45,8 +45,8 @@ class TensorFlowRuntime:
 
     def infer(self, batch: NDArray[np.float32]) -> Outputs:
         """One pass over ``(N, size, size, 1)``, grey levels 0 to 255."""
-        found = self._pass(tf.constant(batch, tf.float32))
-        return outputs({name: tensor.numpy() for name, tensor in found.items()}, len(batch))
+        arrays = self._pass(tf.constant(batch, tf.float32))
+        return outputs({name: tensor.numpy() for name, tensor in arrays.items()}, len(batch))
 
 
 def _set_up(threads: int | None) -> None:

@@ -129,6 +129,9 @@ def test_a_bundle_that_is_not_whole_is_refused(folder: Path) -> None:
     (folder / "one" / "network.bin").unlink()
     with pytest.raises(CommandError, match="missing"):
         run("register", "one")
+    write(folder, "one", files={})
+    with pytest.raises(CommandError, match="no sha256 for network"):
+        run("register", "one")
     assert not Bundle.objects.exists()
 
 

@@ -74,5 +74,5 @@ def pipeline(bundles: Path) -> Pipeline:
 
 @pytest.fixture
 def noise() -> NDArray[np.uint8]:
-    """A grey picture of 90 by 60 pixels in which every pixel's place can be told."""
+    """A grey picture of 90 by 60 pixels in which every pixel has a grey of its place."""
     return np.random.default_rng(7).integers(0, 256, (60, 90), dtype=np.uint8)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from inference_worker import bundle as bundles_module
-from inference_worker.bundle import Bundle, BundleError, find_bundle
+from inference_worker.bundle import Bundle, find_bundle
+from inference_worker.manifest import BundleError
 from inference_worker.runtimes import load_runtimes
 
 Document = dict[str, Any]
@@ -76,7 +77,7 @@ def test_a_file_without_a_sum_is_refused(folder: Path) -> None:
     ("change", "complaint"),
     [
         (lambda d: d.pop("schema"), "lacks `schema`"),
-        (lambda d: d.update(schema=2), "reads schema 1"),
+        (lambda d: d.update(schema=2), "knows schema 1"),
         (lambda d: d["thresholds"].update(low=0.8, high=0.6), "low threshold must lie"),
         (lambda d: d["thresholds"].update(low=0.49, high=0.49), "high threshold must lie"),
         (lambda d: d["thresholds"].update(low=True), r"thresholds\.low must be a number"),
@@ -94,7 +95,10 @@ def test_a_file_without_a_sum_is_refused(folder: Path) -> None:
             lambda d: d["networks"][0].update(role="abnormality"),
             "exactly one network must classify the body part",
         ),
-        (lambda d: d["networks"][0].update(body_parts=["hand"]), "no network answers for the part 'wrist'"),
+        (
+            lambda d: d["networks"][0].update(body_parts=["hand"]),
+            "no network answers for the body part 'wrist'",
+        ),
         (lambda d: d["networks"][0].update(body_parts=["skull"]), "'skull'"),
         (lambda d: d["networks"].append(d["networks"][0]), "share an id"),
         (lambda d: d["networks"][0]["files"].update(openvino="../network.xml"), "inside the bundle"),

@@ -106,11 +106,11 @@ def test_unreadable_files_have_path_and_error_and_the_rest_goes_on(tiny: Path, t
     missing = tmp_path / "missing.png"
     done = run(empty, text, missing, good, "--json", "--bundle", tiny)
     assert done.returncode == 1
-    found = lines(done)
-    assert [set(line) for line in found[:3]] == [{"path", "error"}] * 3
-    assert [line["path"] for line in found] == [str(path) for path in (empty, text, missing, good)]
-    assert found[3]["heatmap"] is None
-    for line in found[:3]:
+    records = lines(done)
+    assert [set(line) for line in records[:3]] == [{"path", "error"}] * 3
+    assert [line["path"] for line in records] == [str(path) for path in (empty, text, missing, good)]
+    assert records[3]["heatmap"] is None
+    for line in records[:3]:
         assert str(tmp_path) not in line["error"]
 
 
@@ -156,9 +156,9 @@ def test_odd_file_names(tiny: Path, tmp_path: Path, name: str) -> None:
     path.write_bytes(encoded(PICTURE, "PNG"))
     done = run(path, "--json", "--bundle", tiny, "--heatmaps", tmp_path / "maps")
     assert done.returncode == 0, done.stderr
-    (found,) = lines(done)
-    assert found["path"] == str(path)
-    assert Path(found["heatmap"]).is_file()
+    (record,) = lines(done)
+    assert record["path"] == str(path)
+    assert Path(record["heatmap"]).is_file()
     plain = run(path, "--bundle", tiny)
     assert len(plain.stdout.splitlines()) == 2
 
@@ -306,9 +306,9 @@ def test_heatmap_shows_where_the_evidence_is(tiny: Path, tmp_path: Path) -> None
     picture[10:18, 70:78] = 255
     path = tmp_path / "a.png"
     path.write_bytes(encoded(picture, "PNG"))
-    (found,) = lines(run(path, "--json", "--bundle", tiny, "--heatmaps", tmp_path))
-    coloured = np.asarray(Image.open(BytesIO(Path(found["heatmap"]).read_bytes()))).astype(int)
+    (record,) = lines(run(path, "--json", "--bundle", tiny, "--heatmaps", tmp_path))
+    coloured = np.asarray(Image.open(BytesIO(Path(record["heatmap"]).read_bytes()))).astype(int)
     spread = coloured.max(axis=2) - coloured.min(axis=2)
     row, column = np.unravel_index(spread.argmax(), spread.shape)
-    assert abs(row - found["peak"]["y"]) <= 8
-    assert abs(column - found["peak"]["x"]) <= 8
+    assert abs(row - record["peak"]["y"]) <= 8
+    assert abs(column - record["peak"]["x"]) <= 8

@@ -1,4 +1,4 @@
-"""``manage.py bundle compare``: stored studies through two tiny bundles, told and not written."""
+"""``manage.py bundle compare``: stored studies through two tiny bundles, compared, nothing written."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def ankle() -> Study:
 
 
 def test_only_changed_verdicts_are_listed(clinic: Clinic) -> None:
-    *changes, summary, unread = compare("experts").splitlines()
+    *changes, summary, failed = compare("experts").splitlines()
     old = Analysis.objects.order_by("requested_at")[0].bundle.name
     assert sorted(line.split(": ")[1] for line in changes) == [
         f"abnormal 0.870 (wrist, {old}) -> normal 0.182 (ankle)",
@@ -66,7 +66,7 @@ def test_only_changed_verdicts_are_listed(clinic: Clinic) -> None:
     ]
     assert any(line.startswith(f"north {ankle().pk}: ") for line in changes)
     assert summary == ("tiny@1 changes 2 of 4 verdicts; abnormal to normal: 1; abnormal to unsupported: 1.")
-    assert unread == "1 of them could not be read now and count as unchanged."
+    assert failed == "1 of them could not be analysed now and count as unchanged."
 
 
 def test_the_other_bundle_changes_less(clinic: Clinic) -> None:
@@ -88,9 +88,9 @@ def test_a_clinic_a_limit_and_the_clinics_own_thresholds(clinic: Clinic) -> None
     other = make_clinic(slug="south", threshold_low=0.1, threshold_high=0.5)
     make_analysis(make_study(other, content=ANKLE))
     make_study(other)
-    found = compare("experts", "--clinic", "south")
-    assert "-> uncertain 0.182 (ankle)" in found, "0.182 is above the clinic's low"
-    assert "changes 1 of 1 verdicts" in found, "a study without a result has none to change"
+    output = compare("experts", "--clinic", "south")
+    assert "-> uncertain 0.182 (ankle)" in output, "0.182 is above the clinic's low"
+    assert "changes 1 of 1 verdicts" in output, "a study without a result has none to change"
     assert "of 2 verdicts" in compare("experts", "--limit", "2")
 
 
@@ -98,7 +98,7 @@ def test_a_forced_part_is_forced_again(clinic: Clinic) -> None:
     Analysis.objects.filter(study=ankle()).update(forced_body_part="wrist")
     assert str(ankle().pk) not in compare("experts"), "the wrist's expert finds it abnormal"
     Analysis.objects.filter(study=ankle()).update(forced_body_part="skull")
-    assert str(ankle().pk) in compare("experts"), "a part that the candidate lacks is told by the candidate"
+    assert str(ankle().pk) in compare("experts"), "the candidate classifies a body part that it lacks"
 
 
 def test_progress_on_a_terminal(clinic: Clinic) -> None:

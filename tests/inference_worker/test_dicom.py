@@ -24,7 +24,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from inference_worker.decode import Limits, decode
+from inference_worker.decode import decode
+from inference_worker.decode.limits import Limits
 from inference_worker.types import UnreadableError
 from tests.inference_worker.drawing import encoded, radiograph, written
 from tests.inference_worker.test_pictures import kind_of
@@ -74,9 +75,9 @@ def test_monochrome1_shows_bone_bright(dicom_file: Find) -> None:
 )
 def test_colour_in_every_encoding_is_the_same_picture(dicom_file: Find, name: str) -> None:
     reference = decode(dicom_file("SC_rgb.dcm").read_bytes())
-    found = decode(dicom_file(name).read_bytes())
-    assert found.chroma == pytest.approx(reference.chroma, abs=1)
-    assert np.abs(found.pixels.astype(int) - reference.pixels).mean() < 2
+    actual = decode(dicom_file(name).read_bytes())
+    assert actual.chroma == pytest.approx(reference.chroma, abs=1)
+    assert np.abs(actual.pixels.astype(int) - reference.pixels).mean() < 2
 
 
 @pytest.mark.parametrize("name", ["mlut_18.dcm", "vlut_04.dcm"])
@@ -136,7 +137,7 @@ def test_twelve_bit_jpeg_is_refused_with_its_own_sentence(dicom_file: Find) -> N
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.9, 0.999])
 def test_a_file_that_ends_early_is_refused(dicom_file: Find, name: str, share: float) -> None:
     data = dicom_file(name).read_bytes()
-    # So short a file has no picture yet; what it lacks cannot be told from what it never had.
+    # So short a file has no picture yet; what it lacks cannot be distinguished from what it never had.
     expected = ("truncated", "no_pixels") if share < 0.01 else ("truncated",)
     assert kind_of(data[: int(len(data) * share)]) in expected
 
@@ -159,11 +160,11 @@ def test_nothing_is_printed_or_logged(
 
 
 def test_window_is_applied_as_the_standard_says() -> None:
-    found = shown(radiograph(RAMP, WindowCenter=2048, WindowWidth=1024)).ravel().astype(int)
-    assert (found[:1536] == 0).all()
-    assert (found[2560:] == 255).all()
+    actual = shown(radiograph(RAMP, WindowCenter=2048, WindowWidth=1024)).ravel().astype(int)
+    assert (actual[:1536] == 0).all()
+    assert (actual[2560:] == 255).all()
     expected = ((np.arange(1536, 2560) - 2047.5) / 1023 + 0.5) * 255
-    assert np.abs(found[1536:2560] - np.clip(expected, 0, 255)).max() <= 0.5
+    assert np.abs(actual[1536:2560] - np.clip(expected, 0, 255)).max() <= 0.5
 
 
 def test_linear_exact_and_sigmoid_windows() -> None:
@@ -192,8 +193,8 @@ def test_rescale_comes_before_the_window() -> None:
 
 def test_signed_values() -> None:
     signed = (RAMP.astype(np.int32) - 2048).astype(np.int16)
-    found = shown(radiograph(signed, WindowCenter=0, WindowWidth=4096))
-    assert np.array_equal(found, shown(radiograph(RAMP, WindowCenter=2048, WindowWidth=4096)))
+    actual = shown(radiograph(signed, WindowCenter=0, WindowWidth=4096))
+    assert np.array_equal(actual, shown(radiograph(RAMP, WindowCenter=2048, WindowWidth=4096)))
 
 
 def test_monochrome1_is_the_complement() -> None:
@@ -206,9 +207,9 @@ def test_monochrome1_is_the_complement() -> None:
 def test_without_a_window_the_picture_fills_the_range_despite_hot_pixels() -> None:
     hot = np.random.default_rng(1).integers(1000, 1400, (200, 200)).astype(np.uint16)
     hot[0, :5] = 65535
-    found = shown(radiograph(hot))
-    assert found[100:].min() <= 2
-    assert found[100:].max() >= 253
+    actual = shown(radiograph(hot))
+    assert actual[100:].min() <= 2
+    assert actual[100:].max() >= 253
 
 
 def test_unusable_window_counts_as_none() -> None:
@@ -223,11 +224,11 @@ def test_voi_look_up_table(bits: int) -> None:
     # An inverse table: more entries than eight bits can number.
     item.LUTData = np.linspace(2**bits - 1, 0, 1024).astype("<u2").tobytes()
     item["LUTData"].VR = "OW"
-    found = shown(radiograph(RAMP, VOILUTSequence=Sequence([item]))).ravel().astype(int)
-    assert (found[:1001] == 255).all()
-    assert (found[2023:] == 0).all()
-    assert (np.diff(found) <= 0).all()
-    assert abs(found[1512] - 127.5) <= 1.5
+    actual = shown(radiograph(RAMP, VOILUTSequence=Sequence([item]))).ravel().astype(int)
+    assert (actual[:1001] == 255).all()
+    assert (actual[2023:] == 0).all()
+    assert (np.diff(actual) <= 0).all()
+    assert abs(actual[1512] - 127.5) <= 1.5
 
 
 def test_modality_look_up_table_comes_first() -> None:
@@ -237,26 +238,26 @@ def test_modality_look_up_table_comes_first() -> None:
     item.ModalityLUTType = "US"
     item.LUTData = (np.arange(4096) * 16).astype("<u2").tobytes()
     item["LUTData"].VR = "OW"
-    found = shown(
+    actual = shown(
         radiograph(RAMP, ModalityLUTSequence=Sequence([item]), WindowCenter=32768, WindowWidth=65536)
     )
-    assert np.abs(found.ravel() - np.arange(4096) / 4096 * 255).max() <= 1
+    assert np.abs(actual.ravel() - np.arange(4096) / 4096 * 255).max() <= 1
 
 
 def test_padding_is_black_and_does_not_count() -> None:
     padded = np.random.default_rng(2).integers(500, 900, (100, 100)).astype(np.uint16)
     padded[:, :30] = 4095
     for photometric in ("MONOCHROME1", "MONOCHROME2"):
-        found = shown(radiograph(padded, PhotometricInterpretation=photometric, PixelPaddingValue=4095))
-        assert (found[:, :30] == 0).all()
-        assert found[:, 30:].max() == 255
+        actual = shown(radiograph(padded, PhotometricInterpretation=photometric, PixelPaddingValue=4095))
+        assert (actual[:, :30] == 0).all()
+        assert actual[:, 30:].max() == 255
 
 
 def test_thirty_two_bit_values() -> None:
     wide = (RAMP.astype(np.uint32) * 100_000).astype(np.uint32)
-    found = shown(radiograph(wide)).ravel().astype(int)
-    assert (np.diff(found) >= 0).all()
-    assert (found[0], found[-1]) == (0, 255)
+    actual = shown(radiograph(wide)).ravel().astype(int)
+    assert (np.diff(actual) >= 0).all()
+    assert (actual[0], actual[-1]) == (0, 255)
 
 
 @pytest.mark.parametrize("spacing", [["1e400", "0.2"], ["0.2", "1e999"], ["0", "0.2"], ["-0.2", "0.2"]])
@@ -325,7 +326,7 @@ def test_headers_that_are_refused(noise: NDArray[np.uint8], elements: dict[str, 
 
 
 @pytest.mark.parametrize("modality", ["CR", "DX", "RG", "IO", "OT", ""])
-def test_modalities_of_projections_are_read(noise: NDArray[np.uint8], modality: str) -> None:
+def test_modalities_of_projections_are_decoded(noise: NDArray[np.uint8], modality: str) -> None:
     decode(written(radiograph(noise, Modality=modality)))
 
 
@@ -365,14 +366,14 @@ def test_damaged_run_lengths(noise: NDArray[np.uint8]) -> None:
     dataset.compress(RLELossless, generate_instance_uid=False)
     data = bytearray(written(dataset))
     start = data.index(b"\xfe\xff\x00\xe0", data.index(b"\xfe\xff\x00\xe0") + 4) + 8 + 64
-    found = set()
+    outcomes = set()
     for place in range(start, start + 400, 20):
         damaged = bytes(data[:place]) + b"\x7f" + bytes(data[place + 1 :])
         try:
-            found.add(decode(damaged).pixels.shape)
+            outcomes.add(decode(damaged).pixels.shape)
         except UnreadableError as error:
-            found.add(error.kind)
-    assert found <= {noise.shape, "corrupt", "truncated"}
+            outcomes.add(error.kind)
+    assert outcomes <= {noise.shape, "corrupt", "truncated"}
 
 
 def test_deflated_bomb_is_refused_at_the_limit() -> None:

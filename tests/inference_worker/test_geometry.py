@@ -111,7 +111,7 @@ def test_closed_form_is_the_positive_map_over_its_size() -> None:
 def test_peak_follows_the_displayed_picture(pipeline: Pipeline, orientation: int) -> None:
     upright = with_dot(300, 200, 250, 40)
     data = encoded(stored_as(upright, orientation), "JPEG", orientation, quality=95)
-    finding = pipeline.read(data).finding
+    finding = pipeline.analyse(data).finding
     assert (finding.width, finding.height) == (300, 200)
     assert finding.peak is not None
     assert abs(finding.peak[0] - 250) <= 12
@@ -121,7 +121,7 @@ def test_peak_follows_the_displayed_picture(pipeline: Pipeline, orientation: int
 @pytest.mark.parametrize(("width", "height"), [(300, 200), (200, 300), (1500, 700)])
 def test_overlay_covers_the_picture_and_peaks_with_it(pipeline: Pipeline, width: int, height: int) -> None:
     x, y = int(width * 0.8), int(height * 0.2)
-    result = pipeline.read(encoded(with_dot(width, height, x, y), "PNG"))
+    result = pipeline.analyse(encoded(with_dot(width, height, x, y), "PNG"))
     assert result.rendered.overlay is not None
     layer = np.asarray(Image.open(BytesIO(result.rendered.overlay)).convert("RGBA"))
     assert max(layer.shape[:2]) == min(512, max(width, height))
@@ -134,7 +134,7 @@ def test_overlay_covers_the_picture_and_peaks_with_it(pipeline: Pipeline, width:
 
 def test_display_picture_is_the_decoded_one(pipeline: Pipeline) -> None:
     data = encoded(with_dot(700, 300, 600, 100), "JPEG")
-    result = pipeline.read(data)
+    result = pipeline.analyse(data)
     shown = cv2.imdecode(np.frombuffer(result.rendered.display, np.uint8), cv2.IMREAD_UNCHANGED)
     assert shown.shape == (300, 700)
     assert np.abs(shown.astype(int) - decode(data).pixels).mean() < 2

@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from inference_worker.decode import Limits, decode
+from inference_worker.decode import decode
+from inference_worker.decode.limits import Limits
 from inference_worker.types import UnreadableError
 from tests.inference_worker.drawing import encoded, stored_as
 
@@ -31,10 +32,10 @@ def kind_of(data: bytes, limits: Limits | None = None) -> str:
 
 @pytest.mark.parametrize("name", LOSSLESS)
 def test_grey_is_unchanged(noise: NDArray[np.uint8], name: str) -> None:
-    found = decode(encoded(noise, name))
-    assert np.array_equal(found.pixels, noise)
-    assert found.chroma == 0
-    assert found.spacing is None
+    actual = decode(encoded(noise, name))
+    assert np.array_equal(actual.pixels, noise)
+    assert actual.chroma == 0
+    assert actual.spacing is None
 
 
 @pytest.mark.parametrize(
@@ -52,17 +53,17 @@ def test_jpeg_gives_the_reference_decoders_pixels(
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied_once(name: str, orientation: int) -> None:
     upright = np.kron(np.array([[0, 80, 160], [40, 250, 120]], np.uint8), np.ones((16, 16), np.uint8))
-    found = decode(encoded(stored_as(upright, orientation), name, orientation, quality=95))
-    assert found.pixels.shape == upright.shape
-    assert np.abs(found.pixels.astype(int) - upright).max() <= 3
+    actual = decode(encoded(stored_as(upright, orientation), name, orientation, quality=95))
+    assert actual.pixels.shape == upright.shape
+    assert np.abs(actual.pixels.astype(int) - upright).max() <= 3
 
 
 @pytest.mark.parametrize("name", LOSSLESS)
 @pytest.mark.parametrize(("bits", "white"), [(10, 1023), (12, 4095), (16, 65535)])
 def test_deep_grey_is_scaled_by_its_bits(name: str, bits: int, white: int) -> None:
     deep = np.linspace(0, white, 60 * 90).reshape(60, 90).astype(np.uint16)
-    found = decode(encoded(deep, name))
-    assert np.abs(found.pixels - deep * (255 / white)).max() <= 0.5
+    actual = decode(encoded(deep, name))
+    assert np.abs(actual.pixels - deep * (255 / white)).max() <= 0.5
 
 
 def test_sixteen_bits_that_hold_eight_equal_the_eight(noise: NDArray[np.uint8]) -> None:
@@ -72,10 +73,10 @@ def test_sixteen_bits_that_hold_eight_equal_the_eight(noise: NDArray[np.uint8]) 
 def test_floating_point_tiff_is_stretched_and_holes_are_black() -> None:
     ramp = np.linspace(-5, 5, 6000, dtype=np.float32).reshape(60, 100)
     ramp[0, 0] = np.nan
-    found = decode(encoded(ramp, "TIFF")).pixels
-    assert found[0, 0] == 0
-    assert found.max() == 255
-    assert (np.diff(found[30].astype(int)) >= 0).all()
+    actual = decode(encoded(ramp, "TIFF")).pixels
+    assert actual[0, 0] == 0
+    assert actual.max() == 255
+    assert (np.diff(actual[30].astype(int)) >= 0).all()
 
 
 def test_bilevel() -> None:
@@ -93,17 +94,17 @@ def test_palette_is_looked_up(noise: NDArray[np.uint8]) -> None:
 def test_palette_with_a_transparent_entry_lies_over_black() -> None:
     picture = Image.fromarray(np.tile(np.array([0, 1], np.uint8), (20, 20)))
     picture.putpalette([255, 255, 255, 200, 200, 200])
-    found = decode(encoded(picture, "PNG", transparency=0)).pixels
-    assert found[0].tolist()[:4] == [0, 200, 0, 200]
+    actual = decode(encoded(picture, "PNG", transparency=0)).pixels
+    assert actual[0].tolist()[:4] == [0, 200, 0, 200]
 
 
 @pytest.mark.parametrize("name", LOSSLESS)
 def test_alpha_lies_over_black(name: str) -> None:
     rgba = np.full((20, 20, 4), 200, np.uint8)
     rgba[:10, :, 3], rgba[10:, :, 3] = 0, 255
-    found = decode(encoded(rgba, name))
-    assert (found.pixels[:10] == 0).all()
-    assert (found.pixels[10:] == 200).all()
+    actual = decode(encoded(rgba, name))
+    assert (actual.pixels[:10] == 0).all()
+    assert (actual.pixels[10:] == 200).all()
     half = np.dstack([np.full((8, 8), 200, np.uint8), np.full((8, 8), 128, np.uint8)])
     assert (decode(encoded(Image.fromarray(half, "LA"), "PNG")).pixels == 100).all()
 
@@ -114,16 +115,16 @@ def test_transparent_sixteen_bit_grey_is_black() -> None:
     header = struct.pack(">IIBBBBB", 8, 8, 16, 0, 0, 0, 0)
     rows = b"".join(b"\x00" + row.astype(">u2").tobytes() for row in deep)
     chunks = [(b"IHDR", header), (b"tRNS", b"\xff\xff"), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    found = decode(_png(chunks)).pixels
-    assert found[0, 0] == 0
-    assert found[1, 1] > 150
+    actual = decode(_png(chunks)).pixels
+    assert actual[0, 0] == 0
+    assert actual[1, 1] > 150
 
 
 @pytest.mark.parametrize("name", ["JPEG", "TIFF"])
 def test_cmyk(name: str) -> None:
     grey = Image.fromarray(np.repeat(np.arange(0, 256, 4, dtype=np.uint8)[None], 32, 0)).convert("RGB")
-    found = decode(encoded(grey.convert("CMYK"), name, quality=100)).pixels
-    assert np.abs(found.astype(int) - np.asarray(grey.convert("L"))).max() <= 6
+    actual = decode(encoded(grey.convert("CMYK"), name, quality=100)).pixels
+    assert np.abs(actual.astype(int) - np.asarray(grey.convert("L"))).max() <= 6
 
 
 def test_white_is_zero_tiff_is_turned() -> None:
@@ -133,9 +134,9 @@ def test_white_is_zero_tiff_is_turned() -> None:
     directory = struct.pack("<H", len(entries))
     directory += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries) + b"\0\0\0\0"
     data = b"II*\0" + struct.pack("<I", 24) + pixels.tobytes() + directory
-    found = decode(data).pixels.ravel()
-    assert found[0] == 255
-    assert (np.diff(found.astype(int)) < 0).all()
+    actual = decode(data).pixels.ravel()
+    assert actual[0] == 255
+    assert (np.diff(actual.astype(int)) < 0).all()
 
 
 def test_colour_is_measured() -> None:

@@ -36,11 +36,11 @@ def experts(bundles: Path) -> Pipeline:
 
 def test_finding_by_hand(pipeline: Pipeline) -> None:
     data = encoded(checkered(255), "PNG")
-    result = pipeline.read(data)
+    result = pipeline.analyse(data)
     finding = result.finding
     assert result.sha256 == hashlib.sha256(data).hexdigest()
     assert (finding.width, finding.height) == (128, 128)
-    # The mean brightness is a half; the parts' logits are 4 - 8/2, -4 + 8/2 and 1.
+    # The mean brightness is a half; the body parts' logits are 4 - 8/2, -4 + 8/2 and 1.
     assert max(finding.body_parts, key=lambda body_part: finding.body_parts[body_part]) == "ankle"
     assert sum(finding.body_parts.values()) == pytest.approx(1)
     assert finding.probability == pytest.approx(expected_probability(0.5, 0, 0), abs=1e-4)
@@ -55,25 +55,25 @@ def test_finding_by_hand(pipeline: Pipeline) -> None:
     assert result.view.probability == finding.probability
 
 
-def test_forced_part_changes_the_calibration_only(pipeline: Pipeline) -> None:
+def test_forced_body_part_changes_the_calibration_only(pipeline: Pipeline) -> None:
     data = encoded(checkered(255), "PNG")
-    free, forced = pipeline.read(data).finding, pipeline.read(data, forced_body_part="wrist").finding
+    free, forced = pipeline.analyse(data).finding, pipeline.analyse(data, forced_body_part="wrist").finding
     assert forced.probability == pytest.approx(expected_probability(0.5, 0, 0.25), abs=1e-4)
     assert forced.body_parts == free.body_parts
     with pytest.raises(ValueError, match="'skull'"):
-        pipeline.read(data, forced_body_part="skull")
+        pipeline.analyse(data, forced_body_part="skull")
 
 
 def test_thresholds_of_the_call_win(pipeline: Pipeline) -> None:
     data = encoded(checkered(255), "PNG")
-    assert pipeline.read(data, thresholds=(0.9, 0.95)).finding.verdict == "normal"
+    assert pipeline.analyse(data, thresholds=(0.9, 0.95)).finding.verdict == "normal"
 
 
 @pytest.mark.parametrize(
     ("body_part", "network"), [("hand", "general"), ("wrist", "wrist"), ("ankle", "general")]
 )
-def test_experts_answer_for_their_parts(experts: Pipeline, body_part: str, network: str) -> None:
-    finding = experts.read(encoded(checkered(255), "PNG"), forced_body_part=body_part).finding
+def test_experts_answer_for_their_body_parts(experts: Pipeline, body_part: str, network: str) -> None:
+    finding = experts.analyse(encoded(checkered(255), "PNG"), forced_body_part=body_part).finding
     offset = 0.25 if body_part == "wrist" else 0.0
     expected = expected_probability(0.5, BIASES[network], offset)
     assert finding.probability == pytest.approx(expected, abs=1e-4)
@@ -87,10 +87,10 @@ def test_a_batch_of_several_experts_keeps_its_order(experts: Pipeline) -> None:
         np.clip(rng.normal(mean, 60, (128, 128)), 0, 255).astype(np.uint8) for mean in (60, 200, 128, 230, 40)
     ]
     files = [encoded(picture, "PNG") for picture in pictures]
-    together = experts.read_many(files)
+    together = experts.analyse_many(files)
     for data, result in zip(files, together, strict=True):
         assert isinstance(result, Result)
-        alone = experts.read(data)
+        alone = experts.analyse(data)
         assert result.sha256 == alone.sha256
         assert result.finding.probability == pytest.approx(alone.finding.probability, abs=1e-5)
         assert result.finding.peak == alone.finding.peak
@@ -104,10 +104,10 @@ def test_a_batch_of_several_experts_keeps_its_order(experts: Pipeline) -> None:
         (np.dstack([checkered(255), checkered(255), checkered(60)]), "colour"),
     ],
 )
-def test_out_of_scope_has_no_answer_but_files(
+def test_out_of_distribution_has_no_verdict_but_files(
     pipeline: Pipeline, picture: NDArray[np.uint8], why: str
 ) -> None:
-    result = pipeline.read(encoded(picture, "PNG"))
+    result = pipeline.analyse(encoded(picture, "PNG"))
     finding = result.finding
     assert finding.verdict == "unsupported", why
     assert finding.ood_distance > 1
@@ -121,7 +121,7 @@ def test_one_bad_file_spoils_no_other(pipeline: Pipeline) -> None:
     good = encoded(checkered(255), "PNG")
     files = [good] * (BATCH + 3)
     files[1], files[BATCH] = b"", good[:-20]
-    results = pipeline.read_many(files)
+    results = pipeline.analyse_many(files)
     assert len(results) == len(files)
     for index, result in enumerate(results):
         if index in (1, BATCH):
@@ -129,16 +129,16 @@ def test_one_bad_file_spoils_no_other(pipeline: Pipeline) -> None:
         else:
             assert isinstance(result, Result)
             assert result.finding.verdict == "abnormal"
-    assert pipeline.read_many([]) == []
-    assert isinstance(pipeline.read_many([b""])[0], UnreadableError)
+    assert pipeline.analyse_many([]) == []
+    assert isinstance(pipeline.analyse_many([b""])[0], UnreadableError)
     with pytest.raises(UnreadableError):
-        pipeline.read(b"")
+        pipeline.analyse(b"")
 
 
 @pytest.mark.parametrize("shape", [(2, 900), (900, 2), (1, 31999), (5, 5)])
-def test_extreme_shapes_are_read(pipeline: Pipeline, shape: tuple[int, int]) -> None:
+def test_extreme_shapes_are_analysed(pipeline: Pipeline, shape: tuple[int, int]) -> None:
     picture = np.random.default_rng(4).integers(0, 256, shape, dtype=np.uint8)
-    finding = pipeline.read(encoded(picture, "PNG")).finding
+    finding = pipeline.analyse(encoded(picture, "PNG")).finding
     assert (finding.height, finding.width) == shape
     if finding.peak is not None:
         assert 0 <= finding.peak[0] < shape[1]

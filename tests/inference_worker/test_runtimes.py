@@ -52,23 +52,23 @@ def differences(folder: Path) -> dict[str, float]:
         [sys.executable, "-c", COMPARE, str(folder)], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr[-2000:]
-    found: dict[str, float] = json.loads(run.stdout.splitlines()[-1])
-    return found
+    gaps: dict[str, float] = json.loads(run.stdout.splitlines()[-1])
+    return gaps
 
 
 @pytest.mark.parametrize("name", ["unified", "experts"])
 def test_runtimes_agree_on_the_tiny_bundles(bundles: Path, name: str) -> None:
-    found = differences(bundles / name)
-    assert found
-    assert max(found.values()) <= TOLERANCE, found
+    gaps = differences(bundles / name)
+    assert gaps
+    assert max(gaps.values()) <= TOLERANCE, gaps
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", sorted(path.parent for path in MODELS.glob("*/manifest.json")), ids=str)
 def test_runtimes_agree_on_the_released_bundles(folder: Path) -> None:
-    found = differences(folder)
-    assert set(found) >= {"unified.body_part", "unified.logit", "unified.map", "unified.embedding"}
-    assert max(found.values()) <= TOLERANCE, found
+    gaps = differences(folder)
+    assert set(gaps) >= {"unified.body_part", "unified.logit", "unified.map", "unified.embedding"}
+    assert max(gaps.values()) <= TOLERANCE, gaps
 
 
 def test_a_batch_gives_what_its_pictures_give_alone(bundles: Path) -> None:

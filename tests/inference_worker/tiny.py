@@ -5,7 +5,7 @@ in a process of its own, so that the tests' process never imports TensorFlow.
 
 The evidence at a position is ten times the mean brightness (0 to 1) of its cell less four; a network's
 logit is the log-sum-exp of it over positions less their number's logarithm, plus a bias. Pictures
-of nearly one grey are out of scope.
+of nearly one grey are out of distribution.
 """
 
 from __future__ import annotations
@@ -89,14 +89,14 @@ def _network(outputs: tuple[str, ...], bias: float) -> Any:
     square = layers.GlobalAveragePooling2D()(layers.Multiply()([unit, unit]))
     spread = ops.sqrt(ops.maximum(square - mean * mean, 1e-9))
     logit = ops.logsumexp(ops.reshape(signed, (-1, CELLS * CELLS)), axis=1) - math.log(CELLS**2) + bias
-    part = layers.Dense(
+    body_part = layers.Dense(
         len(PARTS),
         activation="softmax",
         kernel_initializer=keras.initializers.Constant(np.array([[-8.0, 8.0, 0.0]])),
         bias_initializer=keras.initializers.Constant(np.array([4.0, -4.0, 1.0])),
     )(mean)
     everything = {
-        "part": part,
+        "part": body_part,
         "logit": logit,
         "map": signed,
         "embedding": layers.Concatenate()([spread, mean]),
@@ -119,7 +119,7 @@ def _save(folder: Path, name: str, outputs: tuple[str, ...], bias: float) -> dic
 
 def build(root: Path) -> None:
     """Write both bundles."""
-    gate = {
+    detector = {
         # On (spread, mean): a spread of 0.3 is typical, one of 0 is 4 deviations off; any mean will do.
         "centre": np.array([0.3, 0.5], np.float32),
         "scale": np.array([0.075, 1e6], np.float32),
@@ -135,7 +135,7 @@ def build(root: Path) -> None:
     unified, experts = root / "unified", root / "experts"
     for folder in (unified, experts):
         folder.mkdir(parents=True)
-        np.savez(folder / "out_of_distribution.npz", **gate)
+        np.savez(folder / "out_of_distribution.npz", **detector)
     everything = ("part", "logit", "map", "embedding")
     files = _save(unified, "network", everything, BIASES["unified"])
     release(unified, manifest([{"id": "unified", "role": "unified", "body_parts": ["*"], "files": files}]))

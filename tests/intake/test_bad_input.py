@@ -153,7 +153,7 @@ def test_a_file_over_the_limit_is_counted_not_kept(
 
 
 def test_a_large_file_goes_to_the_disk_only_up_to_the_limit(settings: object) -> None:
-    from xrayportal.intake.receive import BoundedFileUploadHandler
+    from xrayportal.intake.upload_handler import BoundedFileUploadHandler
 
     settings.UPLOAD_MAX_BYTES = 100  # type: ignore[attr-defined]
     handler = BoundedFileUploadHandler()
@@ -175,9 +175,9 @@ def test_what_is_being_received_has_no_name_on_the_disk(
     seen: list[list[Path]] = []
     take = views.take
 
-    def watched(*said: Any) -> Any:
+    def watched(*arguments: Any) -> Any:
         seen.append(list(tmp_path.iterdir()))
-        return take(*said)
+        return take(*arguments)
 
     monkeypatch.setattr(views, "take", watched)
     stored = sender.send(sender.begin(), "a.dcm", dicom(patient_id="Mustermann")).json()
@@ -266,14 +266,14 @@ def test_logs_and_audit_name_no_file_and_no_patient(
             "Mustermann.png": b"Mustermann",
         }
     )
-    said = (
+    log = (
         caplog.text
         + "".join(capfd.readouterr())
         + str(list(AuditEvent.objects.values("detail", "target_id")))
     )
-    assert "rejected: truncated" in said
+    assert "rejected: truncated" in log
     for secret in ("Mustermann", "PID-4711", "St. Elsewhere", "1964"):
-        assert secret not in said
+        assert secret not in log
 
 
 def test_cut_files_of_the_source_are_refused(sender: Sender, shared_data: Path) -> None:

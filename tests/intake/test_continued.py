@@ -22,8 +22,8 @@ def begin(sender: Sender, **fields: str) -> dict[str, str]:
         reverse("submissions", args=[sender.clinic.slug]), {"expected_files": 2, **fields}
     )
     assert answer.status_code == 201
-    told: dict[str, str] = answer.json()
-    return told
+    addresses: dict[str, str] = answer.json()
+    return addresses
 
 
 def send(sender: Sender, begun: dict[str, str], name: str, text: str) -> Study:

@@ -41,7 +41,7 @@ def address(name: str, study: Study) -> str:
     return reverse(name, args=[study.clinic.slug, study.pk])
 
 
-def said(response: Any) -> str:
+def message_of(response: Any) -> str:
     return [str(message) for message in get_messages(response.wsgi_request)][-1]
 
 
@@ -184,7 +184,7 @@ def test_only_admins_delete(house: House, study: Study, who: str, status: int) -
 def test_a_reason_is_asked(house: House, study: Study, reason: str) -> None:
     client = browser(house.admin)
     response = client.post(address("study-delete", study), {"reason": reason})
-    assert said(response) == "Choose why the study is deleted."
+    assert message_of(response) == "Choose why the study is deleted."
     assert Study.objects.exists()
     assert dict(REASONS).keys() >= {"mistake", "wrong-patient", "request", "other"}
 
@@ -207,7 +207,7 @@ def test_who_had_it_open_reads_one_sentence(house: House, study: Study) -> None:
         client.get(address("report", study)),
     ):
         assert response.headers["Location"] == reverse("worklist", args=[house.clinic.slug])
-        assert said(response) == "This study was deleted."
+        assert message_of(response) == "This study was deleted."
 
 
 @pytest.mark.parametrize("who", ["colleague", "stranger", "admin"])
@@ -252,21 +252,21 @@ def test_what_vanishes_while_one_acts_on_it_is_a_sentence(
     asks = "xrayportal.analyses.services.active_bundle"
     study, failed = lost(asks)
     answer = reader.post(bulk_action, {"action": "analyse", "study": [study.pk, last.pk]})
-    assert said(answer) == "1 study will be analysed again. 1 study was deleted in the meantime."
+    assert message_of(answer) == "1 study will be analysed again. 1 study was deleted in the meantime."
     for action in ("analyse", "delete"):  # it is gone already
         answer = browser(house.admin).post(bulk_action, {"action": action, "study": [study.pk]})
-        assert said(answer) == "1 study was deleted in the meantime."
+        assert message_of(answer) == "1 study was deleted in the meantime."
     monkeypatch.undo()
     lost(asks)
-    assert said(reader.post(reverse("submission-retry", args=[slug, submission.pk]))) == (
+    assert message_of(reader.post(reverse("submission-retry", args=[slug, submission.pk]))) == (
         "1 study was deleted in the meantime."
     )
     monkeypatch.undo()
     study, failed = lost(asks)
     reader.get(address("study", study))
-    assert said(reader.post(address("analysis-request", study))) == "This study was deleted."
+    assert message_of(reader.post(address("analysis-request", study))) == "This study was deleted."
     cancel = reverse("analysis-cancel", args=[slug, failed.pk])
-    assert said(reader.post(cancel, {"study": study.pk})) == "This study was deleted."
+    assert message_of(reader.post(cancel, {"study": study.pk})) == "This study was deleted."
     assert browser(house.stranger).post(cancel, {"study": study.pk}).status_code == 404
     for again in (
         address("adjudicator", study),
@@ -274,7 +274,7 @@ def test_what_vanishes_while_one_acts_on_it_is_a_sentence(
         reverse("clinic-operations-retry", args=[slug, failed.pk]),
     ):
         person = browser(house.superuser if again.startswith("/operations") else house.admin)
-        assert said(person.post(again, {"study": study.pk})) == "This study was deleted.", again
+        assert message_of(person.post(again, {"study": study.pk})) == "This study was deleted.", again
         assert person.post(again.replace(str(study.pk), str(uuid.uuid4()))).status_code == 404
 
 

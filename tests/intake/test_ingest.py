@@ -1,4 +1,4 @@
-"""One file: written before its row, stored once, known by its key, its fate told."""
+"""One file: written before its row, stored once, known by its key, its outcome recorded."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def test_one_picture_is_a_sealed_study_with_an_analysis_at_once(submission: Subm
     assert (image.size, image.media_type) == (len(stored), "image/png")
     analysis = study.analyses.get()
     assert analysis.state == Analysis.State.QUEUED
-    told = list(AuditEvent.objects.filter(clinic=submission.clinic).values_list("action", flat=True))
-    assert set(told) == {Action.IMAGE_STORED, Action.ANALYSIS_REQUESTED, Action.STUDY_SEALED}
+    actions = list(AuditEvent.objects.filter(clinic=submission.clinic).values_list("action", flat=True))
+    assert set(actions) == {Action.IMAGE_STORED, Action.ANALYSIS_REQUESTED, Action.STUDY_SEALED}
     assert set(AuditEvent.objects.values_list("study_id", flat=True)) == {study.pk}
 
 

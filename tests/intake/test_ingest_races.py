@@ -52,8 +52,8 @@ class TestRaces:
         assert (Image.objects.count(), Study.objects.count(), Analysis.objects.count()) == (1, 1, 1)
         # In the study of whoever was first, and in every other's as one from elsewhere.
         study = only_study()
-        told = dict(Upload.objects.values_list("submission", "elsewhere"))
-        assert told == {sent.pk: sent.pk != study.submission_id for sent in submissions}
+        elsewhere = dict(Upload.objects.values_list("submission", "elsewhere"))
+        assert elsewhere == {sent.pk: sent.pk != study.submission_id for sent in submissions}
         assert verify(clinic=clinic).is_whole
 
     def test_a_cancelled_picture_sent_by_many_at_once_is_of_one_of_them(self) -> None:
@@ -65,8 +65,8 @@ class TestRaces:
         at_once([lambda s=s: take(s, png()) for s in others])  # type: ignore[misc]
         study = only_study()
         assert study.submission in others
-        told = dict(Upload.objects.values_list("submission", "elsewhere"))
-        assert told == {sent.pk: sent != study.submission for sent in [cancelled, *others]}
+        elsewhere = dict(Upload.objects.values_list("submission", "elsewhere"))
+        assert elsewhere == {sent.pk: sent != study.submission for sent in [cancelled, *others]}
         assert study.analyses.filter(state="queued").count() == 1
 
     def test_one_key_at_once_is_one_upload(self) -> None:

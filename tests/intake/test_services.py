@@ -158,9 +158,9 @@ def test_a_study_that_is_deleted_while_a_new_analysis_is_asked_for(
     reader.get(reverse("study", args=[house.clinic.slug, study.pk]))
     request = views.services.request_analysis
 
-    def too_late(**said: Any) -> Analysis:
+    def too_late(**arguments: Any) -> Analysis:
         delete_study(study=only_study(), reason=Reason.MISTAKE, actor=PORTAL)
-        return request(**said)
+        return request(**arguments)
 
     monkeypatch.setattr(views.services, "request_analysis", too_late)
     answer = reader.post(reverse("analysis-request", args=[house.clinic.slug, study.pk]))

@@ -14,7 +14,8 @@ import time
 from celery.__main__ import main
 
 from inference_worker import pipeline
-from inference_worker.decode import Limits, decode
+from inference_worker.decode import decode
+from inference_worker.decode.limits import Limits
 from inference_worker.types import Radiograph
 
 SECONDS = float(os.environ.get("STRANGE_SECONDS", "0"))

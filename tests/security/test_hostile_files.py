@@ -18,10 +18,10 @@ from tests.intake.bulk.conftest import Take, deliver, submission, zipped
 from xrayportal.clinics.models import Clinic
 from xrayportal.intake import prepare
 from xrayportal.intake.bulk.archives import Archive
-from xrayportal.intake.deidentify import deidentify
-from xrayportal.intake.pictures import jpeg as jpeg_strip
-from xrayportal.intake.pictures import png as png_strip
-from xrayportal.intake.pictures import tiff as tiff_strip
+from xrayportal.intake.deidentify import jpeg as jpeg_strip
+from xrayportal.intake.deidentify import png as png_strip
+from xrayportal.intake.deidentify import tiff as tiff_strip
+from xrayportal.intake.deidentify.dicom import deidentify
 from xrayportal.intake.rejection import RejectedError
 from xrayportal.studies.models import Upload
 
@@ -225,7 +225,7 @@ def test_a_path_that_is_no_reference(deliver: Take) -> None:
 @pytest.mark.django_db
 def test_labels_without_end(deliver: Take, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xrayportal.intake.bulk.labels.MAX_LABELS", 10)
-    monkeypatch.setattr("xrayportal.intake.bulk.services.MAX_LABELS", 10)
+    monkeypatch.setattr("xrayportal.intake.bulk.delivery.MAX_LABELS", 10)
     rows = [f"file\n{''.join(f'{start + number}.png{chr(10)}' for number in range(8))}" for start in (0, 8)]
     first, second = (deliver(f"{name}.csv", text.encode())[0] for name, text in zip("ab", rows, strict=True))
     assert (first.outcome, second.outcome) == (Upload.Outcome.APPLIED, Upload.Outcome.REJECTED)

@@ -17,7 +17,7 @@ from django.urls import reverse
 from tests.factories import PASSWORD, make_study
 from tests.house import House, browser
 from xrayportal.clinics import sign_in
-from xrayportal.intake.receive import BoundedFileUploadHandler
+from xrayportal.intake.upload_handler import BoundedFileUploadHandler
 from xrayportal.logs import LineFormatter
 from xrayportal.security import client_address
 

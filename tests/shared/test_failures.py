@@ -16,7 +16,7 @@ from tests.house import House
 from xrayportal.analyses.queue import DIED, DIED_SENTENCE
 from xrayportal.analyses.results import UnreadableView
 from xrayportal.clinics.actors import PORTAL
-from xrayportal.intake.bulk.services import take, take_refusal
+from xrayportal.intake.bulk.delivery import take, take_refusal
 from xrayportal.intake.ingest import IncomingFile
 from xrayportal.intake.rejection import GENERAL
 from xrayportal.studies.models import Upload

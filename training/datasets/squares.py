@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_worker.decode import decode, read_file
+from inference_worker.decode import decode, load_file
 from inference_worker.preprocess import letterbox
 from inference_worker.types import UnreadableError
 from training.datasets.progress import with_progress
@@ -38,7 +38,7 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
     Raises ``DatasetError`` if it cannot be read.
     """
     try:
-        return decode(read_file(path)).pixels
+        return decode(load_file(path)).pixels
     except UnreadableError as error:
         # What follows the semicolon is advice for who sends pictures to a portal.
         raise DatasetError(f"{path} cannot be read: {str(error).partition(';')[0].rstrip('.')}.") from error

@@ -69,7 +69,9 @@ def predict(bundle: Bundle, records: Sequence[Record], cache: Path) -> Predictio
     outputs = run_networks(bundle.folder, manifest.networks, manifest.body_parts, pixels)
     top_body_part = np.array(manifest.body_parts)[outputs.body_part.argmax(axis=1)]
     detector = OutOfDistributionDetector.load(
-        bundle.scope_file, manifest.scope.limit, manifest.scope.chroma_limit
+        bundle.detector_file,
+        manifest.out_of_distribution.limit,
+        manifest.out_of_distribution.chroma_limit,
     )
     parameters: dict[str, Any] = dict(manifest.trust)
     shown = [cropped(map_, record, size) for map_, record in zip(outputs.map, records, strict=True)]

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from inference_worker.manifest import read_manifest
+from inference_worker.manifest import load_manifest
 from training.datasets.record import Dataset, DatasetError, Split
 from training.evaluation.evaluate import FIGURES, format_figure, per_study
 from training.evaluation.figures import ENOUGH
@@ -51,7 +51,7 @@ NOUNS = {"fracture": ("a fracture", "fractured"), "abnormality": ("an abnormalit
 
 def check_card(folder: Path, dataset: Dataset, split: Split) -> None:
     """Raise ``DatasetError`` if figures of ``split`` of ``dataset`` have no place in the bundle's card."""
-    manifest = read_manifest(folder)
+    manifest = load_manifest(folder)
     if split != "test":
         raise DatasetError("The card holds the test split's figures: leave out --split, or --card.")
     if manifest.data.get("name") != dataset.name:

@@ -15,9 +15,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_worker.manifest import ANY_PART, Network, Role, answering
+from inference_worker.manifest import ANY_PART, CONTRAST_PERCENTILES, Network, Role, answering
 from inference_worker.out_of_distribution import OutOfDistributionDetector
-from inference_worker.preprocess import CONTRAST_PERCENTILES
 from training.datasets.record import Dataset, DatasetError, Record
 from training.datasets.squares import load
 from training.learning.checkpoint import progress_of

@@ -1,4 +1,4 @@
-"""Fits a bundle's out-of-distribution detector; ``inference_worker/scope.py`` says what it computes."""
+"""Fits a bundle's out-of-distribution detector, `inference_worker.out_of_distribution`."""
 
 from __future__ import annotations
 

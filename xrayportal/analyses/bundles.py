@@ -11,7 +11,8 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
-from inference_worker.manifest import FILE_NAME, BundleError, read_manifest
+from inference_worker.bundle import Bundle as BundleFiles
+from inference_worker.manifest import FILE_NAME, BundleError
 from xrayportal.analyses.announce import wake_workers_on_commit
 from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import Action
@@ -48,9 +49,7 @@ def register_bundle(*, folder: str, activate: bool, actor: Actor) -> Bundle:
     path: Path = settings.BUNDLES_DIR / folder
     if path.parent != settings.BUNDLES_DIR:
         raise BundleError(f"“{folder}” is not the name of a folder in {settings.BUNDLES_DIR}")
-    manifest = read_manifest(path)
-    for name, expected in manifest.files.items():
-        _verify(path / name, expected)
+    manifest = BundleFiles.load(path).manifest
     document = (path / FILE_NAME).read_bytes()
     sha256 = hashlib.sha256(document).hexdigest()
     bundle, _ = Bundle.objects.get_or_create(
@@ -113,13 +112,3 @@ def activate_bundle(*, bundle: Bundle, actor: Actor) -> None:
         # A worker that is woken for nothing loads the active bundle; the reconciler sees to the others.
         wake_workers_on_commit()
     bundle.refresh_from_db()
-
-
-def _verify(path: Path, expected: str) -> None:
-    try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise BundleError(f"{path} is missing or cannot be read") from error
-    if found != expected.lower():
-        raise BundleError(f"{path} is not the file that was released: its sha256 differs from the manifest's")

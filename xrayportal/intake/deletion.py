@@ -1,4 +1,4 @@
-"""A study goes: its rows in one transaction, then the files that nothing else names (docs/operations.md)."""
+"""Deletes a study: its rows in one transaction, then files that nothing else names (docs/operations.md)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class Reason(models.TextChoices):
-    """Why a study is deleted: a kind, because a free text could name a person in the audit."""
+    """The reason for deleting a study: a choice, because a free text could name a person in the audit."""
 
     MISTAKE = "mistake", _("Sent by mistake")
     WRONG_PATIENT = "wrong-patient", _("Filed under the wrong patient")
@@ -39,9 +39,9 @@ REASONS = [(reason.value, reason.label) for reason in Reason if reason != Reason
 
 
 def delete_study(*, study: Study, reason: Reason, actor: Actor) -> bool:
-    """Remove the study with its images, results and reviews. ``False``: somebody was faster.
+    """Remove the study with its images, results and reviews. ``False``: another request was faster.
 
-    What still waits or runs is called off first; a worker that finishes all the same finds no row and
+    Analyses that wait or run are cancelled first; a worker that finishes all the same finds no row and
     changes nothing. Files go after the commit; a crash before that leaves files without rows, which the
     reconciler removes. The audit keeps that the study was there, and who did what.
     """
@@ -72,19 +72,19 @@ def delete_study(*, study: Study, reason: Reason, actor: Actor) -> bool:
 
 
 def is_deleted(*, study: uuid.UUID, clinic: Clinic | None) -> bool:
-    """Whether there was such a study in the clinic, or with None in any, and it was deleted."""
+    """Whether the clinic (with None any clinic) had this study and it was deleted."""
     events = AuditEvent.objects.filter(study_id=study, action=Action.STUDY_DELETED)
     return (events if clinic is None else events.filter(clinic=clinic)).exists()
 
 
 def was_deleted(*, clinic: Clinic, study: uuid.UUID, user: User) -> bool:
-    """Whether the study was deleted after this person had looked at it."""
+    """Whether the study was deleted and this person had opened it before."""
     looks = AuditEvent.objects.filter(study_id=study, clinic=clinic, action=Action.STUDY_VIEWED)
     return is_deleted(study=study, clinic=clinic) and looks.filter(actor_id_text=str(user.pk)).exists()
 
 
 def forget_files(submission: Submission) -> None:
-    """Drop the names of files of a submission without studies, and what a CSV said about them."""
+    """Drop the file names and CSV labels of a submission without studies."""
     submission.uploads.all().delete()
     submission.labels = {}
     submission.save(update_fields=["labels"])
@@ -98,7 +98,7 @@ def remove_if_unnamed(clinic: Clinic, name: str) -> None:
 
 
 def _files_of(study: Study) -> list[str]:
-    """Names of files that are this study's own: not those of another shape, which seeded rows share."""
+    """Names of the study's own files; seeded rows share files with names of another shape."""
     prefix = f"clinics/{study.clinic_id}"
     originals = study.images.values_list("file", "sha256")
     own = [file for file, sha256 in originals if file == f"{prefix}/originals/{sha256[:2]}/{sha256}"]

@@ -1,4 +1,4 @@
-"""What senders write, as people may see it: no paths, nothing that hides or rearranges text."""
+"""Cleans the names and references that senders write: no paths, nothing that hides or rearranges text."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def clean_filename(name: str) -> str:
-    """The last part of the path in NFC without hidden characters, at most 255 long; never empty.
+    """Return the last part of a path in NFC without hidden characters, at most `LONGEST` long, never empty.
 
-    It is shown only: no file is ever stored or looked up under it.
+    The name is only shown: no file is stored or looked up under it.
     """
     shown = _visible(name.replace("\\", "/").rstrip("/").rpartition("/")[2])
     if not shown.strip(". "):
@@ -27,10 +27,15 @@ def clean_filename(name: str) -> str:
 
 
 def clean_reference(text: str) -> str:
-    """A patient reference as stored; ValidationError if it is too long (cut, it might name another)."""
+    """Return a patient reference as it is stored.
+
+    Raises ``ValidationError`` if it is longer than `LONGEST_REFERENCE`: cut, it might name another patient.
+    """
     shown = _visible(text)
     if len(shown) > LONGEST_REFERENCE:
-        raise ValidationError(_("A patient reference has at most 64 characters."))
+        raise ValidationError(
+            _("A patient reference has at most %(limit)d characters.") % {"limit": LONGEST_REFERENCE}
+        )
     return shown
 
 

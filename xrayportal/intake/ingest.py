@@ -1,4 +1,4 @@
-"""One file of a submission: prepared, written, then stored in one transaction; or rejected by name."""
+"""Takes one picture of a submission: prepares it, writes its file, stores its rows in one transaction."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ class SubmissionClosedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class IncomingFile:
-    """One file as it was sent, by whom, and what its sender said about it.
+    """One file as it was sent, its sender, and the facts that the sender stated about it.
 
     ``path`` is relative, with ``/`` between folders; it may be a bare name. ``size`` is in bytes, as sent.
+    ``key`` names the file within the submission: the same key again is the same file.
     """
 
     submission: Submission
@@ -51,17 +52,17 @@ class IncomingFile:
 
     @property
     def clinic(self) -> Clinic:
-        """The submission's."""
+        """The submission's clinic."""
         return self.submission.clinic
 
     @property
     def filename(self) -> str:
-        """What is kept of the path: its last piece, without what no name needs."""
+        """The part of the path that is kept: its last piece, without hidden characters."""
         return clean_filename(self.path)
 
 
 def ingest_file(incoming: IncomingFile, file: IO[bytes]) -> Upload:
-    """Take one file, and say what became of it; bad files are outcomes, not exceptions.
+    """Take one picture and return its Upload; a bad file is an outcome, not an exception.
 
     The same ``key`` again returns the same Upload. DICOM files are grouped by their study, others by
     ``grouping_key`` (unique within the clinic), else each is a study of its own, sealed at once. Raises
@@ -86,12 +87,12 @@ def ingest_file(incoming: IncomingFile, file: IO[bytes]) -> Upload:
         write_durably(name, prepared.content)
         try:
             upload = _store(incoming, prepared, name)
-        except SubmissionClosedError:  # meanwhile: what was sent in vain is not kept
+        except SubmissionClosedError:  # closed meanwhile: the file is not kept
             remove_if_unnamed(incoming.clinic, name)
             raise
         if upload.image is None or upload.image.file != name:  # another file came with this key before
             remove_if_unnamed(incoming.clinic, name)
-    # A study of one file that was there before, such as one of a cancelled submission.
+    # A study of one file that existed before, such as one of a cancelled submission.
     study = upload.image.study if upload.image else None
     if study is not None and not study.is_sealed and not _is_grouped(incoming, prepared):
         try_to_seal(study=study, actor=incoming.actor)
@@ -99,7 +100,7 @@ def ingest_file(incoming: IncomingFile, file: IO[bytes]) -> Upload:
 
 
 def refuse_closed(submission: Submission) -> None:
-    """Raises `SubmissionClosedError` for a submission that has ended."""
+    """Raise `SubmissionClosedError` for a submission that has ended."""
     if submission.is_cancelled:
         raise SubmissionClosedError(_("This submission was cancelled. Start a new one."))
     if submission.state == Submission.State.FINISHED:
@@ -107,13 +108,13 @@ def refuse_closed(submission: Submission) -> None:
 
 
 def size_of(file: Any) -> int:
-    """The size as sent: an upload that was too large is cut on the disk but knows its true size."""
+    """The size as sent, in bytes: an upload that was too large is cut on the disk but knows its true size."""
     known = getattr(file, "size", None)
     return int(known) if known is not None else int(file.seek(0, os.SEEK_END))
 
 
 def _store(incoming: IncomingFile, prepared: Prepared, name: str) -> Upload:
-    """Upload, Image, Study and audit in one transaction, repeated if somebody was a moment faster."""
+    """Store Upload, Image, Study and audit in one transaction; once more if another request was faster."""
     try:
         return _store_once(incoming, prepared, name)
     except (IntegrityError, Study.DoesNotExist):  # begun by another submission, or deleted, meanwhile
@@ -165,7 +166,7 @@ def _store_once(incoming: IncomingFile, prepared: Prepared, name: str) -> Upload
 
 
 def reject(incoming: IncomingFile, error: RejectedError) -> Upload:
-    """Keep that this file was not taken, and why."""
+    """Record that this file was not taken, and why."""
     with transaction.atomic():
         _submission, earlier = _enter(incoming)
         if earlier is not None:
@@ -187,15 +188,15 @@ def reject(incoming: IncomingFile, error: RejectedError) -> Upload:
     return upload
 
 
-def note_read(incoming: IncomingFile, sentence: str) -> Upload:
-    """Keep that this file was read for what it says or holds; it is no picture itself."""
+def note_applied(incoming: IncomingFile, sentence: str) -> Upload:
+    """Record that an archive was unpacked or a CSV applied; ``sentence`` tells people the result."""
     with transaction.atomic():
         _submission, earlier = _enter(incoming)
         return earlier or _upload(incoming, outcome=Upload.Outcome.APPLIED, sentence=sentence)
 
 
 def _enter(incoming: IncomingFile) -> tuple[Submission, Upload | None]:
-    """Lock the submission, the first lock of all; the Upload if the same key came in meanwhile."""
+    """Lock the submission, the first lock of all; return it, and the Upload if the key came in meanwhile."""
     submission = Submission.objects.select_for_update(no_key=True).get(pk=incoming.submission.pk)
     earlier = (
         Upload.objects.filter(submission=submission, key=incoming.key).select_related("image__study").first()
@@ -222,7 +223,7 @@ def _is_grouped(incoming: IncomingFile, prepared: Prepared) -> bool:
 
 
 def _study(incoming: IncomingFile, prepared: Prepared, submission: Submission) -> tuple[Study, bool]:
-    """The study that the new view belongs to, locked; open (again) for it. And whether it begins with it."""
+    """Lock or create the study of the new view and open it (again); return it, and whether it is new."""
     key = prepared.study_key or incoming.grouping_key or prepared.sha256
     known = Study.objects.select_for_update(no_key=True).filter(clinic=incoming.clinic, grouping_key=key)
     study = known.first()
@@ -247,7 +248,7 @@ def _study(incoming: IncomingFile, prepared: Prepared, submission: Submission) -
 
 
 def _adopt(study: Study, submission: Submission) -> None:
-    """A picture of a cancelled submission is sent again: its study, if never analysed, is ours to analyse."""
+    """Move a cancelled submission's study that was never analysed to the submission that sends it again."""
     if not study.submission.is_cancelled:
         return
     if study.analyses.filter(state__in=[*Analysis.UNFINISHED, Analysis.State.SUCCEEDED]).exists():

@@ -1,4 +1,4 @@
-"""From a file as sent to the bytes that are stored: sniffed, checked by its header, de-identified, hashed."""
+"""Turns a file as sent into the bytes that are stored: checks its header, de-identifies and hashes it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import IO
 
 from django.conf import settings
 
+from inference_worker.sniff import HEAD_BYTES
 from xrayportal.clinics.models import Clinic
-from xrayportal.intake import sniff
-from xrayportal.intake.deidentify import deidentify
-from xrayportal.intake.pictures import jpeg, png, tiff
+from xrayportal.intake.deidentify import jpeg, png, tiff
+from xrayportal.intake.deidentify.dicom import deidentify
+from xrayportal.intake.media_types import DICOM, media_type_of
 from xrayportal.intake.rejection import too_large
 
 #: Cleaning a file takes up to five times its size and half a second. Large ones take turns in a process;
@@ -26,7 +27,7 @@ _STRIP = {"image/png": png.strip, "image/jpeg": jpeg.strip, "image/tiff": tiff.s
 
 @dataclass(frozen=True)
 class Prepared:
-    """A file ready to be stored. The last three are empty except for DICOM."""
+    """A file ready to be stored. The last three values are empty except for DICOM."""
 
     content: bytes
     media_type: str
@@ -36,12 +37,12 @@ class Prepared:
     view_position: str = ""
 
     def name(self, clinic: Clinic) -> str:
-        """The storage name: of the clinic and the content, never of what the sender called it."""
+        """The storage name, from clinic and content alone, never from the sender's name of the file."""
         return f"clinics/{clinic.pk}/originals/{self.sha256[:2]}/{self.sha256}"
 
 
 def prepare(file: IO[bytes], size: int, clinic: Clinic) -> Prepared:
-    """Read and clean one file of ``size`` bytes. Raises ``RejectedError``; decodes no pixel."""
+    """Load and de-identify one file of ``size`` bytes. Raises ``RejectedError``; decodes no pixel."""
     if size > settings.UPLOAD_MAX_BYTES:
         raise too_large()
     turn: AbstractContextManager[object] = _large if size > _LARGE_BYTES else nullcontext()
@@ -51,10 +52,10 @@ def prepare(file: IO[bytes], size: int, clinic: Clinic) -> Prepared:
 
 def _cleaned(file: IO[bytes], clinic: Clinic) -> Prepared:
     file.seek(0)
-    head = file.read(sniff.HEAD_BYTES)
-    media_type = sniff.media_type(head)
+    head = file.read(HEAD_BYTES)
+    media_type = media_type_of(head)
     data = head + file.read()
-    if media_type == sniff.DICOM:
+    if media_type == DICOM:
         cleaned = deidentify(data, bytes(clinic.pseudonym_key))
         return Prepared(
             content=cleaned.content,

@@ -1,4 +1,4 @@
-"""Why a file was not taken: a kind for statistics and a sentence for people."""
+"""The reason that a file was not taken: a kind for statistics and a sentence for people."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 _AGAIN = gettext_lazy("Export it again from the source.")
-#: By kind, what can be said of any such file: the reason, and what to do.
+#: Reason and advice by kind, for any such file.
 GENERAL: dict[str, tuple[Promise, Promise]] = {
     "empty": (gettext_lazy("the file is empty"), _AGAIN),
     "encrypted": (gettext_lazy("the file is encrypted"), gettext_lazy("Send it without encryption.")),
     "truncated": (gettext_lazy("the file ends before its pixels"), _AGAIN),
     "corrupt": (gettext_lazy("the file is damaged"), _AGAIN),
     "not-a-picture": (
-        gettext_lazy("it is not a picture that is read here"),
+        gettext_lazy("it is not a picture that is taken here"),
         gettext_lazy("Send PNG, JPEG, TIFF or DICOM files."),
     ),
     "not-a-projection": (
@@ -52,13 +52,13 @@ class RejectedError(Exception):
     """A file that is not stored. ``reason`` follows a colon; ``advice`` is a whole sentence."""
 
     def __init__(self, kind: str, reason: str, advice: str = "") -> None:
-        super().__init__(kind)  # the kind only: the reason may quote what the file says
+        super().__init__(kind)  # the kind only: the reason may quote the file
         self.kind = kind
         self.reason = reason
         self.advice = advice or str(_AGAIN)
 
     def sentence(self, filename: str) -> str:
-        """What the person reads, naming the file."""
+        """The sentence for people, with the file's name."""
         return _("Could not read %(file)s: %(reason)s. %(advice)s") % {
             "file": filename,
             "reason": self.reason,
@@ -67,28 +67,28 @@ class RejectedError(Exception):
 
 
 def as_stored() -> AbstractContextManager[None]:
-    """While this lasts, rejections are said in the language of what is stored; pages translate by kind."""
+    """Write rejections in the language that is stored, inside the ``with`` block; pages translate by kind."""
     return translation.override(settings.LANGUAGE_CODE)
 
 
 def general(kind: str) -> RejectedError:
-    """What ``GENERAL`` says of this kind, in the language of now."""
+    """The rejection of ``GENERAL`` for this kind, in the current language."""
     reason, advice = GENERAL[kind]
     return RejectedError(kind, str(reason), str(advice))
 
 
 def truncated() -> RejectedError:
-    """The file stops before its picture does."""
+    """The rejection of a file that ends before its pixels do."""
     return general("truncated")
 
 
 def corrupt() -> RejectedError:
-    """The file contradicts itself."""
+    """The rejection of a file that contradicts itself."""
     return general("corrupt")
 
 
 def too_large() -> RejectedError:
-    """More bytes than a file may have."""
+    """The rejection of a file with more bytes than ``UPLOAD_MAX_BYTES``."""
     megabytes = settings.UPLOAD_MAX_BYTES / 2**20
     return RejectedError(
         "too-large",

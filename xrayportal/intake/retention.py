@@ -1,4 +1,4 @@
-"""Studies that are older than their clinic keeps them."""
+"""Deletes studies that are older than their clinic keeps them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xrayportal.studies.models import Study, Submission
 
 
 def apply_retention(*, limit: int | None = None, dry_run: bool = False) -> int:
-    """Delete what is due, oldest first, at most ``limit`` studies; how many that were (or would be).
+    """Delete due studies, oldest first, at most ``limit``; return how many were (or would be) deleted.
 
     A study's age counts from when it was sent. One still being received is left until it is sealed, or its
     submission cancelled: then no view comes any more and nobody will ever seal it.
@@ -37,7 +37,7 @@ def apply_retention(*, limit: int | None = None, dry_run: bool = False) -> int:
 
 
 def _forget_empty_submissions(clinic: Clinic, before: datetime) -> None:
-    """Ended submissions without a study keep neither names of files nor what a CSV said."""
+    """Drop the file names and CSV labels of ended submissions without a study."""
     empty = Submission.objects.filter(clinic=clinic, created_at__lt=before, studies__isnull=True)
     ended = empty.exclude(state=Submission.State.OPEN)
     for submission in ended.filter(uploads__isnull=False).distinct():

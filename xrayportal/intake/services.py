@@ -1,4 +1,4 @@
-"""Submissions and studies from open to sealed.
+"""Opens, finishes and cancels submissions; seals studies and asks for their analysis.
 
 Locks are taken in one order everywhere: submission, study, analyses, audit head.
 """
@@ -24,7 +24,7 @@ from xrayportal.worklist.models import Digest
 
 logger = logging.getLogger(__name__)
 
-#: Somebody waits for the answer to "finish"; the reconciler seals the rest within its next rounds.
+#: A person waits for the answer to "finish"; the reconciler seals the rest within its next rounds.
 SEALED_AT_ONCE = 200
 
 
@@ -40,7 +40,7 @@ def create_submission(
 ) -> Submission:
     """Open a submission that files can be sent to.
 
-    With ``continues`` it takes the rest of that one's files, and what lies in one folder stays together.
+    With ``continues`` it takes the rest of that one's files, and the files of one folder stay one study.
     """
     with transaction.atomic():
         submission = Submission.objects.create(
@@ -63,10 +63,10 @@ def create_submission(
 
 
 def finish_submission(*, submission: Submission, actor: Actor) -> None:
-    """No more files come: seal the studies, each in its own transaction. Again is harmless.
+    """End a submission and seal its studies, each in its own transaction. Calling it again is harmless.
 
-    A study that could not be sealed now (an earlier analysis is running, no bundle is active, there are
-    very many) stays open, and the reconciler comes back to it (``studies_due``).
+    A study that cannot be sealed now (an earlier analysis is running, no bundle is active, there are
+    very many) stays open, and the reconciler seals it later (``studies_due``).
     """
     with transaction.atomic():
         locked = Submission.objects.select_for_update(no_key=True).get(pk=submission.pk)
@@ -93,7 +93,7 @@ def finish_submission(*, submission: Submission, actor: Actor) -> None:
 
 
 def cancel_submission(*, submission: Submission, actor: Actor) -> None:
-    """Take no more files and stop what has not been analysed. Results that exist stay."""
+    """Cancel a submission and its unfinished analyses. Results that exist stay."""
     with transaction.atomic():
         locked = Submission.objects.select_for_update(no_key=True).get(pk=submission.pk)
         if not locked.is_cancelled:
@@ -111,7 +111,7 @@ def cancel_submission(*, submission: Submission, actor: Actor) -> None:
 
 
 def _end(submission: Submission, state: str) -> None:
-    """No file comes any more, so what a CSV said of files has been heeded or never will be."""
+    """Set the state and drop the CSV labels, since no further file can use them."""
     submission.state, submission.finished_at, submission.labels = state, timezone.now(), {}
     submission.save(update_fields=["state", "finished_at", "labels"])
 
@@ -120,7 +120,7 @@ def seal_study(*, study: Study, actor: Actor) -> None:
     """Close the study to further views and ask for its analysis; a sealed or deleted one is left alone.
 
     While an earlier analysis of the study runs it stays open: that analysis may have begun without the
-    newest view. A waiting one is kept, because it reads all views when it starts.
+    newest view. A waiting one is kept, because it takes all views when it starts.
     """
     with transaction.atomic():
         submission = (
@@ -156,8 +156,8 @@ def seal_new_study(*, study: Study, submission: Submission, actor: Actor) -> Ana
     """Seal a study of one image in the very transaction that creates both, and ask for its analysis.
 
     As `seal_study`, without what only others could have changed: nobody else knows the study, and the caller
-    holds the submission. `record_seal_of_new_study` is theirs to call, when nothing is left to write. None,
-    and the study stays open, where no bundle is active yet.
+    holds the submission. The caller also calls `record_seal_of_new_study`, last of all. Returns None, and
+    leaves the study open, where no bundle is active yet.
     """
     try:
         analysis = analyses.request_first_analysis(study=study, actor=actor, queue=submission.queue)
@@ -170,7 +170,7 @@ def seal_new_study(*, study: Study, submission: Submission, actor: Actor) -> Ana
 
 
 def record_seal_of_new_study(analysis: Analysis, actor: Actor) -> None:
-    """Audit what `seal_new_study` did."""
+    """Record the request and the seal of `seal_new_study` in the audit."""
     analyses.record_request(analysis, actor)
     _record_seal(analysis.study, 1, actor)
 
@@ -187,7 +187,7 @@ def _record_seal(study: Study, images: int, actor: Actor) -> None:
 
 
 def try_to_seal(*, study: Study, actor: Actor) -> None:
-    """Seal, or leave the study open where no bundle is active yet; the reconciler comes back to it."""
+    """Seal the study, or leave it open where no bundle is active yet; the reconciler seals it later."""
     try:
         seal_study(study=study, actor=actor)
     except analyses.NoActiveBundleError:
@@ -195,9 +195,9 @@ def try_to_seal(*, study: Study, actor: Actor) -> None:
 
 
 def studies_due() -> QuerySet[Study]:
-    """Open studies to seal now: their submission has ended, or no view came for a while."""
+    """Open studies to seal now: their submission has ended, or no view came for ``SEAL_AFTER_SECONDS``."""
     quiet_since = timezone.now() - timedelta(seconds=settings.SEAL_AFTER_SECONDS)
-    # A later submission may add views to the study of an earlier one: that one's end says nothing then.
+    # A later submission may add views to the study of an earlier one, whose end then does not count.
     ended = Q(submission__state=Submission.State.FINISHED, last_view_at__lte=F("submission__finished_at"))
     return (
         Study.objects.open()
@@ -208,10 +208,10 @@ def studies_due() -> QuerySet[Study]:
 
 
 def _only_waiting_analyses(study: Study) -> bool:
-    """Hold the study's waiting analyses so that no worker claims them; False if one is on its way.
+    """Lock the study's waiting analyses so that no worker claims them; False if one is running or ending.
 
-    One that is locked is just being claimed, or ends: it counts as on its way, and we, who hold the study,
-    wait for nobody.
+    One that another transaction has locked is just being claimed, or ends: it counts as running, because
+    the caller holds the study and must not wait.
     """
     unfinished = study.analyses.primary().unfinished()
     on_their_way = set(unfinished.values_list("pk", flat=True))

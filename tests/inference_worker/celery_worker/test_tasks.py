@@ -67,11 +67,11 @@ def content_of(name: str) -> bytes:
 
 
 def picture(number: int = 0) -> bytes:
-    """One that the pipeline reads; out of scope."""
+    """A drawing that the pipeline can decode; out of distribution."""
     return list(pictures(number + 1, {}))[number].getvalue()
 
 
-def test_a_study_is_read_and_its_files_lie_where_its_rows_say(worker: InferenceWorker) -> None:
+def test_a_study_is_analysed_and_its_files_lie_where_its_rows_say(worker: InferenceWorker) -> None:
     study = study_of(picture(0), picture(1))
     worker.work()
     row = Analysis.objects.get(study=study)
@@ -118,7 +118,7 @@ def test_the_thresholds_are_those_of_the_analysis(worker: InferenceWorker, share
     assert Finding.objects.get().verdict == "abnormal"
 
 
-def test_one_unreadable_view_leaves_the_study_incomplete(worker: InferenceWorker) -> None:
+def test_one_broken_view_leaves_the_study_incomplete(worker: InferenceWorker) -> None:
     study = study_of(picture(), BROKEN)
     worker.work()
     row = Analysis.objects.get(study=study)
@@ -129,7 +129,7 @@ def test_one_unreadable_view_leaves_the_study_incomplete(worker: InferenceWorker
     assert Finding.objects.count() == 1
 
 
-def test_no_readable_view_fails_for_good_and_names_the_file(worker: InferenceWorker) -> None:
+def test_no_view_that_decodes_fails_for_good_and_names_the_file(worker: InferenceWorker) -> None:
     study = study_of(BROKEN)
     worker.work()
     row = Analysis.objects.get(study=study)
@@ -139,28 +139,26 @@ def test_no_readable_view_fails_for_good_and_names_the_file(worker: InferenceWor
 
 
 def test_one_bad_file_spoils_no_neighbour(worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unreadable, not in the storage, or hitting a mistake of ours: only their own analyses end otherwise."""
-    read_many = tasks.Pipeline.read_many
+    """Broken, not in the storage, or hitting a mistake of ours: only their own analyses end otherwise."""
+    analyse_many = tasks.Pipeline.analyse_many
 
     def mistaken(self: Any, files: list[bytes], *arguments: Any) -> Any:
         if b"mistake" in files[0]:
             raise MemoryError("quotes the file: mistake")
-        return read_many(self, files, *arguments)
+        return analyse_many(self, files, *arguments)
 
-    monkeypatch.setattr(tasks.Pipeline, "read_many", mistaken)
+    monkeypatch.setattr(tasks.Pipeline, "analyse_many", mistaken)
     good = study_of(picture(0))
-    unreadable = study_of(BROKEN)
+    broken = study_of(BROKEN)
     missing = study_of(picture(1))
     default_storage.delete(missing.images.get().file)
     mistake = study_of(png() + b"mistake")
     last = study_of(picture(2))
     while queue.has_due():
         worker.work()
-    states = {
-        study: Analysis.objects.get(study=study) for study in (good, unreadable, missing, mistake, last)
-    }
+    states = {study: Analysis.objects.get(study=study) for study in (good, broken, missing, mistake, last)}
     assert states[good].state == states[last].state == "succeeded"
-    assert states[unreadable].state == "failed"
+    assert states[broken].state == "failed"
     assert states[missing].state == "queued"
     assert states[missing].attempt == 1, "it pauses before it is tried again"
     assert (states[mistake].state, states[mistake].error_kind) == ("failed", "unexpected")
@@ -176,7 +174,7 @@ def test_the_log_of_a_mistake_quotes_no_message(
     def mistaken(*_: Any) -> None:
         raise ValueError(quoted)
 
-    monkeypatch.setattr(tasks.Pipeline, "read_many", mistaken)
+    monkeypatch.setattr(tasks.Pipeline, "analyse_many", mistaken)
     study_of(picture())
     worker.work()
     assert "ValueError" in caplog.text
@@ -209,7 +207,7 @@ def test_out_of_time_counts_for_one_and_gives_the_others_back(
         except Exception as error:
             raise UnreadableError("corrupt", "It is damaged.") from error
 
-    monkeypatch.setattr(tasks.Pipeline, "read_many", slow)
+    monkeypatch.setattr(tasks.Pipeline, "analyse_many", slow)
     for number in range(3):
         study_of(picture(number))
     worker.work()
@@ -242,10 +240,10 @@ def test_a_result_that_the_database_refuses_counts_as_a_mistake(
     """Not as a dead process: the worker lives, and nobody waits for a lease."""
     study = study_of(picture(0))
 
-    def nonsense(*arguments: Any, **options: Any) -> Any:
+    def not_a_number(*arguments: Any, **options: Any) -> Any:
         return replace(judge_study(*arguments, **options), body_parts={"wrist": float("nan")})
 
-    monkeypatch.setattr(tasks, "judge_study", nonsense)
+    monkeypatch.setattr(tasks, "judge_study", not_a_number)
     while queue.has_due():
         worker.work()
     row = Analysis.objects.get(study=study)

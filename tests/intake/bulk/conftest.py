@@ -10,7 +10,7 @@ import pytest
 
 from tests.factories import make_bundle, make_clinic, make_submission
 from xrayportal.clinics.actors import PORTAL
-from xrayportal.intake.bulk.services import take
+from xrayportal.intake.bulk.delivery import take
 from xrayportal.intake.ingest import IncomingFile
 from xrayportal.studies.models import Submission, Upload
 

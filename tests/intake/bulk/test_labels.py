@@ -10,24 +10,24 @@ import pytest
 from tests.factories import PARTS, png
 from tests.intake.bulk.conftest import Take, zipped
 from xrayportal.clinics.actors import PORTAL
-from xrayportal.intake.bulk.labels import Label, as_json, label_for, read_labels
+from xrayportal.intake.bulk.labels import Label, as_json, label_for, parse_labels
 from xrayportal.intake.ingest import SubmissionClosedError
 from xrayportal.intake.rejection import RejectedError
 from xrayportal.intake.services import cancel_submission, finish_submission
 from xrayportal.studies.models import Study, Submission, Upload
 
-TABLE = "file,patient_reference,body_part,priority\na.png,P-1,wrist,3\nsub/b.png,P-2,,\n"
+CSV = "file,patient_reference,body_part,priority\na.png,P-1,wrist,3\nsub/b.png,P-2,,\n"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_encodings(encoding: str) -> None:
-    labels = read_labels(TABLE.replace("P-1", "Müller-7").encode(encoding), PARTS)
+    labels = parse_labels(CSV.replace("P-1", "Müller-7").encode(encoding), PARTS)
     assert labels["a.png"] == Label("Müller-7", "wrist", 3)
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_delimiters_and_line_ends(delimiter: str) -> None:
-    labels = read_labels(TABLE.replace(",", delimiter).replace("\n", "\r\n").encode(), PARTS)
+    labels = parse_labels(CSV.replace(",", delimiter).replace("\n", "\r\n").encode(), PARTS)
     assert labels["sub/b.png"] == Label("P-2")
 
 
@@ -44,26 +44,26 @@ def test_delimiters_and_line_ends(delimiter: str) -> None:
         ("file,patient_reference\na.png," + "x" * 65 + "\n", "the patient reference in line 2"),
     ],
 )
-def test_a_wrong_table_is_one_sentence(text: str, says: str) -> None:
+def test_a_wrong_csv_is_one_sentence(text: str, says: str) -> None:
     with pytest.raises(RejectedError) as caught:
-        read_labels(text.encode(), PARTS)
+        parse_labels(text.encode(), PARTS)
     assert says in caught.value.sentence("labels.csv")
     assert caught.value.sentence("labels.csv").startswith("Could not read labels.csv: ")
 
 
 def test_bytes_that_are_no_text() -> None:
     with pytest.raises(RejectedError) as caught:
-        read_labels(b"file\0\0\x81\x8d", PARTS)
+        parse_labels(b"file\0\0\x81\x8d", PARTS)
     assert "encoding" in caught.value.reason
 
 
-def kept(**tables: dict[str, str]) -> dict[str, dict[str, Any]]:
+def kept(**csvs: dict[str, str]) -> dict[str, dict[str, Any]]:
     """What a submission keeps of CSVs: ``kept(top__x={"b.png": "P-1"})`` is one that lay in ``top/x``."""
-    found: dict[str, dict[str, Any]] = {}
-    for folder, rows in tables.items():
+    labels: dict[str, dict[str, Any]] = {}
+    for folder, rows in csvs.items():
         place = "/".join([*folder.split("__"), "labels.csv"]) if folder != "here" else "labels.csv"
-        found |= as_json({name: Label(reference) for name, reference in rows.items()}, place)
-    return found
+        labels |= as_json({name: Label(reference) for name, reference in rows.items()}, place)
+    return labels
 
 
 @pytest.mark.parametrize("path", ["b.png", "x/B.png", "Top/x/b.png"])
@@ -100,8 +100,8 @@ def test_a_file_in_endless_folders_is_known_by_its_whole_path() -> None:
 
 
 def test_labels_reach_the_studies(deliver: Take, submission: Submission) -> None:
-    (said,) = deliver("labels.csv", TABLE.encode())
-    assert said.outcome == Upload.Outcome.APPLIED
+    (upload,) = deliver("labels.csv", CSV.encode())
+    assert upload.outcome == Upload.Outcome.APPLIED
     deliver("a.png", png(shade=5))
     study = Study.objects.get()
     assert (study.patient_reference, study.stated_body_part, study.priority) == ("P-1", "wrist", 3)
@@ -110,11 +110,11 @@ def test_labels_reach_the_studies(deliver: Take, submission: Submission) -> None
 
 def test_a_csv_in_an_archive_counts_for_what_lies_below_it(deliver: Take) -> None:
     files = {"z/a.png": png(shade=6), "z/sub/b.png": png(shade=7), "a.png": png(shade=8)}
-    deliver("x.zip", zipped({**files, "z/labels.csv": TABLE.encode()}))
-    found = {
+    deliver("x.zip", zipped({**files, "z/labels.csv": CSV.encode()}))
+    references = {
         study.images.get().uploads.get().sentence or study.patient_reference for study in Study.objects.all()
     }
-    assert found == {"P-1", "P-2", ""}
+    assert references == {"P-1", "P-2", ""}
 
 
 def test_a_bad_csv_spoils_no_picture(deliver: Take) -> None:
@@ -127,12 +127,12 @@ def test_a_bad_csv_spoils_no_picture(deliver: Take) -> None:
 def test_what_a_csv_says_is_kept_no_longer_than_files_come(
     deliver: Take, submission: Submission, end: Callable[..., None]
 ) -> None:
-    (said,) = deliver("labels.csv", TABLE.encode())
+    (upload,) = deliver("labels.csv", CSV.encode())
     submission.refresh_from_db()
     assert submission.labels
     end(submission=submission, actor=PORTAL)
-    assert deliver("labels.csv", TABLE.encode()) == [said]  # a repeated request is still answered
+    assert deliver("labels.csv", CSV.encode()) == [upload]  # a repeated request is still answered
     with pytest.raises(SubmissionClosedError):
-        deliver("late.csv", TABLE.encode())
+        deliver("late.csv", CSV.encode())
     submission.refresh_from_db()
     assert submission.labels == {}

@@ -37,9 +37,9 @@ def test_a_folder_with_a_csv_an_archive_and_a_bad_file(clinic: Clinic, tmp_path:
     (tmp_path / "bad.png").write_bytes(b"no picture")
     (tmp_path / "more.zip").write_bytes(zipped({"d.png": png(shade=4)}))
     (tmp_path / "labels.csv").write_text("file,patient_reference\nc.png,P-9\n")
-    said = submit(tmp_path, clinic)
-    assert "4 accepted, 2 applied, 1 rejected" in said
-    assert "Could not read bad.png" in said
+    output = submit(tmp_path, clinic)
+    assert "4 accepted, 2 applied, 1 rejected" in output
+    assert "Could not read bad.png" in output
     submission = Submission.objects.get()
     assert (submission.state, submission.source, submission.queue) == ("finished", "command", "bulk")
     assert sorted(study.images.count() for study in Study.objects.all()) == [1, 1, 2]
@@ -57,7 +57,7 @@ def test_the_same_folder_again_is_all_duplicates(clinic: Clinic, tmp_path: Path)
 def test_links_are_not_followed(clinic: Clinic, tmp_path: Path) -> None:
     (tmp_path / "real.png").write_bytes(png())
     (tmp_path / "link.png").symlink_to(tmp_path / "real.png")
-    assert [found.path for found in walk(tmp_path)] == [f"{tmp_path.name}/real.png"]
+    assert [file.path for file in walk(tmp_path)] == [f"{tmp_path.name}/real.png"]
 
 
 def test_watching_takes_a_file_once_it_has_settled(tmp_path: Path) -> None:
@@ -66,8 +66,8 @@ def test_watching_takes_a_file_once_it_has_settled(tmp_path: Path) -> None:
     assert unchanging(tmp_path, set()) == []
     earlier = time.time() - 60
     os.utime(file, (earlier, earlier))
-    (found,) = unchanging(tmp_path, set())
-    assert unchanging(tmp_path, {found}) == []
+    (file,) = unchanging(tmp_path, set())
+    assert unchanging(tmp_path, {file}) == []
 
 
 def test_unknown_clinic_and_missing_folder_are_sentences(clinic: Clinic, tmp_path: Path) -> None:

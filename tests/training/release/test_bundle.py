@@ -33,8 +33,8 @@ def bundle() -> Bundle:
 
 @pytest.fixture(scope="module")
 def detector(bundle: Bundle) -> OutOfDistributionDetector:
-    scope = bundle.manifest.scope
-    return OutOfDistributionDetector.load(bundle.scope_file, scope.limit, scope.chroma_limit)
+    limits = bundle.manifest.out_of_distribution
+    return OutOfDistributionDetector.load(bundle.detector_file, limits.limit, limits.chroma_limit)
 
 
 def _squares(bundle: Bundle, pictures: list[np.ndarray]) -> np.ndarray:

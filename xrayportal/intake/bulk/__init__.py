@@ -1,1 +1,1 @@
-"""Many files at once: folders, ZIP archives, and the CSV that may lie beside them."""
+"""Deliveries: a picture, a ZIP archive, a folder of this machine, or a CSV about files."""

@@ -1,4 +1,4 @@
-"""ZIP archives, hostile until proven otherwise: listed, bounded and read one member at a time."""
+"""Opens ZIP archives within bounds, as if they were hostile, and unpacks them one member at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from xrayportal.intake.rejection import RejectedError, too_large
 
 #: Deflate cannot shrink a radiograph a hundredfold; more is a bomb (or a blank picture: no loss).
 MAX_RATIO = 200
-#: How every entry of the directory begins. Folders and clutter are entries too, hence the margin.
+#: The first bytes of every entry of the directory. Folders and clutter are entries too, hence the margin.
 _ENTRY = b"PK\x01\x02"
 _ENTRIES_PER_FILE = 4
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -35,7 +35,7 @@ _DAMAGE = (
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One file of an archive: its relative ``path``, and why it must not be read, if so."""
+    """One file of an archive: relative ``path``, ``size`` in bytes unpacked, and the refusal, if any."""
 
     path: str
     size: int
@@ -44,7 +44,7 @@ class Member:
 
 
 class Archive:
-    """An open ZIP. ``members`` come with the refusal of each that must not be read."""
+    """An open ZIP. Each of its ``members`` carries its refusal, if any. Raises ``RejectedError``."""
 
     def __init__(self, file: IO[bytes]) -> None:
         # Before the library lists it: a million empty entries fit into 64 MB and take a gigabyte to list.
@@ -61,8 +61,8 @@ class Archive:
         if sum(member.size for member in self.members if not member.refusal) > settings.ARCHIVE_MAX_BYTES:
             raise refusal("archive-bytes")
 
-    def read(self, member: Member) -> bytes:
-        """The member's bytes, no more than it announced. Raises RejectedError for this member alone."""
+    def unpack(self, member: Member) -> bytes:
+        """Unpack a member, no more bytes than it announced. Raises ``RejectedError`` for it alone."""
         try:
             with self._zip.open(member.info) as stream:
                 data = stream.read(member.size + 1)
@@ -82,12 +82,12 @@ def is_archive(head: bytes) -> bool:
 
 
 def nested() -> RejectedError:
-    """An archive inside an archive: one level is enough for honest senders."""
+    """The refusal of an archive inside an archive: honest senders need one level only."""
     return refusal("member-archive")
 
 
 def refusal(code: str) -> RejectedError:
-    """The refusal of this code; ``static/submissions/unzip.js`` uses the same. Raises KeyError for others."""
+    """The refusal of this code; ``static/submissions/unzip.js`` has the same. Raises ``KeyError``."""
     again = _("Make the archive again.")
     split = _("Split it, or send the folder itself.")
     megabytes = settings.ARCHIVE_MAX_BYTES // 2**20
@@ -138,14 +138,14 @@ def _refusal(info: zipfile.ZipInfo, path: str) -> RejectedError | None:
 
 
 def _count(file: IO[bytes], mark: bytes) -> int:
-    """How often ``mark`` occurs, counted in pieces."""
+    """Count ``mark`` in a file, a piece at a time."""
     file.seek(0)
-    found, tail = 0, b""
+    count, tail = 0, b""
     while piece := file.read(1 << 20):
-        found += (tail + piece).count(mark)
+        count += (tail + piece).count(mark)
         tail = piece[1 - len(mark) :]
     file.seek(0)
-    return found
+    return count
 
 
 def _is_clutter(info: zipfile.ZipInfo) -> bool:

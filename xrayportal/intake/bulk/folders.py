@@ -1,4 +1,4 @@
-"""Sending a folder of this machine: walked, remembered, and watched if asked."""
+"""Sends a folder of this machine: finds its files, and those that are new while it is watched."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xrayportal.clinics.actors import COMMAND_LINE
-from xrayportal.intake.bulk.services import take
+from xrayportal.intake.bulk.delivery import take
+from xrayportal.intake.bulk.labels import is_labels
 from xrayportal.intake.ingest import IncomingFile
 from xrayportal.studies.models import Submission, Upload
 
@@ -21,10 +22,10 @@ SETTLED_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A file of the folder; ``path`` is relative, with the folder's own name first, as browsers say it."""
+class LocalFile:
+    """A file of the folder; ``path`` is relative, with the folder's own name first, as browsers send it."""
 
-    file: Path
+    location: Path
     path: str
     size: int
     changed: float
@@ -32,7 +33,7 @@ class Found:
 
 @dataclass(slots=True)
 class Tally:
-    """How many files had which outcome, and the sentences of those that were not taken."""
+    """Counts files by outcome and keeps the sentences of those that were not taken."""
 
     outcomes: dict[str, int] = field(default_factory=dict)
     sentences: list[str] = field(default_factory=list)
@@ -44,10 +45,10 @@ class Tally:
             self.sentences.append(upload.sentence)
 
 
-def walk(folder: Path) -> Iterator[Found]:
-    """Every ordinary file of ``folder`` (or it itself) by name, CSVs first; links are not followed."""
+def walk(folder: Path) -> Iterator[LocalFile]:
+    """Yield every ordinary file of ``folder`` (or the file itself) by name, CSVs first; follow no links."""
     if folder.is_file():
-        yield _found(folder, folder.name)
+        yield _local_file(folder, folder.name)
         return
     files = [
         Path(parent) / name
@@ -55,26 +56,26 @@ def walk(folder: Path) -> Iterator[Found]:
         for name in names
         if not name.startswith(".")
     ]
-    for file in sorted(files, key=lambda file: (file.suffix.lower() != ".csv", file)):
+    for file in sorted(files, key=lambda file: (not is_labels(file.name), file)):
         if file.is_file() and not file.is_symlink():
-            yield _found(file, f"{folder.resolve().name}/{file.relative_to(folder).as_posix()}")
+            yield _local_file(file, f"{folder.resolve().name}/{file.relative_to(folder).as_posix()}")
 
 
-def send(submission: Submission, found: Found, tally: Tally) -> None:
+def send(submission: Submission, file: LocalFile, tally: Tally) -> None:
     """Take one file of the folder into the submission; its key is its path, so again is harmless."""
-    key = hashlib.sha256(found.path.encode("utf-8", "surrogateescape")).hexdigest()
-    incoming = IncomingFile(submission, key, found.path, COMMAND_LINE)
-    with found.file.open("rb") as stream:
+    key = hashlib.sha256(file.path.encode("utf-8", "surrogateescape")).hexdigest()
+    incoming = IncomingFile(submission, key, file.path, COMMAND_LINE)
+    with file.location.open("rb") as stream:
         for upload in take(incoming, stream):
             tally.add(upload)
 
 
-def unchanging(folder: Path, sent: set[Found]) -> list[Found]:
-    """Files that are new or changed since they were ``sent`` and no longer grow."""
+def unchanging(folder: Path, sent: set[LocalFile]) -> list[LocalFile]:
+    """List the files that are new or changed since they were ``sent`` and no longer grow."""
     now = time.time()
-    return [found for found in walk(folder) if found not in sent and now - found.changed >= SETTLED_SECONDS]
+    return [file for file in walk(folder) if file not in sent and now - file.changed >= SETTLED_SECONDS]
 
 
-def _found(file: Path, path: str) -> Found:
+def _local_file(file: Path, path: str) -> LocalFile:
     status = file.stat()
-    return Found(file, path, status.st_size, status.st_mtime)
+    return LocalFile(file, path, status.st_size, status.st_mtime)

@@ -1,4 +1,4 @@
-"""Which files of a folder are views of one study."""
+"""Decides which files of a folder are views of one study."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _MURA = re.compile(r"(?P<patient>patient\d{1,32})/(?P<study>study\d+(?:_\w+)?)/[
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a file belongs: ``grouping_key`` is empty for a study of its own."""
+    """The study that a file belongs to: ``grouping_key`` is empty for a study of its own."""
 
     grouping_key: str = ""
     patient_reference: str = ""
 
 
 def place(path: str, choice: str, submission: uuid.UUID) -> Place:
-    """The study that the file at relative ``path`` (``/`` between folders) belongs to.
+    """Find the study that the file at relative ``path`` (``/`` between folders) belongs to.
 
     With ``folders``, files that lie in one nested folder are one study; a file at the top, or
     directly in the one folder that was dropped, is a study of its own, because a flat folder of
-    radiographs is a pile of patients, not a patient. Keys hold within one submission, or the first of
-    those that one batch of files went into.
+    radiographs is a pile of patients, not a patient. Keys hold within one submission, or within
+    those that continue it.
     """
     if choice != Grouping.FOLDERS:
         return Place()

@@ -10,40 +10,48 @@ import csv
 import io
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from django.utils.translation import gettext as _
 
+from xrayportal.intake.filenames import LONGEST_REFERENCE
 from xrayportal.intake.rejection import RejectedError
 
 COLUMNS = ("file", "patient_reference", "body_part", "priority")
 PRIORITIES = range(-10, 11)
-MAX_BYTES = 4 * 1024 * 1024
-MAX_REFERENCE = 64
-#: Of a file's name, and of all names that a submission may have labels for.
+MAX_MEGABYTES = 4
+MAX_BYTES = MAX_MEGABYTES * 1024 * 1024
+SUFFIX = ".csv"
+#: Characters of a file's name; names that a submission may have labels for.
 MAX_NAME = 1000
 MAX_LABELS = 100_000
-#: Files in deeper folders are known by their whole path only: there is an end to the ways to name one.
+#: Files in deeper folders can be named by their whole path only, which bounds the look-ups of each.
 DEEPEST = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What the CSV says of one file; empty means not said."""
+    """A CSV's row about one file; an empty value is not stated."""
 
     patient_reference: str = ""
     body_part: str = ""
     priority: int = 0
 
 
-def read_labels(data: bytes, body_parts: Collection[str]) -> dict[str, Label]:
-    """Rows by the file they name (relative path or bare name, lower case).
+def is_labels(path: str) -> bool:
+    """Whether a file of this name is taken for a CSV of labels."""
+    return PurePosixPath(path).suffix.lower() == SUFFIX
 
-    ``parts`` are the body parts that may be stated. UTF-8, UTF-16 and Windows-1252 are understood,
-    and commas, semicolons or tabs between the columns. Raises RejectedError that names the line.
+
+def parse_labels(data: bytes, body_parts: Collection[str]) -> dict[str, Label]:
+    """Parse a CSV into its rows by the file they name (relative path or bare name, lower case).
+
+    ``body_parts`` may be stated, no others. UTF-8, UTF-16 and Windows-1252 are understood, and commas,
+    semicolons or tabs between the columns. Raises ``RejectedError`` with the line's number.
     """
     if len(data) > MAX_BYTES:
-        raise _unusable(_("the CSV is larger than 4 MB"), _("Split it."))
+        raise _unusable(_("the CSV is larger than %(limit)d MB") % {"limit": MAX_MEGABYTES}, _("Split it."))
     rows = csv.reader(io.StringIO(_decode(data), newline=""), delimiter=_delimiter(data))
     try:
         return _labels(rows, body_parts)
@@ -52,25 +60,25 @@ def read_labels(data: bytes, body_parts: Collection[str]) -> dict[str, Label]:
 
 
 def label_for(path: str, labels: Mapping[str, Mapping[str, Any]]) -> Label:
-    """The label of the file at relative ``path``, empty where no CSV speaks of it."""
-    found = next((labels[name] for name in _names(path.lower().split("/")) if name in labels), None)
-    return Label(**found) if found else Label()
+    """Find the label of the file at relative ``path``; empty where no CSV names it."""
+    row = next((labels[name] for name in _names(path.lower().split("/")) if name in labels), None)
+    return Label(**row) if row else Label()
 
 
-def as_json(labels: Mapping[str, Label], table: str) -> dict[str, dict[str, Any]]:
-    """Labels as they are kept on the submission, by path; ``table`` is the CSV's own relative path."""
-    folder = table.lower().rpartition("/")[0]
+def as_json(labels: Mapping[str, Label], csv_path: str) -> dict[str, dict[str, Any]]:
+    """Labels as the submission keeps them, by path; ``csv_path`` is the CSV's own relative path."""
+    folder = csv_path.lower().rpartition("/")[0]
     return {f"{folder}/{name}" if folder else name: asdict(label) for name, label in labels.items()}
 
 
-def _names(parts: list[str]) -> Iterator[str]:
-    """What this file may be called, by CSVs of the folders above it: longest name first, then nearest CSV."""
-    if len(parts) > DEEPEST:
-        yield "/".join(parts)
+def _names(pieces: list[str]) -> Iterator[str]:
+    """Yield the names that CSVs of the folders above may have for a file: longest first, then nearest CSV."""
+    if len(pieces) > DEEPEST:
+        yield "/".join(pieces)
         return
-    for start in range(len(parts)):
-        for folder in reversed(range(len(parts))):
-            yield "/".join(parts[:folder] + parts[start:])
+    for start in range(len(pieces)):
+        for folder in reversed(range(len(pieces))):
+            yield "/".join(pieces[:folder] + pieces[start:])
 
 
 def _labels(rows: Any, body_parts: Collection[str]) -> dict[str, Label]:
@@ -101,7 +109,7 @@ def _labels(rows: Any, body_parts: Collection[str]) -> dict[str, Label]:
 
 
 def too_many() -> RejectedError:
-    """More files named than one submission can have labels for."""
+    """The refusal of a CSV with which a submission would have labels for too many files."""
     return _unusable(
         _("it names more than %(limit)d files, with what was sent before") % {"limit": MAX_LABELS},
         _("Split the submission."),
@@ -110,10 +118,10 @@ def too_many() -> RejectedError:
 
 def _reference(cells: Mapping[str, str], line: int) -> str:
     reference = cells.get("patient_reference", "")
-    if len(reference) > MAX_REFERENCE or not reference.isprintable():
+    if len(reference) > LONGEST_REFERENCE or not reference.isprintable():
         raise _unusable(
-            _("the patient reference in line %(line)d is longer than 64 characters or not plain text")
-            % {"line": line}
+            _("the patient reference in line %(line)d is longer than %(limit)d characters or not plain text")
+            % {"line": line, "limit": LONGEST_REFERENCE}
         )
     return reference
 
@@ -123,7 +131,7 @@ def _body_part(cells: Mapping[str, str], body_parts: Collection[str], line: int)
     if body_part and body_part not in body_parts:
         raise _unusable(
             _("the body part in line %(line)d is not known") % {"line": line},
-            _("Known parts: %(parts)s.") % {"parts": ", ".join(body_parts)},
+            _("Known body parts: %(body_parts)s.") % {"body_parts": ", ".join(body_parts)},
         )
     return body_part
 
@@ -136,7 +144,8 @@ def _priority(cells: Mapping[str, str], line: int) -> int:
         priority = PRIORITIES.stop
     if priority not in PRIORITIES:
         raise _unusable(
-            _("the priority in line %(line)d is not a whole number from -10 to 10") % {"line": line}
+            _("the priority in line %(line)d is not a whole number from %(least)d to %(most)d")
+            % {"line": line, "least": PRIORITIES[0], "most": PRIORITIES[-1]}
         )
     return priority
 
@@ -155,7 +164,7 @@ def _decode(data: bytes) -> str:
             continue
         if "\0" not in text:
             return text
-    raise _unusable(_("its text is in an encoding that cannot be read"), _("Save it as UTF-8."))
+    raise _unusable(_("its text is in an encoding that is not known here"), _("Save it as UTF-8."))
 
 
 def _delimiter(data: bytes) -> str:

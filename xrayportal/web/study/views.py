@@ -21,7 +21,7 @@ from xrayportal.analyses.models import Finding
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.intake.deletion import REASONS, delete_study
-from xrayportal.intake.sniff import SUFFIXES
+from xrayportal.intake.media_types import SUFFIXES
 from xrayportal.reviews.blind import reveals
 from xrayportal.studies.models import Study
 from xrayportal.web.shared.deleted import handle_deleted_study

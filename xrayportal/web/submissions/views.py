@@ -26,7 +26,8 @@ from xrayportal.analyses import services
 from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.intake.bulk.services import take, take_refusal
+from xrayportal.intake.bulk.delivery import take, take_refusal
+from xrayportal.intake.bulk.labels import is_labels
 from xrayportal.intake.ingest import IncomingFile, SubmissionClosedError
 from xrayportal.intake.services import cancel_submission, create_submission, finish_submission
 from xrayportal.security import wants_json
@@ -83,10 +84,8 @@ def _new_submission(request: PortalRequest, access: ClinicAccess) -> HttpRespons
 
 @clinic_view(Permission.SUBMIT)
 def _plain_form(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    # CSVs first: what they say holds for the pictures.
-    files = sorted(
-        request.FILES.getlist("files"), key=lambda file: not (file.name or "").lower().endswith(".csv")
-    )
+    # CSVs first: their labels are for the pictures.
+    files = sorted(request.FILES.getlist("files"), key=lambda file: not is_labels(file.name or ""))
     if not files:
         return redirect("upload", clinic=access.clinic.slug)
     form = SubmissionForm({"grouping": request.POST.get("grouping", ""), "expected_files": len(files)})

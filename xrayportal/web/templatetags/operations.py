@@ -26,7 +26,7 @@ STAGE_WORDS: dict[str, Promise] = {
 
 @register.filter
 def stage_word(stage: str) -> str:
-    """A stage of ``figures.STAGES``, ``wait`` or ``total``."""
+    """A stage of ``inference_worker.types.STAGES``, ``wait`` or ``total``."""
     return str(STAGE_WORDS[stage])
 
 

@@ -1,4 +1,4 @@
-"""``manage.py bundle list|register|activate|compare``: the bundles that this portal knows, or might."""
+"""``manage.py bundle list|register|activate|compare``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from xrayportal.clinics.models import Clinic
 
 
 class Command(BaseCommand):
-    help = "Lists the bundles, makes one known, lets new analyses use one, or tells what one would change."
+    help = "Lists the bundles, registers or activates one, or lists the verdicts that one would change."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
@@ -78,30 +78,30 @@ class Command(BaseCommand):
                 f"({error.name or error}): run it where a worker runs."
             ) from error
         changes: Counter[str] = Counter()
-        unreadable = 0
+        failed = 0
         for number, replay in enumerate(comparison.replays(), start=1):
             if replay.after is None:
-                unreadable += 1
+                failed += 1
             elif replay.is_changed:
                 changes[f"{replay.before.verdict} to {replay.after.verdict}"] += 1
                 self._progress("")
-                self.stdout.write(_said(replay))
+                self.stdout.write(_line(replay))
             self._progress(f"{number} of {len(comparison)} studies")
         self._progress("")
         kinds = "".join(f"; {kind}: {count}" for kind, count in sorted(changes.items()))
         self.stdout.write(
             f"{comparison.candidate} changes {changes.total()} of {len(comparison)} verdicts{kinds}."
         )
-        if unreadable:
-            self.stdout.write(f"{unreadable} of them could not be read now and count as unchanged.")
+        if failed:
+            self.stdout.write(f"{failed} of them could not be analysed now and count as unchanged.")
 
     def _progress(self, words: str) -> None:
-        """The last line of a terminal; nothing elsewhere."""
+        """Replace the last line of a terminal; do nothing elsewhere."""
         if self.stderr.isatty():
             self.stderr.write(f"\r\x1b[K{words}", ending="")
 
 
-def _said(replay: Replay) -> str:
+def _line(replay: Replay) -> str:
     """``CLINIC STUDY: abnormal 0.870 (wrist, fracture@1) -> normal 0.120 (hand)``."""
     before, after = replay.before, replay.after
     was = _result(before.verdict, before.probability, before.body_part, before.bundle.name)

@@ -1,4 +1,4 @@
-"""``manage.py apply_retention``: delete what is older than its clinic keeps it."""
+"""``manage.py apply_retention``: delete studies that are older than their clinic keeps them."""
 
 from __future__ import annotations
 

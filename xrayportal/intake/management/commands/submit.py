@@ -1,4 +1,4 @@
-"""``manage.py submit``."""
+"""``manage.py submit``: send a folder, an archive or a picture of this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from xrayportal.clinics.actors import COMMAND_LINE
 from xrayportal.clinics.models import Clinic
-from xrayportal.intake.bulk.folders import Found, Tally, send, unchanging, walk
+from xrayportal.intake.bulk.folders import LocalFile, Tally, send, unchanging, walk
 from xrayportal.intake.services import create_submission, finish_submission
 from xrayportal.studies.models import Grouping, Queue, Submission
 
@@ -34,7 +34,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Exit status 1 if the folder cannot be read, 0 otherwise; refused files are listed."""
+        """Exit status 1 if there is no such folder or clinic, 0 otherwise; refused files are listed."""
         path: Path = options["path"]
         if not path.exists():
             raise CommandError(f"There is no {path}. Give a folder, an archive or a picture.")
@@ -45,7 +45,7 @@ class Command(BaseCommand):
         if not options["watch"]:
             self._submit(clinic, list(walk(path)), options)
             return
-        sent: set[Found] = set()
+        sent: set[LocalFile] = set()
         try:
             while True:
                 arrived = unchanging(path, sent)
@@ -56,7 +56,7 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             self.stdout.write("Stopped watching.")
 
-    def _submit(self, clinic: Clinic, files: list[Found], options: dict[str, Any]) -> Submission:
+    def _submit(self, clinic: Clinic, files: list[LocalFile], options: dict[str, Any]) -> Submission:
         submission = create_submission(
             clinic=clinic,
             actor=COMMAND_LINE,
@@ -66,8 +66,8 @@ class Command(BaseCommand):
             expected_files=len(files),
         )
         tally = Tally()
-        for number, found in enumerate(files, start=1):
-            send(submission, found, tally)
+        for number, file in enumerate(files, start=1):
+            send(submission, file, tally)
             if self.stderr.isatty():
                 self.stderr.write(f"\r{number} of {len(files)} files", ending="")
         finish_submission(submission=submission, actor=COMMAND_LINE)

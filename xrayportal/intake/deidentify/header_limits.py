@@ -1,7 +1,6 @@
-"""Reading a DICOM header at a cost that goes with its size.
+"""Bounds on what a DICOM header may cost: pydicom makes objects of a hundred times an element's bytes.
 
-The reader makes objects of a hundred times an element's bytes: a megabyte of empty items would cost it
-160 MB.
+A megabyte of empty items would take 160 MB.
 """
 
 from __future__ import annotations
@@ -14,35 +13,35 @@ from pydicom.dataelem import RawDataElement
 
 from xrayportal.intake.rejection import corrupt
 
-#: An ordinary radiograph has some hundred elements and a few short tables.
-_MOST_READS = 50_000
+#: An ordinary radiograph has some hundred elements and a few short LUTs; each takes pydicom a call.
+_MOST_CALLS = 50_000
 _MOST_ITEMS = 1000
 _LONGEST_VALUE = 64 * 1024
 #: A handful of numbers or words; written in letters, each becomes an object of a hundred bytes.
-_LONGEST_FEW = 4096
-#: Three tables of 65,536 entries fit.
-_LONGEST_TABLE = 512 * 1024
+_LONGEST_SHORT = 4096
+#: Three LUTs of 65,536 entries fit.
+_LONGEST_LUT = 512 * 1024
 _ITEM_MARKS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # (FFFE,E000) in either byte order
 _PIXELS = 0x7FE00010
 
 
-class Watched(BytesIO):
-    """Remembers whether somebody wanted more than there was: the file then ends inside an element.
+class BoundedStream(BytesIO):
+    """A file's bytes. ``ends_early`` is set when pydicom asks for more than there is, inside an element.
 
-    Every element and item takes a read, so it also sees a file of far too many of them.
+    Raises ``RejectedError`` for a file of far too many elements and items: each takes a call.
     """
 
     ends_early = False
-    reads = 0
+    calls = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        self.reads += 1
-        if self.reads > _MOST_READS:
+        self.calls += 1
+        if self.calls > _MOST_CALLS:
             raise corrupt()
-        found = super().read(size)
-        if size and size > 0 and 0 < len(found) < size:
+        data = super().read(size)
+        if size and size > 0 and 0 < len(data) < size:
             self.ends_early = True
-        return found
+        return data
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
         place = super().seek(offset, whence)
@@ -51,20 +50,20 @@ class Watched(BytesIO):
         return place
 
 
-def refuse_swollen(dataset: Dataset, *, few: Container[int], tables: Container[int]) -> None:
-    """Before values are converted: a window of 30 million numbers, a table of a million items.
+def refuse_oversized(dataset: Dataset, *, short: Container[int], luts: Container[int]) -> None:
+    """Refuse values that are too long before pydicom converts them, such as a window of 30 million numbers.
 
-    ``few`` are the tags of a handful of values, ``tables`` those that may be longer than others. Raises
+    ``short`` are the tags of a handful of values, ``luts`` those that may be longer than others. Raises
     ``RejectedError``.
     """
     for tag in dataset.keys():  # noqa: SIM118  iterating over the data set itself converts its values
         element = dataset.get_item(tag)
         if not isinstance(element, RawDataElement):
             for item in element.value if element is not None and element.VR == "SQ" else ():
-                refuse_swollen(item, few=few, tables=tables)
+                refuse_oversized(item, short=short, luts=luts)
             continue
         value = element.value or b""
-        longest = _LONGEST_TABLE if tag in tables else _LONGEST_FEW if tag in few else _LONGEST_VALUE
+        longest = _LONGEST_LUT if tag in luts else _LONGEST_SHORT if tag in short else _LONGEST_VALUE
         is_pixels = tag == _PIXELS
         if not is_pixels and (len(value) > longest or sum(map(value.count, _ITEM_MARKS)) > _MOST_ITEMS):
             raise corrupt()

@@ -1,14 +1,14 @@
-"""JPEG, segment by segment (ITU-T T.81, B.1): checked, and rid of metadata, thumbnails and appendages."""
+"""JPEG, segment by segment (ITU-T T.81, B.1): checks it, leaves out metadata, thumbnails and appendages."""
 
 from __future__ import annotations
 
 import re
 
-from xrayportal.intake.pictures import exif
+from xrayportal.intake.deidentify import exif
 from xrayportal.intake.rejection import check_dimensions, corrupt, truncated
 
 _SOI, _EOI, _SOS, _APP0, _APP1, _APP14 = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE
-#: Tables and headers that the decoder needs: SOFn, DHT, DAC, DQT, DNL, DRI, DHP, EXP.
+#: Coding tables and headers that the decoder needs: SOFn, DHT, DAC, DQT, DNL, DRI, DHP, EXP.
 _KEPT = frozenset({*range(0xC0, 0xD0), *range(0xDB, 0xE0)}) - {0xC8}
 #: An ordinary JPEG has some dozen; each costs time, however short it is.
 _MOST_SEGMENTS = 10_000
@@ -20,10 +20,10 @@ _EXIF = b"Exif\x00\x00"
 
 
 def strip(data: bytes) -> bytes:
-    """The same picture without metadata; tables and scans pass through byte for byte.
+    """Return the same picture without metadata; coding tables and scans are copied byte for byte.
 
-    Of EXIF the orientation stays; of APP0 the pixel density; Adobe's APP14 says how colours were coded
-    and stays. Raises ``RejectedError`` for a truncated or damaged file or one with too many pixels.
+    Of EXIF the orientation stays, of APP0 the pixel density, and Adobe's APP14, which tells how colours
+    were coded. Raises ``RejectedError`` for a truncated or damaged file or one with too many pixels.
     """
     out = [b"\xff\xd8"]
     at, has_frame, has_scan, has_turn = 2, False, False, False
@@ -55,11 +55,11 @@ def strip(data: bytes) -> bytes:
                 out.append(_segment(_APP1, _EXIF + exif.block(turn)))
                 has_turn = True
         elif marker == _SOS:
-            found = _SCAN_END.search(data, end)
-            if found is None:
+            scan_end = _SCAN_END.search(data, end)
+            if scan_end is None:
                 raise truncated()
-            out += [_segment(_SOS, body), data[end : found.start()]]
-            end, has_scan = found.start(), True
+            out += [_segment(_SOS, body), data[end : scan_end.start()]]
+            end, has_scan = scan_end.start(), True
         at = end
     else:
         raise corrupt()
@@ -69,14 +69,14 @@ def strip(data: bytes) -> bytes:
 
 
 def _next_marker(data: bytes, at: int) -> tuple[int, int]:
-    """The next marker from ``at`` and where its segment begins; filler that some scanners write is passed."""
-    found = _MARKER.search(data, at)
-    if found is None:
+    """Find the next marker from ``at`` and the start of its segment, past filler that scanners write."""
+    match = _MARKER.search(data, at)
+    if match is None:
         raise truncated()
-    marker = data[found.end() - 1]
+    marker = data[match.end() - 1]
     if marker in (0x01, _SOI) or 0xD0 <= marker <= 0xD7:
         raise corrupt()
-    return marker, found.end()
+    return marker, match.end()
 
 
 def _segment(marker: int, body: bytes) -> bytes:

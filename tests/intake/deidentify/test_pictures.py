@@ -14,10 +14,10 @@ import tifffile
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from tests.factories import jpeg, png, tiff
-from xrayportal.intake.pictures import exif
-from xrayportal.intake.pictures import jpeg as jpegs
-from xrayportal.intake.pictures import png as pngs
-from xrayportal.intake.pictures import tiff as tiffs
+from xrayportal.intake.deidentify import exif
+from xrayportal.intake.deidentify import jpeg as jpegs
+from xrayportal.intake.deidentify import png as pngs
+from xrayportal.intake.deidentify import tiff as tiffs
 from xrayportal.intake.rejection import RejectedError
 
 NAME = "Mustermann"

@@ -1,4 +1,4 @@
-"""One door for whatever is sent: a picture, a ZIP archive of pictures, or a CSV about them."""
+"""Takes what a sender delivers: a picture, a ZIP archive of pictures, or a CSV about them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import io
 import os
 import re
 from dataclasses import replace
-from pathlib import PurePosixPath
 from typing import IO
 
 from django.db import transaction
@@ -17,8 +16,16 @@ from django.utils.translation import ngettext
 from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle
 from xrayportal.intake.bulk.archives import Archive, Member, is_archive, nested, refusal
 from xrayportal.intake.bulk.grouping import Place, place
-from xrayportal.intake.bulk.labels import MAX_BYTES, MAX_LABELS, as_json, label_for, read_labels, too_many
-from xrayportal.intake.ingest import IncomingFile, ingest_file, note_read, refuse_closed, reject, size_of
+from xrayportal.intake.bulk.labels import (
+    MAX_BYTES,
+    MAX_LABELS,
+    as_json,
+    is_labels,
+    label_for,
+    parse_labels,
+    too_many,
+)
+from xrayportal.intake.ingest import IncomingFile, ingest_file, note_applied, refuse_closed, reject, size_of
 from xrayportal.intake.rejection import RejectedError, as_stored, too_large
 from xrayportal.reviews.models import Review
 from xrayportal.studies.models import Submission, Upload
@@ -27,23 +34,23 @@ _ZIP = re.compile(r"\.zip$", re.IGNORECASE)
 
 
 def take(incoming: IncomingFile, file: IO[bytes]) -> list[Upload]:
-    """Take one file and say what became of it, and of each file inside if it is an archive.
+    """Take one file, and each file inside if it is an archive; return their Uploads, its own first.
 
-    The Upload of the file itself comes first. Sending the same key again, also after an interrupted
-    archive, goes on where it stopped. Raises what ``ingest_file`` raises.
+    Sending the same key again, also after an interrupted archive, goes on where it stopped. Raises the
+    errors of ``ingest_file``.
     """
     file.seek(0)
     head = file.read(4)
     file.seek(0)
     if is_archive(head):
         return _take_archive(incoming, file)
-    if PurePosixPath(incoming.path).suffix.lower() == ".csv":
+    if is_labels(incoming.path):
         return [_take_labels(incoming, file)]
     return [_take_picture(incoming, file)]
 
 
 def take_refusal(incoming: IncomingFile, code: str, size: int) -> Upload:
-    """Keep that the sender's page refused a file by itself and why. KeyError for an unknown ``code``."""
+    """Record that the sender's page refused a file by itself. Raises ``KeyError`` for an unknown ``code``."""
     with as_stored():
         error = too_large() if code == too_large().kind else refusal(code)
         return reject(replace(incoming, size=size), error)
@@ -64,7 +71,7 @@ def _take_picture(incoming: IncomingFile, file: IO[bytes]) -> Upload:
 
 
 def _place(path: str, submission: Submission) -> Place:
-    """A folder that a pause parted goes on in its study, unless a reader has signed that one as it was."""
+    """Find the file's study: that of the continued submission, unless a reader has signed that one by now."""
     if submission.continues_id is None:
         return place(path, submission.grouping, submission.pk)
     where = place(path, submission.grouping, submission.continues_id)
@@ -88,13 +95,13 @@ def _take_archive(incoming: IncomingFile, file: IO[bytes]) -> list[Upload]:
     size = size_of(file)
     with as_stored():
         try:
-            if size > written:  # the upload was cut on its way to the disk, see receive.py
+            if size > written:  # the upload was cut on its way to the disk, see upload_handler.py
                 raise too_large()
             archive = Archive(file)
         except RejectedError as error:
             return [reject(replace(incoming, size=size), error)]
-    # CSVs first: what they say holds for the pictures, wherever in the archive they lie.
-    members = sorted(enumerate(archive.members), key=lambda item: not item[1].path.lower().endswith(".csv"))
+    # CSVs first: their labels are for the pictures, wherever in the archive they lie.
+    members = sorted(enumerate(archive.members), key=lambda item: not is_labels(item[1].path))
     uploads = [_take_member(incoming, archive, member, index) for index, member in members]
     refused = sum(upload.outcome == Upload.Outcome.REJECTED for upload in uploads)
     sentence = ngettext("%(count)d file unpacked", "%(count)d files unpacked", len(uploads)) % {
@@ -102,7 +109,7 @@ def _take_archive(incoming: IncomingFile, file: IO[bytes]) -> list[Upload]:
     }
     if refused:
         sentence += _(", %(refused)d of them not taken") % {"refused": refused}
-    return [note_read(replace(incoming, size=size), f"{sentence}."), *uploads]
+    return [note_applied(replace(incoming, size=size), f"{sentence}."), *uploads]
 
 
 def _take_member(incoming: IncomingFile, archive: Archive, member: Member, index: int) -> Upload:
@@ -117,7 +124,7 @@ def _take_member(incoming: IncomingFile, archive: Archive, member: Member, index
         try:
             if member.refusal:
                 raise member.refusal
-            data = archive.read(member)
+            data = archive.unpack(member)
             if is_archive(data):
                 raise nested()
         except RejectedError as error:
@@ -132,7 +139,7 @@ def _take_labels(incoming: IncomingFile, file: IO[bytes]) -> Upload:
     data = file.read(MAX_BYTES + 1)
     incoming = replace(incoming, size=len(data))
     try:
-        labels = read_labels(data, _parts())
+        labels = parse_labels(data, _body_parts())
         with transaction.atomic():
             locked = Submission.objects.select_for_update(no_key=True).get(pk=incoming.submission.pk)
             refuse_closed(locked)  # nothing of it is kept
@@ -144,13 +151,13 @@ def _take_labels(incoming: IncomingFile, file: IO[bytes]) -> Upload:
         return reject(incoming, error)
     incoming.submission.labels = locked.labels
     count = len(labels)
-    return note_read(
+    return note_applied(
         incoming,
-        ngettext("Says something of %(n)d file.", "Says something of %(n)d files.", count) % {"n": count},
+        ngettext("Gives details for %(n)d file.", "Gives details for %(n)d files.", count) % {"n": count},
     )
 
 
-def _parts() -> list[str]:
+def _body_parts() -> list[str]:
     try:
         return active_bundle().body_parts
     except NoActiveBundleError:

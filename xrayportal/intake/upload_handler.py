@@ -1,4 +1,4 @@
-"""Files as they come in: never more of one in memory or on the disk than a file may have."""
+"""Receives the files of a form: never more of one in memory or on the disk than a file may have."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class BoundedFileUploadHandler(FileUploadHandler):
     """Stops writing past ``UPLOAD_MAX_BYTES`` but keeps counting.
 
     ``size`` of the file is the true one, so that ingest refuses it by name and the other files of the
-    form are still read. On the disk the file has no name: it holds what nobody has de-identified yet, and
-    is gone when the process is, however that ends.
+    form are still taken. On the disk the file has no name: it is not de-identified yet, and is gone when
+    the process is, however that ends.
     """
 
     _file: UploadedFile[bytes] | None = None
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
-        """One more file of the form begins."""
+        """Begin one more file of the form."""
         super().new_file(*args, **kwargs)
         nameless = tempfile.TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR)  # noqa: SIM115  closed with the request
         self._file = UploadedFile(
@@ -36,13 +36,13 @@ class BoundedFileUploadHandler(FileUploadHandler):
             self._file.write(kept)
 
     def file_complete(self, file_size: int) -> UploadedFile[bytes] | None:
-        """The file, to be read from its beginning."""
+        """Return the file, rewound, with its true size."""
         if self._file is not None:
             self._file.seek(0)
             self._file.size = file_size
         return self._file
 
     def upload_interrupted(self) -> None:
-        """Who sent it went away."""
+        """Close the file of a sender who went away."""
         if self._file is not None:
             self._file.close()

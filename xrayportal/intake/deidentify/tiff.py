@@ -1,4 +1,4 @@
-"""TIFF 6.0: the first picture is written anew with its pixel data and the tags that show it, no others."""
+"""TIFF 6.0: writes the first picture anew with its pixel data and the tags that it takes to show it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xrayportal.intake.rejection import RejectedError, check_dimensions, corrupt
 _WIDTH, _HEIGHT, _COMPRESSION, _SUBFILE = 256, 257, 259, 254
 _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES = 273, 279, 324, 325
 _OLD_JPEG = 6
-#: What it takes to decode and show the pixels. Descriptions, names, dates, EXIF, XMP, IPTC, GPS, private
+#: Tags that it takes to decode and show the pixels. Descriptions, names, dates, EXIF, XMP, IPTC, GPS, private
 #: tags and sub-pictures are left out.
 _KEPT = frozenset(
     {
@@ -46,7 +46,7 @@ class Field:
 
 
 def strip(data: bytes) -> bytes:
-    """The same picture without metadata; the (perhaps compressed) pixel data are copied byte for byte.
+    """Return the same picture without metadata; the (perhaps compressed) pixel data are copied byte for byte.
 
     Raises ``RejectedError`` for BigTIFF, several pictures in one file, a truncated or damaged file, or one
     with too many pixels.
@@ -78,7 +78,7 @@ def strip(data: bytes) -> bytes:
 
 
 def _directory(data: bytes, order: str, start: int) -> tuple[dict[int, Field], int]:
-    """The fields of the directory at ``start`` and where the next one begins (0: nowhere)."""
+    """Parse the directory at ``start``: its fields, and the offset of the next one (0: there is none)."""
     if start + 2 > len(data):
         raise truncated()
     number = struct.unpack_from(f"{order}H", data, start)[0]
@@ -103,7 +103,7 @@ def _directory(data: bytes, order: str, start: int) -> tuple[dict[int, Field], i
 
 
 def _refuse_more_pictures(data: bytes, order: str, following: int) -> None:
-    """Further directories may hold smaller versions of the picture (they are dropped), no other ones."""
+    """Refuse further directories unless they hold smaller versions of the picture, which are left out."""
     seen: set[int] = set()
     while following:
         if following in seen or len(seen) >= _MOST_DIRECTORIES:

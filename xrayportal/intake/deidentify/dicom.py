@@ -1,8 +1,8 @@
-"""DICOM without the person: a whitelist of attributes is copied into a new file, pixels untouched.
+"""DICOM without the person: the attributes of an allow list are copied into a new file, pixels unchanged.
 
-Whatever is not listed here is not stored: names, dates, institutions, descriptions, private tags, overlays,
-curves, icons. UIDs become keyed pseudonyms, so that a clinic's views still group and nobody can trace them
-back. What is burned into the pixels stays; docs/privacy.md says so.
+Other attributes are not stored: names, dates, institutions, descriptions, private tags, overlays, curves,
+icons. UIDs become keyed pseudonyms, so that a clinic's views still group and nobody can trace them back. A
+name that is burned into the pixels stays (docs/privacy.md).
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from inference_worker.dicom_attributes import CODES, DECODERS, LUT_ATTRIBUTES, LUT_SEQUENCES, NUMBERS, PIXELS
+from inference_worker.projections import COMPUTED_RADIOGRAPHY, other_than_projection
 from inference_worker.sniff import has_preamble
-from xrayportal.intake import allow_list, projections
-from xrayportal.intake.allow_list import PIXELS as _PIXELS
-from xrayportal.intake.bounds import Watched, refuse_swollen
+from xrayportal.intake.deidentify import allow_list
+from xrayportal.intake.deidentify.header_limits import BoundedStream, refuse_oversized
 from xrayportal.intake.rejection import RejectedError, check_dimensions, corrupt, general, truncated
 
 # pydicom quotes header values in what it logs and warns of; those are patients' data.
@@ -41,22 +42,15 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 config.settings.reading_validation_mode = config.IGNORE
 config.settings.writing_validation_mode = config.IGNORE
 #: ``warnings.catch_warnings`` is not for several threads at once.
-_one_reader = threading.Lock()
+_pydicom_lock = threading.Lock()
 
-#: The encodings that the workers decode.
-_ENCAPSULATED = frozenset(
-    {
-        "1.2.840.10008.1.2.5",  # RLE
-        *(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70, 80, 81, 90, 91)),
-    }
-)
 #: Ours: the same file must give the same bytes whichever version of a library writes it.
 _IMPLEMENTATION = UID("2.25.221877410935146217392466913870112375301")
 
 
 @dataclass(frozen=True)
 class Cleaned:
-    """A file without the person: what is stored, and what it may still say about itself."""
+    """A file without the person: the bytes to store, and what is kept beside them."""
 
     content: bytes
     #: Equal for views of one study of one patient, and for them only; empty if the file names no study.
@@ -67,28 +61,29 @@ class Cleaned:
 
 
 def deidentify(data: bytes, key: bytes) -> Cleaned:
-    """The file with the whitelist only; ``key`` is the clinic's. The same input gives the same bytes.
+    """Write the file anew with the allow list's attributes only. The same input gives the same bytes.
 
-    Raises ``RejectedError`` for what is not one projection radiograph with all its pixels.
+    ``key`` is the clinic's, for the pseudonyms. Raises ``RejectedError`` for a file that is not one
+    projection radiograph with all its pixels.
     """
-    source = _read(data)
+    source = _load(data)
     _refuse_unsuitable(source)
     cleaned = Dataset()
-    for keyword in (*allow_list.NUMBERS, *allow_list.CODES):
+    for keyword in (*NUMBERS, *CODES):
         _copy(source, cleaned, keyword)
-    for keyword in allow_list.TABLES:
-        tables = [_table(item) for item in source.get(keyword) or []]
-        if tables:
-            setattr(cleaned, keyword, tables)
+    for keyword in LUT_SEQUENCES:
+        luts = [_lut(item) for item in source.get(keyword) or []]
+        if luts:
+            setattr(cleaned, keyword, luts)
     patient = str(source.get("PatientID") or "").strip()
     reference = _patient_reference(key, patient) if patient else ""
     study = str(source.get("StudyInstanceUID") or "").strip()
     cleaned.PatientName = cleaned.PatientBirthDate = cleaned.PatientSex = ""
     cleaned.PatientID = reference
     cleaned.PatientIdentityRemoved = "YES"
-    cleaned.DeidentificationMethod = "Whitelist of attributes, keyed pseudonyms"
-    cleaned.SOPClassUID = str(source.get("SOPClassUID") or projections.COMPUTED_RADIOGRAPHY)
-    content_digest = hashlib.sha256(source[_PIXELS].value).hexdigest()
+    cleaned.DeidentificationMethod = "Allow list of attributes, keyed pseudonyms"
+    cleaned.SOPClassUID = str(source.get("SOPClassUID") or COMPUTED_RADIOGRAPHY)
+    content_digest = hashlib.sha256(source[PIXELS].value).hexdigest()
     cleaned.SOPInstanceUID = _uid(key, source.get("SOPInstanceUID") or f"pixels {content_digest}")
     cleaned.StudyInstanceUID = _uid(key, study or f"study of pixels {content_digest}")
     cleaned.SeriesInstanceUID = _uid(
@@ -103,32 +98,32 @@ def deidentify(data: bytes, key: bytes) -> Cleaned:
     )
 
 
-def _read(data: bytes) -> Dataset:
-    stream = Watched(data)
-    with _one_reader, warnings.catch_warnings():
+def _load(data: bytes) -> Dataset:
+    stream = BoundedStream(data)
+    with _pydicom_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             _refuse_deflated(data)
-            source = dcmread(stream, force=not has_preamble(data), specific_tags=allow_list.READ)
-            refuse_swollen(source, few=allow_list.FEW_TAGS, tables=allow_list.TABLE_TAGS)
+            source = dcmread(stream, force=not has_preamble(data), specific_tags=allow_list.LOADED_TAGS)
+            refuse_oversized(source, short=allow_list.SHORT_TAGS, luts=allow_list.LUT_TAGS)
             for element in source.iterall():  # converts every value now, while errors are expected
                 del element
             allow_list.drop_mistyped(source)
         except (RejectedError, MemoryError):
             raise
-        # The reader has no exception of its own for damaged files: it raises what they made Python raise.
+        # pydicom has no exception of its own for damaged files: it raises what they made Python raise.
         except Exception as error:
             raise (truncated() if stream.ends_early else corrupt()) from error
-    if _PIXELS not in source and stream.ends_early:
+    if PIXELS not in source and stream.ends_early:
         raise truncated()
     return source
 
 
 def _refuse_deflated(data: bytes) -> None:
-    """Before the reader unpacks it: it has no limit for what a few bytes may unpack to."""
+    """Refuse a deflated data set before pydicom unpacks it: pydicom has no limit for its unpacked size."""
     if not has_preamble(data):
         return
-    stream = Watched(data)
+    stream = BoundedStream(data)
     read_preamble(stream, force=False)
     meta = read_dataset(stream, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
@@ -141,7 +136,7 @@ def _refuse_deflated(data: bytes) -> None:
 
 def _refuse_unsuitable(source: Dataset) -> None:
     try:
-        other = projections.describe_other(
+        other = other_than_projection(
             sop_class=str(source.get("SOPClassUID") or ""),
             modality=str(source.get("Modality") or ""),
             is_index="DirectoryRecordSequence" in source,
@@ -152,7 +147,7 @@ def _refuse_unsuitable(source: Dataset) -> None:
                 _("it is %(what)s, not a projection radiograph") % {"what": other},
                 general("not-a-projection").advice,
             )
-        if not source.get(_PIXELS):
+        if not source.get(PIXELS):
             raise general("no-pixels")
         frames = int(source.get("NumberOfFrames") or 1)
         if frames > 1:
@@ -164,27 +159,27 @@ def _refuse_unsuitable(source: Dataset) -> None:
         rows, columns = int(source.Rows), int(source.Columns)
         check_dimensions(columns, rows)
         _refuse_missing_pixels(source, rows, columns)
-    # An element is missing, or holds several numbers or none that counts pixels.
+    # An element is missing, or holds several numbers, or one that counts no pixels.
     except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise corrupt() from error
 
 
 def _refuse_missing_pixels(source: Dataset, rows: int, columns: int) -> None:
-    pixels: bytes = source[_PIXELS].value
+    pixels: bytes = source[PIXELS].value
     syntax = _encoding(source)
-    needed = _picture_bytes(source)  # what it counts from, a compressed picture has to say too
-    if source[_PIXELS].is_undefined_length:
-        if syntax not in _ENCAPSULATED:
+    needed = _picture_bytes(source)  # a compressed picture must have the same elements
+    if source[PIXELS].is_undefined_length:
+        if syntax not in DECODERS:
             raise general("unsupported-encoding")
         return
-    if syntax in _ENCAPSULATED:
+    if syntax in DECODERS:
         raise corrupt()
     if len(pixels) < needed:
         raise truncated()
 
 
 def _picture_bytes(source: Dataset) -> int:
-    """How long an uncompressed picture is; Rows and Columns are there."""
+    """Bytes of an uncompressed picture, from its header; Rows and Columns exist."""
     samples = int(source.get("SamplesPerPixel") or 1)
     bits = int(source.Rows) * int(source.Columns) * samples * int(source.BitsAllocated)
     if source.get("PhotometricInterpretation") == "YBR_FULL_422":
@@ -193,8 +188,8 @@ def _picture_bytes(source: Dataset) -> int:
 
 
 def _without_tail(source: Dataset) -> DataElement:
-    """The pixels; what follows an uncompressed picture is none, and could be anything."""
-    element = source[_PIXELS]
+    """The pixels, without what follows an uncompressed picture, which could be anything."""
+    element = source[PIXELS]
     length = _picture_bytes(source)
     length += length % 2  # a value has an even length
     # Subsampled colour is now and then sent whole, under the name of the shorter kind.
@@ -208,23 +203,23 @@ def _copy(source: Dataset, cleaned: Dataset, keyword: str) -> None:
     element = _element(source, keyword)
     if element is None or element.is_empty:
         return
-    if keyword not in allow_list.CODES or allow_list.is_code(element.value):
+    if keyword not in CODES or allow_list.is_code(element.value):
         cleaned.add(element)
 
 
 def _one_code(cleaned: Dataset, keyword: str) -> str:
-    """The code, or nothing where the file gives none or several."""
+    """The code; empty where the file has none or several."""
     value = cleaned.get(keyword)
     return value if isinstance(value, str) else ""
 
 
-def _table(item: Dataset) -> Dataset:
-    table = Dataset()
-    for keyword in allow_list.TABLE_PARTS:
+def _lut(item: Dataset) -> Dataset:
+    lut = Dataset()
+    for keyword in LUT_ATTRIBUTES:
         element = _element(item, keyword)
         if element is not None and (keyword != "ModalityLUTType" or allow_list.is_code(element.value)):
-            table.add(element)
-    return table
+            lut.add(element)
+    return lut
 
 
 def _element(dataset: Dataset, keyword: str) -> DataElement | None:
@@ -232,7 +227,7 @@ def _element(dataset: Dataset, keyword: str) -> DataElement | None:
 
 
 def _encoding(source: Dataset) -> UID:
-    """The transfer syntax: stated, or found by the reader in a file without a meta group."""
+    """The transfer syntax: the file's own, or pydicom's guess for a file without a meta group."""
     stated: Any = source.file_meta.get("TransferSyntaxUID") if hasattr(source, "file_meta") else None
     if stated:
         return UID(stated)
@@ -252,13 +247,13 @@ def _written(cleaned: Dataset, syntax: UID) -> bytes:
     meta.ImplementationVersionName = "XRAYPORTAL"
     cleaned.file_meta = meta
     out = BytesIO()
-    with _one_reader, warnings.catch_warnings():
+    with _pydicom_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             cleaned.save_as(out, enforce_file_format=True)
         except MemoryError:
             raise
-        except Exception as error:  # a value that was read but cannot be written, in a damaged file
+        except Exception as error:  # a damaged file: pydicom parsed a value that it cannot write
             raise corrupt() from error
     return out.getvalue()
 

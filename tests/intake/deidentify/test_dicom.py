@@ -13,7 +13,7 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import ImplicitVRLittleEndian, generate_uid
 
 from tests.factories import dicom
-from xrayportal.intake.deidentify import deidentify
+from xrayportal.intake.deidentify.dicom import deidentify
 from xrayportal.intake.rejection import RejectedError
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
@@ -23,7 +23,7 @@ SECRETS = [
 ]
 
 
-def read(content: bytes) -> Dataset:
+def parsed(content: bytes) -> Dataset:
     return dcmread(BytesIO(content))
 
 
@@ -54,24 +54,24 @@ def test_nothing_that_names_somebody_is_left() -> None:
 
 def test_names_hidden_in_code_words_go_too() -> None:
     source = dicom(BodyPartExamined="Mustermann Erika", ViewPosition="PA of Erika", RescaleType="Erika M.")
-    cleaned = read(deidentify(source, KEY).content)
+    cleaned = parsed(deidentify(source, KEY).content)
     for keyword in ("BodyPartExamined", "ViewPosition", "RescaleType"):
         assert keyword not in cleaned
 
 
-def test_names_in_tables_go_and_the_tables_stay() -> None:
-    table = Dataset()
-    table.LUTDescriptor = [2, 0, 16]
-    table.LUTExplanation = "for Mustermann"
-    table.LUTData = b"\x00\x00\xff\xff"
-    cleaned = deidentify(dicom(VOILUTSequence=[table]), KEY).content
+def test_names_in_luts_go_and_the_luts_stay() -> None:
+    lut = Dataset()
+    lut.LUTDescriptor = [2, 0, 16]
+    lut.LUTExplanation = "for Mustermann"
+    lut.LUTData = b"\x00\x00\xff\xff"
+    cleaned = deidentify(dicom(VOILUTSequence=[lut]), KEY).content
     assert b"Mustermann" not in cleaned
-    (kept,) = read(cleaned).VOILUTSequence
+    (kept,) = parsed(cleaned).VOILUTSequence
     assert (list(kept.LUTDescriptor), kept.LUTData) == ([2, 0, 16], b"\x00\x00\xff\xff")
 
 
 def test_what_shows_the_picture_stays() -> None:
-    cleaned = read(deidentify(dicom(), KEY).content)
+    cleaned = parsed(deidentify(dicom(), KEY).content)
     assert (cleaned.Modality, cleaned.BodyPartExamined, cleaned.ViewPosition) == ("CR", "WRIST", "PA")
     assert (cleaned.WindowCenter, cleaned.WindowWidth, cleaned.ImageLaterality) == (2048, 4096, "L")
     assert list(cleaned.ImagerPixelSpacing) == [0.15, 0.15]
@@ -94,22 +94,22 @@ def test_pseudonyms_group_within_a_clinic_and_nowhere_else() -> None:
     one, two = (deidentify(dicom(study_uid=uid, shade=shade), KEY) for shade in (1, 2))
     assert one.study_key == two.study_key
     assert one.patient_reference == two.patient_reference
-    assert read(one.content).StudyInstanceUID == read(two.content).StudyInstanceUID
+    assert parsed(one.content).StudyInstanceUID == parsed(two.content).StudyInstanceUID
     elsewhere = deidentify(dicom(study_uid=uid, shade=1), OTHER_KEY)
     assert elsewhere.study_key != one.study_key
     assert elsewhere.patient_reference != one.patient_reference
     stranger = deidentify(dicom(study_uid=uid, patient_id="PID-4712"), KEY)
     assert stranger.study_key != one.study_key
-    assert read(one.content).StudyInstanceUID.startswith("2.25.")
+    assert parsed(one.content).StudyInstanceUID.startswith("2.25.")
     assert len(one.study_key) == 64
-    assert read(one.content).PatientID == one.patient_reference
+    assert parsed(one.content).PatientID == one.patient_reference
 
 
 def test_without_ids_there_is_no_reference_and_no_group() -> None:
     anonymous = dicom(without=("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"))
     cleaned = deidentify(anonymous, KEY)
     assert (cleaned.patient_reference, cleaned.study_key) == ("", "")
-    assert read(cleaned.content).SOPInstanceUID.is_valid
+    assert parsed(cleaned.content).SOPInstanceUID.is_valid
     assert deidentify(anonymous, KEY).content == cleaned.content
 
 
@@ -120,7 +120,7 @@ def test_without_ids_there_is_no_reference_and_no_group() -> None:
 def test_real_radiographs_keep_their_pixels(name: str) -> None:
     source = packaged(name)
     cleaned = deidentify(source, KEY)
-    before, after = read(source), read(cleaned.content)
+    before, after = parsed(source), parsed(cleaned.content)
     assert before.PixelData == after.PixelData
     assert before.file_meta.TransferSyntaxUID == after.file_meta.TransferSyntaxUID
     assert str(before.PatientName).encode() not in cleaned.content
@@ -140,29 +140,29 @@ def test_real_radiographs_keep_their_pixels(name: str) -> None:
 )
 def test_rare_encodings_decode_to_the_same_picture(name: str) -> None:
     source = packaged(name)
-    before, after = read(source), read(deidentify(source, KEY).content)
+    before, after = parsed(source), parsed(deidentify(source, KEY).content)
     assert (pixel_array(before) == pixel_array(after)).all()
 
 
 def test_implicit_representation() -> None:
-    source = read(dicom())
+    source = parsed(dicom())
     source.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     out = BytesIO()
     source.save_as(out, implicit_vr=True, little_endian=True)
     cleaned = deidentify(out.getvalue(), KEY)
-    assert read(cleaned.content).file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
-    assert read(cleaned.content).PixelData == source.PixelData
+    assert parsed(cleaned.content).file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
+    assert parsed(cleaned.content).PixelData == source.PixelData
     assert b"Mustermann" not in cleaned.content
 
 
 def test_a_file_without_preamble() -> None:
-    source = read(dicom())
+    source = parsed(dicom())
     bare = BytesIO()
     del source.file_meta
     source.preamble = None
     source.save_as(bare, implicit_vr=True, little_endian=True)
     assert bare.getvalue()[:2] == b"\x08\x00"
-    cleaned = read(deidentify(bare.getvalue(), KEY).content)
+    cleaned = parsed(deidentify(bare.getvalue(), KEY).content)
     assert cleaned.file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
     assert cleaned.PixelData == source.PixelData
 
@@ -191,7 +191,7 @@ def test_others_are_refused_by_kind(name: str, kind: str) -> None:
 @pytest.mark.parametrize("name", ["RG3_UNCR.dcm", "RG3_J2KR.dcm"])
 @pytest.mark.parametrize("value", [None, "several"])
 def test_a_picture_without_its_measures_is_refused(name: str, keyword: str, value: str | None) -> None:
-    source = read(packaged(name))
+    source = parsed(packaged(name))
     if value is None:
         delattr(source, keyword)
     else:
@@ -228,14 +228,14 @@ def test_damage_anywhere_is_refused_or_harmless() -> None:
         assert b"St. Elsewhere" not in content
 
 
-def another_kind(tag: int, vr: str, value: object, table: str = "") -> bytes:
+def another_kind(tag: int, vr: str, value: object, lut: str = "") -> bytes:
     """A radiograph in which one listed element has another type than its tag says."""
-    source = read(dicom())
+    source = parsed(dicom())
     place = source
-    if table:
+    if lut:
         place = Dataset()
         place.LUTDescriptor, place.LUTData = [2, 0, 16], b"\x00\x00\xff\xff"
-        setattr(source, table, [place])
+        setattr(source, lut, [place])
     place[tag] = DataElement(tag, vr, value)
     out = BytesIO()
     source.save_as(out, enforce_file_format=True)
@@ -248,11 +248,11 @@ def person() -> list[Dataset]:
     return [hidden]
 
 
-WINDOW, PLANES, BODY_PART, TABLE, MODALITY_TABLE = 0x00281050, 0x00280006, 0x00180015, 0x00283006, 0x00283000
+WINDOW, PLANES, BODY_PART, LUT, MODALITY_LUT = 0x00281050, 0x00280006, 0x00180015, 0x00283006, 0x00283000
 
 
 @pytest.mark.parametrize(
-    ("tag", "vr", "value", "table"),
+    ("tag", "vr", "value", "lut"),
     [
         (WINDOW, "SQ", person(), ""),
         (WINDOW, "LO", "Mustermann", ""),
@@ -260,23 +260,23 @@ WINDOW, PLANES, BODY_PART, TABLE, MODALITY_TABLE = 0x00281050, 0x00280006, 0x001
         (PLANES, "UT", "Mustermann", ""),
         (BODY_PART, "PN", "MUSTERMANN ERIKA BORN 1964 IN KOELN", ""),
         (BODY_PART, "CS", ["MUSTERMANN", "ERIKA", "BORN 1964"], ""),
-        (TABLE, "SQ", person(), "VOILUTSequence"),
-        (TABLE, "UT", "Mustermann", "VOILUTSequence"),
+        (LUT, "SQ", person(), "VOILUTSequence"),
+        (LUT, "UT", "Mustermann", "VOILUTSequence"),
     ],
 )
-def test_names_under_a_tag_of_another_kind_go_too(tag: int, vr: str, value: object, table: str) -> None:
-    source = another_kind(tag, vr, value, table)
+def test_names_under_a_tag_of_another_kind_go_too(tag: int, vr: str, value: object, lut: str) -> None:
+    source = another_kind(tag, vr, value, lut)
     assert b"mustermann" in source.lower()
     cleaned = deidentify(source, KEY).content
     assert b"mustermann" not in cleaned.lower()
-    assert read(cleaned).PixelData == read(source).PixelData
+    assert parsed(cleaned).PixelData == parsed(source).PixelData
 
 
 @pytest.mark.parametrize(
     ("tag", "vr", "value"),
     [
-        (MODALITY_TABLE, "LO", "no table"),
-        (MODALITY_TABLE, "AT", 0x00100010),
+        (MODALITY_LUT, "LO", "no lut"),
+        (MODALITY_LUT, "AT", 0x00100010),
         (BODY_PART, "AT", 0x00100010),
         (0x00280010, "DS", "1e400"),
         (0x00280008, "DS", "1e400"),
@@ -296,6 +296,6 @@ def test_a_name_in_place_of_a_number_goes_too() -> None:
 
 
 def test_what_follows_the_picture_goes() -> None:
-    pixels = read(dicom()).PixelData
+    pixels = parsed(dicom()).PixelData
     cleaned = deidentify(dicom(pixels=pixels + b"Mustermann, Erika" * 9), KEY)
-    assert read(cleaned.content).PixelData == pixels
+    assert parsed(cleaned.content).PixelData == pixels

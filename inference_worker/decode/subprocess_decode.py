@@ -1,7 +1,7 @@
-"""GDCM in a process of its own: damaged JPEG Lossless makes it end the process, and hang in theory.
+"""Runs GDCM in a process of its own: damaged JPEG Lossless can end the process that decodes it, or hang it.
 
 JPEG Lossless and JPEG-LS have no other decoder among those that this project may use. A process costs
-a third of a second; losing a worker with all that it holds costs more.
+a third of a second; losing a worker with all its claims costs more.
 """
 
 from __future__ import annotations
@@ -23,14 +23,17 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 class DecoderDiedError(Exception):
-    """GDCM refused the picture, ended its process or did not come to an end."""
+    """GDCM refused the picture, ended its process or ran out of time."""
 
 
 def stored_values(data: bytes) -> NDArray[Any]:
-    """The stored values of a DICOM file's picture. Raises `DecoderDiedError`."""
+    """Decode a whole DICOM file's bytes to its stored values, ``(H, W)`` or ``(H, W, C)``.
+
+    Raises `DecoderDiedError`.
+    """
     path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
     try:
-        answer = subprocess.run(
+        child = subprocess.run(
             [sys.executable, "-m", "inference_worker.decode.gdcm_child"],
             input=data,
             stdout=subprocess.PIPE,
@@ -41,5 +44,5 @@ def stored_values(data: bytes) -> NDArray[Any]:
         )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         raise DecoderDiedError(type(error).__name__) from error
-    values: NDArray[Any] = np.load(BytesIO(answer.stdout), allow_pickle=False)
+    values: NDArray[Any] = np.load(BytesIO(child.stdout), allow_pickle=False)
     return values

@@ -1,4 +1,4 @@
-"""The one thing kept of EXIF: which way up the picture is shown."""
+"""EXIF's orientation, the only value of EXIF that is kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _SHORT = 3
 
 
 def orientation(block: bytes) -> int:
-    """The orientation (1 to 8) that a TIFF-structured EXIF block states; 1 where it states none."""
+    """Parse the orientation (1 to 8) of a TIFF-structured EXIF block; 1 where it states none."""
     order = {b"II": "<", b"MM": ">"}.get(block[:2])
     if order is None or len(block) < 8:
         return 1
@@ -27,5 +27,5 @@ def orientation(block: bytes) -> int:
 
 
 def block(value: int) -> bytes:
-    """A whole EXIF block (26 bytes) that states this orientation and nothing else."""
+    """Make an EXIF block (26 bytes) that states this orientation and nothing else."""
     return struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, _ORIENTATION, _SHORT, 1, value, 0, 0)

@@ -1,10 +1,10 @@
-"""PNG, chunk by chunk: checked, and rid of texts, times, profiles and whatever follows the end."""
+"""PNG, chunk by chunk: checks it and leaves out texts, times, profiles and anything after the end."""
 
 from __future__ import annotations
 
 import zlib
 
-from xrayportal.intake.pictures import exif
+from xrayportal.intake.deidentify import exif
 from xrayportal.intake.rejection import check_dimensions, corrupt, general, truncated
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -15,7 +15,7 @@ _KEPT = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM"
 
 
 def strip(data: bytes) -> bytes:
-    """The same picture without metadata; pixel chunks pass through byte for byte.
+    """Return the same picture without metadata; pixel chunks are copied byte for byte.
 
     Raises ``RejectedError`` for a truncated, damaged or animated file or one with too many pixels.
     """
