@@ -14,6 +14,7 @@ import pytest
 from inference_worker.bundle import Bundle
 from inference_worker.preprocess import as_batch
 from inference_worker.runtimes import load_runtimes
+from tests.training.conftest import outputs_of
 from training.__main__ import main
 from training.datasets import table
 from training.datasets.record import DatasetError
@@ -110,9 +111,8 @@ def test_the_bundle_is_whole(bundle: Path) -> None:
 def test_keras_and_openvino_agree(bundle: Path, bones: Path) -> None:
     records = table.read(bones).split("test")[:6]
     squares = load(records, 64, bundle.parent / "cache").pixels
-    expected = keras.saving.load_model(bundle / "network.keras", compile=False).predict_on_batch(
-        as_batch(squares)
-    )
+    released = keras.saving.load_model(bundle / "network.keras", compile=False)
+    expected = outputs_of(released, as_batch(squares))
     actual = run_openvino(bundle / "network.xml", squares)
     for name, value in expected.items():
         np.testing.assert_allclose(getattr(actual, name), value, rtol=1e-3, atol=1e-3, err_msg=name)

@@ -15,6 +15,7 @@ from inference_worker.decode import decode
 from inference_worker.out_of_distribution import OutOfDistributionDetector
 from inference_worker.preprocess import as_batch, letterbox
 from tests.conftest import ROOT
+from tests.training.conftest import outputs_of
 from training.datasets import fracatlas
 from training.datasets.squares import read_grey
 from training.learning.splits import fingerprint, folds
@@ -64,7 +65,7 @@ def test_both_runtimes_agree(bundle: Bundle, shared: Path) -> None:
     squares = _squares(bundle, [read_grey(shared / "data/fracatlas/images" / name) for name in names])
     actual = run_openvino(FOLDER / "network.xml", squares)
     network = keras.saving.load_model(FOLDER / "network.keras", compile=False)
-    for name, value in network.predict_on_batch(as_batch(squares)).items():
+    for name, value in outputs_of(network, as_batch(squares)).items():
         np.testing.assert_allclose(getattr(actual, name), value, rtol=1e-3, atol=1e-3, err_msg=name)
 
 
