@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
+NPM ?= npm
+NODE_TOOLS := $(VENV)/node/node_modules/.bin
 PORT ?= 8000
 VAR_DIR ?= $(CURDIR)/var
 SAMPLES ?=
@@ -34,10 +36,12 @@ up: install  ## The portal without demo users and samples
 test: $(VENV)/.test  ## Run the whole test suite (ARGS=… are handed to pytest)
 	@$(PYTHON) -m pytest $(ARGS)
 
-lint: $(VENV)/.test  ## Formatting, lint, types, templates, Django's own checks, missing migrations
+lint: $(VENV)/.node $(VENV)/.test  ## Formatting, lint, types, templates, Django's own checks, missing migrations
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+	$(NODE_TOOLS)/biome check --error-on-warnings
+	$(NODE_TOOLS)/tsc --project jsconfig.json
 	git ls-files -z 'templates/*.html' '*/templates/*.html' | xargs -0r $(VENV)/bin/djade --check --target-version 5.2
 	git ls-files -z 'templates/*.html' '*/templates/*.html' | xargs -0r $(VENV)/bin/curlylint
 	HTTPS=true $(PYTHON) manage.py check --deploy --fail-level WARNING --settings xrayportal.offline_settings
@@ -72,6 +76,15 @@ $(VENV)/.test: requirements/test.txt | $(PYTHON)
 	@echo "Installing the pinned packages of the tests into $(VENV): a few minutes the first time …"
 	@$(PYTHON) -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/test.txt
 	@touch $@ $(VENV)/.local
+
+$(VENV)/.node: requirements/package.json requirements/package-lock.json
+	@command -v "$(NPM)" >/dev/null || { \
+	  echo "make lint needs Node.js 16.20 or newer with npm to check JavaScript; npm was not found on PATH." >&2; exit 1; }
+	@echo "Installing the pinned checks of JavaScript into $(VENV)/node …"
+	@mkdir -p $(VENV)/node
+	@cp requirements/package.json requirements/package-lock.json $(VENV)/node
+	@"$(NPM)" ci --prefix $(VENV)/node --no-audit --no-fund --loglevel error
+	@touch $@
 
 $(VENV)/.uv: | $(PYTHON)
 	@"$(BASE_PYTHON)" -m venv $@

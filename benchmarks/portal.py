@@ -173,7 +173,7 @@ def _open_pages(browser: Client) -> dict[str, Poll]:
 
     from xrayportal.analyses.models import Analysis
 
-    running = Analysis.objects.filter(state__in=Analysis.UNFINISHED).order_by("pk")[0]
+    running = Analysis.objects.unfinished().order_by("pk")[0]
     # What waits is told its place anew every few seconds; what is being read is told nothing.
     now = timezone.now()
     running.state, running.started_at, running.leased_until = "running", now, now + timedelta(hours=1)

@@ -115,7 +115,7 @@ def make_image(study: Study, content: bytes | None = None, **fields: Any) -> Ima
 
 def make_bundle(**fields: Any) -> Bundle:
     """The active bundle's row (the existing one if there is one), with a manifest as docs/bundle.md says."""
-    active = Bundle.objects.filter(is_active=True).first()
+    active = Bundle.objects.active().first()
     if active is not None and not fields:
         return active
     number = next(_numbers)

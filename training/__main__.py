@@ -66,9 +66,15 @@ def _parser() -> argparse.ArgumentParser:
 
     train = _command(commands, "train", "train one configuration; goes on where it stopped")
     train.add_argument("--config", type=Path, required=True)
-    train.add_argument("--weights", help="ImageNet weights: a file, or imagenet to download Keras' own")
     train.add_argument("--logs", type=Path, help="folder for TensorBoard's logs")
     train.set_defaults(run=_train)
+
+    crossvalidate = _command(commands, "crossvalidate", "train without each of five folds, and answer to it")
+    crossvalidate.add_argument("--config", type=Path, required=True)
+    crossvalidate.set_defaults(run=_crossvalidate)
+    for command in (train, crossvalidate):
+        command.add_argument("--weights", help="ImageNet weights: a file, or imagenet to download Keras' own")
+        command.add_argument("--teacher", type=Path, help="folder of a teacher's out-of-fold answers")
 
     calibrate = _command(commands, "calibrate", "set calibration and thresholds of a bundle anew")
     calibrate.add_argument("--config", type=Path, required=True)
@@ -138,7 +144,14 @@ def _train(options: argparse.Namespace) -> None:
     config, dataset = _config(options.config), open_dataset(options.data)
     from training.learning.train import train
 
-    train(config, dataset, options.runs, options.weights, options.logs)
+    train(config, dataset, options.runs, options.weights, options.logs, options.teacher)
+
+
+def _crossvalidate(options: argparse.Namespace) -> None:
+    config, dataset = _config(options.config), open_dataset(options.data)
+    from training.evaluation.crossvalidate import crossvalidate
+
+    crossvalidate(config, dataset, options.runs, options.weights, options.teacher)
 
 
 def _calibrate(options: argparse.Namespace) -> None:

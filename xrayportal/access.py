@@ -20,8 +20,14 @@ from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.actors import Actor, actor_of
 from xrayportal.clinics.models import Clinic, Membership, Role, User
-from xrayportal.security import client_address
+from xrayportal.security import HtmxRequest, client_address
 from xrayportal.studies.models import Image, Study, Submission, Upload
+
+
+class PortalRequest(HtmxRequest):
+    """A request as views of a clinic get it: ``access_or_404`` leaves the access on it."""
+
+    access: ClinicAccess
 
 
 class Permission(enum.Enum):
@@ -113,7 +119,7 @@ class ClinicAccess:
         return findings if self.may(Permission.SEE_ALL) else findings.filter(analysis__in=self.analyses())
 
 
-def access_or_404(request: HttpRequest, slug: str, permission: Permission) -> ClinicAccess:
+def access_or_404(request: PortalRequest, slug: str, permission: Permission) -> ClinicAccess:
     """The signed-in person's access to the clinic, if it allows that; otherwise Http404.
 
     Also leaves it as ``request.access`` for the page's frame.
@@ -125,7 +131,7 @@ def access_or_404(request: HttpRequest, slug: str, permission: Permission) -> Cl
     if access.granted_until is not None and request.method not in LOOKS:
         raise Http404("Not found.")
     access = replace(access, address=client_address(request))
-    request.access = access  # type: ignore[attr-defined]  # read by web.shared.context
+    request.access = access
     return access
 
 
@@ -136,7 +142,7 @@ def clinic_view(
 
     def decorate(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
         @functools.wraps(view)
-        def wrapper(request: HttpRequest, clinic: str, **kwargs: Any) -> HttpResponseBase:
+        def wrapper(request: PortalRequest, clinic: str, **kwargs: Any) -> HttpResponseBase:
             access = access_or_404(request, clinic, permission)
             with timezone.override(access.clinic.time_zone):
                 return view(request, access, **kwargs)

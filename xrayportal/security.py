@@ -16,6 +16,8 @@ from django.shortcuts import resolve_url
 from django.template.loader import render_to_string
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
+from django_htmx.http import HttpResponseClientRedirect
+from django_htmx.middleware import HtmxDetails
 
 POLICY = "; ".join(
     [
@@ -40,6 +42,12 @@ HEADERS = {
     # Pages name patients: nothing of them stays on a shared machine's disk or behind its Back button.
     "Cache-Control": "private, no-store",
 }
+
+
+class HtmxRequest(HttpRequest):
+    """A request as the middleware of htmx leaves it."""
+
+    htmx: HtmxDetails
 
 
 class HeadersMiddleware:
@@ -94,10 +102,10 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
         return super().process_view(request, view_func, view_args, view_kwargs)
 
     def handle_no_permission(  # type: ignore[override]  # any response does; the stubs know the redirect only
-        self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]
+        self, request: HtmxRequest, view_func: Callable[..., HttpResponseBase]
     ) -> HttpResponseBase:
-        if request.headers.get("HX-Request") == "true":
-            return HttpResponse(status=204, headers={"HX-Redirect": _sign_in_address(request)})
+        if request.htmx:
+            return HttpResponseClientRedirect(_sign_in_address(request), status=204)
         if wants_json(request):
             sentence = _("Your session has ended. Sign in again.")
             return JsonResponse(
@@ -113,10 +121,10 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return HttpResponse(render_to_string("400.html"), status=400)
 
 
-def _sign_in_address(request: HttpRequest) -> str:
+def _sign_in_address(request: HtmxRequest) -> str:
     """The sign-in page, then back to the page that the fragment was on."""
     try:
-        page = urlsplit(request.headers.get("HX-Current-URL", ""))
+        page = urlsplit(request.htmx.current_url or "")
     except ValueError:  # what anybody may write into a header
         return resolve_url(settings.LOGIN_URL)
     back = page._replace(scheme="", netloc="", fragment="").geturl() or "/"

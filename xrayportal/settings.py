@@ -19,7 +19,7 @@ VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var"))).resolve()
 if (VAR_DIR / "portal.env").is_file():
     env.read_env(VAR_DIR / "portal.env")
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 
 # --- who may talk to us -------------------------------------------------------------------
 SECRET_KEY = env.key("SECRET_KEY")
@@ -57,7 +57,6 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
-    "django_htmx",
     "xrayportal.audit",
     "xrayportal.clinics",
     "xrayportal.studies",
@@ -154,7 +153,7 @@ STORAGES = {
         "BACKEND": env.str("FILES_STORAGE", default="xrayportal.studies.storage.DurableFileStorage"),
         "OPTIONS": env.json("FILES_STORAGE_OPTIONS", default={}),
     },
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "xrayportal.web.shared.static_files.HashedStaticFilesStorage"},
 }
 MEDIA_ROOT = Path(env.str("MEDIA_ROOT", default=str(VAR_DIR / "media")))
 MEDIA_URL = "/files-are-served-by-views-only/"

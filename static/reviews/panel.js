@@ -1,124 +1,152 @@
 /*
- * The review panel: verdict keys, regions, and its place after a swap.
+ * The review panel: keys for the verdicts, regions, and the focus after a swap.
  *
- * Talks with the viewer by events on document; boxes are [x, y, width, height], whole displayed pixels
- * of the image, whose id goes with them:
- *   review:draw         panel → viewer   "let the reader draw one box"; no detail
+ * The panel and the viewer exchange events on document. A box is [x, y, width, height] in whole displayed pixels of
+ * the image whose id goes with it:
+ *   review:draw         panel → viewer   let the reader draw one box; no detail
  *   viewer:box-drawn    viewer → panel   detail {image, box}
- *   review:boxes        panel → viewer   detail {boxes: [{image, box, reader, own}]}: show these, no others
- *   viewer:ready        viewer → panel   asks for review:boxes again (the viewer came later, or anew)
- * The panel draws nothing itself. Without a viewer the regions are entered as figures.
+ *   review:boxes        panel → viewer   detail {boxes: [{image, box, reader, own}]}: show these and no others
+ *   viewer:ready        viewer → panel   asks for review:boxes again, because a viewer was loaded
+ * The panel draws nothing itself. Where there is no viewer, regions are typed as numbers.
  */
-(() => {
-  "use strict";
 
-  const KEYS = ["1", "2", "3", "4"];
-  const REFUSALS = [404, 409, 422];
-  const panel = () => document.getElementById("review-panel");
-  const form = () => panel()?.querySelector("[data-review-form]");
+/** @import { Region } from "../study/viewer/regions.js" */
 
-  const read = () => {
-    try {
-      return JSON.parse(form()?.elements.boxes.value || "[]");
-    } catch {
-      return [];
-    }
-  };
+import { closestElement, findElement, requireElement } from "../shared/dom.js";
+import { isTextEntry, singleKeysEnabled } from "../shared/keys.js";
 
-  function tellViewer() {
-    const shown = JSON.parse(panel()?.dataset.boxes || "[]").filter((review) => !(review.own && form()));
-    const boxes = shown.flatMap((review) =>
-      review.boxes.map((row) => ({ ...row, reader: review.reader, own: review.own })),
-    );
-    const own = read().map((row) => ({ ...row, reader: "", own: true }));
-    document.dispatchEvent(new CustomEvent("review:boxes", { detail: { boxes: [...boxes, ...own] } }));
+/** @typedef {Pick<Region, "image" | "box">} ImageBox */
+/** @typedef {{reader: string, own: boolean, boxes: ImageBox[]}} ReviewBoxes of one stored review */
+
+const VERDICT_KEYS = ["1", "2", "3", "4"];
+/** Statuses of a form that was refused: the answer is the panel with what was entered. */
+const REFUSALS = [404, 409, 422];
+const BOX_FIELDS = ["x", "y", "width", "height"];
+
+const panel = () => document.getElementById("review-panel");
+const form = () => findElement(document, "#review-panel [data-review-form]", HTMLFormElement);
+
+/** @param {HTMLFormElement} form */
+const boxesField = (form) => requireElement(form, "[name=boxes]", HTMLInputElement);
+
+/** What the reader has entered and not stored yet. @returns {ImageBox[]} */
+function enteredBoxes() {
+  const current = form();
+  if (!current) return [];
+  try {
+    return JSON.parse(boxesField(current).value || "[]");
+  } catch {
+    return [];
   }
+}
 
-  function list() {
-    const place = form()?.querySelector("[data-region-list]");
-    if (!place) return;
-    form().querySelector("[data-regions]").hidden = false;
-    place.replaceChildren(
-      ...read().map((row, index) => {
-        const item = document.createElement("li");
-        const words = document.createElement("span");
-        const [x, y, width, height] = row.box;
-        words.textContent = `${width} × ${height} @ ${x}, ${y}`;
-        const button = document.createElement("button");
-        button.type = "button";
-        button.className = "button button-bare button-small";
-        button.dataset.removeRegion = index;
-        button.textContent = place.dataset.removeWord;
-        item.append(words, button);
-        return item;
-      }),
-    );
+function showBoxesInViewer() {
+  /** @type {ReviewBoxes[]} */
+  const stored = JSON.parse(panel()?.dataset.boxes || "[]");
+  const isEntering = form() !== null;
+  const shown = stored.filter((review) => !(review.own && isEntering));
+  const boxes = shown.flatMap(({ boxes, reader, own }) => boxes.map((box) => ({ ...box, reader, own })));
+  const entered = enteredBoxes().map((box) => ({ ...box, reader: "", own: true }));
+  document.dispatchEvent(new CustomEvent("review:boxes", { detail: { boxes: [...boxes, ...entered] } }));
+}
+
+function listBoxes() {
+  const current = form();
+  const list = current && findElement(current, "[data-region-list]", HTMLElement);
+  if (!list) return;
+  requireElement(current, "[data-regions]", HTMLElement).hidden = false;
+  list.replaceChildren(...enteredBoxes().map(({ box }, index) => boxItem(box, index, list)));
+}
+
+/** @param {Region["box"]} box @param {number} index @param {HTMLElement} list */
+function boxItem([x, y, width, height], index, list) {
+  const item = document.createElement("li");
+  const words = document.createElement("span");
+  words.textContent = `${width} × ${height} @ ${x}, ${y}`;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "button button-bare button-small";
+  button.dataset.removeRegion = String(index);
+  button.textContent = list.dataset.removeWord ?? "";
+  item.append(words, button);
+  return item;
+}
+
+function refresh() {
+  listBoxes();
+  showBoxesInViewer();
+}
+
+/** @param {ImageBox[]} boxes */
+function enterBoxes(boxes) {
+  const current = form();
+  if (!current) return;
+  boxesField(current).value = JSON.stringify(boxes);
+  refresh();
+}
+
+/** @param {string} image @param {number[]} box */
+function addBox(image, box) {
+  const [x, y, width, height] = box.map(Math.round);
+  enterBoxes([...enteredBoxes(), { image, box: [x, y, width, height] }]);
+}
+
+/** @param {HTMLFormElement} form */
+function addTypedBox(form) {
+  const fields = BOX_FIELDS.map((name) => requireElement(form, `[data-region-${name}]`, HTMLInputElement));
+  const box = fields.map((field) => field.valueAsNumber);
+  const wrong = fields.find((_, index) => !(box[index] >= (index < 2 ? 0 : 1)));
+  if (wrong) {
+    wrong.focus();
+    return;
   }
+  // A select where the study has several views.
+  const image = /** @type {HTMLInputElement | HTMLSelectElement} */ (
+    requireElement(form, "[data-region-image]", HTMLElement)
+  );
+  addBox(image.value, box);
+  for (const field of fields) field.value = "";
+  fields[0].focus();
+}
 
-  function write(rows) {
-    if (!form()) return;
-    form().elements.boxes.value = JSON.stringify(rows);
-    list();
-    tellViewer();
+document.addEventListener("click", ({ target }) => {
+  const button = closestElement(target, "[data-draw-region], [data-add-region], [data-remove-region]");
+  const current = form();
+  if (!button || !current?.contains(button)) return;
+  const { drawRegion, addRegion, removeRegion } = button.dataset;
+  if (drawRegion !== undefined) document.dispatchEvent(new CustomEvent("review:draw"));
+  else if (addRegion !== undefined) addTypedBox(current);
+  else enterBoxes(enteredBoxes().filter((_, index) => index !== Number(removeRegion)));
+});
+
+document.addEventListener("viewer:box-drawn", ({ detail }) => addBox(detail.image, detail.box));
+document.addEventListener("viewer:ready", showBoxesInViewer);
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || !VERDICT_KEYS.includes(event.key)) return;
+  if (!singleKeysEnabled() || isTextEntry(event.target)) return;
+  // Where the focus is does not tell: for a moment it may still be in a sheet that has just closed.
+  if (document.querySelector("dialog:modal")) return;
+  const current = form();
+  const choice = current && findElement(current, `[data-key="${event.key}"]`, HTMLInputElement);
+  if (!choice || choice.offsetParent === null) return;
+  event.preventDefault();
+  choice.checked = true;
+  choice.focus();
+});
+
+// A refusal is shown in the panel's place, with what was entered.
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  if (detail.target?.id === "review-panel" && REFUSALS.includes(detail.xhr.status)) {
+    detail.shouldSwap = true;
+    detail.isError = false;
   }
+});
 
-  function refresh() {
-    list();
-    tellViewer();
-  }
+document.addEventListener("htmx:afterSwap", ({ detail }) => {
+  if (detail.target?.id !== "review-panel") return;
+  refresh();
+  panel()?.focus({ preventScroll: true });
+});
 
-  function addByFigures() {
-    const field = (name) => form().querySelector(`[data-region-${name}]`);
-    const names = ["x", "y", "width", "height"];
-    const box = names.map((name) => field(name).valueAsNumber);
-    const wrong = names.find((name, i) => !(box[i] >= (i < 2 ? 0 : 1)));
-    if (wrong) return field(wrong).focus();
-    write([...read(), { image: field("image").value, box: box.map(Math.round) }]);
-    names.forEach((name) => { field(name).value = ""; });
-    field("x").focus();
-  }
-
-  document.addEventListener("click", (event) => {
-    const target = event.target.closest?.("[data-draw-region], [data-add-region], [data-remove-region]");
-    if (!target || !form()?.contains(target)) return;
-    if ("drawRegion" in target.dataset) document.dispatchEvent(new CustomEvent("review:draw"));
-    else if ("addRegion" in target.dataset) addByFigures();
-    else write(read().filter((_, index) => index !== Number(target.dataset.removeRegion)));
-  });
-
-  document.addEventListener("viewer:box-drawn", (event) => {
-    const { image, box } = event.detail;
-    write([...read(), { image, box: box.map(Math.round) }]);
-  });
-  document.addEventListener("viewer:ready", tellViewer);
-
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || !KEYS.includes(event.key)) return;
-    if (document.documentElement.dataset.singleKeys === "off") return;
-    // Not by where the focus is: for a moment it may still lie in a sheet that has just closed.
-    if (document.querySelector("dialog:modal")) return;
-    const writes = "input:not([type=checkbox], [type=radio]), select, textarea, [contenteditable]";
-    if (event.target.closest(writes)) return;
-    const choice = form()?.querySelector(`[data-key="${event.key}"]`);
-    if (!choice || choice.offsetParent === null) return;
-    event.preventDefault();
-    choice.checked = true;
-    choice.focus();
-  });
-
-  // A refusal is shown in the panel's place, with what was entered.
-  document.addEventListener("htmx:beforeSwap", (event) => {
-    if (event.detail.target?.id === "review-panel" && REFUSALS.includes(event.detail.xhr.status)) {
-      event.detail.shouldSwap = true;
-      event.detail.isError = false;
-    }
-  });
-  document.addEventListener("htmx:afterSwap", (event) => {
-    if (event.detail.target?.id !== "review-panel") return;
-    refresh();
-    panel()?.focus({ preventScroll: true });
-  });
-
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", refresh);
-  else refresh();
-})();
+refresh();

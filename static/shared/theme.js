@@ -1,4 +1,5 @@
-// Runs before the first paint, so that a remembered appearance never flashes the other one, and before any key is heard.
+// Applies the remembered appearance before the first paint, so that no page flashes in the other theme, and whether
+// single keys are shortcuts. No module, because modules run after the first paint; portal.js and keys.js remember.
 (() => {
   const root = document.documentElement;
   root.dataset.script = "";
@@ -8,6 +9,6 @@
     if (localStorage.getItem("sidebar") === "closed") root.dataset.sidebar = "closed";
     if (localStorage.getItem("single-keys") === "off") root.dataset.singleKeys = "off";
   } catch {
-    // Storage is refused (private mode, policy): follow the system.
+    // The browser refuses storage: follow the system.
   }
 })();

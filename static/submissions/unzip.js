@@ -1,19 +1,39 @@
-// Opens ZIP archives in the browser, so that each file inside is sent, shown, paused and retried
-// like any other. The server refuses the same things for archives that reach it whole.
+// Opens ZIP archives in the browser, so that each file inside is sent, shown, paused and retried like any other.
+// The portal refuses the same things in archives that reach it whole (xrayportal/intake/bulk/archives.py).
 //
 // Format: PKWARE APPNOTE 6.3 (end of central directory, central headers, ZIP64 extra field 0x0001).
 
-const END = 0x06054b50;
-const END_64 = 0x06064b50;
-const LOCATOR_64 = 0x07064b50;
-const CENTRAL = 0x02014b50;
+const END_SIGNATURE = 0x06054b50;
+const END_64_SIGNATURE = 0x06064b50;
+const LOCATOR_64_SIGNATURE = 0x07064b50;
+const CENTRAL_SIGNATURE = 0x02014b50;
+const LOCAL_SIGNATURE = 0x04034b50;
+/** Bytes unpacked for each packed byte; more is an archive made to fill the memory. */
 const MAX_RATIO = 200;
-const LINK = 0o120000;
-// Of the directory, which is read whole: room for thousands of long names, and no more than a page may hold.
-const MAX_DIRECTORY = 16 * 2 ** 20;
+/** Of a Unix file mode. */
+const KIND_MASK = 0o170000;
+const SYMBOLIC_LINK = 0o120000;
+/** Bytes of the directory, which is read whole: room for thousands of long names. */
+const MAX_DIRECTORY_BYTES = 16 * 2 ** 20;
+const CLUTTER = [".ds_store", "thumbs.db", "desktop.ini", "dicomdir"];
 
-/** An archive or a member that cannot be used; `code` names the sentence in the page's texts. */
+/** @typedef {{maxFiles: number, maxBytes: number, maxFileBytes: number}} Limits sizes are of unpacked files */
+
+/**
+ * A file in an archive. `refusal` is why the portal will not take it, as a code; empty where it will.
+ * @typedef {{path: string, size: number, refusal: string, read: () => Promise<File>}} Member
+ */
+
+/**
+ * What the directory says of a member: sizes in bytes, `mode` of Unix, `header` the offset of its local header,
+ * `next` that of the next entry in the directory.
+ * @typedef {{flags: number, method: number, packed: number, size: number, mode: number, header: number,
+ *   path: string, next: number}} Entry
+ */
+
+/** An archive or a member that cannot be used; `code` names the portal's sentence. */
 export class UnzipError extends Error {
+  /** @param {string} code */
   constructor(code) {
     super(code);
     this.code = code;
@@ -21,59 +41,74 @@ export class UnzipError extends Error {
 }
 
 /**
- * List the members of an archive.
+ * List the members of an archive, without folders and what operating systems leave in them.
  * @param {Blob} archive
- * @param {{maxFiles: number, maxBytes: number, maxFileBytes: number}} limits
- * @returns {Promise<Array<{path: string, size: number, refusal: string, read: () => Promise<File>}>>}
- *   `refusal` is a code, empty for members that may be read; directories and clutter are left out.
- *   Rejects with UnzipError, or with the browser's DOMException where the archive cannot be read at all.
+ * @param {Limits} limits
+ * @returns {Promise<Member[]>}
+ * @throws {UnzipError}
+ * @throws {DOMException} where the browser cannot read the archive at all
  */
 export async function unzip(archive, limits) {
   try {
     return await list(archive, limits);
   } catch (error) {
-    // A header that points beyond the bytes it lies in.
+    // A header points beyond the bytes that hold it.
     throw error instanceof RangeError ? new UnzipError("archive-damaged") : error;
   }
 }
 
+/** @param {Blob} archive @param {Limits} limits @returns {Promise<Member[]>} */
 async function list(archive, limits) {
   const { count, size, offset } = await findDirectory(archive);
-  if (count > limits.maxFiles || size > MAX_DIRECTORY) throw new UnzipError("archive-files");
+  if (count > limits.maxFiles || size > MAX_DIRECTORY_BYTES) throw new UnzipError("archive-files");
   const view = await slice(archive, offset, size);
+  /** @type {Member[]} */
   const members = [];
   let at = 0;
   let total = 0;
   for (let index = 0; index < count; index += 1) {
-    if (at + 46 > view.byteLength || view.getUint32(at, true) !== CENTRAL) throw new UnzipError("archive-damaged");
+    if (at + 46 > view.byteLength || view.getUint32(at, true) !== CENTRAL_SIGNATURE) {
+      throw new UnzipError("archive-damaged");
+    }
     const entry = readEntry(view, at);
     at = entry.next;
     if (isClutter(entry.path)) continue;
     const refusal = refuse(entry, limits);
-    if (!refusal) total += entry.size; // what is refused is never unpacked
+    if (!refusal) total += entry.size; // a refused member is never unpacked
     if (total > limits.maxBytes) throw new UnzipError("archive-bytes");
     members.push({ path: entry.path, size: entry.size, refusal, read: () => readMember(archive, entry) });
   }
   return members;
 }
 
+/**
+ * The central directory: number of entries, bytes, offset.
+ * @param {Blob} archive
+ */
 async function findDirectory(archive) {
   const tail = Math.min(archive.size, 65557 + 20);
   const start = archive.size - tail;
   const view = await slice(archive, start, tail);
   for (let at = tail - 22; at >= 0; at -= 1) {
-    if (view.getUint32(at, true) !== END) continue;
-    const found = { count: view.getUint16(at + 10, true), size: view.getUint32(at + 12, true), offset: view.getUint32(at + 16, true) };
-    const is64 = found.count === 0xffff || found.size === 0xffffffff || found.offset === 0xffffffff;
-    return is64 ? findDirectory64(archive, view, at - 20) : found;
+    if (view.getUint32(at, true) !== END_SIGNATURE) continue;
+    const count = view.getUint16(at + 10, true);
+    const size = view.getUint32(at + 12, true);
+    const offset = view.getUint32(at + 16, true);
+    const is64 = count === 0xffff || size === 0xffffffff || offset === 0xffffffff;
+    return is64 ? findDirectory64(archive, view, at - 20) : { count, size, offset };
   }
   throw new UnzipError("archive-damaged");
 }
 
+/**
+ * @param {Blob} archive
+ * @param {DataView} tail of the archive
+ * @param {number} at the locator's place in it
+ */
 async function findDirectory64(archive, tail, at) {
-  if (at < 0 || tail.getUint32(at, true) !== LOCATOR_64) throw new UnzipError("archive-damaged");
+  if (at < 0 || tail.getUint32(at, true) !== LOCATOR_64_SIGNATURE) throw new UnzipError("archive-damaged");
   const view = await slice(archive, Number(tail.getBigUint64(at + 8, true)), 56);
-  if (view.getUint32(0, true) !== END_64) throw new UnzipError("archive-damaged");
+  if (view.getUint32(0, true) !== END_64_SIGNATURE) throw new UnzipError("archive-damaged");
   return {
     count: Number(view.getBigUint64(32, true)),
     size: Number(view.getBigUint64(40, true)),
@@ -81,6 +116,7 @@ async function findDirectory64(archive, tail, at) {
   };
 }
 
+/** @param {DataView} view of the directory @param {number} at @returns {Entry} */
 function readEntry(view, at) {
   const flags = view.getUint16(at + 8, true);
   const nameLength = view.getUint16(at + 28, true);
@@ -101,11 +137,18 @@ function readEntry(view, at) {
   return entry;
 }
 
+/**
+ * Sizes and offset that need 64 bits stand in an extra field.
+ * @param {DataView} view
+ * @param {number} start
+ * @param {number} length
+ * @param {Entry} entry is filled in
+ */
 function readExtra64(view, start, length, entry) {
   for (let at = start; at + 4 <= start + length; at += 4 + view.getUint16(at + 2, true)) {
     if (view.getUint16(at, true) !== 1) continue;
     let field = at + 4;
-    for (const name of ["size", "packed", "header"]) {
+    for (const name of /** @type {const} */ (["size", "packed", "header"])) {
       if (entry[name] !== 0xffffffff) continue;
       entry[name] = Number(view.getBigUint64(field, true));
       field += 8;
@@ -113,21 +156,25 @@ function readExtra64(view, start, length, entry) {
   }
 }
 
+/** @param {Uint8Array} bytes @param {number} flags */
 function decodeName(bytes, flags) {
   const text = new TextDecoder(flags & 0x800 ? "utf-8" : "windows-1252").decode(bytes);
   return text.replaceAll("\\", "/");
 }
 
+/** Folders, and what operating systems leave in them. @param {string} path */
 function isClutter(path) {
   const lower = path.toLowerCase();
   const name = lower.slice(lower.lastIndexOf("/") + 1);
-  return path.endsWith("/") || lower.startsWith("__macosx/") || [".ds_store", "thumbs.db", "desktop.ini", "dicomdir"].includes(name);
+  return path.endsWith("/") || lower.startsWith("__macosx/") || CLUTTER.includes(name);
 }
 
+/** A code why the member will not be taken, or empty. @param {Entry} entry @param {Limits} limits */
 function refuse(entry, limits) {
+  const isOutside = entry.path.startsWith("/") || /^[a-z]:/i.test(entry.path);
   if (entry.flags & 0x1) return "member-encrypted";
-  if (entry.path.startsWith("/") || /^[a-z]:/i.test(entry.path) || entry.path.split("/").includes("..")) return "member-path";
-  if ((entry.mode & 0o170000) === LINK) return "member-link";
+  if (isOutside || entry.path.split("/").includes("..")) return "member-path";
+  if ((entry.mode & KIND_MASK) === SYMBOLIC_LINK) return "member-link";
   if (entry.size > limits.maxFileBytes) return "too-large";
   if (entry.size > MAX_RATIO * Math.max(entry.packed, 1024)) return "member-ratio";
   if (/\.(zip|tar|gz|tgz|7z|rar)$/i.test(entry.path)) return "member-archive";
@@ -135,9 +182,10 @@ function refuse(entry, limits) {
   return "";
 }
 
+/** @param {Blob} archive @param {Entry} entry */
 async function readMember(archive, entry) {
   const header = await slice(archive, entry.header, 30);
-  if (header.getUint32(0, true) !== 0x04034b50) throw new UnzipError("member-damaged");
+  if (header.getUint32(0, true) !== LOCAL_SIGNATURE) throw new UnzipError("member-damaged");
   const start = entry.header + 30 + header.getUint16(26, true) + header.getUint16(28, true);
   const packed = archive.slice(start, start + entry.packed);
   const blob = entry.method === 0 ? packed : await inflate(packed, entry.size);
@@ -145,9 +193,14 @@ async function readMember(archive, entry) {
   return new File([blob], entry.path.slice(entry.path.lastIndexOf("/") + 1));
 }
 
-// Reads no further than the announced size, so that a lying header cannot fill the memory.
+/**
+ * Unpack, and stop at the size that the header gives, so that a false header cannot fill the memory.
+ * @param {Blob} packed
+ * @param {number} size bytes
+ */
 async function inflate(packed, size) {
   const reader = packed.stream().pipeThrough(new DecompressionStream("deflate-raw")).getReader();
+  /** @type {Uint8Array<ArrayBuffer>[]} */
   const chunks = [];
   let total = 0;
   try {
@@ -160,12 +213,13 @@ async function inflate(packed, size) {
     }
   } catch (error) {
     await reader.cancel().catch(() => undefined);
-    if (error instanceof DOMException) throw error; // the archive itself cannot be read any more
+    if (error instanceof DOMException) throw error; // the browser cannot read the archive any more
     throw new UnzipError("member-damaged");
   }
   return new Blob(chunks);
 }
 
+/** @param {Blob} blob @param {number} start @param {number} length bytes */
 async function slice(blob, start, length) {
   if (start < 0 || start + length > blob.size) throw new UnzipError("archive-damaged");
   return new DataView(await blob.slice(start, start + length).arrayBuffer());

@@ -1,49 +1,89 @@
-// The uploader on its page or sheet: what is chosen or dropped goes to the queue, what the queue tells is shown.
-// Without this script the form of templates/submissions/_uploader.html posts its files as they are.
+// The uploader on its page or in its sheet: hands what was chosen or dropped to the queue and shows how the queue is
+// doing. Without this script the form of templates/submissions/_uploader.html posts its files itself.
 
-import { FileList, Troubles } from "./upload/list.js";
+/** @import { Item } from "./upload/items.js" */
+/** @import { Chosen } from "./upload/sources.js" */
+
+import { findElement, findElements, requireElement } from "../shared/dom.js";
+import { fill, formatBytes } from "../shared/format.js";
+import { oncePerFrame } from "../shared/frames.js";
 import { Queue } from "./upload/queue.js";
-import { droppedFiles, ordered, placed, sized, unpacked, withoutClutter } from "./upload/sources.js";
-import { fill, sizeWords } from "./upload/words.js";
+import { FailureList, FileRows } from "./upload/rows.js";
+import {
+  droppedFiles,
+  inNaturalOrder,
+  unpack,
+  withoutClutter,
+  withPath,
+  withSizes,
+} from "./upload/sources.js";
 
-/** @typedef {import("./upload/sources.js").Source} Source */
-
-const SLOW = 300; // ms until a person wonders
-const HEARD_EVERY = 10_000; // ms: who listens to the page hears of the progress no more often
+/** Milliseconds until the page says that it is still looking through what was chosen. */
+const SLOW_MS = 300;
+/** Milliseconds between two announcements of the progress to screen readers. */
+const ANNOUNCE_MS = 10_000;
 
 class Uploader {
+  /** @param {HTMLFormElement} form */
   constructor(form) {
     this.form = form;
-    this.words = JSON.parse(form.querySelector("script[type='application/json']").textContent);
-    this.archive = { ...JSON.parse(form.dataset.archive), maxFileBytes: Number(form.dataset.limit) };
-    this.part = (name) => form.querySelector(`[data-${name}]`);
-    this.list = new FileList(this.part("files"), this.part("row"));
-    this.troubles = new Troubles(this.part("troubles"), (count) => fill(this.words.more_troubles, { count }));
+    /** @type {Record<string, string>} */
+    this.words = JSON.parse(requireElement(form, "script[type='application/json']", HTMLElement).textContent);
+    this.limits = { ...JSON.parse(form.dataset.archive ?? ""), maxFileBytes: Number(form.dataset.limit) };
+
+    this.grouping = requireElement(form, "[name=grouping]", HTMLSelectElement);
+    this.looking = requireElement(form, "[data-looking]", HTMLElement);
+    this.problem = requireElement(form, "[data-problem]", HTMLElement);
+    this.sending = requireElement(form, "[data-sending]", HTMLElement);
+    this.progress = requireElement(form, "[data-progress]", HTMLProgressElement);
+    this.summary = requireElement(form, "[data-summary]", HTMLElement);
+    this.timeLeft = requireElement(form, "[data-time-left]", HTMLElement);
+    this.announcement = requireElement(form, "[data-announcement]", HTMLElement);
+    this.pauseButton = requireElement(form, "[data-pause]", HTMLButtonElement);
+    this.retryButton = requireElement(form, "[data-retry]", HTMLButtonElement);
+    this.finishButton = requireElement(form, "[data-finish]", HTMLButtonElement);
+
+    this.rows = new FileRows(
+      requireElement(form, "[data-files]", HTMLElement),
+      requireElement(form, "[data-row]", HTMLTemplateElement),
+    );
+    this.failures = new FailureList(requireElement(form, "[data-failures]", HTMLElement), (count) =>
+      fill(this.words.more_failures, { count }),
+    );
     this.queue = new Queue(form, this.words, {
-      changed: (item) => this.changed(item),
-      moved: () => this.showSoon(),
-      says: (sentence) => this.tell(sentence),
-      settled: (unsent) => this.settle(unsent),
+      onItem: (item) => this.#showItem(item),
+      onProgress: oncePerFrame(() => {
+        if (!this.queue.isClosed) this.#showProgress();
+      }),
+      onProblem: (sentence) => this.#showProblem(sentence),
+      onEnded: (unsent) => this.#end(unsent),
     });
-    this.elapsed = 0; // ms of sending, pauses left out
-    this.heard = 0;
-    this.listen();
+    /** Milliseconds of sending, without pauses. */
+    this.elapsed = 0;
+    /** @type {number | undefined} when `elapsed` was last counted, milliseconds of `performance.now` */
+    this.countedAt = undefined;
+    this.announcedAt = 0;
+    /** @type {boolean | undefined} */
+    this.announcedPause = undefined;
+    this.#listen();
   }
 
-  listen() {
-    for (const input of this.form.querySelectorAll("[data-choose]")) {
+  #listen() {
+    for (const input of findElements(this.form, "[data-choose]", HTMLInputElement)) {
       const take = () => {
-        this.look([...input.files].map((file) => placed(file)));
+        this.take([...(input.files ?? [])].map((file) => withPath(file)));
         input.value = "";
       };
       input.addEventListener("change", take);
-      if (input.files.length) take(); // chosen while this script was still on its way
+      if (input.files?.length) take(); // chosen before this script had loaded
     }
     this.form.addEventListener("submit", (event) => event.preventDefault());
-    this.part("pause").addEventListener("click", () => this.queue.pause(!this.queue.paused));
-    this.part("cancel").addEventListener("click", () => this.cancel());
-    this.part("again").addEventListener("click", () => this.sendAgain());
-    this.part("finish").addEventListener("click", () => this.finish());
+    this.pauseButton.addEventListener("click", () => this.queue.pause(!this.queue.isPaused));
+    this.retryButton.addEventListener("click", () => this.#retry());
+    this.finishButton.addEventListener("click", () => this.#finish());
+    requireElement(this.form, "[data-cancel]", HTMLButtonElement).addEventListener("click", () =>
+      this.#cancel(),
+    );
     addEventListener("beforeunload", (event) => {
       if (!this.queue.isBusy) return;
       event.preventDefault();
@@ -51,202 +91,229 @@ class Uploader {
     });
   }
 
-  /** Large folders take their time: say so. @param {Source[] | Promise<Source[]>} chosen */
-  async look(chosen) {
-    const looking = this.part("looking");
-    const slow = setTimeout(() => (looking.hidden = false), SLOW);
+  /**
+   * Send what was chosen; a large folder takes a while to look through.
+   * @param {Chosen[] | Promise<Chosen[]>} chosen
+   */
+  async take(chosen) {
+    const slow = setTimeout(() => {
+      this.looking.hidden = false;
+    }, SLOW_MS);
     try {
-      await this.add(await chosen);
+      await this.#add(await chosen);
     } finally {
       clearTimeout(slow);
-      looking.hidden = true;
+      this.looking.hidden = true;
     }
   }
 
-  /** @param {Source[]} chosen */
-  async add(chosen) {
-    if (this.queue.over) return; // on the way to the submission's page
-    const wanted = withoutClutter(chosen);
-    if (!wanted.length) {
-      if (chosen.length) this.tell(this.words.nothing);
+  /** @param {Chosen[]} chosen */
+  async #add(chosen) {
+    if (this.queue.isClosed) return; // on the way to the submission's page
+    const files = withoutClutter(chosen);
+    if (!files.length) {
+      if (chosen.length) this.#showProblem(this.words.nothing);
       return;
     }
-    this.tell("");
-    const sources = await this.opened(wanted);
-    if (!sources.length && !this.queue.items.length) {
-      this.tell(this.words.nothing); // an archive of folders only
+    this.#showProblem("");
+    const sources = await this.#unpackAll(files);
+    if (!sources.length && !this.queue.files.all.length) {
+      this.#showProblem(this.words.nothing); // an archive of folders only
       return;
     }
     this.form.classList.add("uploader-busy");
-    this.form.elements.grouping.disabled = true; // the submission is opened with it
-    this.part("sending").hidden = false;
-    this.ask(false);
-    this.list.add(this.queue.add(sources));
-    this.since ??= performance.now();
+    this.grouping.disabled = true; // the submission is opened with it
+    this.sending.hidden = false;
+    this.#askWhatNext(false);
+    this.rows.add(this.queue.files.add(sources));
+    this.countedAt ??= performance.now();
     this.queue.pump();
   }
 
-  /** In order, archives as what is inside; meanwhile what was chosen before goes on, and does not finish. */
-  async opened(chosen) {
-    this.queue.opening += 1;
+  /**
+   * The files in order, archives as the files inside them. Files added before go on meanwhile, and do not finish.
+   * @param {Chosen[]} chosen
+   */
+  async #unpackAll(chosen) {
+    this.queue.unpacking += 1;
     try {
-      const { unzip } = this.form.dataset;
-      await sized(chosen);
-      const inside = await Promise.all(chosen.map((one) => unpacked(one, unzip, this.archive)));
-      return ordered(inside.flat());
+      const sources = await withSizes(chosen);
+      const unpacked = await Promise.all(sources.map((source) => unpack(source, this.limits)));
+      return inNaturalOrder(unpacked.flat());
     } finally {
-      this.queue.opening -= 1;
+      this.queue.unpacking -= 1;
     }
   }
 
-  async cancel() {
+  async #cancel() {
     const page = await this.queue.cancel();
     if (page) location.assign(page);
     else location.reload();
   }
 
-  sendAgain() {
-    this.ask(false);
-    this.tell("");
-    this.queue.sendAgain();
+  #retry() {
+    this.#askWhatNext(false);
+    this.#showProblem("");
+    this.queue.retry();
   }
 
-  /** Every file has its outcome: finish, unless some could not be sent and the person should decide. */
-  settle(unsent) {
+  /**
+   * No file waits any more: finish, unless some could not be sent; then the person decides.
+   * @param {number} unsent
+   */
+  #end(unsent) {
     if (!unsent) {
-      this.finish();
+      this.#finish();
       return;
     }
-    this.ask(true);
-    this.tell(unsent === 1 ? this.words.one_unsent : fill(this.words.some_unsent, { count: unsent }));
+    this.#askWhatNext(true);
+    this.#showProblem(unsent === 1 ? this.words.one_unsent : fill(this.words.some_unsent, { count: unsent }));
   }
 
-  ask(whether) {
-    const again = this.queue.items.some(({ state, broken }) => state === "unsent" && !broken);
-    this.part("again").hidden = !whether || !again;
-    this.part("finish").hidden = !whether;
-    this.part("pause").hidden = whether;
+  /** Offer to try again or to finish, in place of the pause. @param {boolean} isAsking */
+  #askWhatNext(isAsking) {
+    const canRetry = this.queue.files.all.some(({ state, unreadable }) => state === "unsent" && !unreadable);
+    this.retryButton.hidden = !isAsking || !canRetry;
+    this.finishButton.hidden = !isAsking;
+    this.pauseButton.hidden = isAsking;
   }
 
-  async finish() {
-    if (this.queue.over || this.queue.active) return;
+  async #finish() {
+    if (this.queue.isClosed || this.queue.active) return;
     const page = this.queue.finish();
-    this.part("said").textContent = this.part("heard").textContent = this.words.finishing;
-    this.part("left").textContent = "";
+    this.summary.textContent = this.words.finishing;
+    this.announcement.textContent = this.words.finishing;
+    this.timeLeft.textContent = "";
     location.assign(await page);
   }
 
-  // --- what the person sees ---
-
-  changed(item) {
-    if (item.place !== undefined) this.list.refresh(item);
-    this.troubles.note(item, item.state === "rejected" || item.state === "unsent" ? item.sentence : "");
+  /** @param {Item} item */
+  #showItem(item) {
+    this.rows.refresh(item);
+    const hasFailed = item.state === "rejected" || item.state === "unsent";
+    this.failures.set(item, hasFailed ? item.explanation : "");
   }
 
-  showSoon() {
-    this.frame ??= requestAnimationFrame(() => {
-      this.frame = null;
-      if (!this.queue.over) this.show();
-    });
-  }
-
-  show() {
-    const { paused, size, sent, done, counts, items } = this.queue;
-    this.keepTime(paused);
-    const bar = this.part("total");
-    bar.max = size || 1;
-    bar.value = sent;
-    const values = { done, total: items.length, sent: sizeWords(sent), size: sizeWords(size) };
-    const said = [fill(paused ? this.words.paused : this.words.progress, values)];
-    if (counts.duplicate) said.push(fill(this.words.some_duplicate, { count: counts.duplicate }));
-    if (counts.rejected) said.push(fill(this.words.some_rejected, { count: counts.rejected }));
-    this.part("said").textContent = said.join(" · ");
-    this.part("left").textContent = paused ? "" : this.timeLeft(sent, size);
-    this.showPause(paused);
+  #showProgress() {
+    const { isPaused } = this.queue;
+    const { bytes, bytesSent, ended, counts, all } = this.queue.files;
+    this.#countTime(isPaused);
+    this.progress.max = bytes || 1;
+    this.progress.value = bytesSent;
+    const values = {
+      done: ended,
+      total: all.length,
+      sent: formatBytes(bytesSent),
+      size: formatBytes(bytes),
+    };
+    const parts = [fill(isPaused ? this.words.paused : this.words.progress, values)];
+    if (counts.duplicate) parts.push(fill(this.words.some_duplicate, { count: counts.duplicate }));
+    if (counts.rejected) parts.push(fill(this.words.some_rejected, { count: counts.rejected }));
+    this.summary.textContent = parts.join(" · ");
+    this.timeLeft.textContent = isPaused ? "" : this.#formatTimeLeft(bytesSent, bytes);
+    this.#showPause(isPaused);
     const now = performance.now();
-    if (now - this.heard < HEARD_EVERY && paused === this.wasPaused) return;
-    this.heard = now;
-    this.wasPaused = paused;
-    this.part("heard").textContent = said.join(". ");
+    if (now - this.announcedAt < ANNOUNCE_MS && isPaused === this.announcedPause) return;
+    this.announcedAt = now;
+    this.announcedPause = isPaused;
+    this.announcement.textContent = parts.join(". ");
   }
 
-  showPause(paused) {
-    const button = this.part("pause");
-    button.querySelector("span").textContent = paused ? this.words.resume : this.words.pause;
-    button.setAttribute("aria-pressed", String(paused));
+  /** @param {boolean} isPaused */
+  #showPause(isPaused) {
+    const label = isPaused ? this.words.resume : this.words.pause;
+    requireElement(this.pauseButton, "span", HTMLElement).textContent = label;
+    this.pauseButton.setAttribute("aria-pressed", String(isPaused));
   }
 
-  keepTime(paused) {
+  /** @param {boolean} isPaused */
+  #countTime(isPaused) {
     const now = performance.now();
-    if (this.since !== undefined) this.elapsed += now - this.since;
-    this.since = paused ? undefined : now;
+    if (this.countedAt !== undefined) this.elapsed += now - this.countedAt;
+    this.countedAt = isPaused ? undefined : now;
   }
 
-  timeLeft(sent, size) {
-    const seconds = this.elapsed / 1000;
-    if (seconds < 3 || sent < size / 100) return "";
-    const left = ((size - sent) * seconds) / sent;
+  /** Empty while it cannot be told yet. @param {number} bytesSent @param {number} bytes */
+  #formatTimeLeft(bytesSent, bytes) {
+    const elapsed = this.elapsed / 1000;
+    if (elapsed < 3 || bytesSent < bytes / 100) return "";
+    const seconds = ((bytes - bytesSent) * elapsed) / bytesSent;
     const span =
-      left < 60
-        ? fill(this.words.seconds, { n: Math.max(5, Math.ceil(left / 5) * 5) })
-        : fill(this.words.minutes, { n: Math.round(left / 60) });
+      seconds < 60
+        ? fill(this.words.seconds, { n: Math.max(5, Math.ceil(seconds / 5) * 5) })
+        : fill(this.words.minutes, { n: Math.round(seconds / 60) });
     return fill(this.words.left, { span });
   }
 
-  tell(sentence) {
-    const problem = this.part("problem");
-    problem.textContent = sentence;
-    problem.hidden = !sentence;
+  /** @param {string} sentence hidden where it is empty */
+  #showProblem(sentence) {
+    this.problem.textContent = sentence;
+    this.problem.hidden = !sentence;
   }
 }
 
-// --- dropping anywhere on the page ---
-
-document.addEventListener("DOMContentLoaded", () => {
-  const form = document.querySelector("[data-uploader]");
-  if (!form) return;
-  const uploader = new Uploader(form);
-  const sheet = form.closest("dialog");
+/**
+ * Take files that are dropped anywhere on the page.
+ * @param {Uploader} uploader
+ * @param {HTMLDialogElement | null} sheet
+ */
+function listenToDrops(uploader, sheet) {
+  /** Elements under the pointer that were entered and not left yet. */
   let depth = 0;
 
-  const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
-  const over = (is) => document.body.classList.toggle("uploader-over", is);
+  /** @param {DragEvent} event */
+  const hasFiles = (event) => event.dataTransfer?.types.includes("Files") ?? false;
+  /** @param {boolean} isOver */
+  const showTarget = (isOver) => document.body.classList.toggle("uploader-target", isOver);
 
   addEventListener("dragenter", (event) => {
     if (!hasFiles(event)) return;
     event.preventDefault();
     depth += 1;
-    over(true);
+    showTarget(true);
   });
   addEventListener("dragleave", (event) => {
     if (!hasFiles(event)) return;
     depth -= 1;
-    if (depth <= 0) over(false);
+    if (depth <= 0) showTarget(false);
   });
   addEventListener("dragover", (event) => {
     if (hasFiles(event)) event.preventDefault();
   });
   addEventListener("drop", (event) => {
-    if (!hasFiles(event)) return;
+    if (!event.dataTransfer || !hasFiles(event)) return;
     event.preventDefault();
     depth = 0;
-    over(false);
-    const files = droppedFiles(event.dataTransfer); // before any await: the transfer empties after the event
+    showTarget(false);
+    const files = droppedFiles(event.dataTransfer); // before any await: the transfer is empty after the event
     if (sheet && !sheet.open) sheet.showModal();
-    uploader.look(files);
+    uploader.take(files);
   });
+}
 
+/** @param {Uploader} uploader @param {HTMLDialogElement} sheet */
+function listenToSheet(uploader, sheet) {
   document.querySelector("[data-opens-uploader]")?.addEventListener("click", (event) => {
-    if (!sheet || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const { ctrlKey, metaKey, shiftKey } = /** @type {MouseEvent} */ (event);
+    if (ctrlKey || metaKey || shiftKey) return; // a new tab or window was asked for
     event.preventDefault();
     sheet.showModal();
   });
-  // Closing the sheet would leave a sending nobody sees; browsers let a second Escape through.
+  // Files under way stay in sight: the sheet does not close. Browsers close it at a second Escape all the same.
   for (const name of ["cancel", "close"]) {
-    sheet?.addEventListener(name, (event) => {
+    sheet.addEventListener(name, (event) => {
       if (!uploader.queue.isBusy) return;
       event.preventDefault();
       if (!sheet.open) sheet.showModal();
     });
   }
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  const form = findElement(document, "[data-uploader]", HTMLFormElement);
+  if (!form) return;
+  const uploader = new Uploader(form);
+  const sheet = form.closest("dialog");
+  listenToDrops(uploader, sheet);
+  if (sheet) listenToSheet(uploader, sheet);
 });

@@ -1,131 +1,152 @@
-// The worklist under the fingers: keys, choosing rows, and a list that renews itself without losing one's place.
-(() => {
-  "use strict";
+// The worklist: keys, selecting rows, and a list that htmx renews while the focus and the scroll position stay.
 
-  const list = () => document.getElementById("studies");
-  const rows = () => [...document.querySelectorAll("#studies tbody .row")];
-  const picks = () => [...document.querySelectorAll("#studies tbody input[name=study]")];
-  /** The row that keys are about: the one with the focus, or the last that had it. */
-  let place = null;
+import { closestElement, findElement, findElements } from "../shared/dom.js";
+import { fill } from "../shared/format.js";
+import { isTextEntry, singleKeysEnabled } from "../shared/keys.js";
 
-  // --- choosing ---
+const ROW = "#studies tbody .row";
 
-  function countPicks() {
-    const all = document.getElementById("pick-all");
-    const chosen = picks().filter((pick) => pick.checked).length;
-    const said = document.querySelector(".bulk-count");
-    if (said) said.textContent = chosen === 1 ? said.dataset.one : said.dataset.many.replace("{n}", String(chosen));
-    if (!all) return;
-    all.checked = chosen > 0 && chosen === picks().length;
-    all.indeterminate = chosen > 0 && !all.checked;
+const list = () => document.getElementById("studies");
+const rows = () => findElements(document, ROW, HTMLElement);
+const checkboxes = () => findElements(document, "#studies tbody input[name=study]", HTMLInputElement);
+
+/** The id of the row that keys act on: it has the focus, or had it last. */
+let currentRow = "";
+
+// --- selecting ---
+
+function showSelection() {
+  const all = checkboxes();
+  const count = all.filter((checkbox) => checkbox.checked).length;
+  const words = findElement(document, ".bulk-count", HTMLElement);
+  if (words) {
+    const { one = "", many = "" } = words.dataset;
+    words.textContent = count === 1 ? one : fill(many, { n: count });
   }
+  const selectAll = findElement(document, "#select-all", HTMLInputElement);
+  if (!selectAll) return;
+  selectAll.checked = count > 0 && count === all.length;
+  selectAll.indeterminate = count > 0 && !selectAll.checked;
+}
 
-  function pickAll(on) {
-    for (const pick of picks()) pick.checked = on;
-    countPicks();
+/** @param {boolean} isSelected */
+function selectAll(isSelected) {
+  for (const checkbox of checkboxes()) checkbox.checked = isSelected;
+  showSelection();
+}
+
+document.addEventListener("change", ({ target }) => {
+  if (!(target instanceof HTMLInputElement)) return;
+  if (target.id === "select-all") selectAll(target.checked);
+  else if (target.name === "study") showSelection();
+});
+
+document.addEventListener("click", ({ target }) => {
+  if (closestElement(target, "[data-select-none]")) selectAll(false);
+});
+
+document.addEventListener("submit", ({ target }) => {
+  // The filters may have changed since the menu was drawn; the address has them.
+  const query = closestElement(target, "[data-save-view]")?.querySelector("[name=query]");
+  if (query instanceof HTMLInputElement) query.value = location.search;
+});
+
+// --- keys ---
+
+const rowLink = () => findElement(document, `[id="${currentRow}"] .row-link`, HTMLElement);
+
+/** Move the focus by so many rows, from the current one or else to the first. @param {number} step */
+function focusRow(step) {
+  const all = rows();
+  const current = all.findIndex((row) => row.id === currentRow);
+  const next = all[current < 0 ? 0 : Math.min(Math.max(current + step, 0), all.length - 1)];
+  if (!next) return;
+  findElement(next, ".row-link", HTMLElement)?.focus();
+  next.scrollIntoView({ block: "nearest" });
+}
+
+function toggleRow() {
+  const checkbox = findElement(document, `[id="${currentRow}"] input[name=study]`, HTMLInputElement);
+  if (!checkbox) return;
+  checkbox.checked = !checkbox.checked;
+  showSelection();
+}
+
+/** @type {Record<string, () => void>} */
+const KEYS = {
+  j: () => focusRow(1),
+  k: () => focusRow(-1),
+  o: () => rowLink()?.click(),
+  x: toggleRow,
+  "/": () => findElement(document, "#q", HTMLInputElement)?.select(),
+};
+
+document.addEventListener("keydown", (event) => {
+  const { target, key } = event;
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!(target instanceof HTMLElement)) return;
+  if (key === "Escape" && target.id === "q") {
+    event.preventDefault(); // browsers would empty a search field
+    target.blur();
+    return;
   }
+  if (!singleKeysEnabled() || isTextEntry(target) || !Object.hasOwn(KEYS, key)) return;
+  if (target.closest("dialog[open], details[open]")) return;
+  event.preventDefault();
+  KEYS[key]();
+});
 
-  document.addEventListener("change", ({ target }) => {
-    if (target.id === "pick-all") pickAll(target.checked);
-    else if (target.name === "study") countPicks();
-  });
+document.addEventListener("focusin", ({ target }) => {
+  currentRow = closestElement(target, ROW)?.id ?? currentRow;
+});
 
-  document.addEventListener("click", ({ target }) => {
-    if (target.closest?.("[data-pick-none]")) pickAll(false);
-  });
+// --- the list is renewed ---
 
-  document.addEventListener("submit", ({ target }) => {
-    // The filters may have changed since the menu was drawn; the address has them.
-    if (target.matches("[data-save-view]")) target.elements.query.value = location.search;
-  });
-
-  // --- keys ---
-
-  function go(step) {
-    const all = rows();
-    const here = all.findIndex((row) => row.id === place);
-    const next = all[here < 0 ? 0 : Math.min(Math.max(here + step, 0), all.length - 1)];
-    next?.querySelector(".row-link").focus();
-    next?.scrollIntoView({ block: "nearest" });
+document.addEventListener("htmx:configRequest", ({ detail }) => {
+  const current = list();
+  if (current && detail.elt === current) detail.parameters.seen = current.dataset.seen ?? "";
+  if (!detail.elt.matches(".filters")) return;
+  // The address names filters that are set, and no others.
+  for (const name of [...detail.formData.keys()]) {
+    if (!detail.formData.get(name)) detail.formData.delete(name);
   }
+});
 
-  function toggle() {
-    const pick = document.getElementById(place)?.querySelector("input[name=study]");
-    if (!pick) return;
-    pick.checked = !pick.checked;
-    countPicks();
+document.addEventListener("list-unchanged", ({ detail }) => {
+  const current = list();
+  if (current) current.dataset.seen = detail.value;
+});
+
+// The message with the button that undid something goes once that is done.
+document.addEventListener("htmx:afterRequest", ({ detail }) => {
+  if (detail.successful) detail.elt.closest(".toast")?.remove();
+});
+
+/** @type {{row: string, selector: string} | null} where the focus was before a swap */
+let focusBefore = null;
+
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  const current = list();
+  if (!current || detail.target !== current) return;
+  // An answer for filters that were changed meanwhile is too late. The list stays the same element throughout.
+  const { elt, path } = detail.requestConfig;
+  if (elt.id === "studies" && path !== current.getAttribute("hx-get")) {
+    detail.shouldSwap = false;
+    return;
   }
+  if (elt.matches("form:not(.filters)")) selectAll(false);
+  const focused = document.activeElement;
+  const row = closestElement(focused, ROW);
+  focusBefore = row && { row: row.id, selector: focused?.matches("input") ? "input" : ".row-link" };
+});
 
-  const KEYS = {
-    j: () => go(1),
-    k: () => go(-1),
-    o: () => document.getElementById(place)?.querySelector(".row-link").click(),
-    x: toggle,
-    "/": () => document.getElementById("q")?.select(),
-  };
+document.addEventListener("htmx:afterSwap", () => {
+  if (focusBefore && (document.activeElement === document.body || !document.activeElement)) {
+    const { row, selector } = focusBefore;
+    findElement(document, `[id="${row}"] ${selector}`, HTMLElement)?.focus({ preventScroll: true });
+  }
+  focusBefore = null;
+  showSelection();
+});
 
-  const TEXT = "textarea, select, input:not([type=checkbox])";
-
-  document.addEventListener("keydown", (event) => {
-    const { target, key } = event;
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (key === "Escape" && target.id === "q") {
-      event.preventDefault(); // browsers would empty a search field
-      target.blur();
-      return;
-    }
-    if (document.documentElement.dataset.singleKeys === "off") return;
-    if (target.matches(TEXT) || target.closest("dialog[open], details[open]") || !Object.hasOwn(KEYS, key)) return;
-    event.preventDefault();
-    KEYS[key]();
-  });
-
-  document.addEventListener("focusin", ({ target }) => {
-    place = target.closest("#studies tbody .row")?.id ?? place;
-  });
-
-  // --- the list renews itself ---
-
-  document.addEventListener("htmx:configRequest", ({ detail }) => {
-    if (detail.elt === list()) detail.parameters.seen = list().dataset.seen;
-    if (!detail.elt.matches(".filters")) return;
-    // An address tells what is filtered, not what is not.
-    for (const name of [...detail.formData.keys()]) {
-      if (!detail.formData.get(name)) detail.formData.delete(name);
-    }
-  });
-
-  document.addEventListener("list-unchanged", ({ detail }) => {
-    if (list()) list().dataset.seen = detail.value;
-  });
-
-  // What was undone needs its message no more.
-  document.addEventListener("htmx:afterRequest", ({ detail }) => {
-    if (detail.successful) detail.elt.closest(".toast")?.remove();
-  });
-
-  let held = null;
-
-  document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-    if (detail.target !== list()) return;
-    // An answer for filters that were changed meanwhile is too late. The list itself is the same element all along.
-    const { elt: asked, path } = detail.requestConfig;
-    if (asked.id === "studies" && path !== list().getAttribute("hx-get")) {
-      detail.shouldSwap = false;
-      return;
-    }
-    if (asked.matches("form:not(.filters)")) pickAll(false);
-    const row = document.activeElement?.closest("#studies tbody .row");
-    held = row && { row: row.id, on: document.activeElement.matches("input") ? "input" : ".row-link" };
-  });
-
-  document.addEventListener("htmx:afterSwap", () => {
-    if (held && (document.activeElement === document.body || !document.activeElement)) {
-      document.getElementById(held.row)?.querySelector(held.on)?.focus({ preventScroll: true });
-    }
-    held = null;
-    countPicks();
-  });
-
-  countPicks();
-})();
+showSelection();

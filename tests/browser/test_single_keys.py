@@ -53,7 +53,7 @@ def test_off_on_every_page_until_turned_on_again(page: Page) -> None:
     stage.focus()
     page.keyboard.press("h")
     page.keyboard.press("Shift+ArrowRight")  # no character: the stage heeds it as before
-    expect(page.locator(".viewer-said")).to_have_text("Window width 259, level 128")
+    expect(page.locator(".viewer-status")).to_have_text("Window width 259, level 128")
     expect(heatmap).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#review-panel input[type=radio]:checked")).to_have_count(0)
     expect(sheet).to_be_hidden()

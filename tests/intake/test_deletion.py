@@ -242,7 +242,7 @@ def test_what_vanishes_while_one_acts_on_it_is_a_sentence(
         return study, failed
 
     bulk_action = reverse("worklist-bulk-action", args=[slug])
-    for action, where in (("read", "marks._mark"), ("unread", "marks._unmark")):
+    for action, where in (("read", "services._mark"), ("unread", "services._unmark")):
         study, _failed = lost(f"xrayportal.worklist.{where}")
         ids = [study.pk, last.pk]
         assert reader.post(bulk_action, {"action": action, "study": ids}).status_code == 302, action

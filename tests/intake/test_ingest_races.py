@@ -105,7 +105,7 @@ class TestRaces:
         assert Upload.objects.count() == outcomes.count("accepted")
         for study in services.studies_due():
             services.try_to_seal(study=study, actor=PORTAL)
-        assert not Study.objects.filter(state=Study.State.OPEN).exists()
+        assert not Study.objects.open().exists()
         assert verify(clinic=submission.clinic).is_whole
 
     def test_no_lock_is_left_behind(self) -> None:

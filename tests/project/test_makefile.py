@@ -45,3 +45,10 @@ def test_ci_installs_a_browser_and_then_runs_exactly_tests_and_lint() -> None:
     assert os.access(script, os.X_OK)
     assert script.read_text().rstrip().endswith("make test\nmake lint")
     subprocess.run(["bash", "-n", str(script)], check=True)
+
+
+def test_lint_without_npm_is_one_sentence(tmp_path: Path) -> None:
+    done = make("lint", "NPM=no-such-npm", f"VENV={tmp_path / 'venv'}")
+    assert done.returncode != 0
+    assert "needs Node.js 16.20 or newer with npm to check JavaScript; npm was not found" in done.stderr
+    assert not (tmp_path / "venv").exists()

@@ -71,7 +71,8 @@ def clinic(db: None) -> Clinic:
 def study_of(clinic: Clinic, size: tuple[int, int] = (300, 400), **fields: Any) -> Study:
     study = make_study(clinic, patient_reference="P-17", **fields)
     make_analysis(study)
-    for number, finding in enumerate(Finding.objects.filter(analysis=study.current)):
+    views = Finding.objects.filter(analysis=study.current).order_by("image__created_at", "image")
+    for number, finding in enumerate(views):
         stem = f"clinics/{clinic.pk}/findings/report/{finding.pk}"
         finding.display_file = default_storage.save(f"{stem}-display.jpg", ContentFile(jpeg(size, shade=90)))
         finding.overlay_file = default_storage.save(f"{stem}-overlay.png", ContentFile(overlay_of(*size)))

@@ -108,7 +108,7 @@ def test_poll_answers_204_until_something_changes(house: House, study: Study) ->
     fragment = changed.content.decode()
     assert "Fracture suspected" in fragment
     assert not polls(fragment)
-    assert changed.headers["HX-Trigger"] == "result-changed"
+    assert changed.headers["HX-Trigger"] == '{"result-changed": {}}'
     again = person.get(poll_address(fragment))
     assert again.status_code == 204
 
@@ -122,7 +122,7 @@ def test_the_history_is_not_asked_for_when_only_the_line_moves_on(house: House, 
     moved_on = person.get(earlier)
     assert (moved_on.status_code, moved_on.headers.get("HX-Trigger")) == (200, None)
     Analysis.objects.filter(pk=analysis.pk).update(state="cancelled", finished_at=timezone.now())
-    assert person.get(earlier).headers["HX-Trigger"] == "result-changed"
+    assert person.get(earlier).headers["HX-Trigger"] == '{"result-changed": {}}'
 
 
 def test_failure_says_why_and_offers_a_retry(house: House, study: Study) -> None:

@@ -58,7 +58,7 @@ def test_four_at_a_time_pause_and_go_on(enter: Enter) -> None:
     wait_until(page, lambda: len(held) == 4)
     page.get_by_role("button", name="Pause").click()
     expect(page.locator('.sending-file[data-state="waiting"]')).to_have_count(6)
-    expect(page.locator("[data-said]")).to_have_text("Paused. 0 of 6 files are sent.")
+    expect(page.locator("[data-summary]")).to_have_text("Paused. 0 of 6 files are sent.")
     page.unroute(UPLOADS)
     page.get_by_role("button", name="Go on").click()
     expect(page).to_have_url(SUBMISSION)

@@ -150,7 +150,7 @@ def test_what_is_hostile_is_a_sentence_each_and_the_rest_goes_on(enter: Enter) -
             for name, content in files.items()
         ],
     )
-    lines = page.locator("[data-troubles] li")
+    lines = page.locator("[data-failures] li")
     expect(lines).to_have_count(len(SENTENCES))
     told = sorted(lines.all_inner_texts())
     assert told == sorted(f"Could not read {name}: {words}" for name, words in SENTENCES.items())

@@ -57,7 +57,7 @@ def test_only_failed_files_are_tried_again(enter: Enter) -> None:
     page.route(UPLOADS, refuse_one)
     choose(page, pictures(5))
     expect(page.get_by_role("alert")).to_have_text("1 file could not be sent.")
-    expect(page.locator("[data-troubles] li")).to_have_text(
+    expect(page.locator("[data-failures] li")).to_have_text(
         "view_2.png was refused by the portal (code 418)."
     )
     page.get_by_role("button", name="Try these again").click()
@@ -76,7 +76,7 @@ def test_a_file_that_went_away_is_named_and_left_to_the_person(enter: Enter, tmp
     expect(page.locator('.sending-file[data-state="sending"]')).to_have_count(4)
     paths[5].unlink()
     page.unroute(UPLOADS)  # lets what was held go on
-    expect(page.locator("[data-troubles] li")).to_have_text(
+    expect(page.locator("[data-failures] li")).to_have_text(
         "The browser could not read knee_5.png. It may have been moved or changed."
     )
     page.get_by_role("button", name="Finish without them").click()
@@ -162,10 +162,10 @@ def test_duplicates_lead_to_the_earlier_study(enter: Enter, earlier: Earlier) ->
 
     page.route(UPLOADS, hold_last)
     choose(page, files)
-    link = page.locator(".sending-said a")
+    link = page.locator(".sending-status a")
     expect(link).to_have_text("Already here")
     expect(link).to_have_attribute("href", f"/c/north/studies/{study.pk}/")
-    expect(page.locator("[data-said]")).to_contain_text("1 already here")
+    expect(page.locator("[data-summary]")).to_contain_text("1 already here")
     page.unroute(UPLOADS)  # lets what was held go on
     expect(page).to_have_url(SUBMISSION)
     row = page.get_by_role("row", name="view_1.png")

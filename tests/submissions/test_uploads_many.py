@@ -24,7 +24,7 @@ def test_only_rows_in_sight_are_on_the_page(enter: Enter, tmp_path: Path) -> Non
     page.route(UPLOADS, lambda route: None)
     before = page.evaluate("document.getElementsByTagName('*').length")
     choose_folder(page, tmp_path)
-    expect(page.locator("[data-said]")).to_contain_text(f"0 of {FILES} files sent")
+    expect(page.locator("[data-summary]")).to_contain_text(f"0 of {FILES} files sent")
     rows = page.locator(".sending-file")
     expect(rows.filter(has_text="Sending")).to_have_count(4)
     assert page.evaluate("document.getElementsByTagName('*').length") - before < 300

@@ -26,7 +26,7 @@ from training.datasets.record import DatasetError
 from training.datasets.squares import load
 from training.learning import checkpoint
 from training.learning.configuration import Config, read_config
-from training.learning.losses import PartLoss, VerdictLoss, class_weights
+from training.learning.losses import BodyPartLoss, VerdictLoss, class_weights
 from training.learning.splits import folds, outside_the_fold
 from training.learning.train import released_weights, train
 from training.network import graphs
@@ -57,7 +57,7 @@ class_weights = true
 patience = 1
 """
 ROLES = {
-    "detector": 'role = "body_part"\npart_weight = 1.0',
+    "detector": 'role = "body_part"\nbody_part_weight = 1.0',
     "general": 'role = "abnormality"',
     "wrist": 'role = "abnormality"\nonly = ["wrist"]',
 }
@@ -259,7 +259,8 @@ def test_class_weights_balance_and_leave_the_mean() -> None:
     weighed = np.array(VerdictLoss((0.5, 3.0))(np.array([1.0, 0.0]), np.array([0.3, 0.3])))
     np.testing.assert_allclose(weighed, plain * [3.0, 0.5], rtol=1e-6)
     body_part = np.array([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1], [0.7, 0.2, 0.1]], np.float32)
-    actual = np.array(PartLoss(weights)(np.array([0, 1, -1]), body_part))
+    one_hot = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0]])
+    actual = np.array(BodyPartLoss(weights)(one_hot, body_part))
     np.testing.assert_allclose(actual, [-np.log(0.7) * 4 / 6, -np.log(0.2) * 2, 0], rtol=1e-5)
 
 

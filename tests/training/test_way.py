@@ -22,7 +22,8 @@ from training.datasets.squares import load
 from training.evaluation.explain import CASCADE
 from training.learning import checkpoint
 from training.learning.configuration import Config, read_config
-from training.learning.train import build, train
+from training.learning.fit import build
+from training.learning.train import train
 from training.network.graphs import run_openvino
 from training.release import quantise
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 from typing import Any
@@ -222,7 +223,7 @@ def test_poll_says_nothing_until_the_list_reads_otherwise(house: House, urgent: 
     record(clinic=house.clinic, action=Action.EXPORTED, actor=Actor(house.reader))
     unchanged = poll(seen)
     assert unchanged.status_code == 204
-    now = re.findall(r'"list-unchanged": "([^"]+)"', unchanged.headers["HX-Trigger"])[0]
+    now = json.loads(unchanged.headers["HX-Trigger"])["list-unchanged"]["value"]
     assert now.rpartition(".")[2] == seen.rpartition(".")[2]
     assert poll(now).headers.get("HX-Trigger") is None
     make_analysis(urgent[4])

@@ -14,7 +14,7 @@ from xrayportal.clinics.models import Role
 from xrayportal.studies.models import Study
 from xrayportal.web.worklist.rows import Filters, worklist_page
 from xrayportal.web.worklist.study_row import Row, rendered, row_of
-from xrayportal.worklist.marks import mark_read
+from xrayportal.worklist.services import mark_read
 
 pytestmark = pytest.mark.django_db
 

@@ -1,4 +1,4 @@
-"""Folds by group that resemble the whole in parts and labels."""
+"""Folds by group that resemble the whole in parts and labels, drawn anew alike from the same records."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training.datasets.record import Record
+from training.datasets.record import DatasetError, Record
 
 
 def hold_out(
@@ -41,6 +41,31 @@ def hold_out(
         tuple(record for record in records if record.group not in held),
         tuple(record for record in records if record.group in held),
     )
+
+
+def draw_folds(
+    records: Sequence[Record], first: Sequence[Record], count: int, seed: int
+) -> tuple[tuple[Record, ...], ...]:
+    """All ``records`` in ``count`` folds by group, ``first`` among them as the first one.
+
+    A group that holds more than its share of the pictures, ``1 / count``, is a fold alone. Of the rest one
+    fold after the other is held out (``hold_out``), with ``seed`` and the seeds that follow it. Raises
+    ``DatasetError`` if the groups do not make that many folds.
+    """
+    folds = [tuple(first)]
+    taken = {record.group for record in first}
+    sizes = Counter(record.group for record in records if record.group not in taken)
+    large = sorted(group for group, size in sizes.items() if size * count > len(records))
+    folds += [tuple(record for record in records if record.group == group) for group in large]
+    rest = tuple(record for record in records if record.group not in taken | set(large))
+    left = count - len(folds)
+    if left < 1 or len(sizes) - len(large) < left:
+        raise DatasetError(f"{len(sizes) + len(taken)} groups are too few, or too large, for {count} folds.")
+    for share in range(left, 2, -1):
+        rest, held = hold_out(rest, 1 / share, seed)
+        folds.append(held)
+        seed += 1
+    return (*folds, *(hold_out(rest, 1 / 2, seed) if left > 1 else (rest,)))
 
 
 def _kind(record: Record) -> tuple[str, bool]:

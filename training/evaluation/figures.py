@@ -125,8 +125,8 @@ def part_figures(predictions: Predictions) -> Figures:
         [frozenset((a, b)) in NEIGHBOURS for a, b in zip(truth, top_body_part, strict=True)], bool
     )
     wanted: dict[str, Callable[[NDArray[np.intp]], float]] = {
-        "part_accuracy": lambda r: float(exact[r].mean()),
-        "part_accuracy_with_neighbours": lambda r: float(near[r].mean()),
+        "body_part_accuracy": lambda r: float(exact[r].mean()),
+        "body_part_accuracy_with_neighbours": lambda r: float(near[r].mean()),
     }
     return _all(wanted, predictions.groups[rows], int(rows.sum()))
 
@@ -181,7 +181,9 @@ def trust_figures(predictions: Predictions) -> Figures:
 def scope_figures(predictions: Predictions) -> Figures:
     """The share of radiographs that the out-of-distribution detector refuses."""
     refused = predictions.distance > 1
-    return _all({"scope_rejected": lambda r: float(refused[r].mean())}, predictions.groups, len(refused))
+    return _all(
+        {"out_of_distribution_rejected": lambda r: float(refused[r].mean())}, predictions.groups, len(refused)
+    )
 
 
 def slices(cases: Cases) -> dict[str, Mask]:

@@ -20,24 +20,30 @@ _WORDS = {
     "tuple[str, ...]": "a list of texts",
 }  # fmt: skip
 ROLES = ("unified", "body_part", "abnormality")
+#: ``start`` of a run that goes on from no other.
+IMAGENET = "imagenet"
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """All that decides what a run becomes, besides data and software.
 
-    ``role`` is what the network answers in a bundle: ``part``, ``abnormality``, or ``unified``
-    for both; it is taught nothing else. ``size`` is the side of the input in pixels, a multiple of
-    32. ``backbone`` and ``grid`` are explained at ``training.network.unified.unified``. ``only`` names the
-    parts to train on (an expert for them); empty means all. ``start`` is ``imagenet`` or the name
-    of an earlier run whose averaged weights to go on from. ``warmup`` is in steps,
-    ``average`` the share of the old average kept at every step. ``part_weight`` and
-    ``map_weight`` weigh their losses against the verdict's. ``calibration`` is the share of
-    the training groups held out of training, drawn with ``fold_seed``. ``abnormal_share`` is the
-    share of abnormal pictures in every batch, 0 to take them as they come; ``class_weights`` then
-    weighs labels and parts by the inverse of their number. With ``patience``, training stops after
-    so many epochs without a lower loss on ``validation``, a share of the other training groups
-    that is held out for this alone, and the best epoch's weights are what is released.
+    ``role`` is what the network answers in a bundle: ``part``, ``abnormality``, or ``unified`` for both; it
+    is taught nothing else. ``size`` is the side of the input in pixels, a multiple of 32. ``backbone`` and
+    ``grid`` are explained at ``training.network.unified.unified``, ``drop_path`` at
+    ``training.network.lite0.lite0``. ``only`` names the parts to train on (an expert for them); empty means
+    all. ``start`` is ``imagenet`` or the name of an earlier run whose averaged weights to go on from.
+
+    An epoch has ``epoch_steps`` steps, with 0 one pass over as many pictures as there are; after each the
+    run can be taken up again. ``warmup`` is in steps, ``average`` the share of the old average kept at
+    every step. ``body_part_weight`` and ``map_weight`` weigh their losses against the verdict's.
+    ``teacher_share`` is what a teacher's answers, where they are given, take of the targets.
+    ``abnormal_share`` is the share of abnormal pictures in every batch, 0 to take them as they come;
+    ``class_weights`` then weighs labels and parts by the inverse of their number.
+
+    ``calibration`` is the share of the training groups held out of training, drawn with ``fold_seed``. With
+    ``patience``, training stops after so many epochs without a lower loss on ``validation``, a share of the
+    other training groups that is held out for this alone, and the best epoch's weights are what is released.
     """
 
     name: str
@@ -46,8 +52,9 @@ class Config:
     backbone: str = "lite0"
     grid: str = "fine"
     only: tuple[str, ...] = ()
-    start: str = "imagenet"
+    start: str = IMAGENET
     epochs: int = 12
+    epoch_steps: int = 0
     batch: int = 16
     rate: float = 5e-4
     warmup: int = 150
@@ -60,9 +67,11 @@ class Config:
     pooling: str = "logsumexp"
     temperature: float = 1.0
     dropout: float = 0.2
-    part_weight: float = 0.5
+    drop_path: float = 0.0
+    body_part_weight: float = 0.5
     map_weight: float = 10.0
     map_positive: float = 5.0
+    teacher_share: float = 0.5
     seed: int = 1
     calibration: float = 0.15
     fold_seed: int = 1
@@ -83,12 +92,25 @@ class Config:
             raise DatasetError("abnormal_share must lie between 0 and 1, or be 0.")
         if self.abnormal_share and max(1, round(self.batch * self.abnormal_share)) >= self.batch:
             raise DatasetError(f"A batch of {self.batch} has no room for normal pictures: raise batch.")
-        if min(self.epochs, self.batch) < 1 or min(self.patience, self.warmup) < 0:
-            raise DatasetError("epochs and batch must be at least 1, patience and warmup at least 0.")
-        if min(self.rate, self.temperature) <= 0 or min(self.part_weight, self.map_weight, self.decay) < 0:
+        if min(self.epochs, self.batch) < 1 or min(self.patience, self.warmup, self.epoch_steps) < 0:
+            raise DatasetError(
+                "epochs and batch must be at least 1, patience, warmup and epoch_steps 0 or more."
+            )
+        if (
+            min(self.rate, self.temperature) <= 0
+            or min(self.body_part_weight, self.map_weight, self.decay) < 0
+        ):
             raise DatasetError("rate and temperature must be above 0, weights and decay at least 0.")
-        if not 0 <= self.average < 1 or not 0 <= self.dropout < 1:
-            raise DatasetError("average and dropout must be at least 0 and below 1.")
+        if min(self.average, self.dropout, self.drop_path) < 0 or (
+            max(self.average, self.dropout, self.drop_path) >= 1
+        ):
+            raise DatasetError("average, dropout and drop_path must be at least 0 and below 1.")
+        if self.drop_path and self.backbone != "lite0":
+            raise DatasetError("drop_path is for the backbone lite0: set it to 0.")
+        if not 0 <= self.teacher_share <= 1:
+            raise DatasetError("teacher_share must lie between 0 and 1.")
+        if self.augmentation.cutmix and self.class_weights:
+            raise DatasetError("cutmix and class_weights do not go together: set one of them to 0.")
         if self.class_weights and self.abnormal_share:
             raise DatasetError(
                 "class_weights and abnormal_share would balance the labels twice: set one of them to 0."

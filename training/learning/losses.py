@@ -20,8 +20,8 @@ def class_weights(target: NDArray[Any], classes: int) -> list[float]:
     return [float(counts.sum() / (present * count)) if count else 0.0 for count in counts]
 
 
-class PartLoss:
-    """Cross-entropy ``(N,)`` of softmax ``part (N, P)``; pictures with target < 0 count nothing.
+class BodyPartLoss:
+    """Cross-entropy ``(N,)`` of softmax ``part (N, P)`` with ``target (N, P)``; rows of 0 count nothing.
 
     ``weights`` are one for every part; without them all count 1.
     """
@@ -31,17 +31,14 @@ class PartLoss:
         self.__name__ = "part_loss"
 
     def __call__(self, target: Any, part: Any) -> Any:
-        target = ops.reshape(target, (-1,))
-        known = ops.cast(target >= 0, part.dtype)
-        wanted = ops.one_hot(ops.maximum(target, 0), part.shape[-1], dtype=part.dtype)
-        likelihood = ops.sum(wanted * part, axis=-1)
+        target = ops.cast(target, part.dtype)
         if self.weights:
-            known = known * ops.sum(wanted * ops.convert_to_tensor(self.weights, dtype=part.dtype), axis=-1)
-        return -known * ops.log(ops.maximum(likelihood, 1e-6))
+            target = target * ops.convert_to_tensor(self.weights, dtype=part.dtype)
+        return -ops.sum(target * ops.log(ops.maximum(part, 1e-6)), axis=-1)
 
 
 class VerdictLoss:
-    """Binary cross-entropy ``(N,)`` on logits; ``weights`` are of the normal and the abnormal."""
+    """Binary cross-entropy ``(N,)`` on logits, targets 0 to 1; ``weights`` are of normal and abnormal."""
 
     def __init__(self, weights: Sequence[float] = (1.0, 1.0)) -> None:
         self.normal, self.abnormal = weights
@@ -54,20 +51,19 @@ class VerdictLoss:
 
 
 class MapLoss:
-    """Binary cross-entropy of every cell of the map against the boxes, mean over the cells.
+    """Binary cross-entropy of every cell of the map ``(N, h, w)``, weighed, mean over the cells: ``(N,)``.
 
-    A cell's own logit is its evidence less ``prior``: most cells are empty, and evidence above
-    zero then means "worth a look" rather than "more likely than not". Boxed cells weigh
-    ``positive`` times; cells with a negative target are unknown and count nothing.
+    ``target`` is ``(N, h, w, 2)``: what the cell should be, 0 to 1, and what it weighs. A cell's own logit is
+    its evidence less ``prior``: most cells are empty, and evidence above zero then means "worth a look"
+    rather than "more likely than not".
     """
 
-    def __init__(self, positive: float = 5.0, prior: float = 2.0) -> None:
-        self.positive, self.prior = positive, prior
+    def __init__(self, prior: float = 2.0) -> None:
+        self.prior = prior
         self.__name__ = "map_loss"
 
     def __call__(self, target: Any, evidence: Any) -> Any:
+        target = ops.cast(target, evidence.dtype)
+        wanted, weight = target[..., 0], target[..., 1]
         logit = evidence - self.prior
-        known = ops.cast(target >= 0, logit.dtype)
-        target = ops.maximum(target, 0)
-        weight = known * (1 + (self.positive - 1) * target)
-        return ops.mean(weight * (ops.softplus(logit) - target * logit), axis=(1, 2))
+        return ops.mean(weight * (ops.softplus(logit) - wanted * logit), axis=(1, 2))

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from training.datasets.checks import check, check_apart
-from training.datasets.folds import hold_out
+from training.datasets.folds import draw_folds, hold_out
 from training.datasets.record import Dataset, DatasetError, Record
 from training.learning.configuration import Config
 
 Fold = tuple[Record, ...]
+#: Folds of a cross-validation, and what is added to ``fold_seed`` to draw all but the first of them.
+FOLDS, CROSS_SEED = 5, 10
 
 
 def folds(dataset: Dataset, config: Config) -> tuple[Fold, Fold]:
@@ -64,6 +66,24 @@ def validation(config: Config, learn: Fold) -> tuple[Fold, Fold]:
             "change validation, or set patience to 0."
         )
     return kept, watched
+
+
+def cross_folds(dataset: Dataset, config: Config) -> tuple[Fold, ...]:
+    """All training pictures in five folds by group; the first is the calibration fold.
+
+    The same data, ``calibration`` and ``fold_seed`` give the same folds. Raises ``DatasetError`` if data or
+    folds will not do.
+    """
+    everything = replace(config, only=())
+    drawn = draw_folds(
+        dataset.split("train"), folds(dataset, everything)[1], FOLDS, config.fold_seed + CROSS_SEED
+    )
+    for number, held in enumerate(drawn):
+        learn = tuple(record for fold in drawn if fold is not held for record in fold)
+        check_apart(learn, held, "training", f"fold {number}")
+        if not (_has_both_labels(learn) and _has_both_labels(held)):
+            raise DatasetError(f"Fold {number} or the rest holds one label only: bring more groups.")
+    return drawn
 
 
 def fingerprint(records: Sequence[Record]) -> str:

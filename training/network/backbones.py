@@ -39,7 +39,7 @@ def efficientnetb0(picture: Any) -> Features:
     )
 
 
-BACKBONES: dict[str, Callable[[Any], Features]] = {
+BACKBONES: dict[str, Callable[..., Features]] = {
     "lite0": lite0,
     "densenet169": densenet169,
     "efficientnetb0": efficientnetb0,

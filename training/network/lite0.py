@@ -55,16 +55,21 @@ class Features:
     top: Any
 
 
-def lite0(picture: Any) -> Features:
-    """Features of ``picture``, a Keras tensor ``(N, S, S, 1)`` of grey levels 0 to 255."""
+def lite0(picture: Any, drop_path: float = 0.0) -> Features:
+    """Features of ``picture``, a Keras tensor ``(N, S, S, 1)`` of grey levels 0 to 255.
+
+    In training a block that could be passed by is left out with a chance that grows from 0 at the first
+    block to ``drop_path`` at the last (stochastic depth, Huang et al. 2016).
+    """
     x = layers.Rescaling(1 / 128, offset=-127 / 128, name="rescale")(picture)
     x = layers.Conv2D(STEM_CHANNELS, 3, 2, "same", use_bias=False, name="stem_conv")(x)
     x = _normalise(x, "stem_bn")
     ends = {}
-    index = 0
+    index, last = 0, sum(stage[-1] for stage in STAGES) - 1
     for stage, (kernel, stride, expansion, channels, repeats) in enumerate(STAGES):
         for repeat in range(repeats):
-            x = _block(x, f"block{index}", kernel, stride if repeat == 0 else 1, expansion, channels)
+            drop = drop_path * index / last
+            x = _block(x, f"block{index}", kernel, stride if repeat == 0 else 1, expansion, channels, drop)
             index += 1
         ends[stage] = x
     top = layers.Conv2D(TOP_CHANNELS, 1, use_bias=False, name="top_conv")(x)
@@ -136,7 +141,7 @@ def _from_torch(name: str, tensor: NDArray[Any]) -> tuple[str, NDArray[np.float3
     return f"{place}/kernel", tensor.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0))
 
 
-def _block(x: Any, name: str, kernel: int, stride: int, expansion: int, channels: int) -> Any:
+def _block(x: Any, name: str, kernel: int, stride: int, expansion: int, channels: int, drop: float) -> Any:
     inward = x
     if expansion > 1:
         width = int(x.shape[-1]) * expansion
@@ -147,6 +152,8 @@ def _block(x: Any, name: str, kernel: int, stride: int, expansion: int, channels
     x = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_project_conv")(x)
     x = FusedBatchNormalization(epsilon=EPSILON, name=f"{name}_project_bn")(x)
     if stride == 1 and int(inward.shape[-1]) == channels:
+        if drop:
+            x = layers.Dropout(drop, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(x)
         x = layers.Add(name=f"{name}_add")([x, inward])
     return x
 

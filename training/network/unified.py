@@ -24,6 +24,7 @@ def unified(
     pooling: str = "logsumexp",
     temperature: float = 1.0,
     dropout: float = 0.2,
+    drop_path: float = 0.0,
 ) -> keras.Model:
     """One backbone, a part head and an evidence map, for training.
 
@@ -32,9 +33,10 @@ def unified(
     ``evidence_features``, and ``embedding (N, D)``, the mean top features. With ``grid`` ``fine``
     the map has a position for 16 pixels and features of its own; with ``top`` it is read off the
     backbone's last features (32 pixels), which with mean pooling is the common classifier.
+    ``drop_path`` is for ``lite0`` alone.
     """
     picture = keras.Input((size, size, 1), name="picture")
-    features = BACKBONES[backbone](picture)
+    features = BACKBONES[backbone](picture, **({"drop_path": drop_path} if drop_path else {}))
     pooled = layers.GlobalAveragePooling2D(name="top_mean")(features.top)
 
     part = layers.Dropout(dropout, name="part_dropout")(pooled)

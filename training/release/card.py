@@ -25,12 +25,12 @@ HEADLINE = (
     "uncertain",
     "brier",
     "ece",
-    "part_accuracy",
-    "part_accuracy_with_neighbours",
+    "body_part_accuracy",
+    "body_part_accuracy_with_neighbours",
     "pointing_true_positives",
     "pointing_all",
     "trust_auroc",
-    "scope_rejected",
+    "out_of_distribution_rejected",
 )
 #: What the card says of every slice.
 SLICED = ("auc", "sensitivity_at_90_specificity")

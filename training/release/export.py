@@ -22,8 +22,9 @@ from training.datasets.record import Dataset, DatasetError, Record
 from training.datasets.squares import load
 from training.learning.checkpoint import progress_of
 from training.learning.configuration import Config
+from training.learning.fit import build
 from training.learning.splits import calibration_folds, fingerprint, outside_the_fold
-from training.learning.train import build, released_weights
+from training.learning.train import released_weights
 from training.network.graphs import run_networks
 from training.release import out_of_distribution
 from training.release.files import CARD, PLOTS, sha256, write_manifest

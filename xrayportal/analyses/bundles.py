@@ -33,7 +33,7 @@ class NoActiveBundleError(LookupError):
 
 def active_bundle() -> Bundle:
     """The bundle that new analyses use. Raises `NoActiveBundleError`."""
-    bundle = Bundle.objects.filter(is_active=True).first()
+    bundle = Bundle.objects.active().first()
     if bundle is None:
         raise NoActiveBundleError
     return bundle
@@ -84,7 +84,7 @@ def register_all() -> list[str]:
         except BundleError as error:
             said.append(f"The bundle in {path} is not used: {error}.")
     said += [f"Registered the bundle {bundle}." for bundle in here if bundle.name not in known]
-    active = Bundle.objects.filter(is_active=True).first()
+    active = Bundle.objects.active().first()
     if not here:
         said.append(f"No usable bundle lies in {settings.BUNDLES_DIR}: studies will wait for one.")
     elif active not in here:
@@ -101,7 +101,7 @@ def activate_bundle(*, bundle: Bundle, actor: Actor) -> None:
         known = {row.pk: row for row in Bundle.objects.select_for_update().order_by("pk")}
         if known[bundle.pk].is_active:
             return
-        Bundle.objects.filter(is_active=True).update(is_active=False)
+        Bundle.objects.active().update(is_active=False)
         Bundle.objects.filter(pk=bundle.pk).update(is_active=True, activated_at=Now())
         record(
             clinic=None,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
+from typing import TYPE_CHECKING, TypedDict
+
 from django.db.models import Case, CharField, Count, Exists, OuterRef, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 
@@ -11,7 +14,7 @@ from xrayportal.studies.models import Image, Study, Submission, Upload
 
 def newest(study: str = "pk") -> QuerySet[Analysis]:
     """The primary analyses of the study that ``OuterRef(study)`` names, newest first."""
-    primary = Analysis.objects.filter(study=OuterRef(study), purpose=Analysis.Purpose.PRIMARY)
+    primary = Analysis.objects.primary().filter(study=OuterRef(study))
     return primary.order_by("-requested_at")
 
 
@@ -29,8 +32,25 @@ def latest_state(study: str = "pk", submission_state: str = "submission__state")
     )
 
 
-def with_status(studies: QuerySet[Study]) -> QuerySet[Study]:
-    """Adds what a row needs: ``latest_state``, ``thumbnail``, ``views`` and ``name``."""
+class RowFacts(TypedDict):
+    """What ``with_status`` adds to a study: the facts of its row."""
+
+    latest_state: str
+    #: The finding whose thumbnail is shown.
+    thumbnail: uuid.UUID | None
+    views: int | None
+    #: The first file's.
+    name: str
+
+
+if TYPE_CHECKING:  # for type checkers only
+    from django_stubs_ext import WithAnnotations
+
+    StudyWithStatus = WithAnnotations[Study, RowFacts]
+
+
+def with_status(studies: QuerySet[Study]) -> QuerySet[StudyWithStatus]:
+    """The same studies, each with ``RowFacts``."""
     first = Image.objects.filter(study=OuterRef("pk")).order_by("created_at", "pk")
     return studies.annotate(
         latest_state=latest_state(),

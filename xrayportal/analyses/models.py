@@ -14,6 +14,14 @@ from django.utils.translation import gettext_lazy as _
 from xrayportal.studies.models import Queue
 
 
+class BundleQuerySet(models.QuerySet["Bundle"]):
+    """Bundles, as the portal asks for them."""
+
+    def active(self) -> BundleQuerySet:
+        """The one that new analyses use, or none."""
+        return self.filter(is_active=True)
+
+
 class Bundle(models.Model):
     """A released set of networks that this portal knows; its manifest is the source of words and limits."""
 
@@ -24,6 +32,8 @@ class Bundle(models.Model):
     is_active = models.BooleanField(default=False)
     registered_at = models.DateTimeField(auto_now_add=True)
     activated_at = models.DateTimeField(null=True, blank=True)
+
+    objects = BundleQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -53,6 +63,18 @@ class Verdict(models.TextChoices):
     ABNORMAL = "abnormal"
     UNCERTAIN = "uncertain"
     UNSUPPORTED = "unsupported"
+
+
+class AnalysisQuerySet(models.QuerySet["Analysis"]):
+    """Analyses, as the portal asks for them."""
+
+    def primary(self) -> AnalysisQuerySet:
+        """Those that make a study's result; shadows run beside them."""
+        return self.filter(purpose=Analysis.Purpose.PRIMARY)
+
+    def unfinished(self) -> AnalysisQuerySet:
+        """Those that wait or run."""
+        return self.filter(state__in=Analysis.UNFINISHED)
 
 
 class Analysis(models.Model):
@@ -117,6 +139,8 @@ class Analysis(models.Model):
     precision = models.CharField(max_length=16, blank=True)
     software = models.CharField(max_length=40, blank=True)
     milliseconds = models.JSONField(default=dict, help_text=_("By stage, summed over views"))
+
+    objects = AnalysisQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "analyses"

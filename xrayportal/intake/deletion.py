@@ -12,7 +12,7 @@ from django.core.files.storage import default_storage
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
-from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.analyses.models import Finding
 from xrayportal.analyses.services import cancel_analysis
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import record
@@ -45,7 +45,7 @@ def delete_study(*, study: Study, reason: Reason, actor: Actor) -> bool:
     changes nothing. Files go after the commit; a crash before that leaves files without rows, which the
     reconciler removes. The audit keeps that the study was there, and who did what.
     """
-    for analysis in study.analyses.filter(state__in=Analysis.UNFINISHED).order_by("requested_at"):
+    for analysis in study.analyses.unfinished().order_by("requested_at"):
         cancel_analysis(analysis=analysis, actor=actor)
     with transaction.atomic():
         submission = Submission.objects.select_for_update(of=("self",)).filter(studies=study).first()
@@ -57,7 +57,7 @@ def delete_study(*, study: Study, reason: Reason, actor: Actor) -> bool:
         # A file's name may name a person, so the uploads go as well, duplicates of other senders included.
         Upload.objects.filter(image__study=locked).delete()
         locked.delete()
-        if submission.state != Submission.State.OPEN and not submission.studies.exists():
+        if not submission.is_open and not submission.studies.exists():
             forget_files(submission)
         record(
             clinic=clinic,

@@ -70,7 +70,7 @@ def ingest_file(incoming: IncomingFile, file: IO[bytes]) -> Upload:
     """
     incoming = replace(incoming, size=size_of(file))
     submission = incoming.submission
-    if submission.state != Submission.State.OPEN:  # nothing is prepared in vain
+    if not submission.is_open:  # nothing is prepared in vain
         with transaction.atomic():
             _submission, earlier = _enter(incoming)
         if earlier is not None:
@@ -93,14 +93,14 @@ def ingest_file(incoming: IncomingFile, file: IO[bytes]) -> Upload:
             remove_if_unnamed(incoming.clinic, name)
     # A study of one file that was there before, such as one of a cancelled submission.
     study = upload.image.study if upload.image else None
-    if study is not None and study.state == Study.State.OPEN and not _is_grouped(incoming, prepared):
+    if study is not None and not study.is_sealed and not _is_grouped(incoming, prepared):
         try_to_seal(study=study, actor=incoming.actor)
     return upload
 
 
 def refuse_closed(submission: Submission) -> None:
     """Raises `SubmissionClosedError` for a submission that has ended."""
-    if submission.state == Submission.State.CANCELLED:
+    if submission.is_cancelled:
         raise SubmissionClosedError(_("This submission was cancelled. Start a new one."))
     if submission.state == Submission.State.FINISHED:
         raise SubmissionClosedError(_("This submission is finished. Start a new one for further files."))
@@ -238,7 +238,7 @@ def _study(incoming: IncomingFile, prepared: Prepared, submission: Submission) -
         return study, True
     # A view that comes later means a new analysis: open, it will be sealed again.
     study.state, study.sealed_at, study.last_view_at = Study.State.OPEN, None, timezone.now()
-    if study.submission_id != submission.pk and study.submission.state == Submission.State.CANCELLED:
+    if study.submission_id != submission.pk and study.submission.is_cancelled:
         study.submission = submission
     study.patient_reference = study.patient_reference or incoming.patient_reference
     study.stated_body_part = study.stated_body_part or incoming.stated_body_part
@@ -248,7 +248,7 @@ def _study(incoming: IncomingFile, prepared: Prepared, submission: Submission) -
 
 def _adopt(study: Study, submission: Submission) -> None:
     """A picture of a cancelled submission is sent again: its study, if never analysed, is ours to analyse."""
-    if study.submission.state != Submission.State.CANCELLED:
+    if not study.submission.is_cancelled:
         return
     if study.analyses.filter(state__in=[*Analysis.UNFINISHED, Analysis.State.SUCCEEDED]).exists():
         return

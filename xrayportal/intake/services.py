@@ -70,9 +70,9 @@ def finish_submission(*, submission: Submission, actor: Actor) -> None:
     """
     with transaction.atomic():
         locked = Submission.objects.select_for_update(no_key=True).get(pk=submission.pk)
-        if locked.state == Submission.State.CANCELLED:
+        if locked.is_cancelled:
             return
-        if locked.state == Submission.State.OPEN:
+        if locked.is_open:
             _end(locked, Submission.State.FINISHED)
             if locked.submitter_id is not None:
                 Digest.objects.get_or_create(
@@ -87,7 +87,7 @@ def finish_submission(*, submission: Submission, actor: Actor) -> None:
             )
     submission.state, submission.finished_at = locked.state, locked.finished_at
     fed = Q(submission=submission) | Q(images__uploads__submission=submission)
-    open_studies = Study.objects.filter(fed, state=Study.State.OPEN).distinct().order_by("created_at")
+    open_studies = Study.objects.open().filter(fed).distinct().order_by("created_at")
     for study in open_studies[:SEALED_AT_ONCE]:
         try_to_seal(study=study, actor=actor)
 
@@ -96,7 +96,7 @@ def cancel_submission(*, submission: Submission, actor: Actor) -> None:
     """Take no more files and stop what has not been analysed. Results that exist stay."""
     with transaction.atomic():
         locked = Submission.objects.select_for_update(no_key=True).get(pk=submission.pk)
-        if locked.state != Submission.State.CANCELLED:
+        if not locked.is_cancelled:
             _end(locked, Submission.State.CANCELLED)
             record(
                 clinic=locked.clinic,
@@ -105,7 +105,7 @@ def cancel_submission(*, submission: Submission, actor: Actor) -> None:
                 target=locked,
             )
     submission.state, submission.finished_at = locked.state, locked.finished_at
-    unfinished = Analysis.objects.filter(study__submission=submission, state__in=Analysis.UNFINISHED)
+    unfinished = Analysis.objects.unfinished().filter(study__submission=submission)
     for analysis in unfinished.order_by("requested_at"):
         analyses.cancel_analysis(analysis=analysis, actor=actor)
 
@@ -136,9 +136,9 @@ def seal_study(*, study: Study, actor: Actor) -> None:
         if (
             submission is None
             or locked is None
-            or locked.state == Study.State.SEALED
+            or locked.is_sealed
             or locked.submission_id != submission.pk
-            or submission.state == Submission.State.CANCELLED
+            or submission.is_cancelled
             or not images
             or not _only_waiting_analyses(locked)
         ):
@@ -200,7 +200,7 @@ def studies_due() -> QuerySet[Study]:
     # A later submission may add views to the study of an earlier one: that one's end says nothing then.
     ended = Q(submission__state=Submission.State.FINISHED, last_view_at__lte=F("submission__finished_at"))
     return (
-        Study.objects.filter(state=Study.State.OPEN)
+        Study.objects.open()
         .filter(Q(last_view_at__lt=quiet_since) | ended)
         .exclude(submission__state=Submission.State.CANCELLED)
         .order_by("last_view_at")
@@ -213,7 +213,7 @@ def _only_waiting_analyses(study: Study) -> bool:
     One that is locked is just being claimed, or ends: it counts as on its way, and we, who hold the study,
     wait for nobody.
     """
-    unfinished = study.analyses.filter(purpose=Analysis.Purpose.PRIMARY, state__in=Analysis.UNFINISHED)
+    unfinished = study.analyses.primary().unfinished()
     on_their_way = set(unfinished.values_list("pk", flat=True))
     if not on_their_way:  # and none begins while we hold the study
         return True

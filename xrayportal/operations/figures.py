@@ -103,7 +103,7 @@ class Chain:
 def queues_of(clinic: Clinic | None) -> list[QueueFigures]:
     """Waiting and running by queue; one query."""
     rows = (
-        _of(Analysis.objects.filter(state__in=Analysis.UNFINISHED), clinic)
+        _of(Analysis.objects.unfinished(), clinic)
         .order_by()
         .values("queue")
         .annotate(

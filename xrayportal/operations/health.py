@@ -72,7 +72,7 @@ def broker() -> Service:
 
 def workers() -> Service:
     """Live workers; ok when one of them has the active bundle loaded."""
-    active = Bundle.objects.filter(is_active=True).values_list("name", flat=True).first()
+    active = Bundle.objects.active().values_list("name", flat=True).first()
     rows = list(live_workers().order_by("started_at").values("bundle", "runtime", "precision", "last_seen"))
     return {
         "ok": active is not None and any(row["bundle"] == active for row in rows),
@@ -83,7 +83,7 @@ def workers() -> Service:
 
 def queues() -> dict[str, dict[str, int]]:
     """Analyses waiting and running, by queue."""
-    counted = Analysis.objects.filter(state__in=Analysis.UNFINISHED).values("queue")
+    counted = Analysis.objects.unfinished().values("queue")
     rows = counted.annotate(
         waiting=Count("pk", filter=Q(state=Analysis.State.QUEUED)),
         running=Count("pk", filter=Q(state=Analysis.State.RUNNING)),

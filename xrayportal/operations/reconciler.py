@@ -131,7 +131,7 @@ class Reconciler:
     def _finish_submissions(self) -> None:
         """Those whose sender went away."""
         quiet = Now() - timedelta(seconds=settings.FINISH_AFTER_SECONDS)
-        left = Submission.objects.filter(state=Submission.State.OPEN, last_upload_at__lt=quiet)
+        left = Submission.objects.open().filter(last_upload_at__lt=quiet)
         for submission in left.order_by("last_upload_at")[:_PER_ROUND]:
             finish_submission(submission=submission, actor=PORTAL)
 
@@ -170,4 +170,4 @@ def _tell_that_it_lives() -> None:
 
 
 def _active_bundles() -> QuerySet[Bundle]:
-    return Bundle.objects.filter(is_active=True)
+    return Bundle.objects.active()

@@ -8,6 +8,8 @@ all; an admin who also reads is a reader.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypedDict
+
 from django.db.models import BooleanField, Exists, OuterRef, Q, QuerySet, Value
 
 from xrayportal.access import ClinicAccess, Permission
@@ -16,6 +18,18 @@ from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.models import Role
 from xrayportal.reviews.models import Review
 from xrayportal.studies.models import Study
+
+
+class Revealed(TypedDict):
+    """What ``with_revealed`` adds to a study."""
+
+    revealed: bool
+
+
+if TYPE_CHECKING:  # for type checkers only
+    from django_stubs_ext import WithAnnotations
+
+    RevealedStudy = WithAnnotations[Study, Revealed]
 
 
 def reads_blind(access: ClinicAccess) -> bool:
@@ -33,7 +47,7 @@ def visible_predictions(access: ClinicAccess, studies: QuerySet[Study]) -> Query
     return studies.filter(_opinion(access)) if reads_blind(access) else studies
 
 
-def with_revealed(access: ClinicAccess, studies: QuerySet[Study]) -> QuerySet[Study]:
+def with_revealed(access: ClinicAccess, studies: QuerySet[Study]) -> QuerySet[RevealedStudy]:
     """The same studies, each with ``revealed``: for lists that show a row but hide its prediction."""
     if reads_blind(access):
         return studies.annotate(revealed=_opinion(access))

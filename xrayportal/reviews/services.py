@@ -171,7 +171,7 @@ def _check_rules(
     sign: bool,
     adjudicates: bool,
 ) -> None:
-    if study.state != Study.State.SEALED:
+    if not study.is_sealed:
         raise ReviewRefused(_("This study still receives views. Review it when it is complete."))
     if own is not None and own.is_signed and not sign:
         raise ReviewRefused(_("Your review is signed. A change to it is signed again, not saved as a draft."))

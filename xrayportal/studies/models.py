@@ -25,6 +25,14 @@ class Grouping(models.TextChoices):
     FILES = "files", _("Every file is a study")
 
 
+class SubmissionQuerySet(models.QuerySet["Submission"]):
+    """Submissions, as the portal asks for them."""
+
+    def open(self) -> SubmissionQuerySet:
+        """Those that files may still come to."""
+        return self.filter(state=Submission.State.OPEN)
+
+
 class Submission(models.Model):
     """What a person, an API client or a PACS sends in one go."""
 
@@ -56,6 +64,8 @@ class Submission(models.Model):
     last_upload_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
+    objects = SubmissionQuerySet.as_manager()
+
     class Meta:
         indexes = [
             models.Index(fields=["clinic", "-created_at"], name="submission_newest"),
@@ -64,6 +74,24 @@ class Submission(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+    @property
+    def is_open(self) -> bool:
+        """Files may still come."""
+        return self.state == self.State.OPEN
+
+    @property
+    def is_cancelled(self) -> bool:
+        """It was called off."""
+        return self.state == self.State.CANCELLED
+
+
+class StudyQuerySet(models.QuerySet["Study"]):
+    """Studies, as the portal asks for them."""
+
+    def open(self) -> StudyQuerySet:
+        """Those that views may still come to."""
+        return self.filter(state=Study.State.OPEN)
 
 
 class Study(models.Model):
@@ -92,10 +120,12 @@ class Study(models.Model):
         "analyses.Analysis", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     # What the current result says, for lists to filter and sort by from one index. The database keeps them
-    # itself whenever ``current`` is set (migration 0003): a result never changes.
+    # itself whenever ``current`` is set (sql/result_of_study.sql): a result never changes.
     result_verdict = models.CharField(max_length=16, blank=True, editable=False)
     result_body_part = models.CharField(max_length=32, blank=True, editable=False)
     result_probability = models.FloatField(null=True, editable=False)
+
+    objects = StudyQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "studies"
@@ -122,6 +152,11 @@ class Study(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+    @property
+    def is_sealed(self) -> bool:
+        """No view comes any more, unless it opens the study again."""
+        return self.state == self.State.SEALED
 
 
 class Image(models.Model):
@@ -168,7 +203,7 @@ class Upload(models.Model):
     sentence = models.TextField(blank=True)
     kind = models.CharField(max_length=40, blank=True)
     image = models.ForeignKey(Image, null=True, blank=True, on_delete=models.SET_NULL, related_name="uploads")
-    #: Its picture is in a study of another submission; the database keeps that itself (migration 0006).
+    #: Its picture is in a study of another submission; the database keeps it (sql/uploads_elsewhere.sql).
     elsewhere = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 

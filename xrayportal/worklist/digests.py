@@ -39,12 +39,8 @@ _NEWS = timedelta(days=1)
 def make_ready() -> int:
     """Fill in the digests of submissions of which nothing more will come; returns how many."""
     Digest.objects.filter(ready_at__isnull=True, submission__state=Submission.State.CANCELLED).delete()
-    receiving = Study.objects.filter(submission=OuterRef("submission"), state=Study.State.OPEN)
-    unfinished = Analysis.objects.filter(
-        study__submission=OuterRef("submission"),
-        purpose=Analysis.Purpose.PRIMARY,
-        state__in=Analysis.UNFINISHED,
-    )
+    receiving = Study.objects.open().filter(submission=OuterRef("submission"))
+    unfinished = Analysis.objects.primary().unfinished().filter(study__submission=OuterRef("submission"))
     over = Digest.objects.filter(~Exists(receiving), ~Exists(unfinished), ready_at__isnull=True)
     found = list(over.select_related("submission")[:_PER_ROUND])
     for digest in found:

@@ -1,63 +1,13 @@
-"""Read marks: set by opening a study or by hand, and taken back."""
+"""Which studies a person has opened."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Collection, Iterable
-
-from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
 
-from xrayportal.access import ClinicAccess, Permission
-from xrayportal.clinics.models import Role
-from xrayportal.studies.models import Study
-from xrayportal.worklist.models import StudyViewed, Unopened
+from xrayportal.access import ClinicAccess
+from xrayportal.worklist.models import StudyViewed
 
 
 def read_by(access: ClinicAccess) -> Exists:
     """Whether the person has read the study, as an annotation or a condition on studies."""
     return Exists(StudyViewed.objects.filter(user=access.user, study=OuterRef("pk")))
-
-
-def mark_read(access: ClinicAccess, studies: Collection[uuid.UUID]) -> None:
-    """Theirs from now on; what a reader has opened waits for nobody any more. Two queries at most.
-
-    A superuser's look is no reading.
-    """
-    if access.granted_until is not None or not studies:
-        return
-    try:
-        _mark(access, studies)
-    except IntegrityError:  # one of them was deleted meanwhile
-        _mark(access, Study.objects.filter(pk__in=studies).values_list("pk", flat=True))
-    if access.may(Permission.REVIEW):
-        Unopened.objects.filter(study__in=studies).delete()
-
-
-def mark_unread(access: ClinicAccess, studies: Collection[uuid.UUID]) -> None:
-    """Take the marks back; a study that no other reader has opened waits again, since it came."""
-    try:
-        _unmark(access, studies)
-    except IntegrityError:  # one of them was deleted meanwhile
-        _unmark(access, studies)
-
-
-def _mark(access: ClinicAccess, studies: Iterable[uuid.UUID]) -> None:
-    StudyViewed.objects.bulk_create(
-        [StudyViewed(user=access.user, study_id=study) for study in studies], ignore_conflicts=True
-    )
-
-
-def _unmark(access: ClinicAccess, studies: Collection[uuid.UUID]) -> None:
-    with transaction.atomic():
-        StudyViewed.objects.filter(user=access.user, study__in=studies).delete()
-        if not access.may(Permission.REVIEW):
-            return
-        others = StudyViewed.objects.filter(
-            study=OuterRef("pk"), user__memberships__clinic=access.clinic, user__memberships__role=Role.READER
-        )
-        waiting = Study.objects.filter(~Exists(others), clinic=access.clinic, pk__in=studies)
-        Unopened.objects.bulk_create(
-            [Unopened(study=study, clinic=access.clinic, since=study.created_at) for study in waiting],
-            ignore_conflicts=True,
-        )

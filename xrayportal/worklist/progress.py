@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 
@@ -15,8 +15,6 @@ from xrayportal.reviews.blind import with_revealed
 from xrayportal.studies.models import Study, Submission, Upload
 from xrayportal.words import format_duration, ordinal
 from xrayportal.worklist.versions import version_expr
-
-PRIMARY = Analysis.Purpose.PRIMARY
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class Progress:
     @property
     def is_receiving(self) -> bool:
         """Files may still come."""
-        return self.submission.state == Submission.State.OPEN
+        return self.submission.is_open
 
     @property
     def is_final(self) -> bool:
@@ -71,9 +69,21 @@ class Progress:
         return not self.is_receiving and self.settled >= self.studies
 
 
-def versions(access: ClinicAccess) -> QuerySet[Submission]:
-    """Their submissions, each with ``version``: changes when anything on the progress page does."""
-    analyses = Analysis.objects.filter(study__submission=OuterRef("pk"), purpose=PRIMARY).order_by()
+class Version(TypedDict):
+    """What ``versions`` adds to a submission: a text that changes when anything on its page does."""
+
+    version: str
+
+
+if TYPE_CHECKING:  # for type checkers only
+    from django_stubs_ext import WithAnnotations
+
+    VersionedSubmission = WithAnnotations[Submission, Version]
+
+
+def versions(access: ClinicAccess) -> QuerySet[VersionedSubmission]:
+    """Their submissions, each with its ``Version``."""
+    analyses = Analysis.objects.primary().filter(study__submission=OuterRef("pk")).order_by()
     told = analyses.values("study__submission").annotate(
         told=version_expr(
             Count("pk", filter=Q(state=Analysis.State.QUEUED)),
@@ -131,7 +141,8 @@ def _verdicts(submission: Submission, access: ClinicAccess) -> tuple[dict[str, i
 def _left(submission: Submission) -> dict[str, Any]:
     """When the last waiting study will be done, and where it stands; nothing when none waits."""
     last = (
-        Analysis.objects.filter(study__submission=submission, purpose=PRIMARY, state=Analysis.State.QUEUED)
+        Analysis.objects.primary()
+        .filter(study__submission=submission, state=Analysis.State.QUEUED)
         .order_by("priority", "-requested_at")
         .first()
     )

@@ -8,10 +8,24 @@
  * rainbow, for readers who are used to it.
  */
 
-/** Lightness 0..100, chroma, hue in degrees. */
+/** @typedef {[number, number, number]} Triple */
+
+/** Lightness 0..100, chroma, hue in degrees. @type {Record<string, Triple[]>} */
 const CONTROL_POINTS = {
-  uniform: [[22, 42, 305], [40, 62, 350], [57, 72, 392], [75, 68, 430], [94, 45, 462]],
-  safe: [[26, 56, 300], [42, 44, 272], [58, 34, 215], [74, 50, 145], [92, 84, 103]],
+  uniform: [
+    [22, 42, 305],
+    [40, 62, 350],
+    [57, 72, 392],
+    [75, 68, 430],
+    [94, 45, 462],
+  ],
+  safe: [
+    [26, 56, 300],
+    [42, 44, 272],
+    [58, 34, 215],
+    [74, 50, 145],
+    [92, 84, 103],
+  ],
 };
 /** CIE XYZ of D65, and XYZ to linear sRGB. */
 const WHITE = [0.95047, 1, 1.08883];
@@ -22,9 +36,10 @@ const FROM_XYZ = [
 ];
 
 const SIZE = 256;
-const FINE = 4096;
+/** Steps along a path in CIELAB while its length is measured. */
+const STEPS = 4096;
 /** @type {Map<string, Uint8Array>} */
-const made = new Map();
+const cache = new Map();
 
 export const COLOUR_MAPS = ["uniform", "safe", "jet"];
 
@@ -35,56 +50,66 @@ export const COLOUR_MAPS = ["uniform", "safe", "jet"];
  */
 export function colours(name) {
   const known = COLOUR_MAPS.includes(name) ? name : COLOUR_MAPS[0];
-  let table = made.get(known);
-  if (!table) {
-    table = known === "jet" ? jet() : evenlySpaced(CONTROL_POINTS[known]);
-    made.set(known, table);
+  let lut = cache.get(known);
+  if (!lut) {
+    lut = known === "jet" ? jet() : evenlySpaced(CONTROL_POINTS[known]);
+    cache.set(known, lut);
   }
-  return table;
+  return lut;
 }
 
 function jet() {
-  const table = new Uint8Array(SIZE * 3);
+  const lut = new Uint8Array(SIZE * 3);
   for (let i = 0; i < SIZE; i += 1) {
     const value = i / (SIZE - 1);
-    [0.75, 0.5, 0.25].forEach((centre, channel) => {
+    for (const [channel, centre] of [0.75, 0.5, 0.25].entries()) {
       const level = 1.5 - 4 * Math.abs(value - centre);
-      table[i * 3 + channel] = Math.round(255 * Math.min(1, Math.max(0, level)));
-    });
+      lut[i * 3 + channel] = Math.round(255 * Math.min(1, Math.max(0, level)));
+    }
   }
-  return table;
+  return lut;
 }
 
+/** @param {Triple[]} points */
 function evenlySpaced(points) {
-  const path = Array.from({ length: FINE }, (_, i) => toLab(along(points, i / (FINE - 1))));
+  const path = Array.from({ length: STEPS }, (_, i) => toLab(interpolate(points, i / (STEPS - 1))));
   const travelled = [0];
-  for (let i = 1; i < FINE; i += 1) {
-    const step = path[i].map((value, axis) => value - path[i - 1][axis]);
-    travelled.push(travelled[i - 1] + Math.hypot(...step));
+  for (let i = 1; i < STEPS; i += 1) {
+    const difference = path[i].map((value, axis) => value - path[i - 1][axis]);
+    travelled.push(travelled[i - 1] + Math.hypot(...difference));
   }
-  const table = new Uint8Array(SIZE * 3);
-  let at = 0;
+  const lut = new Uint8Array(SIZE * 3);
+  let step = 0;
   for (let i = 0; i < SIZE; i += 1) {
-    const wanted = (travelled[FINE - 1] * i) / (SIZE - 1);
-    while (at < FINE - 1 && travelled[at] < wanted) at += 1;
-    table.set(toRgb(path[at]), i * 3);
+    const distance = (travelled[STEPS - 1] * i) / (SIZE - 1);
+    while (step < STEPS - 1 && travelled[step] < distance) step += 1;
+    lut.set(toRgb(path[step]), i * 3);
   }
-  return table;
+  return lut;
 }
 
-/** Straight lines between control points. */
-function along(points, share) {
+/**
+ * On the straight lines between control points.
+ * @param {Triple[]} points
+ * @param {number} share of the way, 0 to 1
+ * @returns {Triple}
+ */
+function interpolate(points, share) {
   const place = share * (points.length - 1);
   const left = Math.min(points.length - 2, Math.floor(place));
-  return points[left].map((value, axis) => value + (points[left + 1][axis] - value) * (place - left));
+  /** @param {0 | 1 | 2} axis */
+  const between = (axis) =>
+    points[left][axis] + (points[left + 1][axis] - points[left][axis]) * (place - left);
+  return [between(0), between(1), between(2)];
 }
 
+/** @param {Triple} point lightness, chroma, hue @returns {Triple} lightness, a, b */
 function toLab([lightness, chroma, hue]) {
   const angle = (hue * Math.PI) / 180;
   return [lightness, chroma * Math.cos(angle), chroma * Math.sin(angle)];
 }
 
-/** CIELAB to sRGB, 0..255; what a screen cannot show is clipped. */
+/** CIELAB to sRGB, 0..255; colours that a screen cannot show are clipped. @param {Triple} point */
 function toRgb([lightness, a, b]) {
   const middle = (lightness + 16) / 116;
   const xyz = [middle + a / 500, middle, middle - b / 200].map(

@@ -18,21 +18,27 @@ export function hottestOutline(field, width, height, share) {
 }
 
 /**
- * The region at or above `level` that holds `start`, with a ring of zeros around it so that an
- * outline closes at the picture's edge; other regions are pressed just below the level.
+ * The region at or above `level` that holds `start`, with a ring of zeros around it so that the outline closes at the
+ * picture's edge; other regions are lowered to just below the level.
+ * @param {Float32Array} field row by row
+ * @param {number} width
+ * @param {number} height
+ * @param {number} start index into the field
+ * @param {number} level
+ * @returns {Float32Array} two samples wider and higher than the field
  */
 function connected(field, width, height, start, level) {
   const inside = new Uint8Array(field.length);
-  const waiting = [start];
+  const pending = [start];
   inside[start] = 1;
+  /** @param {number} i */
   const visit = (i) => {
     if (!inside[i] && field[i] >= level) {
       inside[i] = 1;
-      waiting.push(i);
+      pending.push(i);
     }
   };
-  while (waiting.length) {
-    const i = waiting.pop();
+  for (let i = pending.pop(); i !== undefined; i = pending.pop()) {
     const x = i % width;
     if (x > 0) visit(i - 1);
     if (x < width - 1) visit(i + 1);
@@ -50,13 +56,38 @@ function connected(field, width, height, start, level) {
   return ringed;
 }
 
-/** Which edges of a cell the outline joins, by the corners at or above the level (1 2 4 8 clockwise). */
+/**
+ * Which edges of a cell the outline joins, by the corners at or above the level (1 2 4 8 clockwise).
+ * @type {[from: number, to: number][][]}
+ */
 const JOINS = [
-  [], [[3, 0]], [[0, 1]], [[3, 1]], [[1, 2]], [[3, 0], [1, 2]], [[0, 2]], [[3, 2]],
-  [[2, 3]], [[2, 0]], [[0, 1], [2, 3]], [[2, 1]], [[1, 3]], [[1, 0]], [[0, 3]], [],
+  [],
+  [[3, 0]],
+  [[0, 1]],
+  [[3, 1]],
+  [[1, 2]],
+  [
+    [3, 0],
+    [1, 2],
+  ],
+  [[0, 2]],
+  [[3, 2]],
+  [[2, 3]],
+  [[2, 0]],
+  [
+    [0, 1],
+    [2, 3],
+  ],
+  [[2, 1]],
+  [[1, 3]],
+  [[1, 0]],
+  [[0, 3]],
+  [],
 ];
 
+/** @param {Float32Array} field @param {number} width @param {number} height @param {number} level */
 function march(field, width, height, level) {
+  /** @type {number[]} */
   const pieces = [];
   for (let y = 0; y < height - 1; y += 1) {
     for (let x = 0; x < width - 1; x += 1) {
@@ -72,10 +103,18 @@ function march(field, width, height, level) {
   return Float32Array.from(pieces);
 }
 
-/** Where the level crosses an edge (0 top, 1 right, 2 bottom, 3 left); the ring shifts by one sample. */
+/**
+ * Where the level crosses an edge of a cell; the ring shifts by one sample.
+ * @param {number} edge 0 top, 1 right, 2 bottom, 3 left
+ * @param {number} x of the cell
+ * @param {number} y
+ * @param {number[]} corners clockwise from the upper left
+ * @param {number} level
+ */
 function crossing(edge, x, y, corners, level) {
   const left = x - 0.5;
   const top = y - 0.5;
+  /** @param {number} one @param {number} other */
   const share = (one, other) => (level - one) / (other - one);
   if (edge === 0) return [left + share(corners[0], corners[1]), top];
   if (edge === 1) return [left + 1, top + share(corners[1], corners[2])];

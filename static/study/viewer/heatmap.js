@@ -1,5 +1,7 @@
 /** The evidence map as a layer over the picture: ReLU, absolute scale, smooth upsampling, colours. */
 
+/** @import { Size } from "./view.js" */
+
 import { colours } from "./colours.js";
 import { hottestOutline } from "./contour.js";
 
@@ -22,8 +24,8 @@ export async function fetchMap(url) {
   const response = await fetch(url, { credentials: "same-origin" });
   if (!response.ok) throw new Error(`The map answered ${response.status}`);
   const map = await response.json();
-  const whole = map.values?.length === map.width * map.height && map.values.length > 0;
-  if (!whole || !(map.scale > 0) || !map.values.every(Number.isFinite)) {
+  const isComplete = map.values?.length === map.width * map.height && map.values.length > 0;
+  if (!isComplete || !(map.scale > 0) || !map.values.every(Number.isFinite)) {
     throw new Error("The map is not complete");
   }
   return map;
@@ -32,8 +34,10 @@ export async function fetchMap(url) {
 /**
  * Cells sampled linearly on a finer grid. Cells and samples are matched by their centres (half-pixel
  * centres, as the stored overlay is made); beyond the outermost centres the edge continues.
- * @param {{width: number, height: number}} map size of the grid
+ * @param {Size} map cells of the grid
  * @param {Float32Array} cells row by row
+ * @param {number} width of the result, samples
+ * @param {number} height
  * @returns {Float32Array} `width * height` values, row by row
  */
 export function upsample(map, cells, width, height) {
@@ -56,7 +60,11 @@ export function upsample(map, cells, width, height) {
   return field;
 }
 
-/** For every sample the two cells between whose centres it lies, and how far along. */
+/**
+ * For every sample the two cells whose centres it lies between, and the share of the way from one to the other.
+ * @param {number} cells
+ * @param {number} samples
+ */
 function neighbours(cells, samples) {
   const first = new Uint16Array(samples);
   const second = new Uint16Array(samples);
@@ -71,20 +79,24 @@ function neighbours(cells, samples) {
 }
 
 /**
- * How opaque evidence (0..1) is before the layer's own opacity: as much as it is strong, so that a
- * picture without any keeps its greys; nothing below the threshold.
+ * How opaque evidence is, 0 to 1, before the layer's own opacity: as opaque as it is strong, so that a picture
+ * without evidence keeps its greys; nothing below the threshold.
+ * @param {number} value 0 to 1
+ * @param {number} threshold 0 to 1
  */
 export function visibility(value, threshold) {
   return value < threshold ? 0 : value;
 }
 
 export class Heatmap {
-  #colouring = "";
+  /** Colour map and threshold that the layer was drawn with. */
+  #drawn = "";
+  /** @type {Path2D | null} */
   #outline = null;
 
   /**
    * @param {EvidenceMap} map
-   * @param {{width: number, height: number}} picture displayed pixels
+   * @param {Size} picture displayed pixels
    */
   constructor(map, picture) {
     const shrink = FIELD_SIDE / Math.max(picture.width, picture.height);
@@ -107,21 +119,21 @@ export class Heatmap {
    * @returns {HTMLCanvasElement}
    */
   coloured(map, threshold) {
-    const wanted = `${map} ${threshold}`;
-    if (wanted === this.#colouring) return this.layer;
-    const table = colours(map);
+    const key = `${map} ${threshold}`;
     const context = this.layer.getContext("2d");
+    if (key === this.#drawn || !context) return this.layer;
+    const lut = colours(map);
     const pixels = context.createImageData(this.width, this.height);
     for (let i = 0; i < this.evidence.length; i += 1) {
       const value = this.evidence[i];
       const colour = Math.round(value * 255) * 3;
-      pixels.data[i * 4] = table[colour];
-      pixels.data[i * 4 + 1] = table[colour + 1];
-      pixels.data[i * 4 + 2] = table[colour + 2];
+      pixels.data[i * 4] = lut[colour];
+      pixels.data[i * 4 + 1] = lut[colour + 1];
+      pixels.data[i * 4 + 2] = lut[colour + 2];
       pixels.data[i * 4 + 3] = Math.round(255 * visibility(value, threshold));
     }
     context.putImageData(pixels, 0, 0);
-    this.#colouring = wanted;
+    this.#drawn = key;
     return this.layer;
   }
 

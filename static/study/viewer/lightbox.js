@@ -1,15 +1,28 @@
 /** One viewer: its state, and everything that a person can do with it. */
 
-import { Heatmap, fetchMap } from "./heatmap.js";
-import { Readout } from "./readout.js";
+/** @import { Greys } from "./picture.js" */
+/** @import { Region } from "./regions.js" */
+/** @import { HeatmapSettings } from "./settings.js" */
+/** @import { Point, Pose } from "./view.js" */
+
+import { requireElement } from "../../shared/dom.js";
+import { fetchMap, Heatmap } from "./heatmap.js";
 import { listen } from "./input.js";
-import { recall, remember } from "./memory.js";
 import { WHOLE_RANGE } from "./picture.js";
+import { Readout } from "./readout.js";
 import { Regions } from "./regions.js";
 import { Ruler, readSpacing } from "./ruler.js";
+import { loadSettings, saveSettings } from "./settings.js";
 import { Stage } from "./stage.js";
 import { Toolbar } from "./toolbar.js";
 import { View } from "./view.js";
+
+/** @typedef {"move" | "window" | "ruler" | "region"} Mode what dragging does; `data-mode` of the template */
+/** @typedef {"zoom-in" | "zoom-out" | "fit" | "actual" | "rotate" | "mirror" | "reset"} Action `data-action` */
+/** @typedef {"shown" | "contour" | "peak"} HeatToggle */
+/** @typedef {HeatToggle | "inverted" | "fullscreen" | "linked" | "options"} Toggle `data-toggle` */
+/** @typedef {"opacity" | "threshold" | "colours"} Setting `data-setting` */
+/** @typedef {HeatmapSettings & {shown: boolean}} Heat */
 
 const ZOOM_STEP = 1.25;
 
@@ -19,26 +32,29 @@ export class Lightbox {
     const { width, height, peakX, peakY, spacing } = figure.dataset;
     this.figure = figure;
     this.view = new View(Number(width), Number(height));
+    /** @type {Greys} */
     this.greys = { ...WHOLE_RANGE, inverted: false };
     /** Takes part in the movements of its `data-link`. */
     this.linked = true;
-    /** What dragging does: `move`, `window`, `ruler` or, when it was asked for, `region`. */
+    /** @type {Mode} */
     this.mode = "move";
-    this.heat = { shown: true, ...recall() };
+    /** @type {Heat} */
+    this.heat = { shown: true, ...loadSettings() };
     /** @type {Heatmap | null} */
     this.heatmap = null;
-    /** The middle of the peak's pixel. */
+    /** @type {Point | null} the middle of the hottest pixel, in picture coordinates */
     this.peak = peakX ? { x: Number(peakX) + 0.5, y: Number(peakY) + 0.5 } : null;
     this.ruler = new Ruler(readSpacing(spacing), document.documentElement.lang || "en");
     this.regions = new Regions(this.view.picture);
-    /** The cross that the keyboard measures and draws with, in picture coordinates. */
+    /** @type {Point | null} the cross that the keyboard measures and draws with, in picture coordinates */
     this.cross = null;
-    this.crossHolds = null;
+    /** @type {((point: Point) => void) | null} moves the end of a line or box along with the cross */
+    this.moveCrossEnd = null;
 
-    const element = figure.querySelector(".viewer-stage");
+    const element = requireElement(figure, ".viewer-stage", HTMLElement);
     // A page brought back from the browser's history may hold canvases without their contents.
-    element.querySelectorAll(".viewer-radiograph, .viewer-marks").forEach((canvas) => canvas.remove());
-    this.stage = new Stage(element, element.querySelector(".viewer-picture"), this);
+    for (const canvas of element.querySelectorAll(".viewer-radiograph, .viewer-marks")) canvas.remove();
+    this.stage = new Stage(element, requireElement(element, ".viewer-picture", HTMLImageElement), this);
     this.readout = new Readout(figure);
     this.toolbar = new Toolbar(figure, this);
     this.stopListening = listen(element, this);
@@ -51,11 +67,11 @@ export class Lightbox {
     const map = mapUrl ? fetchMap(mapUrl) : null;
     const [opened, evidence] = await Promise.allSettled([this.stage.open(), map]);
     if (opened.status === "rejected") {
-      this.readout.complain("noPicture", opened.reason);
+      this.readout.showProblem("noPicture", opened.reason);
       return;
     }
     if (evidence.status === "rejected") {
-      this.readout.complain("noMap", evidence.reason);
+      this.readout.showProblem("noMap", evidence.reason);
     } else if (evidence.value) {
       this.heatmap = new Heatmap(evidence.value, this.view.picture);
     }
@@ -63,7 +79,7 @@ export class Lightbox {
     this.figure.dataset.ready = "";
     this.#changed();
     this.stage.draw();
-    this.#tell("viewer:ready");
+    this.#dispatch("viewer:ready");
   }
 
   close() {
@@ -74,8 +90,9 @@ export class Lightbox {
 
   // --- what the toolbar asks for ---------------------------------------------------------------
 
-  /** @param {string} action a `data-action` of the template */
+  /** @param {Action} action */
   act(action) {
+    /** @type {Record<Action, () => void>} */
     const actions = {
       "zoom-in": () => this.zoomBy(ZOOM_STEP),
       "zoom-out": () => this.zoomBy(1 / ZOOM_STEP),
@@ -88,7 +105,7 @@ export class Lightbox {
     actions[action]();
   }
 
-  /** @param {string} name a `data-toggle` of the template */
+  /** @param {Toggle} name @returns {boolean} */
   isOn(name) {
     if (name === "inverted") return this.greys.inverted;
     if (name === "fullscreen") return this.#isFull();
@@ -97,7 +114,7 @@ export class Lightbox {
     return this.heat[name];
   }
 
-  /** @param {string} name a `data-toggle` of the template */
+  /** @param {Toggle} name */
   toggle(name) {
     if (name === "inverted") {
       this.greys.inverted = !this.greys.inverted;
@@ -113,54 +130,67 @@ export class Lightbox {
     this.#changed();
   }
 
-  /** @param {string} name a member of `heat` @param {boolean | number | string} value */
+  /** @param {Setting | HeatToggle} name @param {boolean | number | string} value */
   set(name, value) {
-    this.heat[name] = value;
-    remember(this.heat);
-    if (name === "shown") this.readout.say(value ? "shown" : "hidden");
+    Object.assign(this.heat, { [name]: value });
+    saveSettings(this.heat);
+    if (name === "shown") this.readout.announce(value ? "shown" : "hidden");
     this.#changed();
   }
 
-  /** @param {string} mode a `data-mode` of the template */
+  /** @param {Mode} mode */
   setMode(mode) {
     this.mode = mode;
     this.dropCross();
-    if (mode === "ruler" || mode === "region") this.readout.say(`${mode}Help`);
+    if (mode === "ruler" || mode === "region") this.readout.announce(`${mode}Help`);
     this.#changed();
   }
 
   // --- what the stage asks for -----------------------------------------------------------------
 
+  /** @param {number} dx screen pixels @param {number} dy */
   pan(dx, dy) {
     this.#move(() => this.view.pan(dx, dy));
   }
 
+  /**
+   * @param {number} factor
+   * @param {number} [x] stays in place, screen pixels; the middle unless given
+   * @param {number} [y]
+   */
   zoomBy(factor, x, y) {
     this.#move(() => this.view.zoomBy(factor, x, y));
   }
 
-  /** Between the whole picture and one picture pixel on one screen pixel at a point. */
+  /**
+   * Show the whole picture or, if that is shown, one picture pixel on one screen pixel.
+   * @param {Point} point stays in place, screen pixels
+   */
   fitOrActual({ x, y }) {
     const { view } = this;
     this.#move(() => (view.fitted ? view.zoomTo(1 / window.devicePixelRatio, x, y) : view.fit()));
   }
 
-  /** To the right widens the window (softer), up makes brighter; one grey level a pixel. */
+  /**
+   * Change the window by one grey level for a pixel.
+   * @param {number} dx screen pixels; to the right widens the window, which softens the picture
+   * @param {number} dy up makes the picture brighter
+   */
   windowBy(dx, dy) {
     this.greys.width = Math.min(510, Math.max(1, this.greys.width + dx));
     this.greys.level = Math.min(255, Math.max(0, this.greys.level + dy));
     this.stage.invalidate();
   }
 
-  sayWindow() {
+  announceWindow() {
     const { width, level } = this.greys;
-    this.readout.say("window", { width: Math.round(width), level: Math.round(level) });
+    this.readout.announce("window", { width: Math.round(width), level: Math.round(level) });
   }
 
   /** A length was measured, or a region drawn. */
   finish() {
-    if (this.mode === "region") this.#tellRegion();
-    else this.#sayLength();
+    if (this.mode === "region") this.#dispatchRegion();
+    else this.#announceLength();
     this.stage.invalidate();
   }
 
@@ -171,12 +201,13 @@ export class Lightbox {
     this.setMode("region");
   }
 
-  /** @param {Region[]} regions of this picture, instead of those before */
+  /** @param {Region[]} regions of this picture; no others are shown any more */
   showRegions(regions) {
     this.regions.shown = regions;
     this.stage.invalidate();
   }
 
+  /** @param {number} dx screen pixels @param {number} dy */
   moveCross(dx, dy) {
     const { view } = this;
     const { x, y } = this.cross ?? view.middle();
@@ -185,33 +216,33 @@ export class Lightbox {
       Math.min(view.stage.width, Math.max(0, at.x + dx)),
       Math.min(view.stage.height, Math.max(0, at.y + dy)),
     );
-    this.crossHolds?.(this.cross);
+    this.moveCrossEnd?.(this.cross);
     this.stage.invalidate();
   }
 
   /** Enter while measuring or drawing: the first press sets one end, the second the other. */
   setCrossEnd() {
-    if (this.crossHolds) {
-      this.crossHolds = null;
+    if (this.moveCrossEnd) {
+      this.moveCrossEnd = null;
       this.finish();
       return;
     }
     this.cross ??= this.view.middle();
-    this.crossHolds = (this.mode === "region" ? this.regions : this.ruler).start(this.cross);
+    this.moveCrossEnd = (this.mode === "region" ? this.regions : this.ruler).start(this.cross);
     this.stage.invalidate();
   }
 
   dropCross() {
     this.cross = null;
-    this.crossHolds = null;
+    this.moveCrossEnd = null;
     this.regions.drawn = null;
     this.ruler.dropEmpty();
     this.stage.invalidate();
   }
 
   eraseLength() {
-    this.crossHolds = null;
-    if (this.ruler.lines.pop()) this.readout.say("erased");
+    this.moveCrossEnd = null;
+    if (this.ruler.lines.pop()) this.readout.announce("erased");
     this.stage.invalidate();
   }
 
@@ -221,36 +252,39 @@ export class Lightbox {
     this.stage.invalidate();
   }
 
-  /** The stage was drawn: figures and colour scale beside the picture follow. */
-  drawn() {
+  /** After the stage was drawn: update the figures and the colour scale beside the picture. */
+  onDrawn() {
     this.readout.update(this);
-    // A fitted picture leaves one-finger scrolling to the page, or a phone could not get past it.
+    // A fitted picture leaves scrolling with one finger to the page; otherwise a phone could not scroll past it.
     const scrolls = this.view.fitted && this.mode === "move";
     this.stage.element.style.touchAction = scrolls ? "pan-y" : "none";
   }
 
+  /** @param {() => void} change */
   #move(change) {
     change();
     this.stage.invalidate();
-    this.#tell("viewer:moved");
+    this.#dispatch("viewer:moved");
   }
 
-  #tell(name, detail = null) {
+  /** @param {string} name @param {object | null} [detail] */
+  #dispatch(name, detail = null) {
     this.figure.dispatchEvent(new CustomEvent(name, { bubbles: true, detail }));
   }
 
-  #sayLength() {
+  #announceLength() {
     const line = this.ruler.lines.at(-1);
     this.ruler.dropEmpty();
-    if (this.ruler.lines.includes(line)) this.readout.say("length", { value: this.ruler.length(line) });
+    if (line && this.ruler.lines.includes(line))
+      this.readout.announce("length", { value: this.ruler.length(line) });
   }
 
-  #tellRegion() {
+  #dispatchRegion() {
     const box = this.regions.finish(this.view.scale);
     if (!box) return;
     this.setMode("move");
-    this.readout.say("regionDrawn", { width: box[2], height: box[3] });
-    this.#tell("viewer:box-drawn", { image: this.figure.dataset.image, box });
+    this.readout.announce("regionDrawn", { width: box[2], height: box[3] });
+    this.#dispatch("viewer:box-drawn", { image: this.figure.dataset.image, box });
   }
 
   #changed() {
@@ -267,7 +301,7 @@ export class Lightbox {
     this.dropCross();
     this.heat.shown = true;
     this.#move(() => this.view.reset());
-    this.readout.say("reset");
+    this.readout.announce("reset");
     this.#changed();
   }
 
@@ -275,7 +309,7 @@ export class Lightbox {
     return document.fullscreenElement === this.figure || "full" in this.figure.dataset;
   }
 
-  /** Where the browser has no full screen for elements (iPhone), the viewer fills the page instead. */
+  /** Browsers without full screen for elements (on an iPhone) let the viewer fill the page instead. */
   #toggleFull() {
     if (!document.fullscreenEnabled) this.figure.toggleAttribute("data-full");
     else if (this.#isFull()) document.exitFullscreen();

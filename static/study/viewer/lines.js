@@ -5,7 +5,7 @@
  * @param {Path2D} path
  * @param {number} width of the white line, in the context's units
  */
-export function haloed(context, path, width) {
+export function strokeWithHalo(context, path, width) {
   context.lineCap = "round";
   context.lineJoin = "round";
   context.strokeStyle = "rgb(0 0 0 / 75%)";
@@ -16,21 +16,37 @@ export function haloed(context, path, width) {
   context.stroke(path);
 }
 
-/** A ring with four marks pointing at (x, y), open in the middle so that it hides nothing. */
+/** Right, down, left, up. @type {[number, number][]} */
+const DIRECTIONS = [
+  [1, 0],
+  [0, 1],
+  [-1, 0],
+  [0, -1],
+];
+
+/**
+ * A ring with four marks that point at (x, y), open in the middle so that it hides nothing.
+ * @param {number} x
+ * @param {number} y
+ */
 export function peakMark(x, y) {
   const path = new Path2D();
   path.arc(x, y, 10, 0, 2 * Math.PI);
-  for (const [dx, dy] of [[1, 0], [0, 1], [-1, 0], [0, -1]]) {
+  for (const [dx, dy] of DIRECTIONS) {
     path.moveTo(x + dx * 6, y + dy * 6);
     path.lineTo(x + dx * 15, y + dy * 15);
   }
   return path;
 }
 
-/** The cross that the arrow keys move while measuring. */
+/**
+ * The cross that the arrow keys move while a person measures or draws.
+ * @param {number} x
+ * @param {number} y
+ */
 export function cross(x, y) {
   const path = new Path2D();
-  for (const [dx, dy] of [[1, 0], [0, 1], [-1, 0], [0, -1]]) {
+  for (const [dx, dy] of DIRECTIONS) {
     path.moveTo(x + dx * 3, y + dy * 3);
     path.lineTo(x + dx * 14, y + dy * 14);
   }

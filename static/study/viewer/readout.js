@@ -1,29 +1,42 @@
-/** The words and figures around the picture: corner figures, colour scale, what is said aloud, problems. */
+/** Words and figures around the picture: corner figures, colour scale, announcements, problems. */
 
+/** @import { Lightbox, Heat } from "./lightbox.js" */
+
+import { findElement, requireElement } from "../../shared/dom.js";
+import { fill } from "../../shared/format.js";
 import { colours } from "./colours.js";
 import { visibility } from "./heatmap.js";
 
 /** Texts come from `data-text-*` of the figure; `{name}` stands for a value. */
 export class Readout {
-  #scale = "";
+  #drawnScale = "";
 
   /** @param {HTMLElement} figure */
   constructor(figure) {
     this.texts = figure.dataset;
-    this.pose = figure.querySelector("[data-show=pose]");
-    this.figures = figure.querySelector("[data-show=figures]");
-    this.scale = figure.querySelector("[data-show=scale]");
-    this.said = figure.querySelector(".viewer-said");
-    this.problem = figure.querySelector(".viewer-problem");
+    this.pose = requireElement(figure, "[data-show=pose]", HTMLElement);
+    this.figures = requireElement(figure, "[data-show=figures]", HTMLElement);
+    /** Only where there is a heatmap. */
+    this.scale = findElement(figure, "[data-show=scale]", HTMLCanvasElement);
+    this.status = requireElement(figure, ".viewer-status", HTMLElement);
+    this.problem = requireElement(figure, ".viewer-problem", HTMLElement);
   }
 
-  /** Tell people who do not see the picture. @param {string} name of a text */
-  say(name, values = {}) {
-    this.said.textContent = this.#text(name, values);
+  /**
+   * Tell people who do not see the picture.
+   * @param {string} name of a text
+   * @param {Record<string, string | number>} [values]
+   */
+  announce(name, values = {}) {
+    this.status.textContent = this.#text(name, values);
   }
 
-  /** Show what went wrong and what to do; the cause goes to the console. */
-  complain(name, cause) {
+  /**
+   * Show what went wrong and what to do; the cause goes to the console.
+   * @param {string} name of a text
+   * @param {unknown} cause
+   */
+  showProblem(name, cause) {
     console.error(cause);
     this.problem.textContent = this.#text(name);
     this.problem.hidden = false;
@@ -31,44 +44,51 @@ export class Readout {
 
   /** @param {Lightbox} lightbox */
   update({ view, greys, heat, heatmap, mode }) {
-    // A turned or mirrored radiograph must say so: the side of the body hangs on it.
-    write(this.pose, [
+    // A turned or mirrored radiograph must say so: which side of the body is which depends on it.
+    const pose = [
       mode === "region" && this.#text("regionHint"),
       view.mirrored && this.#text("mirrored"),
       view.turns && this.#text("turned", { value: view.turns * 90 }),
       greys.inverted && this.#text("inverted"),
-    ].filter(Boolean).join(" · "));
-    write(this.figures, this.#text("figures", {
+    ];
+    setText(this.pose, pose.filter(Boolean).join(" · "));
+    const figures = this.#text("figures", {
       zoom: Math.round(view.scale * window.devicePixelRatio * 100),
       width: Math.round(greys.width),
       level: Math.round(greys.level),
-    }));
-    if (heatmap && heat.shown) this.#drawScale(heat);
+    });
+    setText(this.figures, figures);
+    if (heatmap && heat.shown && this.scale) this.#drawScale(this.scale, heat);
   }
 
-  #drawScale({ colours: map, threshold, opacity }) {
-    const wanted = `${map} ${threshold} ${opacity}`;
-    if (wanted === this.#scale) return;
-    const table = colours(map);
-    const context = this.scale.getContext("2d");
-    const pixels = context.createImageData(this.scale.width, 1);
+  /** @param {HTMLCanvasElement} canvas @param {Heat} heat */
+  #drawScale(canvas, { colours: map, threshold, opacity }) {
+    const key = `${map} ${threshold} ${opacity}`;
+    const context = canvas.getContext("2d");
+    if (key === this.#drawnScale || !context) return;
+    const lut = colours(map);
+    const pixels = context.createImageData(canvas.width, 1);
     for (let x = 0; x < pixels.width; x += 1) {
       const value = x / (pixels.width - 1);
-      const colour = Math.round(value * 255) * 3;
-      pixels.data.set(table.subarray(colour, colour + 3), x * 4);
+      const index = Math.round(value * 255) * 3;
+      pixels.data.set(lut.subarray(index, index + 3), x * 4);
       pixels.data[x * 4 + 3] = Math.round(255 * visibility(value, threshold) * (0.4 + 0.6 * opacity));
     }
-    for (let y = 0; y < this.scale.height; y += 1) context.putImageData(pixels, 0, y);
-    this.#scale = wanted;
+    for (let y = 0; y < canvas.height; y += 1) context.putImageData(pixels, 0, y);
+    this.#drawnScale = key;
   }
 
+  /** @param {string} name @param {Record<string, string | number>} [values] */
   #text(name, values = {}) {
-    const text = this.texts[`text${name[0].toUpperCase()}${name.slice(1)}`];
-    return text.replace(/\{(\w+)\}/g, (_, key) => values[key]);
+    return fill(this.texts[`text${name[0].toUpperCase()}${name.slice(1)}`] ?? "", values);
   }
 }
 
-/** Only what changed touches the page. */
-function write(element, text) {
+/**
+ * Set a text where it differs, so that the page is left alone otherwise.
+ * @param {HTMLElement} element
+ * @param {string} text
+ */
+function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

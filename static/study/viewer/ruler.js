@@ -1,13 +1,16 @@
 /** Lengths measured on the picture, in millimetres where the file gives spacing, else in pixels. */
 
-import { haloed } from "./lines.js";
+/** @import { Point, Size, View } from "./view.js" */
 
-/** How near to a line's end a pointer takes hold of it, screen pixels. */
+import { strokeWithHalo } from "./lines.js";
+
+/** How near to a line's end a pointer must be to move it, screen pixels. */
 const GRIP = { mouse: 9, pen: 14, touch: 24 };
 
 /**
  * @typedef {{from: Point, to: Point}} Line in picture coordinates
  * @typedef {{row: number, column: number} | null} Spacing millimetres per pixel
+ * @typedef {keyof typeof GRIP} Grip the kind of a pointer
  */
 
 /** @param {string | undefined} text `row column` @returns {Spacing} */
@@ -20,7 +23,10 @@ export class Ruler {
   /** @param {Spacing} spacing @param {string} language of the numbers, such as `en` */
   constructor(spacing, language) {
     this.spacing = spacing;
-    this.millimetres = new Intl.NumberFormat(language, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+    this.millimetres = new Intl.NumberFormat(language, {
+      minimumFractionDigits: 1,
+      maximumFractionDigits: 1,
+    });
     this.pixels = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
     /** @type {Line[]} the newest is the last */
     this.lines = [];
@@ -36,11 +42,14 @@ export class Ruler {
 
   /**
    * Take hold of a line's end near a screen point, or start a new line there.
-   * @returns {(point: Point) => Line} moves the end that is held
+   * @param {Point} screen
+   * @param {View} view
+   * @param {Grip} kind
+   * @returns {(point: Point) => void} moves that end
    */
   grab(screen, view, kind) {
     for (const line of [...this.lines].reverse()) {
-      for (const end of ["to", "from"]) {
+      for (const end of /** @type {const} */ (["to", "from"])) {
         const at = view.toScreen(line[end].x, line[end].y);
         if (Math.hypot(at.x - screen.x, at.y - screen.y) <= GRIP[kind]) {
           return (point) => Object.assign(line, { [end]: point });
@@ -50,14 +59,14 @@ export class Ruler {
     return this.start(view.toPicture(screen.x, screen.y));
   }
 
-  /** @param {Point} point @returns {(point: Point) => Line} moves the other end */
-  start(point) {
-    const line = { from: point, to: point };
+  /** Begin a line. @param {Point} from @returns {(point: Point) => void} moves the other end */
+  start(from) {
+    const line = { from, to: from };
     this.lines.push(line);
     return (point) => Object.assign(line, { to: point });
   }
 
-  /** A tap leaves a line without length behind. */
+  /** Remove lines without length: taps leave them. */
   dropEmpty() {
     this.lines = this.lines.filter(({ from, to }) => from.x !== to.x || from.y !== to.y);
   }
@@ -66,7 +75,7 @@ export class Ruler {
     this.lines = [];
   }
 
-  /** @param {CanvasRenderingContext2D} context in screen pixels */
+  /** @param {CanvasRenderingContext2D} context in screen pixels @param {View} view */
   draw(context, view) {
     for (const line of this.lines) {
       const from = view.toScreen(line.from.x, line.from.y);
@@ -79,19 +88,32 @@ export class Ruler {
         path.moveTo(end.x - tick.x, end.y - tick.y);
         path.lineTo(end.x + tick.x, end.y + tick.y);
       }
-      haloed(context, path, 1.5);
+      strokeWithHalo(context, path, 1.5);
       label(context, this.length(line), from, to, view.stage);
     }
   }
 }
 
-/** A vector of the given length, square to the line. */
+/**
+ * A vector of the given length, square to the line.
+ * @param {Point} from
+ * @param {Point} to
+ * @param {number} length
+ * @returns {Point}
+ */
 function across(from, to, length) {
-  const whole = Math.hypot(to.x - from.x, to.y - from.y) || 1;
-  return { x: (-(to.y - from.y) / whole) * length, y: ((to.x - from.x) / whole) * length };
+  const total = Math.hypot(to.x - from.x, to.y - from.y) || 1;
+  return { x: (-(to.y - from.y) / total) * length, y: ((to.x - from.x) / total) * length };
 }
 
-/** The figure beside the line's middle, on its right or else upper side, inside the stage. */
+/**
+ * Write the length beside the line's middle, on its right or else upper side, inside the stage.
+ * @param {CanvasRenderingContext2D} context
+ * @param {string} text
+ * @param {Point} from screen pixels
+ * @param {Point} to
+ * @param {Size} stage
+ */
 function label(context, text, from, to, stage) {
   context.save();
   context.font = "600 13px Inter, system-ui, sans-serif";

@@ -1,21 +1,26 @@
 /** The place where a viewer draws: the picture's surface, and over it a canvas for everything else. */
 
+/** @import { Lightbox } from "./lightbox.js" */
+/** @import { Surface } from "./picture.js" */
+/** @import { Matrix } from "./view.js" */
+
+import { cross, peakMark, strokeWithHalo } from "./lines.js";
 import { createSurface, decode } from "./picture.js";
-import { cross, haloed, peakMark } from "./lines.js";
 
 export class Stage {
   #frame = 0;
-  #watcher = new ResizeObserver(() => this.invalidate());
+  #resizes = new ResizeObserver(() => this.invalidate());
 
   /**
    * @param {HTMLElement} element
    * @param {HTMLImageElement} image the radiograph as the page shows it without JavaScript
-   * @param {Lightbox} viewer whose state is drawn
+   * @param {Lightbox} viewer its state is drawn
    */
   constructor(element, image, viewer) {
     this.element = element;
     this.image = image;
     this.viewer = viewer;
+    /** @type {Surface | null} null until the picture is decoded */
     this.surface = null;
     this.overlay = document.createElement("canvas");
     this.overlay.className = "viewer-marks";
@@ -26,17 +31,17 @@ export class Stage {
   async open() {
     await this.#prepare(true);
     this.element.append(this.overlay);
-    this.#watcher.observe(this.element);
+    this.#resizes.observe(this.element);
     this.draw();
   }
 
   close() {
-    this.#watcher.disconnect();
+    this.#resizes.disconnect();
     cancelAnimationFrame(this.#frame);
     this.surface?.dispose();
   }
 
-  /** Draw once before the next frame, however often it is asked for; `open` draws what came before it. */
+  /** Draw once before the next frame, however often this is called. Before `open` there is nothing to draw. */
   invalidate() {
     if (this.surface && !this.#frame) this.#frame = requestAnimationFrame(() => this.draw());
   }
@@ -45,41 +50,49 @@ export class Stage {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
     const { view, greys } = this.viewer;
-    const ratio = this.#size();
+    const context = this.overlay.getContext("2d");
+    if (!this.surface || !context) return;
+    const ratio = this.#resize(this.surface);
     if (!ratio) return;
     const { a, b, c, d, e, f } = view.matrix;
     const onCanvas = { a: a * ratio, b: b * ratio, c: c * ratio, d: d * ratio, e: e * ratio, f: f * ratio };
     this.surface.draw(onCanvas, greys);
-    const context = this.overlay.getContext("2d");
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, this.overlay.width, this.overlay.height);
-    if (this.viewer.heatmap && this.viewer.heat.shown) this.#drawEvidence(context, onCanvas, ratio);
+    this.#drawEvidence(context, onCanvas, ratio);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.viewer.regions.draw(context, view);
     this.viewer.ruler.draw(context, view);
     if (this.viewer.cross) {
       const at = view.toScreen(this.viewer.cross.x, this.viewer.cross.y);
-      haloed(context, cross(at.x, at.y), 1.5);
+      strokeWithHalo(context, cross(at.x, at.y), 1.5);
     }
-    this.viewer.drawn();
+    this.viewer.onDrawn();
   }
 
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {Matrix} matrix picture pixels to canvas pixels
+   * @param {number} ratio canvas pixels per CSS pixel
+   */
   #drawEvidence(context, { a, b, c, d, e, f }, ratio) {
     const { heatmap, heat, view, peak } = this.viewer;
+    if (!heatmap || !heat.shown) return;
     const { width, height } = view.picture;
     context.setTransform(a, b, c, d, e, f);
     context.imageSmoothingQuality = "high";
     context.globalAlpha = heat.opacity;
     context.drawImage(heatmap.coloured(heat.colours, heat.threshold), 0, 0, width, height);
     context.globalAlpha = 1;
-    if (heat.contour) haloed(context, heatmap.outline(), 1.5 / view.scale);
+    if (heat.contour) strokeWithHalo(context, heatmap.outline(), 1.5 / view.scale);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     if (heat.peak && peak) {
       const at = view.toScreen(peak.x, peak.y);
-      haloed(context, peakMark(at.x, at.y), 1.5);
+      strokeWithHalo(context, peakMark(at.x, at.y), 1.5);
     }
   }
 
+  /** @param {boolean} accelerated whether the graphics card may be used */
   async #prepare(accelerated) {
     this.surface = createSurface(await decode(this.image), this.viewer.view.picture, accelerated);
     const { canvas } = this.surface;
@@ -89,22 +102,26 @@ export class Stage {
     this.image.after(canvas);
   }
 
-  /** The graphics card took its memory back: go on without it. */
+  /** The graphics card took its memory back: go on without it. @param {HTMLCanvasElement} canvas */
   async #replace(canvas) {
-    if (!this.element.isConnected || this.surface.canvas !== canvas) return;
+    if (!this.element.isConnected || this.surface?.canvas !== canvas) return;
     await this.#prepare(false);
     canvas.remove();
     this.draw();
   }
 
-  /** Fit the canvases to the stage and the screen. @returns {number} canvas pixels per CSS pixel, 0 while hidden */
-  #size() {
+  /**
+   * Fit the canvases to the stage and the screen.
+   * @param {Surface} surface
+   * @returns {number} canvas pixels per CSS pixel, 0 while the stage is hidden
+   */
+  #resize(surface) {
     const { clientWidth, clientHeight } = this.element;
     if (!clientWidth || !clientHeight) return 0;
     const ratio = window.devicePixelRatio || 1;
     const width = Math.round(clientWidth * ratio);
     const height = Math.round(clientHeight * ratio);
-    for (const canvas of [this.surface.canvas, this.overlay]) {
+    for (const canvas of [surface.canvas, this.overlay]) {
       if (canvas.width !== width) canvas.width = width;
       if (canvas.height !== height) canvas.height = height;
     }

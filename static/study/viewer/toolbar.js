@@ -1,11 +1,23 @@
 /**
- * The controls that the template lays out: `data-mode` (what dragging does), `data-action`
- * (something to do now), `data-toggle` (on or off) and `data-setting` (a value). Shortcuts are
- * read from `data-keys`, and announced from there as long as they are heeded.
+ * The controls that the template lays out: `data-mode` (what dragging does), `data-action` (done once),
+ * `data-toggle` (on or off) and `data-setting` (a value). Shortcuts come from `data-keys`, and are announced as long
+ * as single keys are shortcuts.
  */
 
-/** Whether keys of a single character mean anything; people can turn them off (static/shared/portal.js). */
-export const heedsSingleKeys = () => document.documentElement.dataset.singleKeys !== "off";
+/** @import { Action, Lightbox, Mode, Setting, Toggle } from "./lightbox.js" */
+
+import { findElements } from "../../shared/dom.js";
+import { singleKeysEnabled } from "../../shared/keys.js";
+
+/** @typedef {HTMLButtonElement | HTMLInputElement | HTMLSelectElement} Control */
+/**
+ * What a control stands for.
+ * @typedef {{mode?: Mode, action?: Action, toggle?: Toggle, setting?: Setting, keys?: string}} ControlData
+ */
+/** @typedef {{control: Control, isSecond: boolean}} Shortcut `isSecond` of two keys: it raises a slider */
+
+/** @param {Control} control @returns {ControlData} */
+const dataOf = (control) => control.dataset;
 
 export class Toolbar {
   /**
@@ -14,108 +26,120 @@ export class Toolbar {
    */
   constructor(figure, viewer) {
     this.viewer = viewer;
-    this.controls = [
-      ...figure.querySelectorAll("[data-mode], [data-action], [data-toggle], [data-setting]"),
-    ];
+    const selector = "[data-mode], [data-action], [data-toggle], [data-setting]";
+    this.controls = /** @type {Control[]} */ (findElements(figure, selector, HTMLElement));
     this.shortcuts = readShortcuts(this.controls);
-    this.hinted = [...figure.querySelectorAll("[data-hint]")];
-    this.signal = new AbortController();
-    const options = { signal: this.signal.signal };
+    this.hinted = findElements(figure, "[data-hint]", HTMLElement);
+    this.listening = new AbortController();
+    const { signal } = this.listening;
     for (const control of this.controls) {
       const event = control.matches("[data-setting]") ? "input" : "click";
-      control.addEventListener(event, () => this.#use(control), options);
+      control.addEventListener(event, () => this.#use(control), { signal });
     }
-    for (const bar of figure.querySelectorAll('[role="toolbar"]')) rove(bar, options);
-    document.addEventListener("portal:single-keys", () => this.announce(), options);
+    for (const bar of findElements(figure, '[role="toolbar"]', HTMLElement)) rovingTabStop(bar, signal);
+    document.addEventListener("portal:single-keys", () => this.announce(), { signal });
     this.announce();
   }
 
-  /** To those who hear the page, and on hover: what is announced works, and nothing else is. */
+  /** Name the shortcuts to screen readers and on hover, as long as they work. */
   announce() {
-    const heeds = heedsSingleKeys();
+    const isEnabled = singleKeysEnabled();
     for (const control of this.controls) {
-      const { keys } = control.dataset;
-      if (keys && heeds) control.setAttribute("aria-keyshortcuts", keys);
+      const { keys } = dataOf(control);
+      if (keys && isEnabled) control.setAttribute("aria-keyshortcuts", keys);
       else control.removeAttribute("aria-keyshortcuts");
     }
     for (const element of this.hinted) {
       element.dataset.title ??= element.title;
-      const { title, hint } = element.dataset;
-      element.title = heeds ? `${title} (${hint})` : title;
+      const { title = "", hint } = element.dataset;
+      element.title = isEnabled ? `${title} (${hint})` : title;
     }
   }
 
   close() {
-    this.signal.abort();
+    this.listening.abort();
   }
 
   /** Show the viewer's state on every control. */
   refresh() {
     for (const control of this.controls) {
-      const { mode, toggle, setting } = control.dataset;
-      if (mode) press(control, this.viewer.mode === mode);
-      if (toggle) press(control, this.viewer.isOn(toggle));
-      if (setting) show(control, this.viewer.heat[setting]);
+      const { mode, toggle, setting } = dataOf(control);
+      if (mode) showPressed(control, this.viewer.mode === mode);
+      if (toggle) showPressed(control, this.viewer.isOn(toggle));
+      if (setting) showValue(control, this.viewer.heat[setting]);
     }
   }
 
-  /** Whether the controls of a group (`data-group`) can do anything. */
-  enable(group, possible) {
+  /**
+   * Enable or disable the controls of a group.
+   * @param {string} group a `data-group` of the template
+   * @param {boolean} isEnabled
+   */
+  enable(group, isEnabled) {
     for (const control of this.controls) {
-      if (control.closest(`[data-group="${group}"]`)) control.disabled = !possible;
+      if (control.closest(`[data-group="${group}"]`)) control.disabled = !isEnabled;
     }
   }
 
   /**
    * @param {string} key as `shortcut` gives it
-   * @returns {boolean} whether a control answers to it
+   * @returns {boolean} whether a control has this shortcut
    */
   press(key) {
     const found = this.shortcuts.get(key);
     if (!found || found.control.disabled) return false;
-    const { control, second } = found;
-    if (control.tagName === "SELECT") {
+    const { control, isSecond } = found;
+    if (control instanceof HTMLSelectElement) {
       control.selectedIndex = (control.selectedIndex + 1) % control.options.length;
-    } else if (control.type === "range") {
-      if (second) control.stepUp();
+    } else if (control instanceof HTMLInputElement) {
+      if (isSecond) control.stepUp();
       else control.stepDown();
     }
     this.#use(control);
     return true;
   }
 
+  /** @param {Control} control */
   #use(control) {
-    const { mode, action, toggle, setting } = control.dataset;
+    const { mode, action, toggle, setting } = dataOf(control);
     if (mode) this.viewer.setMode(mode);
     if (action) this.viewer.act(action);
     if (toggle) this.viewer.toggle(toggle);
-    if (setting) this.viewer.set(setting, control.type === "range" ? Number(control.value) / 100 : control.value);
+    if (setting)
+      this.viewer.set(setting, control.type === "range" ? Number(control.value) / 100 : control.value);
   }
 }
 
-/** How a key press is written in `aria-keyshortcuts`: letters with their Shift, signs as they are typed. */
+/**
+ * How a key press is written in `aria-keyshortcuts`: letters with their Shift, signs as they are typed.
+ * @param {KeyboardEvent} event
+ */
 export function shortcut({ key, shiftKey }) {
   if (key === "+") return "PLUS";
-  const letter = key.length === 1 && key.toLowerCase() !== key.toUpperCase();
-  return `${shiftKey && letter ? "SHIFT+" : ""}${key.toUpperCase()}`;
+  const isLetter = key.length === 1 && key.toLowerCase() !== key.toUpperCase();
+  return `${shiftKey && isLetter ? "SHIFT+" : ""}${key.toUpperCase()}`;
 }
 
+/** @param {Control[]} controls */
 function readShortcuts(controls) {
+  /** @type {Map<string, Shortcut>} */
   const shortcuts = new Map();
   for (const control of controls) {
-    const keys = (control.dataset.keys ?? "").toUpperCase().split(" ");
-    keys.filter(Boolean).forEach((key, place) => shortcuts.set(key, { control, second: place === 1 }));
+    const keys = (dataOf(control).keys ?? "").toUpperCase().split(" ").filter(Boolean);
+    for (const [index, key] of keys.entries()) shortcuts.set(key, { control, isSecond: index === 1 });
   }
   return shortcuts;
 }
 
-function press(control, pressed) {
-  const word = control.hasAttribute("aria-expanded") ? "aria-expanded" : "aria-pressed";
-  control.setAttribute(word, String(pressed));
+/** @param {Control} control @param {boolean} isPressed */
+function showPressed(control, isPressed) {
+  const attribute = control.hasAttribute("aria-expanded") ? "aria-expanded" : "aria-pressed";
+  control.setAttribute(attribute, String(isPressed));
 }
 
-function show(control, value) {
-  if (control.type !== "range") {
+/** @param {Control} control @param {string | number} value a share from 0 to 1 for a slider */
+function showValue(control, value) {
+  if (typeof value === "string") {
     control.value = value;
     return;
   }
@@ -124,25 +148,39 @@ function show(control, value) {
   control.setAttribute("aria-valuetext", `${percent} %`);
 }
 
-/** One Tab stop for a row of buttons; arrow keys, Home and End move inside it. */
-function rove(bar, options) {
+/**
+ * Make a row of buttons one Tab stop; the arrow keys, Home and End move inside it.
+ * @param {HTMLElement} bar
+ * @param {AbortSignal} signal
+ */
+function rovingTabStop(bar, signal) {
   const buttons = [...bar.querySelectorAll("button")];
-  const settle = (chosen) => {
-    for (const button of buttons) button.tabIndex = button === chosen ? 0 : -1;
+  /** @param {EventTarget | null} target */
+  const buttonOf = (target) => (target instanceof Element ? target.closest("button") : null);
+  /** @param {HTMLButtonElement | null} current */
+  const setTabStop = (current) => {
+    for (const button of buttons) button.tabIndex = button === current ? 0 : -1;
   };
-  settle(buttons[0]);
-  bar.addEventListener("focusin", (event) => settle(event.target.closest("button")), options);
-  bar.addEventListener("keydown", (event) => {
-    const usable = buttons.filter((button) => !button.disabled && button.offsetParent);
-    const at = usable.indexOf(event.target.closest("button"));
-    const next = {
-      ArrowRight: (at + 1) % usable.length,
-      ArrowLeft: (at - 1 + usable.length) % usable.length,
-      Home: 0,
-      End: usable.length - 1,
-    }[event.key];
-    if (next === undefined) return;
-    event.preventDefault();
-    usable[next].focus();
-  }, options);
+  setTabStop(buttons[0]);
+  bar.addEventListener("focusin", ({ target }) => setTabStop(buttonOf(target)), { signal });
+  bar.addEventListener(
+    "keydown",
+    (event) => {
+      const usable = buttons.filter((button) => !button.disabled && button.offsetParent);
+      const focused = buttonOf(event.target);
+      const index = focused ? usable.indexOf(focused) : -1;
+      /** @type {Record<string, number>} */
+      const moves = {
+        ArrowRight: (index + 1) % usable.length,
+        ArrowLeft: (index - 1 + usable.length) % usable.length,
+        Home: 0,
+        End: usable.length - 1,
+      };
+      const next = usable[moves[event.key]];
+      if (!next) return;
+      event.preventDefault();
+      next.focus();
+    },
+    { signal },
+  );
 }

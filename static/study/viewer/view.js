@@ -6,10 +6,15 @@
  */
 
 const LARGEST_SCALE = 40;
-/** The picture can be pushed aside, but this many screen pixels of it stay in reach. */
+/** The picture can be moved aside, but so many screen pixels of it stay on the stage. */
 const IN_REACH = 48;
 
 /** @typedef {{x: number, y: number}} Point */
+/** @typedef {{width: number, height: number}} Size */
+/**
+ * x' = a x + c y + e, y' = b x + d y + f
+ * @typedef {{a: number, b: number, c: number, d: number, e: number, f: number}} Matrix
+ */
 /**
  * What two viewers of different pictures can share: zoom against fit, and what is in the middle of
  * the stage, as fractions of the picture as it is seen (turned and mirrored).
@@ -22,11 +27,13 @@ export class View {
    * @param {number} height of the picture, pixels
    */
   constructor(width, height) {
+    /** @type {Size} */
     this.picture = { width, height };
+    /** @type {Size} CSS pixels */
     this.stage = { width: 1, height: 1 };
     /** The picture fills the stage and follows its size. */
     this.fitted = true;
-    /** x' = a x + c y + e, y' = b x + d y + f */
+    /** @type {Matrix} */
     this.matrix = { a: 1, b: 0, c: 0, d: 1, e: 0, f: 0 };
     this.fit();
   }
@@ -47,7 +54,7 @@ export class View {
     return (quarter + 4) % 4;
   }
 
-  /** The scale at which the whole picture is just seen. */
+  /** The largest scale at which the whole picture is on the stage. */
   get fitScale() {
     const { width, height } = this.picture;
     const lying = this.turns % 2 === 1;
@@ -57,13 +64,13 @@ export class View {
     );
   }
 
-  /** @returns {Point} */
+  /** @param {number} x @param {number} y @returns {Point} */
   toScreen(x, y) {
     const { a, b, c, d, e, f } = this.matrix;
     return { x: a * x + c * y + e, y: b * x + d * y + f };
   }
 
-  /** @returns {Point} */
+  /** @param {number} x @param {number} y @returns {Point} */
   toPicture(x, y) {
     const { a, b, c, d, e, f } = this.matrix;
     const area = a * d - b * c;
@@ -72,7 +79,11 @@ export class View {
     return { x: (d * u - c * v) / area, y: (a * v - b * u) / area };
   }
 
-  /** The stage got another size: stay fitted, or keep the point in the middle. */
+  /**
+   * The stage has another size: stay fitted, or keep the point in the middle.
+   * @param {number} width CSS pixels
+   * @param {number} height
+   */
   resize(width, height) {
     const middle = this.middle();
     this.stage = { width: Math.max(1, width), height: Math.max(1, height) };
@@ -91,23 +102,33 @@ export class View {
 
   /** Show the whole picture; rotation and mirroring stay. */
   fit() {
-    this.#pose(this.fitScale, this.turns, this.mirrored);
+    this.#setLinear(this.fitScale, this.turns, this.mirrored);
     this.#centre({ x: this.picture.width / 2, y: this.picture.height / 2 });
     this.fitted = true;
   }
 
   /** Upright, not mirrored, fitted. */
   reset() {
-    this.#pose(1, 0, false);
+    this.#setLinear(1, 0, false);
     this.fit();
   }
 
-  /** Scale by `factor` so that what is at screen point (x, y) stays there. */
+  /**
+   * Scale by `factor` so that what is at screen point (x, y) stays there.
+   * @param {number} factor
+   * @param {number} [x]
+   * @param {number} [y]
+   */
   zoomBy(factor, x = this.stage.width / 2, y = this.stage.height / 2) {
     this.zoomTo(this.scale * factor, x, y);
   }
 
-  /** Set the scale (screen pixels per picture pixel), keeping what is at screen point (x, y). */
+  /**
+   * Set the scale so that what is at screen point (x, y) stays there.
+   * @param {number} scale screen pixels per picture pixel
+   * @param {number} [x]
+   * @param {number} [y]
+   */
   zoomTo(scale, x = this.stage.width / 2, y = this.stage.height / 2) {
     const smallest = Math.min(this.fitScale, 1) / 4;
     const factor = Math.min(LARGEST_SCALE, Math.max(smallest, scale)) / this.scale;
@@ -116,6 +137,7 @@ export class View {
     this.#keepInReach();
   }
 
+  /** @param {number} dx screen pixels @param {number} dy */
   pan(dx, dy) {
     this.matrix.e += dx;
     this.matrix.f += dy;
@@ -145,7 +167,7 @@ export class View {
 
   /** Take over another viewer's zoom and place; turns and mirroring stay. @param {Pose} pose */
   adopt(pose) {
-    this.#pose(this.fitScale * pose.zoom, this.turns, this.mirrored);
+    this.#setLinear(this.fitScale * pose.zoom, this.turns, this.mirrored);
     const { left, top, width, height } = this.extent();
     this.matrix.e += this.stage.width / 2 - left - pose.x * width;
     this.matrix.f += this.stage.height / 2 - top - pose.y * height;
@@ -164,7 +186,15 @@ export class View {
     };
   }
 
-  /** matrix = [a c; b d] about screen point (x, y), times matrix. */
+  /**
+   * matrix = [a c; b d] about screen point (x, y), times matrix.
+   * @param {number} a
+   * @param {number} b
+   * @param {number} c
+   * @param {number} d
+   * @param {number} x
+   * @param {number} y
+   */
   #multiply(a, b, c, d, x, y) {
     const m = this.matrix;
     const u = m.e - x;
@@ -179,20 +209,33 @@ export class View {
     };
   }
 
+  /**
+   * [a c; b d] about the middle of the stage.
+   * @param {number} a
+   * @param {number} b
+   * @param {number} c
+   * @param {number} d
+   */
   #turnAbout(a, b, c, d) {
     this.#multiply(a, b, c, d, this.stage.width / 2, this.stage.height / 2);
     if (this.fitted) this.fit();
     else this.#keepInReach();
   }
 
-  /** Linear part from scratch (whole quarter turns, so nothing drifts); the offset stays. */
-  #pose(scale, turns, mirrored) {
+  /**
+   * Set the linear part anew, in quarter turns, so that no rounding adds up; the offset stays.
+   * @param {number} scale
+   * @param {number} turns quarters, 0 to 3
+   * @param {boolean} mirrored
+   */
+  #setLinear(scale, turns, mirrored) {
     const cos = [1, 0, -1, 0][turns];
     const sin = [0, 1, 0, -1][turns];
     const side = mirrored ? -scale : scale;
     Object.assign(this.matrix, { a: side * cos, b: side * sin, c: -scale * sin, d: scale * cos });
   }
 
+  /** Bring a picture point to the middle of the stage. @param {Point} point */
   #centre(point) {
     const now = this.toScreen(point.x, point.y);
     this.matrix.e += this.stage.width / 2 - now.x;
@@ -206,7 +249,12 @@ export class View {
   }
 }
 
-/** How far an extent on the screen must move for a strip of it to stay inside 0..size. */
+/**
+ * How far an extent on the screen must move so that a strip of it stays inside 0 to `size`.
+ * @param {number} first
+ * @param {number} length
+ * @param {number} size
+ */
 function reach(first, length, size) {
   const strip = Math.min(IN_REACH, length, size);
   if (first + length < strip) return strip - length - first;

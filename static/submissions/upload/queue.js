@@ -1,299 +1,272 @@
-// Sends files one request each, a few at a time, and keeps at it: a file has one key, so sending it again is harmless.
+// Sends files, one request each and a few at a time, and tries again. A file has one key, so that the portal takes
+// it once, however often it is sent.
 
-import { Portal, SignedOut } from "./portal.js";
-import { canRead, isTable } from "./sources.js";
-import { fill } from "./words.js";
+/** @import { Submission } from "./client.js" */
+/** @import { Item } from "./items.js" */
 
-const AT_ONCE = 4;
-const TRIES = 6;
-const FIRST_WAIT = 1; // seconds, doubled each time
-const ENDED = new Set(["accepted", "duplicate", "applied", "rejected", "unsent"]);
+import { SignedOutError } from "../../shared/csrf.js";
+import { requireElement } from "../../shared/dom.js";
+import { fill } from "../../shared/format.js";
+import { SubmissionClient } from "./client.js";
+import { FileItems } from "./items.js";
+import { canRead } from "./sources.js";
 
-const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
-
-/** Not `crypto.randomUUID`, which browsers keep from pages that came over plain HTTP. */
-const newKey = () =>
-  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-
-/** The submission was cancelled meanwhile; the message is the portal's sentence. */
-class CancelledError extends Error {}
+const REQUESTS_AT_ONCE = 4;
+const ATTEMPTS = 6;
+/** Seconds before the second attempt; twice as long before each further one. */
+const FIRST_WAIT = 1;
 
 /**
- * The files of one page. What happens is told to `watcher`: `changed(item)` of a file, `moved()` of the whole,
- * `says(sentence)` of what keeps it all from going on, `settled(unsent)` when every file has its outcome.
+ * Who shows the queue. `onProblem` gets a sentence about what keeps all files from going on, or an empty one;
+ * `onEnded` the number of files that could not be sent, once no file waits any more.
+ * @typedef {{onItem: (item: Item) => void, onProgress: () => void, onProblem: (sentence: string) => void,
+ *   onEnded: (unsent: number) => void}} Listener
  */
+
+/** The person cancelled the submission elsewhere; the message is the portal's sentence. */
+class CancelledError extends Error {}
+
+/** @param {number} seconds */
+const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+
+/** The files of one page, in the order in which they were added. */
 export class Queue {
   /**
    * @param {HTMLFormElement} form
-   * @param {Record<string, string>} words
-   * @param {{changed: Function, moved: Function, says: Function, settled: Function}} watcher
+   * @param {Record<string, string>} words of xrayportal/web/submissions/upload_words.py
+   * @param {Listener} listener
    */
-  constructor(form, words, watcher) {
-    this.form = form;
+  constructor(form, words, listener) {
     this.words = words;
-    this.watcher = watcher;
-    this.portal = new Portal(form);
-    this.limit = Number(form.dataset.limit);
-    this.items = [];
-    /** Places of the tables: they go first and alone, what they say holds for the pictures that follow. */
-    this.tables = [];
-    /** How many files are in each state; bytes of all, and those that were sent. */
-    this.counts = {};
-    this.size = this.sent = 0;
-    this.from = 0; // no file before this place waits
-    this.starting = null;
-    this.ended = ""; // the submission that was ended while we paused
+    this.listener = listener;
+    this.client = new SubmissionClient(form);
+    this.files = new FileItems(words, Number(form.dataset.limit), listener.onItem);
+    this.grouping = requireElement(form, "[name=grouping]", HTMLSelectElement);
+    /** @type {Promise<void> | null} the submission being opened, or open */
+    this.opening = null;
+    /** The id of the submission that the portal closed while this page paused. */
+    this.closedId = "";
+    /** Requests under way. */
     this.active = 0;
-    /** Archives that are being opened: more files are to come. */
-    this.opening = 0;
-    this.paused = false;
-    this.over = false;
+    /** Archives being unpacked: more files will be added. */
+    this.unpacking = 0;
+    this.isPaused = false;
+    /** The person or the page ended it: nothing more is sent. */
+    this.isClosed = false;
   }
 
-  get done() {
-    return [...ENDED].reduce((sum, state) => sum + (this.counts[state] ?? 0), 0);
-  }
-
+  /** Whether leaving the page would lose files. */
   get isBusy() {
-    return Boolean(this.items.length) && !this.over;
+    return this.files.all.length > 0 && !this.isClosed;
   }
 
-  /** Take files over. @param {import("./sources.js").Source[]} sources @returns {object[]} the items made of them */
-  add(sources) {
-    const items = sources.map((source) => ({ ...source, key: newKey(), sent: 0, state: "", said: "" }));
-    for (const item of items) {
-      item.refusal ||= item.size > this.limit ? "too-large" : "";
-      if (isTable(item.path)) this.tables.push(this.items.length);
-      this.items.push(item);
-      this.size += item.size;
-      if (item.broken) this.mark(item, "unsent", fill(this.words.unreadable, { name: item.path }));
-      else this.mark(item, "waiting");
-    }
-    return items;
-  }
-
+  /** Send what waits, as many at once as may be. */
   async pump() {
-    // While all rests nothing is opened: a file that was on its way when the submission was cancelled ends here too.
-    if (!this.starting && (this.paused || this.over)) {
-      this.watcher.moved();
+    // Nothing is opened while paused or closed. A file that was under way when the person cancelled ends here too.
+    if (!this.opening && (this.isPaused || this.isClosed)) {
+      this.listener.onProgress();
       return;
     }
     try {
-      await this.start();
+      await this.#ensureOpen();
     } catch (error) {
       this.pause(true);
-      this.watcher.says(this.reason(error));
+      this.listener.onProblem(this.#problem(error));
       return;
     }
-    while (!this.paused && !this.over && this.active < AT_ONCE) {
-      const item = this.next();
+    while (!this.isPaused && !this.isClosed && this.active < REQUESTS_AT_ONCE) {
+      const item = this.files.next();
       if (!item) break;
-      this.send(item);
+      this.#send(item);
     }
-    this.watcher.moved();
-    const isSettled = !this.opening && !this.active && this.done === this.items.length;
-    if (isSettled && !this.over) this.watcher.settled(this.counts.unsent ?? 0);
+    this.listener.onProgress();
+    const hasEnded = !this.unpacking && !this.active && this.files.ended === this.files.all.length;
+    if (hasEnded && !this.isClosed) this.listener.onEnded(this.files.counts.unsent ?? 0);
   }
 
-  reason(error) {
-    if (error instanceof SignedOut) return this.words.signed_out;
+  /** @param {boolean} isPaused */
+  pause(isPaused) {
+    this.isPaused = isPaused;
+    if (isPaused) {
+      for (const item of this.files.all.filter(({ state }) => state === "sending")) {
+        this.files.setState(item, "waiting");
+        item.request?.abort();
+      }
+    } else {
+      this.listener.onProblem("");
+      this.pump();
+    }
+    this.listener.onProgress();
+  }
+
+  /**
+   * Take back what arrived.
+   * @returns {Promise<string | null>} the submission's page, null where none was opened yet
+   */
+  async cancel() {
+    this.isClosed = true;
+    for (const item of this.files.all) item.request?.abort();
+    const { submission } = this.client;
+    if (submission) await this.client.end(submission.cancel);
+    return submission?.page ?? null;
+  }
+
+  /** Try the files once more that could not be sent, and no others. */
+  retry() {
+    for (const item of this.files.all) {
+      if (item.state === "unsent" && !item.unreadable) this.files.setState(item, "waiting");
+    }
+    this.pump();
+  }
+
+  /**
+   * End the submission.
+   * @returns {Promise<string>} its page
+   */
+  async finish() {
+    this.isClosed = true;
+    const { submission } = this.client;
+    if (!submission) throw new Error("No submission is open");
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+      if (await this.client.end(submission.finish)) break;
+      await sleep(FIRST_WAIT * 2 ** (attempt - 1));
+    }
+    // Where no attempt was answered, the page has a button to finish it, and the portal does so after a while.
+    return submission.page;
+  }
+
+  /** @param {unknown} error of opening a submission */
+  #problem(error) {
+    if (error instanceof SignedOutError) return this.words.signed_out;
     return error instanceof CancelledError ? error.message : this.words.no_start;
   }
 
-  /** Open the submission on the portal, once, however many files wait for it. */
-  start() {
-    this.starting ??= this.open().catch((error) => {
-      this.starting = null;
-      throw error;
-    });
-    return this.starting;
+  /** Open the submission once, however many files wait for it. */
+  #ensureOpen() {
+    this.opening ??= this.#orForget(this.#open());
+    return this.opening;
   }
 
-  open() {
-    const expected = this.items.length - this.done;
-    return this.portal.open({ expected, grouping: this.form.elements.grouping.value, continues: this.ended });
-  }
-
-  /** The submission behind `ended` takes no more: after a long pause the rest goes into a new one. */
-  goOn(ended, sentence) {
-    if (this.portal.addresses !== ended) return; // another file was told the same
-    this.portal.addresses = null;
-    this.ended = ended.id;
-    for (const item of this.items) {
-      if (item.state !== "applied") continue; // what a table says holds for one submission
-      this.mark(item, "waiting");
-      this.tables.push(item.place);
-    }
-    this.starting = (async () => {
-      if ((await this.portal.end(ended.finish)) === "cancelled") throw new CancelledError(sentence);
-      await this.open();
-      this.watcher.says(this.words.continued);
-    })().catch((error) => {
-      this.starting = null;
+  /** A failed opening is forgotten, so that the next try opens anew. @param {Promise<void>} opening */
+  #orForget(opening) {
+    return opening.catch((error) => {
+      this.opening = null;
       throw error;
     });
   }
 
-  next() {
-    this.tables = this.tables.filter((place) => !ENDED.has(this.items[place].state));
-    if (this.tables.length) return this.tables.map((place) => this.items[place]).find(isWaiting);
-    while (this.from < this.items.length && !isWaiting(this.items[this.from])) this.from += 1;
-    return this.items[this.from];
+  #open() {
+    const expected = this.files.all.length - this.files.ended;
+    return this.client.open({ expected, grouping: this.grouping.value, continues: this.closedId });
   }
 
-  async send(item) {
+  /**
+   * The portal closed the submission during a long pause: the rest goes into a new one.
+   * @param {Submission} closed
+   * @param {string} sentence the portal's, shown where a person cancelled the submission
+   */
+  #continueInNew(closed, sentence) {
+    if (this.client.submission !== closed) return; // the answer to another file came first
+    this.client.submission = null;
+    this.closedId = closed.id;
+    this.files.reuseLabels();
+    const reopen = async () => {
+      if ((await this.client.end(closed.finish)) === "cancelled") throw new CancelledError(sentence);
+      await this.#open();
+      this.listener.onProblem(this.words.continued);
+    };
+    this.opening = this.#orForget(reopen());
+  }
+
+  /** @param {Item} item */
+  async #send(item) {
     this.active += 1;
-    this.mark(item, "sending", fill(this.words.sending, { percent: 0 }));
+    this.files.setState(item, "sending", fill(this.words.sending, { percent: 0 }));
     try {
-      await this.takeOut(item);
-      if (item.state === "sending") await this.sendPatiently(item);
+      await this.#unpackMember(item);
+      if (item.state === "sending") await this.#sendWithRetries(item);
     } finally {
       this.active -= 1;
     }
     this.pump();
   }
 
-  /** Take a member out of its archive just before it is sent, and not before: there may be thousands. */
-  async takeOut(item) {
+  /** Take a file out of its archive just before it is sent: there may be thousands. @param {Item} item */
+  async #unpackMember(item) {
     if (!item.read || item.refusal) return;
     try {
       item.file = await item.read();
       item.read = null;
     } catch (error) {
-      if (error instanceof DOMException) {
-        this.mark(item, "unsent", fill(this.words.unreadable, { name: item.path })); // the archive was moved
-      } else {
-        item.refusal = "member-damaged";
-      }
+      if (error instanceof DOMException)
+        this.files.setUnreadable(item); // the archive was moved
+      else item.refusal = "member-damaged";
     }
   }
 
-  /** Try until there is an answer: the network and a restarting portal are forgiven, a refusal is not. */
-  async sendPatiently(item) {
-    const run = (item.run = {});
-    const stopped = () => item.run !== run || item.state === "waiting" || this.over; // paused or cancelled
-    let renewed = false;
-    for (let attempt = 1; ; attempt += 1) {
-      if (stopped()) return;
-      const { addresses } = this.portal;
-      if (!addresses) {
-        this.mark(item, "waiting"); // for the new submission
+  /**
+   * Try until the portal answers: a broken network and a restart are passing, a refusal is not.
+   * @param {Item} item
+   */
+  async #sendWithRetries(item) {
+    const attempt = Symbol("attempt");
+    item.attempt = attempt;
+    // Paused or cancelled meanwhile.
+    const isStopped = () => item.attempt !== attempt || item.state === "waiting" || this.isClosed;
+    let hasNewToken = false;
+    for (let count = 1; ; count += 1) {
+      if (isStopped()) return;
+      const { submission } = this.client;
+      if (!submission) {
+        this.files.setState(item, "waiting"); // for the new submission
         return;
       }
-      let { status, told } = await this.portal.post(item, (share) => this.progressed(item, share));
-      if (stopped()) return;
-      if (status === 403 && !renewed) {
-        renewed = true;
-        status = await this.portal.renewToken().then(() => 0, (error) => (error instanceof SignedOut ? 401 : 0));
-        if (stopped()) return;
+      const sent = await this.client.send(submission, item, (share) => {
+        this.files.setProgress(item, share);
+        this.listener.onProgress();
+      });
+      const { answer } = sent;
+      let { status } = sent;
+      if (isStopped()) return;
+      if (status === 403 && !hasNewToken) {
+        hasNewToken = true;
+        status = await this.client.renewToken().then(
+          () => 0,
+          (error) => (error instanceof SignedOutError ? 401 : 0),
+        );
+        if (isStopped()) return;
       }
-      if (status === 200 || status === 201) {
-        if (told.outcome === "duplicate") item.study = told.study;
-        this.mark(item, told.outcome, this.words[told.outcome] ?? told.outcome, told.sentence);
+      if (answer && (status === 200 || status === 201)) {
+        this.files.setOutcome(item, answer);
         return;
       }
       if (status === 401) {
-        this.mark(item, "waiting");
+        this.files.setState(item, "waiting");
         this.pause(true);
-        this.watcher.says(this.words.signed_out);
+        this.listener.onProblem(this.words.signed_out);
         return;
       }
       if (status === 409) {
-        this.mark(item, "waiting");
-        this.goOn(addresses, told?.sentence ?? "");
+        this.files.setState(item, "waiting");
+        this.#continueInNew(submission, answer?.sentence ?? "");
         return;
       }
       if (status !== 0 && status !== 429 && status < 500) {
-        this.mark(item, "unsent", told?.sentence ?? fill(this.words.refused, { name: item.path, code: status }));
+        const refused = fill(this.words.refused, { name: item.path, code: status });
+        this.files.setState(item, "unsent", answer?.sentence ?? refused);
         return;
       }
-      if (status === 0 && !item.refusal && !(await canRead(item.file))) {
-        this.mark(item, "unsent", fill(this.words.unreadable, { name: item.path }));
+      if (status === 0 && !item.refusal && !(item.file && (await canRead(item.file)))) {
+        this.files.setUnreadable(item);
         return;
       }
-      if (attempt === TRIES) {
-        this.mark(item, "unsent", fill(this.words.unsent, { name: item.path }));
+      if (count === ATTEMPTS) {
+        this.files.setState(item, "unsent", fill(this.words.unsent, { name: item.path }));
         return;
       }
-      const seconds = FIRST_WAIT * 2 ** (attempt - 1);
-      this.mark(item, "sending", fill(this.words.again, { seconds }));
+      const seconds = FIRST_WAIT * 2 ** (count - 1);
+      this.files.setState(item, "sending", fill(this.words.again, { seconds }));
       await sleep(seconds * (0.75 + Math.random() / 2));
     }
   }
-
-  progressed(item, share) {
-    if (item.state !== "sending") return;
-    this.count(item, share * item.size);
-    const percent = Math.floor(share * 100);
-    this.mark(item, "sending", percent < 100 ? fill(this.words.sending, { percent }) : this.words.storing);
-    this.watcher.moved();
-  }
-
-  pause(paused) {
-    this.paused = paused;
-    if (paused) {
-      for (const item of this.items.filter(({ state }) => state === "sending")) {
-        this.mark(item, "waiting");
-        item.request?.abort();
-      }
-    } else {
-      this.watcher.says("");
-      this.pump();
-    }
-    this.watcher.moved();
-  }
-
-  /** Take back what arrived; resolves with the page to go to, or with null where nothing was opened yet. */
-  async cancel() {
-    this.over = true;
-    for (const item of this.items) item.request?.abort();
-    const { addresses } = this.portal;
-    if (addresses) await this.portal.end(addresses.cancel);
-    return addresses?.page ?? null;
-  }
-
-  /** Those alone that could not be sent. */
-  sendAgain() {
-    for (const item of this.items) {
-      if (item.state === "unsent" && !item.broken) this.mark(item, "waiting");
-    }
-    this.pump();
-  }
-
-  /** Every file has its outcome; resolves with the page to go to. */
-  async finish() {
-    this.over = true;
-    const { finish, page } = this.portal.addresses;
-    for (let attempt = 1; attempt <= TRIES; attempt += 1) {
-      if (await this.portal.end(finish)) break;
-      await sleep(FIRST_WAIT * 2 ** (attempt - 1));
-    }
-    // Unfinished after all tries: the page has a button for it, and the portal ends it by itself after a while.
-    return page;
-  }
-
-  /** `said` stands in the file's row, `sentence` is what there is to say at more length. */
-  mark(item, state, said = this.words[state] ?? "", sentence = state === "unsent" ? said : "") {
-    if (item.state) this.counts[item.state] -= 1;
-    this.counts[state] = (this.counts[state] ?? 0) + 1;
-    Object.assign(item, { state, said: state === "unsent" ? this.words.not_sent : said, sentence });
-    if (state === "waiting") {
-      this.count(item, 0);
-      this.from = Math.min(this.from, item.place ?? this.from);
-    }
-    if (ENDED.has(state)) {
-      this.count(item, item.size);
-      item.request = null;
-      // With what was unpacked. A table may be asked for again.
-      if (state !== "unsent" && state !== "applied") item.file = item.read = null;
-    }
-    this.watcher.changed(item);
-  }
-
-  count(item, sent) {
-    this.sent += sent - item.sent;
-    item.sent = sent;
-  }
 }
-
-const isWaiting = (item) => item.state === "waiting";

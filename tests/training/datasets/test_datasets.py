@@ -12,11 +12,11 @@ import pytest
 from inference_worker.decode import decode
 from training.datasets import fracatlas, mura, table
 from training.datasets.checks import check, check_apart
-from training.datasets.folds import hold_out
+from training.datasets.folds import draw_folds, hold_out
 from training.datasets.record import Dataset, DatasetError, Record
 from training.datasets.squares import check_readable, load, read_grey
 from training.learning.configuration import Config
-from training.learning.splits import folds
+from training.learning.splits import cross_folds, folds
 
 STUDIES = (
     ("train", "XR_WRIST", "patient00001", "study1_positive", 2),
@@ -208,3 +208,48 @@ def test_folds_keep_groups_whole_and_repeat() -> None:
     check_apart(rest, held, "one", "other")
     assert len(held) == pytest.approx(40, abs=5)
     assert hold_out(records, 0.2, seed=3)[1] == held
+
+
+def _groups(sizes: list[int]) -> list[Record]:
+    return [
+        Record(f"{group}-{number}", Path("x"), "train", f"g{group}", abnormal=number == 0, body_part="hand")
+        for group, size in enumerate(sizes)
+        for number in range(size)
+    ]
+
+
+def test_five_folds_hold_every_picture_once() -> None:
+    records = _groups([5] * 40)
+    first = hold_out(records, 0.2, seed=1)[1]
+    drawn = draw_folds(records, first, 5, seed=11)
+    assert drawn[0] == first
+    assert sorted(record.id for fold in drawn for record in fold) == sorted(record.id for record in records)
+    groups = [{record.group for record in fold} for fold in drawn]
+    assert sum(map(len, groups)) == 40, "no group lies in two folds"
+    assert [len(fold) for fold in drawn] == pytest.approx([40] * 5, abs=6)
+    assert draw_folds(records, first, 5, seed=11) == drawn
+    assert draw_folds(records, first, 5, seed=12) != drawn
+
+
+def test_a_group_that_is_larger_than_a_fold_is_one_alone() -> None:
+    records = _groups([5] * 30 + [60])
+    drawn = draw_folds(records, [record for record in records if record.group == "g0"], 5, seed=1)
+    assert {record.group for record in drawn[1]} == {"g30"}
+    assert len(drawn) == 5
+    assert all(drawn)
+
+
+def test_groups_that_do_not_make_five_folds() -> None:
+    records = _groups([5] * 4)
+    with pytest.raises(DatasetError, match=r"4 groups are too few, or too large, for 5 folds\."):
+        draw_folds(records, records[:5], 5, seed=1)
+
+
+def test_the_folds_of_fracatlas(shared: Path) -> None:
+    """One group of 675 is a fold alone; the first one is the calibration fold."""
+    data = fracatlas.read(shared / "data/fracatlas")
+    drawn = cross_folds(data, Config("c"))
+    assert [len(fold) for fold in drawn] == [432, 675, 588, 576, 588]
+    assert [sum(record.abnormal for record in fold) for fold in drawn] == [76, 107, 112, 104, 121]
+    assert drawn[0] == folds(data, Config("c"))[1]
+    assert {record.split for fold in drawn for record in fold} == {"train"}

@@ -49,6 +49,11 @@ def test_exploring_writes_a_report_and_survives_a_broken_picture(bones: Path, tm
         ("only = 'wrist'", "only must be a list"),
         ("batch = 1", "no room for normal pictures"),
         ("average = 1.0", "below 1"),
+        ("drop_path = -0.1", "drop_path must be"),
+        ("backbone = 'densenet169'\ndrop_path = 0.1", "for the backbone lite0"),
+        ("teacher_share = 2", "teacher_share"),
+        ("class_weights = true\nabnormal_share = 0\n[augmentation]\ncutmix = 0.5", "do not go together"),
+        ("epoch_steps = -1", "epoch_steps 0 or more"),
     ],
 )
 def test_an_impossible_configuration_is_one_sentence(tmp_path: Path, text: str, words: str) -> None:
@@ -60,7 +65,7 @@ def test_an_impossible_configuration_is_one_sentence(tmp_path: Path, text: str, 
 def test_the_shipped_configurations_are_sound() -> None:
     folder = ROOT / "training/configs"
     actual = [read_config(path) for path in sorted(folder.rglob("*.toml"))]
-    assert {config.name for config in actual} >= {"lite0-320", "lite0-384"}
+    assert {config.name for config in actual} >= {"lite0-320", "lite0-384", "student"}
     assert all(isinstance(config, Config) for config in actual)
 
 

@@ -202,6 +202,21 @@ def test_the_released_twin_needs_no_code_of_ours(
         np.testing.assert_allclose(actual[name], value, atol=TOWARDS, err_msg=name)
 
 
+def test_blocks_are_dropped_in_training_only(pictures: np.ndarray) -> None:
+    """More of them towards the end; what is released knows nothing of it."""
+    keras.utils.set_random_seed(6)
+    deep = unified(SIZE, 3, drop_path=0.1)
+    rates = [layer.rate for layer in deep.layers if layer.name.endswith("_drop")]
+    assert len(rates) == 9, "blocks with a way past them"
+    assert rates == sorted(rates)
+    assert 0 < rates[0] < rates[-1] <= 0.1
+    plain = unified(SIZE, 3)
+    plain.set_weights(deep.get_weights())
+    expected = plain.predict_on_batch(pictures)
+    for name, value in portable(deep).predict_on_batch(pictures).items():
+        np.testing.assert_allclose(value, expected[name], atol=TOWARDS, err_msg=name)
+
+
 def test_random_weights_give_another_map(network: keras.Model, pictures: np.ndarray) -> None:
     """A map that survives the loss of what was learnt would explain nothing."""
     before = outputs_of(network, pictures)["map"].ravel()

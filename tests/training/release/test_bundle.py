@@ -55,7 +55,7 @@ def test_the_metrics_reach_the_floor(bundle: Bundle) -> None:
     metrics = bundle.manifest.metrics
     assert metrics["auc"]["value"] >= 0.90
     assert metrics["auc"]["n"] == 624
-    assert metrics["scope_rejected"]["value"] <= 0.03
+    assert metrics["out_of_distribution_rejected"]["value"] <= 0.03
     assert all(row["low"] <= row["value"] <= row["high"] for row in metrics.values())
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from django.db.models import Exists, OuterRef
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
-from xrayportal.access import ClinicAccess, Permission, clinic_view
+from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.analyses.latest import with_status
 from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.audit.models import Action
@@ -33,7 +33,7 @@ from xrayportal.web.worklist.rows import body_part_choices, verdict_choices
 
 @require_GET
 @clinic_view(Permission.MANAGE)
-def history(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
+def history(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """Past predictions with what readers said of them."""
     filters = Filters.read(request.GET)
     studies = found(access, filters)
@@ -43,7 +43,7 @@ def history(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
         before=Place.read(request.GET.get("before", "")),
         after=Place.read(request.GET.get("after", "")),
     )
-    active = Bundle.objects.filter(is_active=True).first()
+    active = Bundle.objects.active().first()
     # Not DISTINCT over a join: that would read every analysis for a handful of names.
     used = Analysis.objects.filter(bundle=OuterRef("pk"), clinic=access.clinic)
     wrote = Review.objects.filter(reader=OuterRef("pk"), clinic=access.clinic)
@@ -70,7 +70,7 @@ def history(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
 
 @require_POST
 @clinic_view(Permission.MANAGE)
-def history_export(request: HttpRequest, access: ClinicAccess) -> StreamingHttpResponse:
+def history_export(request: PortalRequest, access: ClinicAccess) -> StreamingHttpResponse:
     """The same filters as CSV, all pages. POST, because each export is an event of the audit."""
     filters = Filters.read(request.GET)
     record(

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
-from xrayportal.access import ClinicAccess, Permission, clinic_view
+from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.analyses.models import Analysis
 from xrayportal.analyses.services import NoActiveBundleError, UnknownPartError, request_analysis
 from xrayportal.analyses.workers import live_workers
@@ -58,21 +58,23 @@ def operations(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @clinic_view(Permission.MANAGE)
-def clinic_operations(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
+def clinic_operations(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """One clinic's figures."""
     return _page(request, access.clinic)
 
 
 @require_POST
 @platform_view
-def operations_retry(request: HttpRequest, analysis: uuid.UUID) -> HttpResponse:
+def operations_retry(request: PortalRequest, analysis: uuid.UUID) -> HttpResponse:
     """Ask again for an analysis that failed, in whatever clinic."""
     return _retry(request, Analysis.objects.filter(pk=analysis).first(), None, reverse("operations"))
 
 
 @require_POST
 @clinic_view(Permission.MANAGE)
-def clinic_operations_retry(request: HttpRequest, access: ClinicAccess, analysis: uuid.UUID) -> HttpResponse:
+def clinic_operations_retry(
+    request: PortalRequest, access: ClinicAccess, analysis: uuid.UUID
+) -> HttpResponse:
     """Ask again for an analysis of this clinic that failed."""
     back = reverse("clinic-operations", args=[access.clinic.slug])
     return _retry(request, access.analyses().filter(pk=analysis).first(), access.clinic, back)
@@ -89,7 +91,7 @@ def operations_verify(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @clinic_view(Permission.MANAGE)
-def clinic_operations_verify(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
+def clinic_operations_verify(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """Verify the clinic's chain."""
     for head in AuditHead.objects.filter(clinic=access.clinic):
         _verify(request, head)
@@ -131,7 +133,7 @@ def _broker() -> health.Service:
     return known
 
 
-def _retry(request: HttpRequest, failed: Analysis | None, clinic: Clinic | None, back: str) -> HttpResponse:
+def _retry(request: PortalRequest, failed: Analysis | None, clinic: Clinic | None, back: str) -> HttpResponse:
     if failed is None and message_if_deleted(request, clinic=clinic):
         return redirect(back)
     if failed is None or failed.state != Analysis.State.FAILED:

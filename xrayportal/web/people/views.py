@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from xrayportal.access import ClinicAccess, Permission, clinic_view
+from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
@@ -34,14 +34,14 @@ REFUSED = 422
 
 @require_GET
 @clinic_view(Permission.MANAGE)
-def people(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
+def people(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """Everybody with a role in the clinic."""
     return _people_page(request, access, InviteForm())
 
 
 @require_POST
 @clinic_view(Permission.MANAGE)
-def invite(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
+def invite(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """Give a person roles and send them the way in."""
     form = InviteForm(request.POST)
     if not form.is_valid():
@@ -62,7 +62,7 @@ def invite(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
 
 @require_POST
 @clinic_view(Permission.MANAGE)
-def invite_again(request: HttpRequest, access: ClinicAccess, user: int) -> HttpResponse:
+def invite_again(request: PortalRequest, access: ClinicAccess, user: int) -> HttpResponse:
     """Send a person a link to choose a password: the invitation once more, or because theirs is gone."""
     member = _member(access, user)
     record(
@@ -78,7 +78,7 @@ def invite_again(request: HttpRequest, access: ClinicAccess, user: int) -> HttpR
 
 @require_POST
 @clinic_view(Permission.MANAGE)
-def member_roles(request: HttpRequest, access: ClinicAccess, user: int) -> HttpResponse:
+def member_roles(request: PortalRequest, access: ClinicAccess, user: int) -> HttpResponse:
     """Change what a person may do here; without any role they are deactivated."""
     member = _member(access, user)
     form = RolesForm(request.POST)
@@ -101,7 +101,7 @@ def member_roles(request: HttpRequest, access: ClinicAccess, user: int) -> HttpR
 
 @require_POST
 @clinic_view(Permission.MANAGE)
-def reactivate(request: HttpRequest, access: ClinicAccess, user: int) -> HttpResponse:
+def reactivate(request: PortalRequest, access: ClinicAccess, user: int) -> HttpResponse:
     """Let a former member in again."""
     former = {member.user.pk: member.user for member in former_members_of(access.clinic)}
     form = RolesForm(request.POST)
@@ -121,9 +121,9 @@ def reactivate(request: HttpRequest, access: ClinicAccess, user: int) -> HttpRes
 
 @require_http_methods(["GET", "POST"])
 @clinic_view(Permission.MANAGE)
-def clinic_settings(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
+def clinic_settings(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """Name, time zone, blind first, thresholds, retention."""
-    bundle = Bundle.objects.filter(is_active=True).first()
+    bundle = Bundle.objects.active().first()
     # A row of its own: a form that is refused leaves its values on it, and the frame shows the access's.
     clinic = Clinic.objects.get(pk=access.clinic.pk)
     form = ClinicForm(request.POST or None, instance=clinic, bundle=bundle)
@@ -168,7 +168,7 @@ def invitation(request: HttpRequest, uid: str, token: str) -> HttpResponse:
     )
 
 
-def _people_page(request: HttpRequest, access: ClinicAccess, form: InviteForm) -> HttpResponse:
+def _people_page(request: PortalRequest, access: ClinicAccess, form: InviteForm) -> HttpResponse:
     context = {
         "access": access,
         "members": members_of(access.clinic),
@@ -184,7 +184,7 @@ def _member(access: ClinicAccess, user: int) -> User:
 
 
 def _send_link(
-    request: HttpRequest, access: ClinicAccess, user: User, *, with_password: bool = False
+    request: PortalRequest, access: ClinicAccess, user: User, *, with_password: bool = False
 ) -> None:
     """By e-mail: a link to a password is for the person alone, so it is never shown to the admin."""
     way_in = reverse("sign-in") if with_password else reverse("invitation", args=invitation_parts(user))

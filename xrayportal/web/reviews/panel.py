@@ -131,14 +131,14 @@ class Panel:
     @property
     def ready(self) -> bool:
         """Complete studies only."""
-        return self.study.state == Study.State.SEALED
+        return self.study.is_sealed
 
     @cached_property
     def bundle(self) -> Bundle | None:
         """The bundle of the result, else the active one: words and parts come from it."""
         if self.study.current is not None:
             return self.study.current.bundle
-        return Bundle.objects.filter(is_active=True).first()
+        return Bundle.objects.active().first()
 
     @property
     def manifest(self) -> Mapping[str, Any]:

@@ -10,20 +10,20 @@ from typing import Any
 from django.contrib import messages
 from django.core.files.storage import default_storage
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import trigger_client_event
 
-from xrayportal.access import ClinicAccess, Permission, clinic_view
+from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.reviews import adjudication, blind, services
 from xrayportal.reviews.disagreements import disagreements_of, rows_of
-from xrayportal.reviews.entries import BadEntry, parse_entry
 from xrayportal.reviews.report import facts_of, render_report
 from xrayportal.studies.models import Study
+from xrayportal.web.reviews.forms import AdjudicatorForm, ReviewForm
 from xrayportal.web.reviews.panel import Panel
 from xrayportal.web.shared.deleted import handle_deleted_study, message_if_deleted
 
@@ -35,7 +35,7 @@ BAD, STALE, GONE = 422, 409, 404
 @require_GET
 @clinic_view(Permission.REVIEW)
 @handle_deleted_study
-def review(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+def review(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """The panel alone, to load it anew; in the frame of a page for somebody who came by its address."""
     return _answer(request, access, Panel(access, _study(access, study)), status=200)
 
@@ -51,11 +51,11 @@ def keep_typed_text(view: View) -> View:
     """
 
     @functools.wraps(view)
-    def wrapper(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+    def wrapper(request: PortalRequest, **kwargs: Any) -> HttpResponseBase:
         try:
             return view(request, **kwargs)
         except Http404:
-            if not request.htmx:  # type: ignore[attr-defined]  # set by django_htmx
+            if not request.htmx:
                 raise
             return _gone(request, None)
 
@@ -65,7 +65,7 @@ def keep_typed_text(view: View) -> View:
 @require_POST
 @keep_typed_text
 @clinic_view(Permission.REVIEW)
-def review_save(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+def review_save(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """Keep the reader's opinion as a draft; blind first, this is what reveals the prediction."""
     return _store(request, access, study, sign=False)
 
@@ -73,43 +73,45 @@ def review_save(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) ->
 @require_POST
 @keep_typed_text
 @clinic_view(Permission.REVIEW)
-def review_sign(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+def review_sign(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """Make the reader's opinion final, or supersede the one that is."""
     return _store(request, access, study, sign=True)
 
 
-def _store(request: HttpRequest, access: ClinicAccess, study_id: uuid.UUID, *, sign: bool) -> HttpResponse:
+def _store(request: PortalRequest, access: ClinicAccess, study_id: uuid.UUID, *, sign: bool) -> HttpResponse:
     study = access.studies().select_related("current__bundle").filter(pk=study_id).first()
     if study is None:
         return _gone(request, access)
     panel = Panel(access, study)
-    adjudicates = request.POST.get("adjudicates") == "1"
+    form = ReviewForm(
+        request.POST.dict(),
+        body_parts=[body_part for body_part, _word in panel.body_parts],
+        images=panel.images,
+    )
+    if not form.is_valid():
+        anew = Panel(access, study, sent=request.POST.dict(), problem=form.sentence)
+        return _answer(request, access, anew, status=BAD)
     try:
-        entry = parse_entry(
-            request.POST.dict(),
-            body_parts=[body_part for body_part, _word in panel.body_parts],
-            images=panel.images,
-        )
         stored = services.store_review(
             access=access,
             study_id=study_id,
-            entry=entry,
-            supersedes=_uuid_or_none(request.POST.get("supersedes", "")),
+            entry=form.entry,
+            supersedes=form.cleaned_data["supersedes"],
             sign=sign,
-            adjudicates=adjudicates,
+            adjudicates=form.cleaned_data["adjudicates"],
         )
     except services.StudyGone:
         return _gone(request, access)
-    except (BadEntry, services.ReviewRefused) as refusal:
+    except services.ReviewRefused as refusal:
         status = STALE if isinstance(refusal, services.StaleReview) else BAD
         anew = Panel(access, study, sent=request.POST.dict(), problem=refusal.sentence)
         return _answer(request, access, anew, status=status)
-    said = _("Signed.") if sign else _("Saved.")
+    message = _("Signed.") if sign else _("Saved.")
     if stored.analysis is not None:
         again = _("The study is analysed again with the body part you chose.")
-        said = f"{said} {again}"
-    if not request.htmx:  # type: ignore[attr-defined]  # set by django_htmx
-        messages.success(request, said)
+        message = f"{message} {again}"
+    if not request.htmx:
+        messages.success(request, message)
         if stored.problem:
             messages.warning(request, str(stored.problem))
         return redirect("study", access.clinic.slug, study_id)
@@ -120,20 +122,20 @@ def _store(request: HttpRequest, access: ClinicAccess, study_id: uuid.UUID, *, s
     response = render(
         request,
         "reviews/_panel.html",
-        {"access": access, "panel": Panel(access, study), "said": said, "warning": stored.problem},
+        {"access": access, "panel": Panel(access, study), "message": message, "warning": stored.problem},
     )
     # The page's result, history and neighbours may show more now.
     return trigger_client_event(response, "review-stored", {"study": str(study_id), "signed": sign})
 
 
-def _answer(request: HttpRequest, access: ClinicAccess, panel: Panel, *, status: int) -> HttpResponse:
-    whole = not request.htmx  # type: ignore[attr-defined]  # set by django_htmx
+def _answer(request: PortalRequest, access: ClinicAccess, panel: Panel, *, status: int) -> HttpResponse:
+    whole = not request.htmx
     template = "reviews/panel_page.html" if whole else "reviews/_panel.html"
     return render(request, template, {"access": access, "panel": panel, "study": panel.study}, status=status)
 
 
-def _gone(request: HttpRequest, access: ClinicAccess | None) -> HttpResponse:
-    if not request.htmx:  # type: ignore[attr-defined]  # set by django_htmx
+def _gone(request: PortalRequest, access: ClinicAccess | None) -> HttpResponse:
+    if not request.htmx:
         raise Http404("Not found.")
     comment = request.POST.get("comment", "")
     return render(request, "reviews/_deleted.html", {"access": access, "comment": comment}, status=GONE)
@@ -141,19 +143,16 @@ def _gone(request: HttpRequest, access: ClinicAccess | None) -> HttpResponse:
 
 @require_POST
 @clinic_view(Permission.MANAGE)
-def adjudicator(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+def adjudicator(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """The admin names who settles a disagreement; an empty ``reader`` leaves it to any third reader."""
     if not access.studies().filter(pk=study).exists():
         if message_if_deleted(request, study=study, clinic=access.clinic):
             return redirect("disagreements", access.clinic.slug)
         raise Http404("Not found.")
-    chosen = request.POST.get("reader", "")
-    reader = None
-    if chosen:
-        is_id = chosen.isascii() and chosen.isdigit() and len(chosen) < 19
-        reader = adjudication.clinic_readers(access.clinic).filter(pk=chosen).first() if is_id else None
-        if reader is None:
-            raise Http404("Not found.")
+    form = AdjudicatorForm(request.POST.dict(), clinic=access.clinic)
+    if not form.is_valid():
+        raise Http404("Not found.")
+    reader = form.cleaned_data["reader"]
     try:
         services.name_adjudicator(access=access, study_id=study, reader=reader)
     except services.ReviewRefused as refusal:
@@ -170,7 +169,7 @@ def adjudicator(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) ->
 
 @require_GET
 @clinic_view(Permission.SEE_ALL)
-def disagreements(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
+def disagreements(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """Studies whose signed readers differ, longest waiting first."""
     page = Paginator(disagreements_of(access), PER_PAGE).get_page(request.GET.get("page"))
     readers = list(adjudication.clinic_readers(access.clinic))
@@ -182,7 +181,7 @@ def disagreements(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
 @require_GET
 @clinic_view(Permission.SEE_OWN)
 @handle_deleted_study
-def report(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+def report(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """One printable page about the study's current result, once the reader may know it."""
     found = _study(access, study)
     if found.current is None:
@@ -209,13 +208,3 @@ def report(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> Http
 
 def _study(access: ClinicAccess, study: uuid.UUID) -> Study:
     return get_object_or_404(access.studies().select_related("current__bundle"), pk=study)
-
-
-def _uuid_or_none(text: str) -> uuid.UUID | None:
-    """A form's ``supersedes``; nonsense is no review of anybody's, so it counts as stale."""
-    if not text:
-        return None
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return uuid.UUID(int=0)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from xrayportal.access import ClinicAccess, Permission, clinic_view
+from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.reviews.blind import reads_blind
 from xrayportal.reviews.history import BASES
 from xrayportal.reviews.scorecard.card import Scorecard
@@ -15,7 +15,7 @@ from xrayportal.reviews.scorecard.lines import UNCERTAIN, Question
 
 @require_GET
 @clinic_view(Permission.MANAGE)
-def scorecard(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
+def scorecard(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """The model against signed reviews, readers against each other, and drift."""
     question = Question.read(request.GET)
     context = {

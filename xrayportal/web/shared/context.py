@@ -31,7 +31,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
             for permission in Permission
         },
         "accesses": SimpleLazyObject(lambda: accesses_of(request)),
-        "active_bundle": SimpleLazyObject(lambda: Bundle.objects.filter(is_active=True).first()),
+        "active_bundle": SimpleLazyObject(lambda: Bundle.objects.active().first()),
         "content_access_until": access.granted_until if access else None,
         "notices": SimpleLazyObject(lambda: take_notices(access.user) if access else []),
     }

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from xrayportal.access import ClinicAccess
+from xrayportal.access import ClinicAccess, PortalRequest
 from xrayportal.clinics.models import Clinic
 from xrayportal.intake.deletion import is_deleted, was_deleted
 from xrayportal.studies.models import Study
@@ -30,7 +30,7 @@ def handle_deleted_study(view: View) -> View:
     """
 
     @functools.wraps(view)
-    def wrapper(request: HttpRequest, access: ClinicAccess, **kwargs: Any) -> HttpResponseBase:
+    def wrapper(request: PortalRequest, access: ClinicAccess, **kwargs: Any) -> HttpResponseBase:
         try:
             return view(request, access, **kwargs)
         except (Http404, Study.DoesNotExist):  # before the view looked, or while it worked
@@ -43,7 +43,7 @@ def handle_deleted_study(view: View) -> View:
 
 
 def message_if_deleted(
-    request: HttpRequest, *, study: uuid.UUID | None = None, clinic: Clinic | None
+    request: PortalRequest, *, study: uuid.UUID | None = None, clinic: Clinic | None
 ) -> bool:
     """For who acts from a list that they may see whole, without having opened the study: leave the sentence.
 
@@ -61,15 +61,15 @@ def some_deleted(count: int) -> str:
     return ngettext("%d study was deleted meanwhile.", "%d studies were deleted meanwhile.", count) % count
 
 
-def _named(request: HttpRequest) -> uuid.UUID | None:
+def _named(request: PortalRequest) -> uuid.UUID | None:
     try:
         return uuid.UUID(request.POST.get("study", ""))
     except ValueError:
         return None
 
 
-def _gone(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
-    if request.headers.get("HX-Request") == "true":
+def _gone(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
+    if request.htmx:
         return render(request, "study/_deleted.html", {"access": access})
     messages.error(request, _("This study was deleted."))
     return redirect("worklist", clinic=access.clinic.slug)

@@ -48,7 +48,7 @@ def beside_of(access: ClinicAccess, study: Study, wanted: str | None) -> Beside 
     first = Finding.objects.filter(analysis=found.current_id).order_by("image__created_at", "image").first()
     if first is None:
         return None
-    return Beside(found, first, found.revealed)  # type: ignore[attr-defined]  # annotated by with_revealed
+    return Beside(found, first, found.revealed)
 
 
 def _others(access: ClinicAccess, study: Study) -> QuerySet[Study]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from django.db.models import F, FilteredRelation, Q, QuerySet
 from django.http import Http404
@@ -16,13 +17,12 @@ from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.services import waiting_position
 from xrayportal.audit.models import AuditEvent
 from xrayportal.reviews.blind import with_revealed
-from xrayportal.studies.models import Image, Study, Submission, Upload
+from xrayportal.studies.models import Image, Study, Upload
 from xrayportal.web.shared.failures import failure_of, unreadable_sentence
 from xrayportal.web.shared.status import Status, status_of, waiting_status
 from xrayportal.web.study.earlier import Beside, beside_of
 from xrayportal.words import body_part_word, percent
 
-PRIMARY = Analysis.Purpose.PRIMARY
 #: While a study waits, its place in the line is told anew this often (seconds).
 TELL_PLACE_EVERY = 5
 EVENTS_SHOWN = 200
@@ -30,6 +30,9 @@ EVENTS_SHOWN = 200
 _CLOCK = "~"
 #: What the version tells of the newest analysis.
 _NEWEST = ("newest__id", "newest__state", "newest__cancel_requested")
+
+if TYPE_CHECKING:
+    from xrayportal.reviews.blind import RevealedStudy
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class View:
 class StudyResult:
     """What ``study/_result.html`` needs; made by ``result_of``."""
 
-    study: Study
+    study: RevealedStudy
     revealed: bool
     view_number: int
     images: list[Image]
@@ -89,8 +92,8 @@ class StudyResult:
     def polls(self) -> bool:
         """Whether something will change by itself."""
         if self.latest is None:
-            return self.study.submission.state != Submission.State.CANCELLED
-        return self.latest.state in Analysis.UNFINISHED
+            return not self.study.submission.is_cancelled
+        return not self.latest.is_finished
 
     @cached_property
     def status(self) -> Status | None:
@@ -196,11 +199,11 @@ class History:
     has_more: bool
 
 
-def study_or_404(access: ClinicAccess, pk: uuid.UUID) -> Study:
+def study_or_404(access: ClinicAccess, pk: uuid.UUID) -> RevealedStudy:
     """One of this person's studies with what its version needs, or Http404."""
     newest = {name.replace("__", "_"): F(name) for name in _NEWEST}
     studies = _with_newest(access, pk).annotate(**newest).select_related("current__bundle", "submission")
-    found: Study | None = studies.first()
+    found = cast("RevealedStudy | None", studies.first())
     if found is None:
         raise Http404("Not found.")
     return found
@@ -214,15 +217,15 @@ def polled_version(access: ClinicAccess, pk: uuid.UUID) -> str:
     return _version(*told)
 
 
-def version_of(study: Study) -> str:
+def version_of(study: RevealedStudy) -> str:
     """The version for the address of the next poll."""
     newest, state, cancel_requested = (getattr(study, name.replace("__", "_")) for name in _NEWEST)
-    revealed = study.revealed  # type: ignore[attr-defined]  # annotated by study_or_404
+    revealed = study.revealed
     return _version(study.state, study.submission.state, newest, state, cancel_requested, revealed)
 
 
 def _with_newest(access: ClinicAccess, pk: uuid.UUID) -> QuerySet[Study]:
-    newest = FilteredRelation("analyses", condition=Q(analyses__purpose=PRIMARY))
+    newest = FilteredRelation("analyses", condition=Q(analyses__purpose=Analysis.Purpose.PRIMARY))
     studies = with_revealed(access, access.studies().filter(pk=pk)).annotate(newest=newest)
     return studies.order_by(F("newest__requested_at").desc(nulls_last=True))
 
@@ -248,15 +251,17 @@ def is_same_but_for_the_clock(seen: str, version: str) -> bool:
     return seen.partition(_CLOCK)[0] == version.partition(_CLOCK)[0]
 
 
-def result_of(access: ClinicAccess, study: Study, view: str | None, beside: str | None = None) -> StudyResult:
+def result_of(
+    access: ClinicAccess, study: RevealedStudy, view: str | None, beside: str | None = None
+) -> StudyResult:
     """Gather the result of a study from ``study_or_404``; five queries at most, seven with one beside."""
     images = list(study.images.all())
-    latest = study.analyses.filter(purpose=PRIMARY).order_by("-requested_at").first()
+    latest = study.analyses.primary().order_by("-requested_at").first()
     findings = {found.image_id: found for found in study.current.findings.all()} if study.current else {}
     number = int(view) if view and view.isascii() and view.isdigit() and len(view) < 6 else 1
     return StudyResult(
         study=study,
-        revealed=study.revealed,  # type: ignore[attr-defined]  # annotated by study_or_404
+        revealed=study.revealed,
         view_number=min(max(number, 1), max(len(images), 1)),
         images=images,
         findings=findings,
@@ -276,15 +281,15 @@ def title_of(study: Study) -> str:
     return names.first() or str(study.pk)
 
 
-def history_of(access: ClinicAccess, study: Study) -> History:
+def history_of(access: ClinicAccess, study: RevealedStudy) -> History:
     """The study's analyses, newest first, and for readers and admins who did what; two queries.
 
     Three where the prediction is hidden: an analysis with a part that somebody corrected would tell that
     the predicted one was another.
     """
-    revealed: bool = study.revealed  # type: ignore[attr-defined]  # annotated by study_or_404
+    revealed: bool = study.revealed
     shows_events = access.may(Permission.SEE_ALL)
-    analyses = study.analyses.filter(purpose=PRIMARY).select_related("bundle", "requested_by")
+    analyses = study.analyses.primary().select_related("bundle", "requested_by")
     events = AuditEvent.objects.filter(study_id=study.pk, clinic=access.clinic).order_by("-id")
     if not revealed:
         own = Q(forced_body_part__in=["", study.stated_body_part])

@@ -13,19 +13,21 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import trigger_client_event
 
-from xrayportal.access import ClinicAccess, Permission, clinic_view
+from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.analyses import services
 from xrayportal.analyses.models import Finding
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.intake.deletion import REASONS, Reason, delete_study
+from xrayportal.intake.deletion import REASONS, delete_study
 from xrayportal.intake.sniff import SUFFIXES
 from xrayportal.reviews.blind import reveals
 from xrayportal.studies.models import Study
 from xrayportal.web.shared.deleted import handle_deleted_study
 from xrayportal.web.study import earlier, result
-from xrayportal.worklist.marks import mark_read
+from xrayportal.web.study.forms import AnalysisForm, DeleteForm
+from xrayportal.worklist.services import mark_read
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +48,12 @@ _TELLING = frozenset({"overlay", "map"})
 @require_safe
 @clinic_view(Permission.SEE_OWN)
 @handle_deleted_study
-def study_page(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+def study_page(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """The radiograph, its result and its history. The look is audited, and whether it told the prediction."""
     found = result.study_or_404(access, study)
     shown = result.result_of(access, found, request.GET.get("view"), request.GET.get("beside"))
     history = result.history_of(access, found)
-    looks = [(found, shown.tells)]
+    looks: list[tuple[Study, bool]] = [(found, shown.tells)]
     if shown.beside:
         looks.append((shown.beside.study, shown.beside.revealed))
     for seen, told in looks:
@@ -78,7 +80,7 @@ def study_page(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> 
 @require_safe
 @clinic_view(Permission.SEE_OWN)
 @handle_deleted_study
-def study_result(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+def study_result(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """The part of the study page that polls; 204 while nothing changed.
 
     The answer that first brings a prediction to the screen is audited as a look, like the page itself.
@@ -101,14 +103,14 @@ def study_result(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -
     response = render(request, "study/_result.html", context)
     # The history is asked for again when something happened, not whenever the line moves on.
     if not result.is_same_but_for_the_clock(seen, shown.version):
-        response.headers["HX-Trigger"] = "result-changed"
+        trigger_client_event(response, "result-changed")
     return response
 
 
 @require_safe
 @clinic_view(Permission.SEE_OWN)
 @handle_deleted_study
-def study_history(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+def study_history(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """All analyses of the study and who did what."""
     found = result.study_or_404(access, study)
     history = result.history_of(access, found)
@@ -118,18 +120,17 @@ def study_history(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) 
 @require_POST
 @clinic_view(Permission.SUBMIT)
 @handle_deleted_study
-def request_analysis(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+def request_analysis(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """Ask for an analysis: the first one after a cancellation, a retry, or one with a stated part."""
     found = get_object_or_404(access.studies(), pk=study)
-    if found.state != Study.State.SEALED:
+    if not found.is_sealed:
         messages.error(request, gettext("This study still receives views. Finish its submission first."))
         return redirect("study", clinic=access.clinic.slug, study=found.pk)
+    form = AnalysisForm(request.POST)
+    if not form.is_valid():
+        raise Http404("Not found.")
     try:
-        services.request_analysis(
-            study=found,
-            actor=access.actor,
-            forced_body_part=request.POST.get("forced_body_part", "")[:32],
-        )
+        services.request_analysis(study=found, actor=access.actor, **form.cleaned_data)
     except (services.NoActiveBundleError, services.UnknownPartError) as error:
         messages.error(request, str(error))
     return redirect("study", clinic=access.clinic.slug, study=found.pk)
@@ -138,7 +139,7 @@ def request_analysis(request: HttpRequest, access: ClinicAccess, study: uuid.UUI
 @require_POST
 @clinic_view(Permission.SUBMIT)
 @handle_deleted_study
-def cancel_analysis(request: HttpRequest, access: ClinicAccess, analysis: uuid.UUID) -> HttpResponse:
+def cancel_analysis(request: PortalRequest, access: ClinicAccess, analysis: uuid.UUID) -> HttpResponse:
     """Call an analysis off; what has finished stays."""
     found = get_object_or_404(access.analyses(), pk=analysis)
     services.cancel_analysis(analysis=found, actor=access.actor)
@@ -148,14 +149,14 @@ def cancel_analysis(request: HttpRequest, access: ClinicAccess, analysis: uuid.U
 @require_POST
 @clinic_view(Permission.MANAGE)
 @handle_deleted_study
-def study_delete(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+def study_delete(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """Delete with a reason; back to the worklist."""
     found = get_object_or_404(access.studies(), pk=study)
-    reason = request.POST.get("reason", "")
-    if reason not in dict(REASONS):
+    form = DeleteForm(request.POST)
+    if not form.is_valid():
         messages.error(request, _("Choose why the study is deleted."))
         return redirect("study", clinic=access.clinic.slug, study=found.pk)
-    delete_study(study=found, reason=Reason(reason), actor=access.actor)
+    delete_study(study=found, reason=form.cleaned_data["reason"], actor=access.actor)
     messages.success(request, _("The study was deleted."))
     return redirect("worklist", clinic=access.clinic.slug)
 
@@ -163,7 +164,7 @@ def study_delete(request: HttpRequest, access: ClinicAccess, study: uuid.UUID) -
 @require_safe
 @clinic_view(Permission.SEE_OWN)
 def finding_file(
-    request: HttpRequest, access: ClinicAccess, finding: uuid.UUID, kind: str
+    request: PortalRequest, access: ClinicAccess, finding: uuid.UUID, kind: str
 ) -> HttpResponseBase:
     """A picture or the map of a finding. It never changes, so the browser may keep it."""
     found: Finding = get_object_or_404(access.findings().select_related("image__study"), pk=finding)
@@ -176,7 +177,7 @@ def finding_file(
 
 @require_safe
 @clinic_view(Permission.SEE_OWN)
-def image_file(request: HttpRequest, access: ClinicAccess, image: uuid.UUID) -> HttpResponseBase:
+def image_file(request: PortalRequest, access: ClinicAccess, image: uuid.UUID) -> HttpResponseBase:
     """The stored, de-identified original as an attachment; every download is audited."""
     found = get_object_or_404(access.images(), pk=image)
     response = _file(request, found.file, found.media_type, etag=f'"{found.sha256}"')

@@ -43,9 +43,7 @@ def with_counts(submissions: QuerySet[Submission]) -> QuerySet[Submission]:
     """Each with ``files``, ``rejected``, ``study_count``, ``done`` and ``unfinished`` (an analysis)."""
     uploads = Upload.objects.filter(submission=OuterRef("pk")).order_by().values("submission")
     studies = Study.objects.filter(submission=OuterRef("pk")).order_by().values("submission")
-    unfinished = Analysis.objects.filter(
-        study__submission=OuterRef("pk"), purpose=Analysis.Purpose.PRIMARY, state__in=Analysis.UNFINISHED
-    )
+    unfinished = Analysis.objects.primary().unfinished().filter(study__submission=OuterRef("pk"))
     return submissions.annotate(
         files=Coalesce(Subquery(uploads.annotate(n=Count("pk")).values("n")), 0),
         rejected=Coalesce(

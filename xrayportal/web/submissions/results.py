@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePath
+from typing import TYPE_CHECKING, cast
 from zoneinfo import ZoneInfo
 
 from django.core.files.storage import default_storage
@@ -22,9 +23,9 @@ from django.utils.translation import gettext as _
 
 from xrayportal import words
 from xrayportal.access import ClinicAccess
-from xrayportal.analyses.latest import with_status
+from xrayportal.analyses.latest import RowFacts, with_status
 from xrayportal.analyses.models import Analysis, Finding
-from xrayportal.reviews.blind import with_revealed
+from xrayportal.reviews.blind import Revealed, with_revealed
 from xrayportal.reviews.export import safe
 from xrayportal.reviews.report import caption_of, render_plate
 from xrayportal.studies.models import Study, Submission
@@ -48,6 +49,16 @@ COLUMNS = (
     "analysed_at",
 )
 _ROWS = 200
+
+
+class ResultFacts(RowFacts, Revealed):
+    """What a line of the results needs of its study."""
+
+
+if TYPE_CHECKING:
+    from django_stubs_ext import WithAnnotations
+
+    ResultStudy = WithAnnotations[Study, ResultFacts]
 
 
 class _Line:
@@ -138,20 +149,21 @@ def _contents() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _studies(access: ClinicAccess, submission: Submission) -> QuerySet[Study]:
+def _studies(access: ClinicAccess, submission: Submission) -> QuerySet[ResultStudy]:
     """Those that this person may see, with what a line needs."""
     studies = with_revealed(access, with_status(access.studies().filter(submission=submission)))
-    return studies.select_related("current__bundle").order_by("created_at", "pk")
+    ordered = studies.select_related("current__bundle").order_by("created_at", "pk")
+    return cast("QuerySet[ResultStudy]", ordered)
 
 
-def _cells(study: Study, zone: ZoneInfo) -> list[str]:
-    state = str(study.latest_state)  # type: ignore[attr-defined]  # annotated by with_status
-    known = [str(study.pk), study.patient_reference, str(study.name)]  # type: ignore[attr-defined]  # the same
+def _cells(study: ResultStudy, zone: ZoneInfo) -> list[str]:
+    state = str(study.latest_state)
+    known = [str(study.pk), study.patient_reference, str(study.name)]
     known += [_time(study.created_at, zone), state or "receiving"]
     result = study.current
     if result is None:
         return known
-    if not study.revealed:  # type: ignore[attr-defined]  # annotated by with_revealed
+    if not study.revealed:
         return [*known, "", study.stated_body_part, "", _("After your opinion")]
     return [
         *known,
@@ -203,7 +215,7 @@ def _views(access: ClinicAccess, submission: Submission) -> Iterator[_View]:
     for place, study in enumerate(studies.iterator(chunk_size=_ROWS), start=1):
         if study.current is None:
             continue
-        known_by = study.patient_reference or PurePath(study.name).stem  # type: ignore[attr-defined]  # with_status
+        known_by = study.patient_reference or PurePath(study.name).stem
         name = re.sub(r"[^A-Za-z0-9.-]+", "_", known_by)[:40].strip(".") or study.pk
         views = list(study.current.findings.all())
         for number, finding in enumerate(views, start=1):
@@ -214,7 +226,7 @@ def _views(access: ClinicAccess, submission: Submission) -> Iterator[_View]:
                 reference=study.patient_reference,
                 number=number,
                 views=len(views),
-                revealed=study.revealed,  # type: ignore[attr-defined]  # annotated by with_revealed
+                revealed=study.revealed,
             )
 
 

@@ -26,7 +26,7 @@ def upload_words() -> dict[str, str]:
         "paused": gettext("Paused. {done} of {total} files are sent."),
         "some_duplicate": gettext("{count} already here"),
         "some_rejected": gettext("{count} rejected"),
-        "more_troubles": gettext("{count} more: the submission's page lists them all."),
+        "more_failures": gettext("{count} more: the submission's page lists them all."),
         "continued": gettext(
             "The submission had been closed meanwhile, so the rest of the files goes into a new one. "
             "A folder that was parted stays one study, unless a reader has signed it already."

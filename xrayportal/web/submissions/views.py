@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
-from django.core.exceptions import ValidationError
-from django.core.files.uploadedfile import UploadedFile
 from django.core.paginator import Paginator
 from django.http import (
     HttpRequest,
@@ -23,38 +21,28 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from xrayportal.access import ClinicAccess, Permission, clinic_view
+from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.analyses import services
 from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.intake.bulk.services import take, take_refusal
-from xrayportal.intake.filenames import clean_reference
 from xrayportal.intake.ingest import IncomingFile, SubmissionClosedError
 from xrayportal.intake.services import cancel_submission, create_submission, finish_submission
 from xrayportal.security import wants_json
-from xrayportal.studies.models import Grouping, Queue, Study, Submission, Upload
+from xrayportal.studies.models import Study, Submission, Upload
 from xrayportal.web.shared.deleted import some_deleted
 from xrayportal.web.shared.failures import rejection_sentence
+from xrayportal.web.shared.fields import CutCharField
+from xrayportal.web.submissions.forms import LONGEST_PATH, SubmissionForm, UploadForm
 from xrayportal.web.submissions.lists import files_page, with_counts
 from xrayportal.web.submissions.results import result_lines, result_zip
 from xrayportal.web.worklist.rows import verdict_choices
 from xrayportal.worklist import progress
 from xrayportal.worklist.digests import note_seen
 
-#: More files than that in one submission are bulk work and wait behind interactive work.
-INTERACTIVE_FILES = 20
-
-
-MOST_FILES = 100_000
-
-
-LONGEST_PATH = 1000
-
-
-#: What the database can hold: a browser that refused a file says how large it was.
-LARGEST_SIZE = 2**63 - 1
-
+if TYPE_CHECKING:
+    from xrayportal.worklist.progress import VersionedSubmission
 
 SUBMISSIONS_PER_PAGE = 50
 
@@ -76,14 +64,11 @@ def upload(request: HttpRequest, clinic: str) -> HttpResponseBase:
 
 
 @clinic_view(Permission.SUBMIT)
-def _new_submission(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
-    try:
-        expected = int(request.POST.get("expected_files", "0"))
-    except ValueError:
-        expected = -1
-    if not 0 <= expected <= MOST_FILES:
-        return _refused(_("Say how many files will come: a number up to 100,000."))
-    submission = _create(request, access, expected)
+def _new_submission(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
+    form = SubmissionForm(request.POST)
+    if not form.is_valid():
+        return _refused(form.sentence)
+    submission = _create(access, form)
     return JsonResponse(
         {
             "id": str(submission.pk),
@@ -97,30 +82,32 @@ def _new_submission(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
 
 
 @clinic_view(Permission.SUBMIT)
-def _plain_form(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
-    # Tables first: what they say holds for the pictures.
+def _plain_form(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
+    # CSVs first: what they say holds for the pictures.
     files = sorted(
         request.FILES.getlist("files"), key=lambda file: not (file.name or "").lower().endswith(".csv")
     )
     if not files:
         return redirect("upload", clinic=access.clinic.slug)
-    submission = _create(request, access, len(files))
+    form = SubmissionForm({"grouping": request.POST.get("grouping", ""), "expected_files": len(files)})
+    submission = _create(access, form)
     for number, file in enumerate(files):
-        take(_incoming(request, access, submission, key=f"form-{number}", file=file), file)
+        path = CutCharField(longest=LONGEST_PATH).clean(file.name)
+        take(IncomingFile(submission, f"form-{number}", path, access.actor), file)
     finish_submission(submission=submission, actor=access.actor)
     return redirect("submission", clinic=access.clinic.slug, submission=submission.pk)
 
 
 @require_safe
 @clinic_view(Permission.SUBMIT)
-def upload_page(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
+def upload_page(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """The drop zone; a plain form where scripts do not run."""
     return render(request, "submissions/upload.html")
 
 
 @require_safe
 @clinic_view(Permission.SEE_OWN)
-def submissions_page(request: HttpRequest, access: ClinicAccess) -> HttpResponse:
+def submissions_page(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """The submissions that this person may see, newest first."""
     rows = with_counts(access.submissions()).select_related("submitter").order_by("-created_at", "pk")
     page = Paginator(rows, SUBMISSIONS_PER_PAGE).get_page(request.GET.get("page"))
@@ -129,14 +116,14 @@ def submissions_page(request: HttpRequest, access: ClinicAccess) -> HttpResponse
 
 @require_safe
 @clinic_view(Permission.SEE_OWN)
-def submission_page(request: HttpRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
+def submission_page(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """How far a submission is, and the fate of every file."""
     return _render_progress(request, access, submission, "submissions/submission.html")
 
 
 @require_safe
 @clinic_view(Permission.SEE_OWN)
-def submission_progress(request: HttpRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
+def submission_progress(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """The part of the submission page that polls; 204 while nothing changed."""
     return _render_progress(
         request, access, submission, "submissions/_progress.html", seen=request.GET.get("seen")
@@ -145,44 +132,42 @@ def submission_progress(request: HttpRequest, access: ClinicAccess, submission: 
 
 @require_POST
 @clinic_view(Permission.SUBMIT)
-def submission_uploads(request: HttpRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
+def submission_uploads(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """One file. Its outcome, good or bad, is a 201; the same key again is a 200 with the same answer.
 
     ``path`` is the file's relative path where a folder was sent, for grouping.
     """
     found = _own_or_404(access, submission)
-    file, key = request.FILES.get("file"), request.POST.get("key", "")
-    refusal, size = request.POST.get("refusal", ""), request.POST.get("size", "0")
-    # PostgreSQL keeps no null characters.
-    if (file is None) != bool(refusal) or not 0 < len(key) <= 64 or "\0" in key:
-        return _refused(_("Send one file as “file” and a key of up to 64 characters as “key”."))
-    try:
-        reference = clean_reference(request.POST.get("patient_reference", ""))
-    except ValidationError as error:
-        return _refused(error.messages[0])
-    earlier = found.uploads.filter(key=key).first()
+    form = UploadForm(request.POST, request.FILES)
+    if not form.is_valid():
+        return _refused(form.sentence)
+    sent = form.cleaned_data
+    earlier = found.uploads.filter(key=sent["key"]).first()
     if earlier is not None:
         return JsonResponse(_as_json(access, earlier))
-    incoming = _incoming(request, access, found, key=key, file=file, patient_reference=reference)
+    file = sent["file"]
+    incoming = IncomingFile(
+        submission=found,
+        key=sent["key"],
+        path=sent["path"] or (file and file.name) or "",
+        patient_reference=sent["patient_reference"],
+        actor=access.actor,
+    )
     try:
-        stored = (
-            take(incoming, file)
-            if file
-            else [take_refusal(incoming, refusal, min(max(0, int(size)), LARGEST_SIZE))]
-        )
+        stored = take(incoming, file) if file else [take_refusal(incoming, sent["refusal"], sent["size"])]
     except SubmissionClosedError as error:
         return _refused(str(error), status=409)
-    except (KeyError, ValueError):
+    except KeyError:
         return _refused(_("That is no refusal that the portal knows."))
-    told = _as_json(access, stored[0])
+    answer = _as_json(access, stored[0])
     if len(stored) > 1:
-        told["uploads"] = [_as_json(access, inner) for inner in stored[1:]]
-    return JsonResponse(told, status=201)
+        answer["uploads"] = [_as_json(access, inner) for inner in stored[1:]]
+    return JsonResponse(answer, status=201)
 
 
 @require_POST
 @clinic_view(Permission.SUBMIT)
-def submission_finish(request: HttpRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
+def submission_finish(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """No more files come."""
     found = _own_or_404(access, submission, or_manage=True)
     finish_submission(submission=found, actor=access.actor)
@@ -191,7 +176,7 @@ def submission_finish(request: HttpRequest, access: ClinicAccess, submission: uu
 
 @require_POST
 @clinic_view(Permission.SUBMIT)
-def submission_cancel(request: HttpRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
+def submission_cancel(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """Take no more files, analyse no more of it."""
     found = _own_or_404(access, submission, or_manage=True)
     cancel_submission(submission=found, actor=access.actor)
@@ -200,7 +185,7 @@ def submission_cancel(request: HttpRequest, access: ClinicAccess, submission: uu
 
 @require_POST
 @clinic_view(Permission.SUBMIT)
-def retry_submission(request: HttpRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
+def retry_submission(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """Ask again for every study of the submission whose newest analysis failed."""
     found = get_object_or_404(access.submissions(), pk=submission)
     asked = gone = 0
@@ -224,7 +209,7 @@ def retry_submission(request: HttpRequest, access: ClinicAccess, submission: uui
 @require_POST
 @clinic_view(Permission.SEE_OWN)
 def submission_results(
-    request: HttpRequest, access: ClinicAccess, submission: uuid.UUID
+    request: PortalRequest, access: ClinicAccess, submission: uuid.UUID
 ) -> StreamingHttpResponse:
     """A line a study."""
     found = _exported(request, access, submission, "csv")
@@ -234,7 +219,7 @@ def submission_results(
 @require_POST
 @clinic_view(Permission.SEE_OWN)
 def submission_pictures(
-    request: HttpRequest, access: ClinicAccess, submission: uuid.UUID
+    request: PortalRequest, access: ClinicAccess, submission: uuid.UUID
 ) -> StreamingHttpResponse:
     """The same, with every view and its heatmap."""
     found = _exported(request, access, submission, "zip")
@@ -242,10 +227,10 @@ def submission_pictures(
 
 
 def _render_progress(
-    request: HttpRequest, access: ClinicAccess, pk: uuid.UUID, template: str, seen: str | None = None
+    request: PortalRequest, access: ClinicAccess, pk: uuid.UUID, template: str, seen: str | None = None
 ) -> HttpResponse:
-    submission: Submission = get_object_or_404(progress.versions(access), pk=pk)
-    version: str = submission.version  # type: ignore[attr-defined]  # annotated by versions
+    submission: VersionedSubmission = get_object_or_404(progress.versions(access), pk=pk)
+    version = submission.version
     if seen == version:
         return HttpResponse(status=204)
     told = progress.progress_of(submission, access)
@@ -270,44 +255,8 @@ def _verdict_counts(told: progress.Progress) -> list[tuple[str, str, int]]:
     return [(one.value, one.word, told.verdicts[one.value]) for one in choices if one.value in told.verdicts]
 
 
-def _create(request: HttpRequest, access: ClinicAccess, expected: int) -> Submission:
-    grouping = request.POST.get("grouping", "")
-    return create_submission(
-        clinic=access.clinic,
-        actor=access.actor,
-        queue=Queue.INTERACTIVE if expected <= INTERACTIVE_FILES else Queue.BULK,
-        expected_files=expected,
-        grouping=grouping if grouping in Grouping.values else Grouping.FOLDERS,
-        continues=_continued(request, access),
-    )
-
-
-def _continued(request: HttpRequest, access: ClinicAccess) -> Submission | None:
-    """The person's own submission that was ended while they paused, if the form names one."""
-    try:
-        named = uuid.UUID(request.POST.get("continues", ""))
-    except ValueError:
-        return None
-    ended = access.submissions().filter(submitter=access.user, state=Submission.State.FINISHED)
-    return ended.filter(pk=named).first()
-
-
-def _incoming(
-    request: HttpRequest,
-    access: ClinicAccess,
-    submission: Submission,
-    *,
-    file: UploadedFile[bytes] | None,
-    key: str,
-    patient_reference: str = "",
-) -> IncomingFile:
-    return IncomingFile(
-        submission=submission,
-        key=key,
-        path=request.POST.get("path", "")[:LONGEST_PATH] or (file and file.name) or "",
-        patient_reference=patient_reference,
-        actor=access.actor,
-    )
+def _create(access: ClinicAccess, form: SubmissionForm) -> Submission:
+    return create_submission(clinic=access.clinic, actor=access.actor, **form.options(access))
 
 
 def _own_or_404(access: ClinicAccess, pk: uuid.UUID, *, or_manage: bool = False) -> Submission:
@@ -346,7 +295,7 @@ def _refused(sentence: str, status: int = 400) -> JsonResponse:
     return JsonResponse({"sentence": sentence}, status=status)
 
 
-def _exported(request: HttpRequest, access: ClinicAccess, pk: uuid.UUID, kind: str) -> Submission:
+def _exported(request: PortalRequest, access: ClinicAccess, pk: uuid.UUID, kind: str) -> Submission:
     found = get_object_or_404(access.submissions(), pk=pk)
     record(
         clinic=access.clinic,

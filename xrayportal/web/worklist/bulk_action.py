@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.contrib import messages
-from django.http import HttpRequest
 from django.utils.translation import gettext, ngettext
 
-from xrayportal.access import ClinicAccess, Permission
+from xrayportal.access import ClinicAccess, Permission, PortalRequest
 from xrayportal.analyses import services as analyses
 from xrayportal.analyses.models import Analysis
-from xrayportal.intake.deletion import REASONS, Reason, delete_study, is_deleted
+from xrayportal.intake.deletion import delete_study, is_deleted
 from xrayportal.studies.models import Study
 from xrayportal.web.shared.deleted import some_deleted
-from xrayportal.worklist.marks import mark_read, mark_unread
+from xrayportal.web.study.forms import DeleteForm
+from xrayportal.worklist.services import mark_read, mark_unread
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Done:
         return messages.DEFAULT_TAGS[self.level]
 
 
-def act_on(request: HttpRequest, access: ClinicAccess, action: str, ids: Sequence[uuid.UUID]) -> Done:
+def act_on(request: PortalRequest, access: ClinicAccess, action: str, ids: Sequence[uuid.UUID]) -> Done:
     """Do ``action`` (``read``, ``unread``, ``analyse``, ``delete`` or ``withdraw``) to what they may see."""
     if action == "withdraw":
         return _withdraw(request, access, ids)
@@ -64,15 +64,15 @@ def act_on(request: HttpRequest, access: ClinicAccess, action: str, ids: Sequenc
             return Done(gettext("That is not possible here."), level=messages.ERROR)
 
 
-def _analyse(request: HttpRequest, access: ClinicAccess, studies: Sequence[Study]) -> Done:
+def _analyse(request: PortalRequest, access: ClinicAccess, studies: Sequence[Study]) -> Done:
     """Ask for a new analysis of each that receives no more views."""
-    unfinished = Analysis.objects.filter(study__in=studies, state__in=Analysis.UNFINISHED)
+    unfinished = Analysis.objects.unfinished().filter(study__in=studies)
     known = set(unfinished.values_list("pk", flat=True))
     asked: list[uuid.UUID] = []
     gone = 0
     try:
         for study in studies:
-            if study.state != Study.State.SEALED:
+            if not study.is_sealed:
                 continue
             try:
                 wanted = analyses.request_analysis(study=study, actor=access.actor)
@@ -89,20 +89,22 @@ def _analyse(request: HttpRequest, access: ClinicAccess, studies: Sequence[Study
     return Done(f"{words} {some_deleted(gone)}" if gone else words, "withdraw", asked)
 
 
-def _delete(request: HttpRequest, access: ClinicAccess, studies: Sequence[Study]) -> Done:
+def _delete(request: PortalRequest, access: ClinicAccess, studies: Sequence[Study]) -> Done:
     """With one reason for all; there is no way back."""
-    reason = request.POST.get("reason", "")
-    if reason not in dict(REASONS):
+    form = DeleteForm(request.POST)
+    if not form.is_valid():
         return Done(gettext("Choose why the studies are deleted."), level=messages.ERROR)
     gone = [
-        study for study in studies if delete_study(study=study, reason=Reason(reason), actor=access.actor)
+        study
+        for study in studies
+        if delete_study(study=study, reason=form.cleaned_data["reason"], actor=access.actor)
     ]
     if not gone:  # somebody was faster
         return Done(some_deleted(len(studies)), level=messages.INFO)
     return Done(ngettext("%d study was deleted.", "%d studies were deleted.", len(gone)) % len(gone))
 
 
-def _withdraw(request: HttpRequest, access: ClinicAccess, ids: Sequence[uuid.UUID]) -> Done:
+def _withdraw(request: PortalRequest, access: ClinicAccess, ids: Sequence[uuid.UUID]) -> Done:
     """Call off the person's own requests that nobody has begun with."""
     own = access.analyses().filter(pk__in=ids, requested_by=access.user, state=Analysis.State.QUEUED)
     rows = list(own) if access.may(Permission.SUBMIT) else []

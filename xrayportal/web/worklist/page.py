@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, QueryDict
+from django.http import QueryDict
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from xrayportal.access import ClinicAccess
+from xrayportal.access import ClinicAccess, PortalRequest
 from xrayportal.audit.models import AuditHead
 from xrayportal.reviews.blind import reads_blind
 from xrayportal.web.worklist import rows
@@ -33,7 +33,7 @@ class Tab:
     view: SavedView | None = None
 
 
-def list_context(request: HttpRequest, access: ClinicAccess, clock: str = "") -> dict[str, Any]:
+def list_context(request: PortalRequest, access: ClinicAccess, clock: str = "") -> dict[str, Any]:
     """What ``worklist/_studies.html`` needs, for the filters in the address."""
     clock = clock or clock_of(access)
     filters = rows.Filters.read(request.GET)

@@ -16,9 +16,9 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
 from xrayportal.access import ClinicAccess
-from xrayportal.analyses.latest import latest_state, with_status
+from xrayportal.analyses.latest import RowFacts, latest_state, with_status
 from xrayportal.analyses.models import Analysis, Bundle, Verdict
-from xrayportal.reviews.blind import visible_predictions, with_revealed
+from xrayportal.reviews.blind import Revealed, visible_predictions, with_revealed
 from xrayportal.studies.models import Study, Upload
 from xrayportal.web.shared.status import WORDS
 from xrayportal.words import body_part_word, verdict_word
@@ -42,6 +42,18 @@ if TYPE_CHECKING:
     _Paginator = Paginator[UUID]
 else:  # generic for the type checker only
     _Paginator = Paginator
+
+
+class ListedFacts(RowFacts, Revealed):
+    """What ``worklist_page`` adds to a study."""
+
+    is_read: bool
+
+
+if TYPE_CHECKING:
+    from django_stubs_ext import WithAnnotations
+
+    ListedStudy = WithAnnotations[Study, ListedFacts]
 
 
 @dataclass(frozen=True)
@@ -114,7 +126,7 @@ class CappedPaginator(_Paginator):
         return self.count >= COUNTED
 
 
-def worklist_page(access: ClinicAccess, filters: Filters, number: str | None) -> Page[Study]:
+def worklist_page(access: ClinicAccess, filters: Filters, number: str | None) -> Page[ListedStudy]:
     """One page of the studies that this person may see, in the order they asked for; six queries at most."""
     # Ids alone: what the database sorts stays small, also where it has to sort all.
     found = lists.ordered(access, _filtered(access, filters), filters.sort)
@@ -126,9 +138,9 @@ def worklist_page(access: ClinicAccess, filters: Filters, number: str | None) ->
     wanted = list(ids)
     shown = with_revealed(access, with_status(Study.objects.filter(pk__in=wanted)))
     shown = shown.annotate(is_read=read_by(access)).select_related("current__bundle", "consensus")
-    by_id = {study.pk: study for study in shown}
+    by_id = {study.pk: study for study in cast("QuerySet[ListedStudy]", shown)}
     studies = [by_id[pk] for pk in wanted if pk in by_id]
-    return Page(studies, ids.number, cast("Paginator[Study]", ids.paginator))
+    return Page(studies, ids.number, cast("Paginator[ListedStudy]", ids.paginator))
 
 
 def verdict_choices(bundle: Bundle | None) -> list[Choice]:
@@ -176,7 +188,7 @@ def _in_state(access: ClinicAccess, studies: QuerySet[Study], state: str) -> Que
         return studies.filter(state=Study.State.OPEN)
     if state == "done":
         return studies.filter(current__isnull=False)
-    analyses = Analysis.objects.filter(clinic=access.clinic, purpose=Analysis.Purpose.PRIMARY, state=state)
+    analyses = Analysis.objects.primary().filter(clinic=access.clinic, state=state)
     if state != Analysis.State.FAILED:
         return studies.filter(pk__in=analyses.values("study"))
     failed = analyses.order_by("-finished_at").values("study")[:COUNTED]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.template.loader import render_to_string
@@ -22,6 +23,10 @@ from xrayportal.words import ago, verdict_word
 
 #: Rows that a process remembers, 2 kB each: what some twenty worklists show.
 REMEMBERED = 1000
+
+
+if TYPE_CHECKING:
+    from xrayportal.web.worklist.rows import ListedStudy
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +68,21 @@ class Row:
     zone: str
 
 
-def row_of(access: ClinicAccess, study: Study) -> Row:
-    """What ``access`` sees of a study of ``pages.worklist.worklist_page``; no query."""
-    is_hidden = study.current is not None and not study.revealed  # type: ignore[attr-defined]  # annotated
+def row_of(access: ClinicAccess, study: ListedStudy) -> Row:
+    """What ``access`` sees of a study of ``worklist_page``; no query."""
+    is_hidden = study.current is not None and not study.revealed
     return Row(
         clinic=access.clinic.slug,
         study=study.pk,
         patient_reference=study.patient_reference,
-        name=study.name,  # type: ignore[attr-defined]  # annotated, and so are the next
-        views=study.views or 0,  # type: ignore[attr-defined]
-        thumbnail=study.thumbnail,  # type: ignore[attr-defined]
+        name=study.name,
+        views=study.views or 0,
+        thumbnail=study.thumbnail,
         stated_body_part=study.stated_body_part,
-        is_read=study.is_read,  # type: ignore[attr-defined]
+        is_read=study.is_read,
         is_hidden=is_hidden,
         result=None if is_hidden else _result(study),
-        state=study.latest_state,  # type: ignore[attr-defined]
+        state=study.latest_state,
         standing=_standing(access, study),
         created_at=study.created_at,
         age=ago(study.created_at),

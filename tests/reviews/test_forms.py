@@ -6,19 +6,22 @@ import json
 import uuid
 
 import pytest
+from django.core.exceptions import ValidationError
 
-from xrayportal.reviews.entries import BadEntry, parse_boxes, parse_entry
+from xrayportal.web.reviews.forms import BoxesField, ReviewForm
 
 IMAGE = uuid.uuid4()
 
 
 def test_a_whole_opinion() -> None:
     boxes = json.dumps([{"image": str(IMAGE), "box": [10, 20, 30, 40]}])
-    entry = parse_entry(
+    form = ReviewForm(
         {"verdict": "abnormal", "body_part": "wrist", "boxes": boxes, "comment": " Distal.\r\nRadius. "},
         body_parts=["wrist"],
         images=[IMAGE],
     )
+    assert form.is_valid()
+    entry = form.entry
 
     assert entry.verdict == "abnormal"
     assert entry.body_part == "wrist"
@@ -36,8 +39,9 @@ def test_a_whole_opinion() -> None:
     ],
 )
 def test_a_bad_opinion_is_a_sentence(data: dict[str, str], sentence: str) -> None:
-    with pytest.raises(BadEntry, match=sentence):
-        parse_entry(data, body_parts=["wrist"], images=[IMAGE])
+    form = ReviewForm(data, body_parts=["wrist"], images=[IMAGE])
+    assert not form.is_valid()
+    assert sentence in form.sentence
 
 
 @pytest.mark.parametrize(
@@ -58,11 +62,11 @@ def test_a_bad_opinion_is_a_sentence(data: dict[str, str], sentence: str) -> Non
     ],
 )
 def test_regions_that_no_viewer_draws_are_refused(text: str) -> None:
-    with pytest.raises(BadEntry):
-        parse_boxes(text, images=[IMAGE])
+    with pytest.raises(ValidationError):
+        BoxesField(images=[IMAGE]).clean(text)
 
 
 def test_nothing_beside_the_region_is_kept() -> None:
     row = {"image": str(IMAGE), "box": [0, 0, 1, 1], "onclick": "x"}
 
-    assert parse_boxes(json.dumps([row]), images=[IMAGE]) == [{"image": str(IMAGE), "box": [0, 0, 1, 1]}]
+    assert BoxesField(images=[IMAGE]).clean(json.dumps([row])) == [{"image": str(IMAGE), "box": [0, 0, 1, 1]}]

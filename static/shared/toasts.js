@@ -1,0 +1,24 @@
+// Messages over the page.
+
+import { findElement, findElements } from "./dom.js";
+
+const SHOWN_MS = 8000;
+/** Of a message with a button that undoes what was done. */
+const UNDO_SHOWN_MS = 20_000;
+
+/** Messages of success need no answer and go after a while; an error stays until a person closes it. */
+export function removeToastsLater() {
+  for (const toast of findElements(document, ".toast-success, .toast-info", HTMLElement)) {
+    if ("fades" in toast.dataset) continue;
+    toast.dataset.fades = "";
+    setTimeout(() => toast.remove(), toast.querySelector("form") ? UNDO_SHOWN_MS : SHOWN_MS);
+  }
+}
+
+/** Say that an action failed, so that nobody takes it for done. One such message at a time. */
+export function showFailureToast() {
+  const failure = findElement(document, "#toast-failed", HTMLTemplateElement);
+  const toasts = document.querySelector(".toasts");
+  if (!failure || !toasts || toasts.querySelector("[data-failed]")) return;
+  toasts.append(failure.content.cloneNode(true));
+}

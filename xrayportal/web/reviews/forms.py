@@ -1,0 +1,126 @@
+"""Forms of a reader's own verdict and of the admin's choice of an adjudicator."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.formats import number_format
+from django.utils.translation import gettext_lazy as _
+
+from xrayportal.analyses.models import Verdict
+from xrayportal.clinics.models import Clinic, User
+from xrayportal.reviews.adjudication import clinic_readers
+from xrayportal.reviews.entries import MAX_BOXES, MAX_COMMENT, MAX_SIDE, Box, Entry
+
+NO_VERDICT = _("Choose a verdict first.")
+UNKNOWN_BODY_PART = _("The bundle does not know this body part. Choose one from the list.")
+
+
+class BoxesField(forms.CharField):
+    """Regions drawn, as JSON: ``[{"image": id, "box": [x, y, width, height]}, …]``, in displayed pixels."""
+
+    default_error_messages = {
+        "unreadable": _("The drawn regions could not be read. Draw them again."),
+        "many": _("Too many regions: at most %(most)d."),
+    }
+
+    def __init__(self, *, images: Collection[uuid.UUID]) -> None:
+        super().__init__(required=False)
+        self.images = {str(image) for image in images}
+
+    def clean(self, value: Any) -> list[Box]:
+        """The regions alone; whatever else the sender put beside them is left out."""
+        try:
+            rows = json.loads(value or "[]")
+        except (ValueError, RecursionError):
+            rows = None
+        if not isinstance(rows, list):
+            raise self._error("unreadable")
+        if len(rows) > MAX_BOXES:
+            raise self._error("many", most=MAX_BOXES)
+        return [self._box(row) for row in rows]
+
+    def _box(self, row: object) -> Box:
+        match row:
+            case {"image": str(image), "box": [int(x), int(y), int(width), int(height)]} if (
+                image in self.images
+                # JSON's true is an int to Python.
+                and not any(isinstance(side, bool) for side in (x, y, width, height))
+                and min(x, y) >= 0
+                and min(width, height) >= 1
+                and max(x + width, y + height) <= MAX_SIDE
+            ):
+                return {"image": image, "box": [x, y, width, height]}
+        raise self._error("unreadable")
+
+    def _error(self, code: str, **params: Any) -> ValidationError:
+        return ValidationError(self.error_messages[code], code=code, params=params)
+
+
+class ReviewForm(forms.Form):
+    """A reader's opinion. ``body_parts`` are those that the bundle knows, ``images`` the study's."""
+
+    verdict = forms.ChoiceField(
+        choices=Verdict.choices, error_messages={"required": NO_VERDICT, "invalid_choice": NO_VERDICT}
+    )
+    body_part = forms.ChoiceField(required=False, error_messages={"invalid_choice": UNKNOWN_BODY_PART})
+    comment = forms.CharField(required=False)
+    #: The review that the reader saw as their own; anything that is no id is nobody's, and so out of date.
+    supersedes = forms.CharField(required=False)
+    #: Set where the form settles a disagreement.
+    adjudicates = forms.CharField(required=False)
+
+    def __init__(
+        self, data: Mapping[str, str], *, body_parts: Collection[str], images: Collection[uuid.UUID]
+    ) -> None:
+        super().__init__({**data, "comment": data.get("comment", "").replace("\0", "")})
+        self.fields["body_part"].choices = [(part, part) for part in body_parts]  # type: ignore[attr-defined]
+        self.fields["boxes"] = BoxesField(images=images)
+
+    def clean_comment(self) -> str:
+        """Browsers send line ends as CR LF; a review is the same whichever way it came."""
+        comment: str = self.cleaned_data["comment"].replace("\r\n", "\n")
+        if len(comment) > MAX_COMMENT:
+            limit = number_format(MAX_COMMENT, force_grouping=True)
+            raise ValidationError(
+                _("The comment is too long: at most %(limit)s characters."), params={"limit": limit}
+            )
+        return comment
+
+    def clean_supersedes(self) -> uuid.UUID | None:
+        """None for nothing."""
+        text: str = self.cleaned_data["supersedes"]
+        try:
+            return uuid.UUID(text) if text else None
+        except ValueError:
+            return uuid.UUID(int=0)
+
+    def clean_adjudicates(self) -> bool:
+        """Whether the opinion is an adjudication."""
+        return bool(self.cleaned_data["adjudicates"] == "1")
+
+    @property
+    def entry(self) -> Entry:
+        """The opinion, once the form is valid."""
+        cleaned = self.cleaned_data
+        return Entry(cleaned["verdict"], cleaned["body_part"], cleaned["boxes"], cleaned["comment"])
+
+    @property
+    def sentence(self) -> str:
+        """The first thing that is wrong."""
+        return str(next(iter(self.errors.values()))[0])
+
+
+class AdjudicatorForm(forms.Form):
+    """Who decides a disagreement; empty leaves it to any third reader."""
+
+    reader = forms.ModelChoiceField(queryset=User.objects.none(), required=False)
+
+    def __init__(self, data: Mapping[str, str], *, clinic: Clinic) -> None:
+        super().__init__(data)
+        self.fields["reader"].queryset = clinic_readers(clinic)  # type: ignore[attr-defined]

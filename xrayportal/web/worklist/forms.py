@@ -1,0 +1,50 @@
+"""Forms of the worklist: what is done to several studies, and a view to keep."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.http import QueryDict
+from django.utils.translation import gettext_lazy as _
+
+from xrayportal.web.shared.fields import CutCharField, IdsField
+from xrayportal.web.worklist.rows import PER_PAGE, Filters
+from xrayportal.worklist.services import LONGEST_NAME, LONGEST_QUERY
+
+#: Characters of an address that are looked at.
+LONGEST_ADDRESS = 1000
+
+
+class BulkActionForm(forms.Form):
+    """``action`` on each ``study`` of one page of the list; ``query`` is the list to come back to."""
+
+    action = forms.CharField(required=False)
+    study = IdsField(most=PER_PAGE)
+    query = CutCharField(longest=LONGEST_ADDRESS)
+
+
+class SavedViewForm(forms.Form):
+    """The filters of an address, under a name."""
+
+    name = CutCharField(longest=LONGEST_ADDRESS)
+    query = CutCharField(longest=LONGEST_ADDRESS)
+
+    def clean_name(self) -> str:
+        """Words with single spaces between them, cut to what is kept."""
+        return " ".join(self.cleaned_data["name"].split())[:LONGEST_NAME]
+
+    def clean_query(self) -> str:
+        """The filters alone, in their own order; pages and what nobody knows are left out."""
+        query: str = self.cleaned_data["query"]
+        return Filters.read(QueryDict(query.removeprefix("?"))).query
+
+    def clean(self) -> dict[str, Any]:
+        """Both are needed."""
+        cleaned = super().clean() or self.cleaned_data
+        if not cleaned.get("name") or not cleaned.get("query"):
+            raise ValidationError(_("Choose a filter first, and give the view a name."))
+        if len(cleaned["query"]) > LONGEST_QUERY:
+            raise ValidationError(_("This filter is too long to be kept. Shorten the text."))
+        return cleaned
