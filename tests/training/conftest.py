@@ -6,6 +6,7 @@ import csv
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,24 @@ def shallow() -> Iterator[None]:
         patch.setattr(lite0, "STAGES", SHALLOW)
         patch.setattr(lite0, "STEM_CHANNELS", 8)
         patch.setattr(lite0, "TOP_CHANNELS", 64)
+        yield
+
+
+@contextmanager
+def few_graphs(count: int) -> Iterator[None]:
+    """The first ``count`` networks that are trained get a graph, as all do elsewhere; the rest get none.
+
+    Tracing a graph takes longer than a few dozen steps without one.
+    """
+    import keras
+
+    compile_, graphs = keras.Model.compile, iter(range(count))
+
+    def compile_some(*arguments: Any, **named: Any) -> None:
+        compile_(*arguments, **named, run_eagerly=next(graphs, None) is None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Model, "compile", compile_some)
         yield
 
 

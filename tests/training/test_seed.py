@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from inference_worker.pipeline import Pipeline
 from inference_worker.runtimes import load_runtimes
 from inference_worker.types import Outputs
 from tests.conftest import ROOT
-from tests.training.conftest import draw_bone, outputs_of
+from tests.training.conftest import draw_bone, few_graphs, outputs_of
 from training.__main__ import main
 from training.datasets import mura
 from training.datasets.record import DatasetError
@@ -94,26 +92,13 @@ def configs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [folder / f"{name}.toml" for name in ROLES]
 
 
-@contextmanager
-def no_graphs() -> Iterator[None]:
-    """Training goes layer by layer: for a few steps that is far quicker than to trace them first."""
-    compile_ = keras.Model.compile
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            keras.Model, "compile", lambda *args, **named: compile_(*args, **named, run_eagerly=True)
-        )
-        yield
-
-
 @pytest.fixture(scope="module")
 def runs(shallow: None, tree: Path, configs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The detector's as always; the others', whose losses are the same, without graphs."""
+    """Of the detector and two more, whose losses are the same."""
     folder = tmp_path_factory.mktemp("runs")
     common = ["--data", str(tree), "--runs", str(folder), "--logs", str(folder / "logs")]
-    detector, *others = configs
-    assert main(["train", "--config", str(detector), *common]) == 0
-    with no_graphs():
-        for config in others:
+    with few_graphs(1):
+        for config in configs:
             assert main(["train", "--config", str(config), *common]) == 0
     return folder
 
@@ -215,7 +200,7 @@ def test_training_stops_early_and_the_best_epoch_is_released(
     monkeypatch.setattr(keras.Model, "evaluate", lambda self, *_, **__: {"loss": next(losses)})
     config = replace(read_config(configs[2]), epochs=5, patience=2)
     data = mura.read(tree)
-    with no_graphs():
+    with few_graphs(0):
         run = train(config, data, tmp_path, None)
     log = [json.loads(line) for line in (run / checkpoint.LOG).read_text().splitlines()]
     assert [row["val_loss"] for row in log] == [3.0, 2.0, 4.0, 5.0]

@@ -212,8 +212,8 @@ def test_blocks_are_dropped_in_training_only(pictures: np.ndarray) -> None:
     assert 0 < rates[0] < rates[-1] <= 0.1
     plain = unified(SIZE, 3)
     plain.set_weights(deep.get_weights())
-    expected = plain.predict_on_batch(pictures)
-    for name, value in portable(deep).predict_on_batch(pictures).items():
+    expected = outputs_of(plain, pictures)
+    for name, value in outputs_of(portable(deep), pictures).items():
         np.testing.assert_allclose(value, expected[name], atol=TOWARDS, err_msg=name)
 
 
