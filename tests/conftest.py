@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -15,11 +14,12 @@ from playwright.sync_api import expect
 from psycopg2 import sql
 from pytest_django import DjangoDbBlocker
 
+from tests import chromium
+
 #: What any test may ask for: a clinic with its people, opinions of theirs, analyses that wait.
 pytest_plugins = ["tests.house", "tests.opinions", "tests.analyses.fixtures"]
 
 ROOT = Path(__file__).resolve().parent.parent
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -113,12 +113,11 @@ def english() -> None:
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """The system's Chromium: Playwright's own browsers are not assumed. Nor is a quick machine."""
+    """The browser that ``tests/chromium.py`` finds or has installed. A quick machine is not assumed."""
     expect.set_options(timeout=PATIENCE)
-    found = next((path for name in CHROMIUM_NAMES if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.fail("No Chromium is on PATH; on Debian: apt-get install chromium")
-    return {**browser_type_launch_args, "executable_path": found, "args": CHROMIUM_FLAGS}
+    found = chromium.find()
+    system = {} if found is None else {"executable_path": found}
+    return {**browser_type_launch_args, **system, "args": CHROMIUM_FLAGS}
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,20 @@
 
 ``environ`` itself takes every word that it does not know for "false", and says of a wrong number neither
 which variable it is nor what would be right. A slip in ``HTTPS`` must not quietly make cookies insecure.
+
+``NAME_FILE`` may name a file that holds ``NAME``: so container hosts hand over secrets, which would otherwise
+be shown by whatever shows a process's environment.
 """
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from environ.fileaware_mapping import FileAwareMapping
 
 _WORDS = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
@@ -18,8 +23,27 @@ _WORDS = {
 }
 
 
+class _Variables(FileAwareMapping):  # type: ignore[misc]  # environ has no types
+    """As ``os.environ``, with the content of ``NAME_FILE`` under ``NAME``; never both."""
+
+    def __getitem__(self, key: str) -> str:
+        file = self.env.get(f"{key}_FILE")
+        if not file:
+            return str(self.env[key])
+        if self.env.get(key):
+            raise ImproperlyConfigured(f"{key} and {key}_FILE are both set: leave one of them out.")
+        try:
+            return Path(file).read_text("utf-8").rstrip("\r\n")
+        except OSError as error:
+            raise ImproperlyConfigured(f"{key}_FILE cannot be read: {file}: {error.strerror}.") from None
+        except UnicodeDecodeError:
+            raise ImproperlyConfigured(f"{key}_FILE is no text: {file}.") from None
+
+
 class Environment(environ.Env):  # type: ignore[misc]  # environ has no types
     """As ``environ.Env``, for the kinds of values that the settings have."""
+
+    ENVIRON = _Variables()
 
     def flag(self, var: str, default: bool) -> bool:
         """``true`` or ``false``, or a word that means one of them."""

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from xrayportal.embedded.environment import PortalFile
+from xrayportal.embedded.environment import PortalFile, is_given
+from xrayportal.embedded.layout import FORMAT, claim
 from xrayportal.embedded.lock import Lock
+from xrayportal.embedded.ports import choose_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,6 +43,19 @@ def test_what_the_person_sets_wins(tmp_path: Path) -> None:
     assert file.environment({"REDIS_URL": "redis://chosen"})["REDIS_URL"] == "redis://chosen"
 
 
+def test_a_file_that_the_person_names_wins_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = PortalFile(tmp_path)
+    file.put(DATABASE_URL="postgres://remembered", SECRET_KEY="remembered")
+    assert file.environment({"DATABASE_URL_FILE": "/run/secrets/database"}) == {
+        "DATABASE_URL_FILE": "/run/secrets/database",
+        "SECRET_KEY": "remembered",
+    }
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    assert not is_given("DATABASE_URL")
+    monkeypatch.setenv("DATABASE_URL_FILE", "/run/secrets/database")
+    assert is_given("DATABASE_URL"), "no server of our own is started"
+
+
 def test_one_portal_for_each_folder(tmp_path: Path) -> None:
     held = Lock(tmp_path, address="http://127.0.0.1:8123/")
     code = (
@@ -70,6 +85,34 @@ def test_wrong_settings_are_one_sentence(variables: dict[str, str], sentence: st
     assert "Traceback" not in done.stderr
 
 
+def test_our_own_data_is_opened_again(tmp_path: Path) -> None:
+    claim(tmp_path, target="demo")
+    (tmp_path / "postgres").mkdir()
+    claim(tmp_path, target="demo")
+    assert (tmp_path / "format").read_text() == f"{FORMAT}\n"
+
+
+@pytest.mark.parametrize(
+    ("stamp", "maker"), [(None, "version 0.1.0"), ("", "version 0.1.0"), ("99", "a version with format 99")]
+)
+def test_data_of_another_version_is_refused(tmp_path: Path, stamp: str | None, maker: str) -> None:
+    (tmp_path / "postgres").mkdir()
+    if stamp is not None:
+        (tmp_path / "format").write_text(stamp)
+    command = [sys.executable, "-m", "xrayportal.embedded", "demo"]
+    environment = {"VAR_DIR": str(tmp_path), "PORT": str(choose_port())}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.split("\n") == [
+        "",
+        f"The data in {tmp_path} was made by {maker}, which this version cannot open: "
+        "start with another folder, `make demo VAR_DIR=…`, or remove it.",
+        "",
+    ]
+    assert list((tmp_path / "postgres").iterdir()) == []
+    assert not (tmp_path / "portal.env").exists()
+
+
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
@@ -84,6 +127,18 @@ def test_wrong_settings_are_one_sentence(variables: dict[str, str], sentence: st
         ({"SECRET_KEY": "secret"}, "SECRET_KEY must be a random text of at least 32 characters."),
         ({"DATABASE_URL": "sqlite:///secret"}, "DATABASE_URL must begin with postgres:// or postgresql://."),
         ({"REDIS_URL": "secret:6379"}, "REDIS_URL must begin with redis:// or rediss://."),
+        (
+            {"SECRET_KEY_FILE": "/dev/null"},
+            "SECRET_KEY and SECRET_KEY_FILE are both set: leave one of them out.",
+        ),
+        (
+            {"REDIS_URL": "", "REDIS_URL_FILE": "/nowhere/redis"},
+            "REDIS_URL_FILE cannot be read: /nowhere/redis: No such file or directory.",
+        ),
+        (
+            {"REDIS_URL": "", "REDIS_URL_FILE": sys.executable},
+            f"REDIS_URL_FILE is no text: {sys.executable}.",
+        ),
     ],
 )
 def test_wrong_settings_stop_the_start_by_name(
@@ -101,3 +156,30 @@ def test_wrong_settings_stop_the_start_by_name(
     assert done.returncode == 1
     assert sentence in done.stderr
     assert "secret" not in done.stderr
+
+
+def test_secrets_may_come_from_files(tmp_path: Path) -> None:
+    secrets = {
+        "SECRET_KEY": "k" * 50,
+        "DATABASE_URL": "postgres://portal:d@127.0.0.1/portal",
+        "REDIS_URL": "redis://:r@127.0.0.1/0",
+        "EMAIL_URL": "smtp+tls://mail:m@127.0.0.1:587",
+        "FILES_STORAGE_OPTIONS": '{"secret_key": "s"}',
+    }
+    (tmp_path / "portal.env").write_text("SECRET_KEY=remembered-by-an-earlier-start-and-long-enough\n")
+    environment = {"VAR_DIR": str(tmp_path)}
+    for name, text in secrets.items():
+        (tmp_path / name).write_text(f"{text}\n")
+        environment[f"{name}_FILE"] = str(tmp_path / name)
+    code = (
+        "import os; from xrayportal import settings as s;"
+        "print(s.SECRET_KEY, s.DATABASES['default']['PASSWORD'], s.REDIS_URL, s.EMAIL_HOST_PASSWORD,"
+        "s.STORAGES['default']['OPTIONS']['secret_key'], sep='|');"
+        f"print({set(secrets)!r} & os.environ.keys())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    values, exposed = done.stdout.splitlines()
+    assert values == f"{'k' * 50}|d|redis://:r@127.0.0.1/0|m|s"
+    assert exposed == "set()", "a program started by this one would see them"

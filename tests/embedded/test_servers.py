@@ -16,6 +16,7 @@ import redis
 
 from tests.services import FAST
 from xrayportal.embedded import account as accounts
+from xrayportal.embedded import redis as redis_server
 from xrayportal.embedded.account import Account
 from xrayportal.embedded.errors import StartProblem
 from xrayportal.embedded.ports import choose_port
@@ -131,6 +132,45 @@ def test_redis_keeps_its_data_and_moves_when_its_port_is_taken(var: Path) -> Non
     finally:
         taken.stop()
         second.stop()
+
+
+def system_server(folder: Path, name: str, version: str, real: Path) -> None:
+    """A program of the system that tells its version and notes that it was started."""
+    program = folder / name
+    program.write_text(
+        f"""#!/bin/sh
+if [ "$1" = --version ]; then echo "{version}"; exit; fi
+echo {name} > started
+exec {real} "$@"
+"""
+    )
+    program.chmod(0o755)
+
+
+def test_the_systems_own_server_is_preferred_if_it_is_new_enough(
+    var: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = Account.choose()
+    home = account.home(var, "system-redis")
+    folder = var / "system"
+    folder.mkdir()
+    real = account.reachable(redis_server.PACKAGED, ["bin"]) / "bin" / "redis-server"
+    system_server(folder, "redis-server", "Redis server v=6.0.16 sha=00000000:0", real)
+    system_server(folder, "valkey-server", "Valkey server v=8.1.1 sha=00000000:0", real)
+    monkeypatch.setattr(redis_server, "_FOLDERS", str(folder))
+    server = start_on_free_port(lambda port: Redis(account=account, home=home, port=port, password="x"))
+    server.stop()
+    assert (home / "started").read_text() == "valkey-server\n"
+
+
+def test_no_redis_server_at_all_is_one_sentence(
+    var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_server, "_FOLDERS", str(tmp_path))
+    monkeypatch.setattr(redis_server, "PACKAGED", tmp_path)
+    account = Account.choose()
+    with pytest.raises(StartProblem, match="or newer is on this machine: run `make install`"):
+        Redis(account=account, home=account.home(var, "none"), port=choose_port(), password="x").start()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the servers as another account")

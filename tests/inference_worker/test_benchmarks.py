@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
 import pytest
 
 from benchmarks import registry, timing
-from benchmarks.pictures import LONGEST, ordinary
+from benchmarks.pictures import LONGEST, ROOT, ordinary
 from inference_worker.decode import decode
+from xrayportal.embedded.processes import wait_until
 
 
 def test_a_promise_is_held_against_the_median() -> None:
@@ -39,3 +48,47 @@ def test_ordinary_pictures_are_ordinary(monkeypatch: pytest.MonkeyPatch) -> None
     assert what == "drawn"
     for data in files:
         assert max(decode(data).pixels.shape) <= LONGEST
+
+
+def children(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Everything that it has started so far."""
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def computes(process: subprocess.Popen[str]) -> bool:
+    """Whether the network is loaded, whose library has threads of its own."""
+    return any(
+        "openvino_intel_cpu" in part.path for child in children(process) for part in child.memory_maps()
+    )
+
+
+def serves(process: subprocess.Popen[str]) -> bool:
+    """Whether both servers run."""
+    return {"postgres", "redis-server"} <= {child.name() for child in children(process)}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process has loaded")
+@pytest.mark.parametrize(("group", "is_under_way"), [("pipeline, batches", computes), ("portal", serves)])
+def test_ctrl_c_ends_a_measurement_with_all_that_it_started(
+    tmp_path: Path, group: str, is_under_way: Callable[[subprocess.Popen[str]], bool]
+) -> None:
+    tmp_path.chmod(0o755)
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", group, "--json", str(tmp_path / "bench.json")],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert wait_until(lambda: is_under_way(process), seconds=60)
+        started = children(process)
+        for _ in range(2):  # impatient people press it twice
+            os.killpg(process.pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert output.endswith("\nStopped; nothing was written.\n")
+    assert errors == ""
+    assert [child for child in started if child.is_running()] == []
+    assert list(tmp_path.iterdir()) == []

@@ -55,12 +55,18 @@ class PortalFile:
 
     def environment(self, chosen: Mapping[str, str]) -> dict[str, str]:
         """For the portal's processes: what the person has chosen wins over what is remembered."""
-        return {**self.values, **chosen}
+        remembered = {name: value for name, value in self.values.items() if f"{name}_FILE" not in chosen}
+        return {**remembered, **chosen}
 
 
 def given(name: str) -> str | None:
     """A variable that the person has set; empty means not set."""
     return os.environ.get(name) or None
+
+
+def is_given(name: str) -> bool:
+    """Whether the person has set a variable, or ``NAME_FILE``, the file that holds it."""
+    return given(name) is not None or given(f"{name}_FILE") is not None
 
 
 def _parse(path: Path) -> list[tuple[str, str]]:

@@ -15,8 +15,9 @@ from types import FrameType
 from typing import NoReturn
 
 from xrayportal.embedded.account import Account
-from xrayportal.embedded.environment import PortalFile, given
+from xrayportal.embedded.environment import PortalFile, is_given
 from xrayportal.embedded.errors import StartProblem
+from xrayportal.embedded.layout import claim
 from xrayportal.embedded.lock import Lock
 from xrayportal.embedded.ports import is_free
 from xrayportal.embedded.postgres import Postgres
@@ -51,6 +52,11 @@ class Request:
         """Where the browser goes."""
         return f"http://127.0.0.1:{self.port}/"
 
+    @property
+    def target(self) -> str:
+        """What `make` was asked for."""
+        return "demo" if self.demo else "up"
+
 
 def run(request: Request) -> int:
     """Start everything and stay until asked to stop; the exit status."""
@@ -79,8 +85,10 @@ def _prepare(request: Request, stack: ExitStack) -> dict[str, str]:
     if not is_free(request.port):
         raise StartProblem(
             f"Port {request.port} of this machine is taken by another program: stop that one, or choose "
-            f"another port, for example `make {'demo' if request.demo else 'up'} PORT={request.port + 1}`."
+            f"another port, for example `make {request.target} PORT={request.port + 1}`."
         )
+    if not is_given("DATABASE_URL"):
+        claim(request.var, target=request.target)
     file = PortalFile(request.var)
     file.make_secrets()
     stack.callback(records.clear)
@@ -115,7 +123,7 @@ def _make_folder(var: Path) -> None:
 
 def _start_servers(var: Path, file: PortalFile, records: Records, stack: ExitStack) -> None:
     """PostgreSQL and Redis, unless the person named others."""
-    wanted = [name for name in ("DATABASE_URL", "REDIS_URL") if given(name) is None]
+    wanted = [name for name in ("DATABASE_URL", "REDIS_URL") if not is_given(name)]
     if not wanted:
         return
     account = Account.choose()
@@ -160,7 +168,7 @@ def _serve(request: Request, environment: Mapping[str, str]) -> int:
     """The Procfile's processes, until one ends or somebody asks."""
     tree = Tree(BASE / "Procfile", records=Records(request.var / "run"), env=environment, cwd=BASE)
     command = [sys.executable, "-m", "xrayportal.embedded.announce", request.address]
-    command += ["demo" if request.demo else "up", str(request.var)]
+    command += [request.target, str(request.var)]
     with subprocess.Popen(
         command, cwd=BASE, start_new_session=True, preexec_fn=ending_with_us(signal.SIGTERM)
     ) as announcement:

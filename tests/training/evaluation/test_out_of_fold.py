@@ -105,6 +105,6 @@ def test_the_table_has_a_line_a_picture(answers: OutOfFold, tmp_path: Path) -> N
     assert len(rows) == COUNT
     assert rows[0] == {
         "image_id": "0", "group": "g0", "fold": "0", "body_part": "hand", "abnormal": "1", "logit": "5.0000",
-        "peak_in_box": "1", "part_hand": "0.0000", "part_wrist": "1.0000",
+        "peak_in_box": "1", "body_part_hand": "0.0000", "body_part_wrist": "1.0000",
     }  # fmt: skip
     assert [row["peak_in_box"] for row in rows[:4]] == ["1", "", "0", ""]
