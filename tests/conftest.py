@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import expect
+from psycopg2 import sql
 from pytest_django import DjangoDbBlocker
 
 from tests import chromium
@@ -32,6 +33,8 @@ CHROMIUM_FLAGS = [
 PATIENCE = 30_000
 #: What the live server calls its threads, one a connection: after ``ThreadingMixIn``'s method.
 ANSWERING = "process_request_thread"
+#: Tables whose rows come with the tables themselves.
+KEPT = {"django_migrations", "django_content_type", "auth_permission"}
 #: Everybody else's sessions in the tests' database.
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
@@ -45,16 +48,26 @@ def pytest_configure() -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Workers (``-n 2``) begin with the files of slow tests, so that none is left over for one of them."""
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Transactional tests empty all tables at their end; the audit chain refuses that, so it stands aside.
+    """Transactional tests empty the tables at their end; the audit chain refuses that, so it stands aside.
+
+    Only those that hold rows, and not what ``migrate`` wrote: Django's own way empties all of them and has
+    every app's content types and permissions written again, which takes five times as long.
 
     Requests that browsers left unanswered when their pages closed may still be at work in threads of the live
     server, and a killed worker's statement in PostgreSQL; emptying the tables beside it may end in deadlock.
     A request is at work between its statements too, so its thread is waited for and not only what it asks.
     At the very end none of them keeps the database from being dropped.
     """
-    from django.db import connection
+    from django.db import connection, transaction
     from django.test import TransactionTestCase
 
     def let_others_finish() -> None:
@@ -67,22 +80,23 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
                     return
                 time.sleep(0.02)
 
-    def switch(how: str) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(f"ALTER TABLE audit_auditevent {how} TRIGGER audit_no_truncate")
-
-    empty = TransactionTestCase._fixture_teardown
-
-    def empty_with_audit(case: TransactionTestCase) -> None:
+    def empty(case: TransactionTestCase) -> None:
         let_others_finish()
-        switch("DISABLE")
-        try:
-            empty(case)
-        finally:
-            switch("ENABLE")
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(filled)
+            if names := [sql.Identifier(name) for (name,) in cursor.fetchall()]:
+                cursor.execute("ALTER TABLE audit_auditevent DISABLE TRIGGER audit_no_truncate")
+                cursor.execute(sql.SQL("TRUNCATE {} CASCADE").format(sql.SQL(", ").join(names)))
+                cursor.execute("ALTER TABLE audit_auditevent ENABLE TRIGGER audit_no_truncate")
 
+    with django_db_blocker.unblock():
+        tables = sorted({*connection.introspection.django_table_names(only_existing=True)} - KEPT)
+    one = sql.SQL("(SELECT {} FROM {} LIMIT 1)")
+    filled = sql.SQL(" UNION ALL ").join(
+        one.format(sql.Literal(name), sql.Identifier(name)) for name in tables
+    )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TransactionTestCase, "_fixture_teardown", empty_with_audit)
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empty)
         yield
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(f"SELECT pg_terminate_backend(pid) {OTHERS}")

@@ -54,7 +54,7 @@ def test_everything_in_redis_has_the_portals_prefix() -> None:
 
 def test_it_goes_on_after_redis_was_wiped() -> None:
     assert announce.wake_workers()
-    server().flushall()
+    server().flushdb()
     assert announce.wake_workers()
     assert unread() == 1
 

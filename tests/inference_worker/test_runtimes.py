@@ -17,7 +17,9 @@ from tests.inference_worker.conftest import ROOT
 #: What f32 on two libraries may differ by, relative to one (docs/bundle.md's outputs are of that order).
 TOLERANCE = 1e-3
 
-#: Run apart, so that the tests' own process stays free of TensorFlow.
+RELEASED = sorted(path.parent for path in MODELS.glob("*/manifest.json"))
+
+#: Run apart, so that the tests' own process stays free of TensorFlow; once, for that is slow to load.
 COMPARE = """
 import json, sys
 from pathlib import Path
@@ -25,48 +27,63 @@ import numpy as np
 from inference_worker.bundle import Bundle
 from inference_worker.runtimes import load_runtimes
 
-bundle = Bundle.load(Path(sys.argv[1]))
-size = bundle.manifest.input.size
-rng = np.random.default_rng(0)
-smooth = rng.integers(0, 256, (3, size // 8, size // 8, 1)).repeat(8, 1).repeat(8, 2)
-batch = smooth[:, :size, :size].astype(np.float32)
-batch = np.pad(batch, ((0, 0), (0, size - batch.shape[1]), (0, size - batch.shape[2]), (0, 0)))
-ours, theirs = (load_runtimes(bundle, name, threads=1) for name in ("openvino", "tensorflow"))
-worst = {}
-for network in ours:
-    for pictures in (batch, batch[:1]):
-        left, right = ours[network].infer(pictures), theirs[network].infer(pictures)
-        for name in ("body_part", "logit", "map", "embedding"):
-            a, b = getattr(left, name), getattr(right, name)
-            assert a.shape == b.shape, (network, name, a.shape, b.shape)
-            assert a.dtype == b.dtype == np.float32
-            if a.size:
-                away = float(np.abs(a - b).max() / max(1.0, np.abs(b).max()))
-                worst[f"{network}.{name}"] = max(worst.get(f"{network}.{name}", 0.0), away)
-print(json.dumps(worst))
+def differences(folder):
+    bundle = Bundle.load(folder)
+    size = bundle.manifest.input.size
+    rng = np.random.default_rng(0)
+    smooth = rng.integers(0, 256, (3, size // 8, size // 8, 1)).repeat(8, 1).repeat(8, 2)
+    batch = smooth[:, :size, :size].astype(np.float32)
+    batch = np.pad(batch, ((0, 0), (0, size - batch.shape[1]), (0, size - batch.shape[2]), (0, 0)))
+    ours, theirs = (load_runtimes(bundle, name, threads=1) for name in ("openvino", "tensorflow"))
+    worst = {}
+    for network in ours:
+        for pictures in (batch, batch[:1]):
+            left, right = ours[network].infer(pictures), theirs[network].infer(pictures)
+            for name in ("body_part", "logit", "map", "embedding"):
+                a, b = getattr(left, name), getattr(right, name)
+                assert a.shape == b.shape, (network, name, a.shape, b.shape)
+                assert a.dtype == b.dtype == np.float32
+                if a.size:
+                    away = float(np.abs(a - b).max() / max(1.0, np.abs(b).max()))
+                    worst[f"{network}.{name}"] = max(worst.get(f"{network}.{name}", 0.0), away)
+    return worst
+
+print(json.dumps({folder: differences(Path(folder)) for folder in sys.argv[1:]}))
 """
 
 
-def differences(folder: Path) -> dict[str, float]:
+@pytest.fixture(scope="module")
+def differences(bundles: Path) -> dict[str, dict[str, float]]:
+    """By folder, and by network and output: how far the two runtimes are apart."""
+    folders = [bundles / "unified", bundles / "experts", *RELEASED]
     run = subprocess.run(
-        [sys.executable, "-c", COMPARE, str(folder)], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", COMPARE, *map(str, folders)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, run.stderr[-2000:]
-    gaps: dict[str, float] = json.loads(run.stdout.splitlines()[-1])
+    gaps: dict[str, dict[str, float]] = json.loads(run.stdout.splitlines()[-1])
     return gaps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["unified", "experts"])
-def test_runtimes_agree_on_the_tiny_bundles(bundles: Path, name: str) -> None:
-    gaps = differences(bundles / name)
+def test_runtimes_agree_on_the_tiny_bundles(
+    bundles: Path, differences: dict[str, dict[str, float]], name: str
+) -> None:
+    gaps = differences[str(bundles / name)]
     assert gaps
     assert max(gaps.values()) <= TOLERANCE, gaps
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("folder", sorted(path.parent for path in MODELS.glob("*/manifest.json")), ids=str)
-def test_runtimes_agree_on_the_released_bundles(folder: Path) -> None:
-    gaps = differences(folder)
+@pytest.mark.parametrize("folder", RELEASED, ids=lambda folder: folder.name)
+def test_runtimes_agree_on_the_released_bundles(
+    differences: dict[str, dict[str, float]], folder: Path
+) -> None:
+    gaps = differences[str(folder)]
     assert set(gaps) >= {"unified.body_part", "unified.logit", "unified.map", "unified.embedding"}
     assert max(gaps.values()) <= TOLERANCE, gaps
 

@@ -136,16 +136,15 @@ NORMAL, UNSUPPORTED = ("normal", 0.04, "knee"), ("unsupported", None, "")
 
 
 @pytest.mark.parametrize(
-    ("roles", "otherwise"),
+    ("roles", "others"),
     [
-        ([Role.READER], NORMAL),
-        ([Role.READER, Role.UPLOADER], UNSUPPORTED),
-        ([Role.READER, Role.ADMIN], NORMAL),
-        ([Role.READER, Role.ADMIN], UNSUPPORTED),
+        ([Role.READER], [NORMAL]),
+        ([Role.READER, Role.UPLOADER], [UNSUPPORTED]),
+        ([Role.READER, Role.ADMIN], [NORMAL, UNSUPPORTED]),
     ],
 )
 def test_every_answer_is_the_same_whatever_the_prediction(
-    roles: list[str], otherwise: tuple[str, float | None, str], monkeypatch: pytest.MonkeyPatch
+    roles: list[str], others: list[tuple[str, float | None, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clinic = make_clinic(blind_first=True)
     access, colleague = make_access(clinic, *roles), make_access(clinic)
@@ -165,12 +164,12 @@ def test_every_answer_is_the_same_whatever_the_prediction(
 
     predict(analysis, "abnormal", 0.93, "wrist")
     first = answers(access, study, finding)
-    predict(analysis, *otherwise)
-    second = answers(access, study, finding)
-
     assert len(first) > 100
-    told = [address for address in first if first[address] != second[address]]
-    assert told == []
+    for otherwise in others:
+        predict(analysis, *otherwise)
+        second = answers(access, study, finding)
+        told = [address for address in first if first[address] != second[address]]
+        assert told == []
 
 
 def test_after_the_own_opinion_the_answers_differ() -> None:

@@ -6,7 +6,9 @@ import csv
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,15 +18,15 @@ from tests.conftest import ROOT
 
 SHARED = Path(os.environ.get("XRAY_SHARED", ROOT.parent / "shared"))
 PARTS = ("hand", "wrist")
-#: As ``lite0.STAGES``; the features at a sixteenth are those of the fifth.
+#: As ``lite0.STAGES``; the features at a sixteenth are those of the fifth, which has no block of its own.
 SHALLOW = (
     (3, 2, 1, 8, 1),
     (3, 2, 1, 8, 1),
     (5, 2, 2, 16, 1),
     (3, 1, 1, 16, 1),
-    (3, 1, 1, 16, 1),
+    (3, 1, 1, 16, 0),
     (3, 2, 2, 32, 1),
-    (3, 1, 1, 32, 1),
+    (3, 1, 1, 32, 0),
 )
 
 
@@ -49,6 +51,36 @@ def shallow() -> Iterator[None]:
         patch.setattr(lite0, "STEM_CHANNELS", 8)
         patch.setattr(lite0, "TOP_CHANNELS", 64)
         yield
+
+
+@contextmanager
+def few_graphs(count: int) -> Iterator[None]:
+    """The first ``count`` networks that are trained get a graph, as all do elsewhere; the rest get none.
+
+    Tracing a graph takes longer than a few dozen steps without one.
+    """
+    import keras
+
+    compile_, graphs = keras.Model.compile, iter(range(count))
+
+    def compile_some(*arguments: Any, **named: Any) -> None:
+        compile_(*arguments, **named, run_eagerly=next(graphs, None) is None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Model, "compile", compile_some)
+        yield
+
+
+def outputs_of(network: Any, pictures: np.ndarray) -> Any:
+    """What a Keras network makes of the pictures: an array, or arrays by name.
+
+    Layer by layer: ``predict_on_batch`` traces a graph of the whole network first, and for one batch takes
+    six times as long.
+    """
+    found = network(pictures, training=False)
+    if isinstance(found, dict):
+        return {name: np.asarray(value) for name, value in found.items()}
+    return np.asarray(found)
 
 
 def draw_bone(seed: int, broken: bool) -> tuple[np.ndarray, list[list[float]]]:

@@ -17,7 +17,7 @@ from inference_worker.pipeline import Pipeline
 from inference_worker.runtimes import load_runtimes
 from inference_worker.types import Outputs
 from tests.conftest import ROOT
-from tests.training.conftest import draw_bone
+from tests.training.conftest import draw_bone, few_graphs, outputs_of
 from training.__main__ import main
 from training.datasets import mura
 from training.datasets.record import DatasetError
@@ -94,10 +94,12 @@ def configs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def runs(shallow: None, tree: Path, configs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the detector and two more, whose losses are the same."""
     folder = tmp_path_factory.mktemp("runs")
     common = ["--data", str(tree), "--runs", str(folder), "--logs", str(folder / "logs")]
-    for config in configs:
-        assert main(["train", "--config", str(config), *common]) == 0
+    with few_graphs(1):
+        for config in configs:
+            assert main(["train", "--config", str(config), *common]) == 0
     return folder
 
 
@@ -198,7 +200,8 @@ def test_training_stops_early_and_the_best_epoch_is_released(
     monkeypatch.setattr(keras.Model, "evaluate", lambda self, *_, **__: {"loss": next(losses)})
     config = replace(read_config(configs[2]), epochs=5, patience=2)
     data = mura.read(tree)
-    run = train(config, data, tmp_path, None)
+    with few_graphs(0):
+        run = train(config, data, tmp_path, None)
     log = [json.loads(line) for line in (run / checkpoint.LOG).read_text().splitlines()]
     assert [row["val_loss"] for row in log] == [3.0, 2.0, 4.0, 5.0]
     best = released_weights(config, tmp_path, outside_the_fold(data, config))
@@ -283,7 +286,7 @@ def test_a_local_file_gives_the_published_features(backbone: str, tmp_path: Path
         # With weights="imagenet" Keras divides the normalised levels by the root of the deviation.
         colour = 255 * (mean + (colour / 255 - mean) / np.sqrt(std))
         scaled = next(layer for layer in network.layers if isinstance(layer, keras.layers.Normalization))
-        actual = keras.Model(network.input, scaled.output).predict_on_batch(grey)
+        actual = outputs_of(keras.Model(network.input, scaled.output), grey)
         np.testing.assert_allclose(actual, (colour / 255 - mean) / std, atol=1e-4)
-    expected = donor.predict_on_batch(colour).mean(axis=(1, 2))
-    np.testing.assert_allclose(network.predict_on_batch(grey)["embedding"], expected, rtol=1e-3, atol=1e-4)
+    expected = outputs_of(donor, colour).mean(axis=(1, 2))
+    np.testing.assert_allclose(outputs_of(network, grey)["embedding"], expected, rtol=1e-3, atol=1e-4)

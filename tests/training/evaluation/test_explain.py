@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.training.conftest import outputs_of
 from training.evaluation import explanations
 from training.evaluation.explain import CASCADE, shuffled
 from training.network.names import POOLINGS
@@ -115,9 +116,9 @@ def test_shuffling_changes_only_what_is_named() -> None:
     keras.utils.set_random_seed(4)
     network = portable(unified(64, 2))
     pictures = np.random.default_rng(5).uniform(0, 255, (2, 64, 64, 1)).astype(np.float32)
-    before = network.predict_on_batch(pictures)
-    same = shuffled(network, ("none of these",), 1).predict_on_batch(pictures)
+    before = outputs_of(network, pictures)
+    same = outputs_of(shuffled(network, ("none of these",), 1), pictures)
     np.testing.assert_allclose(same["map"], before["map"], rtol=1e-3, atol=1e-12)
-    head = shuffled(network, CASCADE["head"], 1).predict_on_batch(pictures)
+    head = outputs_of(shuffled(network, CASCADE["head"], 1), pictures)
     np.testing.assert_allclose(head["part"], before["part"], atol=1e-5)
     assert explanations.rank_correlation(head["map"], before["map"]) < 0.9

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from inference_worker.gradcam import grad_cam
+from tests.training.conftest import outputs_of
 from training.network.lite0 import lite0, lite0_arrays, load_imagenet
 from training.network.names import POOLINGS
 from training.network.pooling import pool
@@ -59,7 +60,7 @@ def test_backbone_gives_the_published_features(shared: Path) -> None:
             layer, name = key.split("/")
             next(v for v in colour.get_layer(layer).weights if v.name == name).assign(arrays[key])
     values = (np.arange(224 * 224 * 3, dtype=np.uint64) * 2654435761 % 256).astype(np.float32)
-    actual = colour.predict_on_batch(values.reshape(1, 224, 224, 3))[0]
+    actual = outputs_of(colour, values.reshape(1, 224, 224, 3))[0]
     np.testing.assert_allclose(actual[:8], reference["pooled_first_8"], rtol=1e-3, atol=1e-4)
     assert actual.mean() == pytest.approx(reference["pooled_mean"], rel=1e-4)
     assert actual.std() == pytest.approx(reference["pooled_std"], rel=1e-4)
@@ -69,8 +70,8 @@ def test_backbone_gives_the_published_features(shared: Path) -> None:
     load_imagenet(grey, lite0_arrays(shared / "weights/efficientnet_lite0_imagenet_notop.npz"))
     radiograph = np.random.default_rng(1).uniform(0, 255, (1, 224, 224, 1)).astype(np.float32)
     np.testing.assert_allclose(
-        grey.predict_on_batch(radiograph),
-        colour.predict_on_batch(np.repeat(radiograph, 3, axis=-1)),
+        outputs_of(grey, radiograph),
+        outputs_of(colour, np.repeat(radiograph, 3, axis=-1)),
         atol=TOWARDS,
     )
 
@@ -143,7 +144,7 @@ def test_grad_cam_is_the_positive_map(
     gradient = tape.gradient(logit, features)
     weights = tf.reduce_mean(gradient, axis=(1, 2))
     autodiff = tf.nn.relu(tf.einsum("nk,nhwk->nhw", weights, features)).numpy()
-    closed = np.stack([grad_cam(map_) for map_ in network.predict_on_batch(pictures)["map"]])
+    closed = np.stack([grad_cam(map_) for map_ in outputs_of(network, pictures)["map"]])
     assert closed.max() > 0
     np.testing.assert_allclose(autodiff, closed, rtol=1e-3, atol=1e-6)
 
@@ -154,20 +155,21 @@ def test_grad_cam_is_the_positive_map(
 def test_grad_cam_has_its_closed_form_on_every_backbone(backbone: str, grid: str) -> None:
     model = unified(64, 2, backbone=backbone, grid=grid, pooling="mean")
     values = np.random.default_rng(8).uniform(0, 255, (1, 64, 64, 1)).astype(np.float32)
-    features = keras.Model(model.input, model.get_layer("evidence_features").output)(values)
+    inner = keras.Model(model.input, [model.get_layer("evidence_features").output, model.output["map"]])
+    features, maps = inner(values)
     kernel = tf.convert_to_tensor(model.get_layer("evidence").kernel)[0, 0, :, 0]
     with tf.GradientTape() as tape:
         tape.watch(features)
         logit = pool(tf.einsum("nhwk,k->nhw", features, kernel), "mean")
     weights = tf.reduce_mean(tape.gradient(logit, features), axis=(1, 2))
     autodiff = tf.nn.relu(tf.einsum("nk,nhwk->nhw", weights, features)).numpy()[0]
-    map_ = model.predict_on_batch(values)["map"][0]
+    map_ = np.asarray(maps)[0]
     assert map_.shape == ((4, 4) if grid == "fine" else (2, 2))
     np.testing.assert_allclose(autodiff, grad_cam(map_), rtol=1e-3, atol=1e-6)
 
 
 def test_the_logit_is_the_pooled_map_and_the_bias(network: keras.Model, pictures: np.ndarray) -> None:
-    actual = network.predict_on_batch(pictures)
+    actual = outputs_of(network, pictures)
     pooled = keras.ops.convert_to_numpy(pool(keras.ops.convert_to_tensor(actual["map"]), "logsumexp", 1.0))
     np.testing.assert_allclose(actual["logit"], pooled + 0.75, atol=TOWARDS)
     np.testing.assert_allclose(actual["part"].sum(axis=1), 1, atol=TOWARDS)
@@ -195,7 +197,7 @@ def test_the_released_twin_needs_no_code_of_ours(
     assert not [layer for layer in released.layers if type(layer).__module__.startswith("training")]
     released.save(tmp_path / "network.keras")
     again = keras.saving.load_model(tmp_path / "network.keras", custom_objects={}, compile=False)
-    expected, actual = network.predict_on_batch(pictures), again.predict_on_batch(pictures)
+    expected, actual = outputs_of(network, pictures), outputs_of(again, pictures)
     for name, value in expected.items():
         np.testing.assert_allclose(actual[name], value, atol=TOWARDS, err_msg=name)
 
@@ -210,16 +212,16 @@ def test_blocks_are_dropped_in_training_only(pictures: np.ndarray) -> None:
     assert 0 < rates[0] < rates[-1] <= 0.1
     plain = unified(SIZE, 3)
     plain.set_weights(deep.get_weights())
-    expected = plain.predict_on_batch(pictures)
-    for name, value in portable(deep).predict_on_batch(pictures).items():
+    expected = outputs_of(plain, pictures)
+    for name, value in outputs_of(portable(deep), pictures).items():
         np.testing.assert_allclose(value, expected[name], atol=TOWARDS, err_msg=name)
 
 
 def test_random_weights_give_another_map(network: keras.Model, pictures: np.ndarray) -> None:
     """A map that survives the loss of what was learnt would explain nothing."""
-    before = network.predict_on_batch(pictures)["map"].ravel()
+    before = outputs_of(network, pictures)["map"].ravel()
     keras.utils.set_random_seed(99)
-    after = unified(SIZE, 3).predict_on_batch(pictures)["map"].ravel()
+    after = outputs_of(unified(SIZE, 3), pictures)["map"].ravel()
     assert abs(float(np.corrcoef(before, after)[0, 1])) < 0.5
 
 

@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.training.conftest import outputs_of
 from training.learning.checkpoint import Checkpoint
 from training.learning.configuration import Config
 from training.network.backbones import load_pretrained
@@ -278,7 +279,7 @@ def test_the_first_block_computes_what_pytorch_does(loaded: tuple[str, keras.Mod
     grey = np.random.default_rng(6).uniform(0, 255, (1, 64, 64, 1)).astype(np.float32)
     colour = (np.repeat(grey[0].astype(np.float64), 3, axis=-1) / 255 - MEAN) / DEVIATION
     end = {"densenet169": "conv1_bn", "efficientnetb0": "stem_bn"}[backbone]
-    actual = keras.Model(network.input, network.get_layer(end).output).predict_on_batch(grey)[0]
+    actual = outputs_of(keras.Model(network.input, network.get_layer(end).output), grey)[0]
     if backbone == "densenet169":
         values = convolved(colour, state["features.conv0.weight"], 3, 2)
         np.testing.assert_allclose(actual, normalised(values, state, "features.norm0"), rtol=1e-3, atol=1e-2)

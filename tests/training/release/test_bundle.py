@@ -17,6 +17,7 @@ from inference_worker.out_of_distribution import OutOfDistributionDetector
 from inference_worker.preprocess import as_batch, letterbox
 from inference_worker.runtimes.outputs import outputs
 from tests.conftest import ROOT
+from tests.training.conftest import outputs_of
 from training.datasets import fracatlas
 from training.datasets.squares import read_grey
 from training.learning.splits import fingerprint, folds
@@ -66,7 +67,7 @@ def test_both_runtimes_agree(bundle: Bundle, shared: Path) -> None:
     squares = _squares(bundle, [read_grey(shared / "data/fracatlas/images" / name) for name in names])
     actual = run_openvino(FOLDER / "network.xml", squares)
     network = keras.saving.load_model(FOLDER / "network.keras", compile=False)
-    expected = outputs(network.predict_on_batch(as_batch(squares)), len(squares))
+    expected = outputs(outputs_of(network, as_batch(squares)), len(squares))
     for field in fields(expected):
         left, right = getattr(actual, field.name), getattr(expected, field.name)
         np.testing.assert_allclose(left, right, rtol=1e-3, atol=1e-3, err_msg=field.name)
