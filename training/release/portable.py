@@ -73,8 +73,8 @@ def convert(network: keras.Model) -> openvino.Model:
     import openvino
     from openvino.frontend.tensorflow import utils
 
-    # OpenVINO 2026.4 asks for TensorFlow's version by `exec("import tensorflow")` and `exec("del tensorflow")`:
-    # since Python 3.13 each exec has variables of its own (PEP 667), and the second one fails.
+    # OpenVINO 2026.4 learns TensorFlow's version by `exec("import tensorflow")` and `exec("del tensorflow")`.
+    # Since Python 3.13 each exec has variables of its own (PEP 667), so that the second one fails.
     utils.get_environment_setup = lambda framework: {"tensorflow": tensorflow.__version__}
     with warnings.catch_warnings():
         # The tracer hands the one input over in a tuple; Keras takes it and complains.
