@@ -105,14 +105,13 @@ def _network(outputs: tuple[str, ...], bias: float) -> Any:
 
 
 def _save(folder: Path, name: str, outputs: tuple[str, ...], bias: float) -> dict[str, str]:
-    from inference_worker.runtimes import refuse_telemetry
-
-    refuse_telemetry()
-    import openvino
+    from training.release.portable import convert
 
     network = _network(outputs, bias)
     network.save(folder / f"{name}.keras")
-    graph = openvino.convert_model(network)
+    graph = convert(network)
+    import openvino  # after its telemetry has been refused
+
     openvino.save_model(graph, folder / f"{name}.xml", compress_to_fp16=False)
     return {"openvino": f"{name}.xml", "tensorflow": f"{name}.keras"}
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
+import tensorflow
 from keras import layers
 
 from inference_worker.runtimes import refuse_telemetry
 from training.network.names import OUTPUTS
 from training.network.normalisation import FusedBatchNormalization
 from training.network.pooling import Pool, pool
+
+if TYPE_CHECKING:
+    import openvino
 
 #: What a network of each role gives.
 GIVEN = {"unified": OUTPUTS, "body_part": ("part", "embedding"), "abnormality": ("logit", "map")}
@@ -50,13 +55,9 @@ def portable(network: keras.Model, given: Sequence[str] = OUTPUTS) -> keras.Mode
 
 def to_openvino(network: keras.Model, path: Path) -> None:
     """Write ``path`` (.xml, and .bin beside it) with f32 weights and named inputs and outputs."""
-    refuse_telemetry()
-    import openvino
+    model = convert(network)
+    import openvino  # after its telemetry has been refused
 
-    with warnings.catch_warnings():
-        # The tracer hands the one input over in a tuple; Keras takes it and complains.
-        warnings.filterwarnings("ignore", message="The structure of `inputs`")
-        model = openvino.convert_model(network)
     model.inputs[0].get_tensor().set_names({"picture"})
     for output in model.outputs:
         name = next((name for name in OUTPUTS if name in output.get_names()), None)
@@ -64,3 +65,18 @@ def to_openvino(network: keras.Model, path: Path) -> None:
             raise ValueError(f"output {output.get_names()} of the converted network is none of {OUTPUTS}")
         output.get_tensor().set_names({name})
     openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def convert(network: keras.Model) -> openvino.Model:
+    """The network as an OpenVINO graph, with the names that OpenVINO gives."""
+    refuse_telemetry()
+    import openvino
+    from openvino.frontend.tensorflow import utils
+
+    # OpenVINO 2026.4 learns TensorFlow's version by `exec("import tensorflow")` and `exec("del tensorflow")`.
+    # Since Python 3.13 each exec has variables of its own (PEP 667), so that the second one fails.
+    utils.get_environment_setup = lambda framework: {"tensorflow": tensorflow.__version__}
+    with warnings.catch_warnings():
+        # The tracer hands the one input over in a tuple; Keras takes it and complains.
+        warnings.filterwarnings("ignore", message="The structure of `inputs`")
+        return openvino.convert_model(network)
