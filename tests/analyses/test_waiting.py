@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from tests.factories import make_analysis, make_clinic, make_study
-from xrayportal.analyses.claims import claim
+from xrayportal.analyses.claims import claim_analyses
 from xrayportal.analyses.models import Analysis, Worker
 from xrayportal.analyses.waiting import waiting_position
 from xrayportal.studies.models import Queue
@@ -22,7 +22,7 @@ Waiting = Callable[..., Analysis]
 def claimed_after(row: Analysis) -> int:
     """How many claims of one it takes until this row is claimed."""
     for count in range(1, 1000):
-        (taken,) = claim(worker="w", limit=1)
+        (taken,) = claim_analyses(worker="w", limit=1)
         if taken.pk == row.pk:
             return count
     raise AssertionError("never claimed")

@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study, make_submission
-from xrayportal.analyses.claims import claim
+from xrayportal.analyses.claims import claim_analyses
 from xrayportal.analyses.models import Analysis, Heartbeat, Worker
 from xrayportal.analyses.orphans import sweep
 from xrayportal.analyses.workers import WorkerHeartbeat, live_workers
@@ -78,7 +78,7 @@ def test_expired_leases_are_requeued_and_workers_woken(
     waiting: Callable[..., Analysis], expire: Callable[[Analysis], None], woken: list[str]
 ) -> None:
     waiting(make_clinic())
-    (mine,) = claim(worker="w", limit=1)
+    (mine,) = claim_analyses(worker="w", limit=1)
     expire(mine)
     assert Reconciler().round()
     assert Analysis.objects.get().state == "queued"
@@ -335,7 +335,7 @@ class TestAttendance:
         clinic = make_clinic()
         for _ in range(2):
             waiting(clinic)
-        kept, lost = claim(worker="w", limit=2)
+        kept, lost = claim_analyses(worker="w", limit=2)
         heartbeat = WorkerHeartbeat(Worker(name="w", bundle="b@1", runtime="openvino"))
         heartbeat.holds([kept, lost])
         Analysis.objects.update(leased_until=Now() + timedelta(seconds=1))

@@ -23,7 +23,9 @@ from xrayportal.access import ClinicAccess
 from xrayportal.analyses import queue
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.clinics.models import Clinic, Role
-from xrayportal.reviews.report import facts_of, pictures, render_report
+from xrayportal.reviews.report import pictures
+from xrayportal.reviews.report.facts import facts_of
+from xrayportal.reviews.report.page import render_report
 from xrayportal.studies.models import Study
 
 

@@ -65,9 +65,8 @@ def test_posts_take_odd_values(odd: str, house: House) -> None:
     slug = house.clinic.slug
     house.admin.memberships.create(clinic=house.clinic, role=Role.READER)
     client = browser(house.admin)
-    fields = (
-        "expected_files grouping continues forced_body_part verdict body_part boxes comment supersedes adjudicates"
-    )
+    fields = "expected_files grouping continues forced_body_part verdict body_part boxes comment"
+    fields += " supersedes adjudicates"
     fields += " reader email roles name time_zone threshold_low threshold_high retention_days blind_first"
     fields += " action study query username password key path refusal size patient_reference reason"
     fields += " old_password new_password1"

@@ -14,10 +14,8 @@ from playwright.sync_api import Page, Request, Route, expect
 from tests.browser.test_accessibility import faults
 from tests.factories import dicom, png
 from tests.intake.bulk.conftest import zipped
-from tests.submissions.uploads import SUBMISSION, UPLOADS, Enter, choose, choose_folder, drop, enter
+from tests.submissions.uploads import SUBMISSION, UPLOADS, Enter, choose, choose_folder, drop
 from xrayportal.studies.models import Study, Submission, Upload
-
-__all__ = ["enter"]
 
 NAMES = [
     "MURA/XR_WRIST/patient00001/study1_positive/image1.png",

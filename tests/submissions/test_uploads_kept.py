@@ -9,13 +9,11 @@ import pytest
 from playwright.sync_api import Dialog, Page, Request, Route, expect
 
 from tests.factories import make_study, make_submission, png
-from tests.submissions.uploads import SUBMISSION, UPLOADS, Enter, choose, enter, pictures
+from tests.submissions.uploads import SUBMISSION, UPLOADS, Enter, choose, pictures
 from xrayportal.clinics.actors import PORTAL
 from xrayportal.clinics.models import Clinic, User
 from xrayportal.intake.services import cancel_submission, finish_submission
 from xrayportal.studies.models import Study, Submission, Upload
-
-__all__ = ["enter"]
 
 LABELS = b"file,patient_reference\nview_7.png,NH-7\n"
 NAMES = [f"view_{number}.png" for number in range(5)]

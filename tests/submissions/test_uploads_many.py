@@ -10,9 +10,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.factories import png
-from tests.submissions.uploads import UPLOADS, Enter, choose_folder, enter
-
-__all__ = ["enter"]
+from tests.submissions.uploads import UPLOADS, Enter, choose_folder
 
 FILES = 1000
 

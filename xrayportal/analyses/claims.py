@@ -93,7 +93,7 @@ SELECT * FROM taken ORDER BY place
 """
 
 
-def claim(*, worker: str, limit: int) -> list[Analysis]:
+def claim_analyses(*, worker: str, limit: int) -> list[Analysis]:
     """Take up to ``limit`` waiting analyses for ``worker``, in the order in which to work on them.
 
     They are ``running`` with a lease of ``LEASE_SECONDS`` when this returns; bundle, study, images and

@@ -17,25 +17,12 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from xrayportal.analyses.claims import claim, has_due
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.results import AnalysisResult, UnreadableView, ViewResult
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.actors import Actor
 from xrayportal.studies.models import Study
-
-__all__ = [
-    "claim",
-    "complete",
-    "extend",
-    "fail",
-    "has_due",
-    "is_current",
-    "record_crash",
-    "release",
-    "requeue_expired",
-]
 
 logger = logging.getLogger(__name__)
 

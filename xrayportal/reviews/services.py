@@ -10,8 +10,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from xrayportal.access import ClinicAccess, Permission
+from xrayportal.analyses.bundles import NoActiveBundleError
 from xrayportal.analyses.models import Analysis
-from xrayportal.analyses.services import NoActiveBundleError, UnknownPartError, request_analysis
+from xrayportal.analyses.services import UnknownBodyPartError, request_analysis
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.models import User
@@ -248,7 +249,7 @@ def _with_corrected_part(access: ClinicAccess, study: Study, review: Review, own
         analysis = request_analysis(
             study=study, actor=access.actor, forced_body_part=body_part, queue=Queue.INTERACTIVE
         )
-    except (NoActiveBundleError, UnknownPartError) as error:
+    except (NoActiveBundleError, UnknownBodyPartError) as error:
         return Stored(review, problem=str(error))
     except Study.DoesNotExist as error:
         raise StudyGone(_GONE) from error

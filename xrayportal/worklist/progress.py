@@ -10,7 +10,7 @@ from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import latest_state
 from xrayportal.analyses.models import Analysis, Verdict
-from xrayportal.analyses.services import waiting_position
+from xrayportal.analyses.waiting import waiting_position
 from xrayportal.reviews.blind import with_revealed
 from xrayportal.studies.models import Study, Submission, Upload
 from xrayportal.words import format_duration, ordinal

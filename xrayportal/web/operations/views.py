@@ -19,8 +19,9 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
+from xrayportal.analyses.bundles import NoActiveBundleError
 from xrayportal.analyses.models import Analysis
-from xrayportal.analyses.services import NoActiveBundleError, UnknownPartError, request_analysis
+from xrayportal.analyses.services import UnknownBodyPartError, request_analysis
 from xrayportal.analyses.workers import live_workers
 from xrayportal.audit.models import AuditHead
 from xrayportal.audit.services import check
@@ -146,7 +147,7 @@ def _retry(request: PortalRequest, failed: Analysis | None, clinic: Clinic | Non
             purpose=failed.purpose,
             forced_body_part=failed.forced_body_part,
         )
-    except (NoActiveBundleError, UnknownPartError) as error:
+    except (NoActiveBundleError, UnknownBodyPartError) as error:
         messages.error(request, str(error))
     except Study.DoesNotExist:
         messages.error(request, _("This study was deleted."))

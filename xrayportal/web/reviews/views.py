@@ -21,7 +21,8 @@ from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.reviews import adjudication, blind, services
 from xrayportal.reviews.disagreements import disagreements_of, rows_of
-from xrayportal.reviews.report import facts_of, render_report
+from xrayportal.reviews.report.facts import facts_of
+from xrayportal.reviews.report.page import render_report
 from xrayportal.studies.models import Study
 from xrayportal.web.reviews.forms import AdjudicatorForm, ReviewForm
 from xrayportal.web.reviews.panel import Panel

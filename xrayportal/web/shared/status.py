@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext, gettext_lazy
 
 from xrayportal.analyses.models import Analysis
-from xrayportal.analyses.services import Waiting
+from xrayportal.analyses.waiting import Waiting
 from xrayportal.words import format_duration, ordinal
 
 State = Analysis.State

@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 
 from xrayportal.access import ClinicAccess, Permission
 from xrayportal.analyses.models import Analysis, Finding
-from xrayportal.analyses.services import waiting_position
+from xrayportal.analyses.waiting import waiting_position
 from xrayportal.audit.models import AuditEvent
 from xrayportal.reviews.blind import with_revealed
 from xrayportal.studies.models import Image, Study, Upload

@@ -17,6 +17,7 @@ from django_htmx.http import trigger_client_event
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.analyses import services
+from xrayportal.analyses.bundles import NoActiveBundleError
 from xrayportal.analyses.models import Finding
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
@@ -131,7 +132,7 @@ def request_analysis(request: PortalRequest, access: ClinicAccess, study: uuid.U
         raise Http404("Not found.")
     try:
         services.request_analysis(study=found, actor=access.actor, **form.cleaned_data)
-    except (services.NoActiveBundleError, services.UnknownPartError) as error:
+    except (NoActiveBundleError, services.UnknownBodyPartError) as error:
         messages.error(request, str(error))
     return redirect("study", clinic=access.clinic.slug, study=found.pk)
 

@@ -27,7 +27,7 @@ from xrayportal.analyses.latest import RowFacts, with_status
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.reviews.blind import Revealed, with_revealed
 from xrayportal.reviews.export import safe
-from xrayportal.reviews.report import caption_of, render_plate
+from xrayportal.reviews.report.plate import caption_of, render_plate
 from xrayportal.studies.models import Study, Submission
 
 COLUMNS = (

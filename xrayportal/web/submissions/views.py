@@ -23,6 +23,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.analyses import services
+from xrayportal.analyses.bundles import NoActiveBundleError
 from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
@@ -196,7 +197,7 @@ def retry_submission(request: PortalRequest, access: ClinicAccess, submission: u
                 asked += 1
             except Study.DoesNotExist:
                 gone += 1
-    except services.NoActiveBundleError as error:
+    except NoActiveBundleError as error:
         messages.error(request, str(error))
     if asked:
         words = ngettext("%d study is analysed again.", "%d studies are analysed again.", asked)

@@ -11,6 +11,7 @@ from django.utils.translation import gettext, ngettext
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest
 from xrayportal.analyses import services as analyses
+from xrayportal.analyses.bundles import NoActiveBundleError
 from xrayportal.analyses.models import Analysis
 from xrayportal.intake.deletion import delete_study, is_deleted
 from xrayportal.studies.models import Study
@@ -80,7 +81,7 @@ def _analyse(request: PortalRequest, access: ClinicAccess, studies: Sequence[Stu
                 gone += 1
             else:
                 asked += [] if wanted.pk in known else [wanted.pk]
-    except analyses.NoActiveBundleError as error:
+    except NoActiveBundleError as error:
         return Done(str(error), level=messages.ERROR)
     if not asked:
         nothing = gettext("Nothing to do: they wait already or still receive views.")

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from xrayportal.clinics.models import Clinic
-from xrayportal.operations.seeding import SeedRefusedError, seed_studies
+from xrayportal.operations.seeding.seed import SeedRefusedError, seed_studies
 
 
 class Command(BaseCommand):
