@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Q, QuerySet
 
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import latest_state
@@ -14,7 +14,6 @@ from xrayportal.analyses.waiting import waiting_position
 from xrayportal.reviews.blind import with_revealed
 from xrayportal.studies.models import Study, Submission, Upload
 from xrayportal.words import format_duration, ordinal
-from xrayportal.worklist.versions import version_expr
 
 
 @dataclass(frozen=True)
@@ -67,35 +66,6 @@ class Progress:
     def is_final(self) -> bool:
         """Nothing on the page will change by itself any more."""
         return not self.is_receiving and self.settled >= self.studies
-
-
-class Version(TypedDict):
-    """What ``versions`` adds to a submission: a text that changes when anything on its page does."""
-
-    version: str
-
-
-if TYPE_CHECKING:  # for type checkers only
-    from django_stubs_ext import WithAnnotations
-
-    VersionedSubmission = WithAnnotations[Submission, Version]
-
-
-def versions(access: ClinicAccess) -> QuerySet[VersionedSubmission]:
-    """Their submissions, each with its ``Version``."""
-    analyses = Analysis.objects.primary().filter(study__submission=OuterRef("pk")).order_by()
-    told = analyses.values("study__submission").annotate(
-        told=version_expr(
-            Count("pk", filter=Q(state=Analysis.State.QUEUED)),
-            Count("pk", filter=Q(state=Analysis.State.RUNNING)),
-            Count("pk"),
-        )
-    )
-    uploads = Upload.objects.filter(submission=OuterRef("pk")).order_by().values("submission")
-    received = Subquery(uploads.annotate(n=Count("pk")).values("n"))
-    return access.submissions().annotate(
-        version=version_expr(F("state"), received, Subquery(told.values("told")))
-    )
 
 
 def progress_of(submission: Submission, access: ClinicAccess | None = None) -> Progress:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +30,7 @@ from xrayportal.operations import figures, health
 from xrayportal.security import client_address
 from xrayportal.studies.models import Study
 from xrayportal.web.shared.deleted import message_if_deleted
+from xrayportal.web.shared.polling import Version, seen_version, unchanged
 
 #: Longer chains are verified by the command, which no request waits for.
 CHECKED_HERE = 50_000
@@ -100,14 +100,13 @@ def clinic_operations_verify(request: PortalRequest, access: ClinicAccess) -> Ht
 
 
 def _page(request: HttpRequest, clinic: Clinic | None) -> HttpResponse:
-    """The page, or for a poll its figures: 204 while they read the same as what is on the screen."""
-    told = render_to_string("operations/_figures.html", _context(clinic), request)
-    version = hashlib.sha256(told.encode()).hexdigest()[:16]
-    if request.GET.get("seen") == version:
-        return HttpResponse(status=204)
-    is_poll = "seen" in request.GET
-    context = {"told": told, "version": version, "clinic": clinic}
-    return render(request, f"operations/{'_live' if is_poll else 'operations'}.html", context)
+    """The page, or for a poll the fragment with its figures; 204 while the screen shows the same ones."""
+    html = render_to_string("operations/_figures.html", _context(clinic), request)
+    version, seen = Version.of_html(html), seen_version(request)
+    if seen == version:
+        return unchanged()
+    context = {"figures": html, "version": version, "clinic": clinic}
+    return render(request, f"operations/{'operations' if seen is None else '_live'}.html", context)
 
 
 def _context(clinic: Clinic | None) -> dict[str, Any]:

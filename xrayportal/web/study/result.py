@@ -19,16 +19,15 @@ from xrayportal.audit.models import AuditEvent
 from xrayportal.reviews.blind import with_revealed
 from xrayportal.studies.models import Image, Study, Upload
 from xrayportal.web.shared.failures import failure_of, unreadable_sentence
+from xrayportal.web.shared.polling import Version
 from xrayportal.web.shared.status import Status, status_of, waiting_status
 from xrayportal.web.study.earlier import Beside, beside_of
 from xrayportal.words import body_part_word, percent
 
-#: While a study waits, its place in the line is told anew this often (seconds).
-TELL_PLACE_EVERY = 5
+#: While a study waits, its place in the line is shown anew this often.
+PLACE_SECONDS = 5
 EVENTS_SHOWN = 200
-#: What follows in a version goes with the clock.
-_CLOCK = "~"
-#: What the version tells of the newest analysis.
+#: What the version holds of the newest analysis.
 _NEWEST = ("newest__id", "newest__state", "newest__cancel_requested")
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class StudyResult:
     images: list[Image]
     findings: dict[uuid.UUID, Finding]
     latest: Analysis | None
-    version: str
+    version: Version
     #: Another study of the same patient reference that is shown beside.
     beside: Beside | None = None
 
@@ -209,16 +208,16 @@ def study_or_404(access: ClinicAccess, pk: uuid.UUID) -> RevealedStudy:
     return found
 
 
-def polled_version(access: ClinicAccess, pk: uuid.UUID) -> str:
-    """``version_of`` without the study: all that an idle poll asks. Http404 as ``study_or_404``."""
-    told = _with_newest(access, pk).values_list("state", "submission__state", *_NEWEST, "revealed").first()
-    if told is None:
+def polled_version(access: ClinicAccess, pk: uuid.UUID) -> Version:
+    """``version_of`` without loading the study: all that an idle poll asks. Http404 as ``study_or_404``."""
+    values = _with_newest(access, pk).values_list("state", "submission__state", *_NEWEST, "revealed").first()
+    if values is None:
         raise Http404("Not found.")
-    return _version(*told)
+    return _version(*values)
 
 
-def version_of(study: RevealedStudy) -> str:
-    """The version for the address of the next poll."""
+def version_of(study: RevealedStudy) -> Version:
+    """The version of the result, for the address of the next poll."""
     newest, state, cancel_requested = (getattr(study, name.replace("__", "_")) for name in _NEWEST)
     revealed = study.revealed
     return _version(study.state, study.submission.state, newest, state, cancel_requested, revealed)
@@ -237,18 +236,12 @@ def _version(
     newest_state: str | None,
     cancel_requested: bool | None,
     revealed: bool,
-) -> str:
-    """Changes when anything on the page does; while the study waits it also goes with the clock."""
-    told = (state, submission, newest or "", newest_state or "", bool(cancel_requested), revealed)
-    version = ".".join(str(piece) for piece in told)
-    if newest_state == Analysis.State.QUEUED:
-        return f"{version}{_CLOCK}{int(timezone.now().timestamp()) // TELL_PLACE_EVERY}"
-    return version
-
-
-def is_same_but_for_the_clock(seen: str, version: str) -> bool:
-    """Whether two versions differ at most in the place in the line: nothing has happened to the study."""
-    return seen.partition(_CLOCK)[0] == version.partition(_CLOCK)[0]
+) -> Version:
+    """Has a clock while the study waits, because its place in the line changes without any event of it."""
+    is_waiting = newest_state == Analysis.State.QUEUED
+    clock = str(int(timezone.now().timestamp()) // PLACE_SECONDS) if is_waiting else ""
+    values = (state, submission, newest, newest_state, bool(cancel_requested), revealed)
+    return Version.of_values(*values, clock=clock)
 
 
 def result_of(

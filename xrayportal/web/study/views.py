@@ -26,6 +26,7 @@ from xrayportal.intake.sniff import SUFFIXES
 from xrayportal.reviews.blind import reveals
 from xrayportal.studies.models import Study
 from xrayportal.web.shared.deleted import handle_deleted_study
+from xrayportal.web.shared.polling import seen_version, unchanged
 from xrayportal.web.study import earlier, result
 from xrayportal.web.study.forms import AnalysisForm, DeleteForm
 from xrayportal.worklist.services import mark_read
@@ -82,13 +83,13 @@ def study_page(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -
 @clinic_view(Permission.SEE_OWN)
 @handle_deleted_study
 def study_result(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
-    """The part of the study page that polls; 204 while nothing changed.
+    """The fragment of the study page that polls; 204 while nothing changed.
 
     The answer that first brings a prediction to the screen is audited as a look, like the page itself.
     """
-    seen = request.GET.get("seen", "")
+    seen = seen_version(request)
     if seen == result.polled_version(access, study):
-        return HttpResponse(status=204)
+        return unchanged()
     found = result.study_or_404(access, study)
     shown = result.result_of(access, found, request.GET.get("view"), request.GET.get("beside"))
     if shown.tells and not shown.polls:
@@ -103,7 +104,7 @@ def study_result(request: PortalRequest, access: ClinicAccess, study: uuid.UUID)
     context = {"study": found, "result": shown, "kept": request.GET.get("kept")}
     response = render(request, "study/_result.html", context)
     # The history is asked for again when something happened, not whenever the line moves on.
-    if not result.is_same_but_for_the_clock(seen, shown.version):
+    if seen is None or seen.content != shown.version.content:
         trigger_client_event(response, "result-changed")
     return response
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 
 from xrayportal.access import ClinicAccess
@@ -14,8 +14,38 @@ from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.reviews.blind import visible_predictions
 from xrayportal.studies.models import Study, Submission, Upload
 from xrayportal.web.shared.failures import FAILURE
+from xrayportal.web.shared.polling import version_expr
 
 FILES_PER_PAGE = 100
+
+
+class VersionText(TypedDict):
+    """What ``with_version`` adds to a submission: a text that changes whenever its page shows otherwise."""
+
+    version: str
+
+
+if TYPE_CHECKING:  # for type checkers only
+    from django_stubs_ext import WithAnnotations
+
+    VersionedSubmission = WithAnnotations[Submission, VersionText]
+
+
+def with_version(submissions: QuerySet[Submission]) -> QuerySet[VersionedSubmission]:
+    """The same submissions, each with the version of its page: state, files, and analyses by state."""
+    analyses = Analysis.objects.primary().filter(study__submission=OuterRef("pk")).order_by()
+    counts = analyses.values("study__submission").annotate(
+        by_state=version_expr(
+            Count("pk", filter=Q(state=Analysis.State.QUEUED)),
+            Count("pk", filter=Q(state=Analysis.State.RUNNING)),
+            Count("pk"),
+        )
+    )
+    uploads = Upload.objects.filter(submission=OuterRef("pk")).order_by().values("submission")
+    received = Subquery(uploads.annotate(n=Count("pk")).values("n"))
+    return submissions.annotate(
+        version=version_expr(F("state"), received, Subquery(counts.values("by_state")))
+    )
 
 
 def files_page(access: ClinicAccess, submission: Submission, number: str | None) -> Page[Upload]:

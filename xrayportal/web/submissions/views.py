@@ -35,15 +35,16 @@ from xrayportal.studies.models import Study, Submission, Upload
 from xrayportal.web.shared.deleted import some_deleted
 from xrayportal.web.shared.failures import rejection_sentence
 from xrayportal.web.shared.fields import CutCharField
+from xrayportal.web.shared.polling import Version, seen_version, unchanged
 from xrayportal.web.submissions.forms import LONGEST_PATH, SubmissionForm, UploadForm
-from xrayportal.web.submissions.lists import files_page, with_counts
+from xrayportal.web.submissions.lists import files_page, with_counts, with_version
 from xrayportal.web.submissions.results import result_lines, result_zip
 from xrayportal.web.worklist.rows import verdict_choices
 from xrayportal.worklist import progress
 from xrayportal.worklist.digests import note_seen
 
 if TYPE_CHECKING:
-    from xrayportal.worklist.progress import VersionedSubmission
+    from xrayportal.web.submissions.lists import VersionedSubmission
 
 SUBMISSIONS_PER_PAGE = 50
 
@@ -125,9 +126,9 @@ def submission_page(request: PortalRequest, access: ClinicAccess, submission: uu
 @require_safe
 @clinic_view(Permission.SEE_OWN)
 def submission_progress(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
-    """The part of the submission page that polls; 204 while nothing changed."""
+    """The fragment of the submission page that polls; 204 while nothing changed."""
     return _render_progress(
-        request, access, submission, "submissions/_progress.html", seen=request.GET.get("seen")
+        request, access, submission, "submissions/_progress.html", seen=seen_version(request)
     )
 
 
@@ -228,32 +229,32 @@ def submission_pictures(
 
 
 def _render_progress(
-    request: PortalRequest, access: ClinicAccess, pk: uuid.UUID, template: str, seen: str | None = None
+    request: PortalRequest, access: ClinicAccess, pk: uuid.UUID, template: str, seen: Version | None = None
 ) -> HttpResponse:
-    submission: VersionedSubmission = get_object_or_404(progress.versions(access), pk=pk)
-    version = submission.version
+    submission: VersionedSubmission = get_object_or_404(with_version(access.submissions()), pk=pk)
+    version = Version(submission.version)
     if seen == version:
-        return HttpResponse(status=204)
-    told = progress.progress_of(submission, access)
-    if told.is_final and submission.submitter_id == access.user.pk:
+        return unchanged()
+    counts = progress.progress_of(submission, access)
+    if counts.is_final and submission.submitter_id == access.user.pk:
         note_seen(submission, access.user)
     context = {
-        "verdicts": _verdict_counts(told),
+        "verdicts": _verdict_counts(counts.verdicts),
         "submission": submission,
         "version": version,
-        # As studies.views decides: the sender, and the clinic's admin.
+        # As `_own_or_404` decides for the buttons: the sender, and the clinic's admin.
         "may_end": submission.submitter_id == access.user.pk or access.may(Permission.MANAGE),
-        "progress": told,
+        "progress": counts,
         "page": files_page(access, submission, request.GET.get("page")),
     }
     return render(request, template, context)
 
 
-def _verdict_counts(told: progress.Progress) -> list[tuple[str, str, int]]:
-    """Code, word and number of each verdict that there is."""
-    bundle = Bundle.objects.order_by("-is_active", "-registered_at").first() if told.verdicts else None
+def _verdict_counts(studies: dict[str, int]) -> list[tuple[str, str, int]]:
+    """Code, word and number of studies of each verdict that there is; ``studies`` are numbers by code."""
+    bundle = Bundle.objects.order_by("-is_active", "-registered_at").first() if studies else None
     choices = verdict_choices(bundle)
-    return [(one.value, one.word, told.verdicts[one.value]) for one in choices if one.value in told.verdicts]
+    return [(one.value, one.word, studies[one.value]) for one in choices if one.value in studies]
 
 
 def _create(access: ClinicAccess, form: SubmissionForm) -> Submission:

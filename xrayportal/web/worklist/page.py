@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +13,12 @@ from django.utils import timezone
 from xrayportal.access import ClinicAccess, PortalRequest
 from xrayportal.audit.models import AuditHead
 from xrayportal.reviews.blind import reads_blind
+from xrayportal.web.shared.polling import Version
 from xrayportal.web.worklist import rows
 from xrayportal.web.worklist.study_row import rendered, row_of
-from xrayportal.worklist import lists
 from xrayportal.worklist.models import SavedView
+from xrayportal.worklist.order import ORDERS
+from xrayportal.worklist.tabs import TABS, tabs_of
 
 #: Without any event of the clinic the list still ages: relative times, and what has waited too long.
 LOOK_AGAIN_SECONDS = 60
@@ -41,26 +42,26 @@ def list_context(request: PortalRequest, access: ClinicAccess, clock: str = "") 
     query = address_query(filters, str(page.number))
     # The links of the list are made of it; one list has one address, whatever led to it.
     request.GET = QueryDict(query)
-    shown = [rendered(row_of(access, study)) for study in page]
-    listed = render_to_string(
-        "worklist/_list.html", {"filters": filters, "page": page, "rows": shown}, request
+    html = render_to_string(
+        "worklist/_list.html",
+        {"filters": filters, "page": page, "rows": [rendered(row_of(access, study)) for study in page]},
+        request,
     )
-    digest = hashlib.sha256(listed.encode()).hexdigest()[:16]
     tabs, views = _tabs(access, filters), _views(access, filters)
     return {
         "filters": filters,
         "page": page,
-        "list": listed,
+        "list": html,
         "query": query,
-        "version": f"{clock}.{digest}",
+        "version": Version.of_html(html, clock),
         "tabs": tabs,
         "views": views,
         "is_saved": any(view.is_current for view in views),
         "sorts": [
             Tab(str(word), filters.with_sort(code).query, filters.sort == code)
-            for code, word in lists.SORTS.items()
+            for code, word in ORDERS.items()
         ],
-        "sort": lists.SORTS[filters.sort],
+        "sort": ORDERS[filters.sort],
         "longest_wait": f"{settings.LONGEST_WAIT_HOURS:g}",
         "hides": reads_blind(access),
     }
@@ -80,8 +81,8 @@ def clock_of(access: ClinicAccess) -> str:
 
 def _tabs(access: ClinicAccess, filters: rows.Filters) -> list[Tab]:
     """All studies and the lists of this person; the other filters stay."""
-    codes = ["", *lists.available(access)]
-    words = {"": rows.ALL, **{code: word for code, (word, _reading) in lists.LISTS.items()}}
+    codes = ["", *tabs_of(access)]
+    words = {"": rows.ALL, **{code: word for code, (word, _is_for_readers) in TABS.items()}}
     return [Tab(str(words[code]), filters.with_list(code).query, filters.list == code) for code in codes]
 
 

@@ -22,8 +22,9 @@ from xrayportal.reviews.blind import Revealed, visible_predictions, with_reveale
 from xrayportal.studies.models import Study, Upload
 from xrayportal.web.shared.status import WORDS
 from xrayportal.words import body_part_word, verdict_word
-from xrayportal.worklist import lists
 from xrayportal.worklist.marks import read_by
+from xrayportal.worklist.order import ORDERS, Phases, ordered
+from xrayportal.worklist.tabs import TABS, in_tab, tabs_of
 
 PER_PAGE = 50
 #: Nobody pages further, and counting further costs time on every view.
@@ -72,7 +73,7 @@ class Filters:
     body_part: str = ""
     state: str = ""
     text: str = ""
-    #: One of ``worklist.lists.LISTS`` and ``SORTS``.
+    #: A code of ``worklist.tabs.TABS``, and one of ``worklist.order.ORDERS``.
     list: str = ""
     sort: str = ""
 
@@ -84,8 +85,8 @@ class Filters:
             body_part=query.get("body_part", "")[:32].replace("\0", ""),
             state=query.get("state", "") if query.get("state") in STATES else "",
             text=query.get("q", "").strip()[:64].replace("\0", ""),
-            list=query.get("list", "") if query.get("list") in lists.LISTS else "",
-            sort=query.get("sort", "") if query.get("sort") in lists.SORTS else "",
+            list=query.get("list", "") if query.get("list") in TABS else "",
+            sort=query.get("sort", "") if query.get("sort") in ORDERS else "",
         )
 
     @property
@@ -115,10 +116,10 @@ class CappedPaginator(_Paginator):
     @cached_property
     def count(self) -> int:
         """Studies found, at most ``COUNTED``."""
-        found = cast("Sequence[UUID] | QuerySet[Study, UUID] | lists.Phases", self.object_list)
+        found = cast("Sequence[UUID] | QuerySet[Study, UUID] | Phases", self.object_list)
         if isinstance(found, QuerySet):
             return found.order_by()[:COUNTED].count()
-        return found.count_to(COUNTED) if isinstance(found, lists.Phases) else len(found)
+        return found.count_to(COUNTED) if isinstance(found, Phases) else len(found)
 
     @property
     def is_capped(self) -> bool:
@@ -129,7 +130,7 @@ class CappedPaginator(_Paginator):
 def worklist_page(access: ClinicAccess, filters: Filters, number: str | None) -> Page[ListedStudy]:
     """One page of the studies that this person may see, in the order they asked for; six queries at most."""
     # Ids alone: what the database sorts stays small, also where it has to sort all.
-    found = lists.ordered(access, _filtered(access, filters), filters.sort)
+    found = ordered(access, _filtered(access, filters), filters.sort)
     # A search reads every reference of the clinic, and what failed is looked up one by one: once, not once
     # for the rows and once to count them.
     at_once = filters.text or filters.state == Analysis.State.FAILED
@@ -177,10 +178,8 @@ def _filtered(access: ClinicAccess, filters: Filters) -> QuerySet[Study]:
         studies = studies.filter(
             Q(patient_reference__icontains=filters.text) | Q(pk__in=named.values("image__study"))
         )
-    # Readers' standings are no uploader's business.
-    return (
-        lists.selected(access, filters.list, studies) if filters.list in lists.available(access) else studies
-    )
+    # An uploader gets no tab that shows what readers said.
+    return in_tab(access, filters.list, studies) if filters.list in tabs_of(access) else studies
 
 
 def _in_state(access: ClinicAccess, studies: QuerySet[Study], state: str) -> QuerySet[Study]:

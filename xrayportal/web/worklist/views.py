@@ -13,6 +13,7 @@ from django_htmx.http import trigger_client_event
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.analyses.models import Bundle
 from xrayportal.intake.deletion import REASONS
+from xrayportal.web.shared.polling import seen_version, unchanged
 from xrayportal.web.worklist import rows
 from xrayportal.web.worklist.bulk_action import act_on
 from xrayportal.web.worklist.forms import BulkActionForm, SavedViewForm
@@ -29,17 +30,17 @@ def worklist(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """The studies that this person may see, filtered by the address; only the list for a change of filter.
 
     With ``?seen=`` of an earlier answer: 204 while the list reads the same. As long as nothing happened
-    in the clinic that takes one query, the number of its newest event.
+    in the clinic that takes one query, for the number of its newest event.
     """
     htmx = request.htmx
-    seen = request.GET.get("seen", "") if htmx else ""
+    seen = seen_version(request) if htmx else None
     clock = clock_of(access)
-    if seen and seen.rpartition(".")[0] == clock:
-        return HttpResponse(status=204)
+    if seen and seen.clock == clock:
+        return unchanged()
     context = list_context(request, access, clock)
-    if seen and seen.rpartition(".")[2] == context["version"].rpartition(".")[2]:
-        # The same list at a later hour: the browser notes the hour.
-        return trigger_client_event(HttpResponse(status=204), "list-unchanged", {"value": context["version"]})
+    if seen and seen.content == context["version"].content:
+        # The same list at a later clock: the browser notes the new one.
+        return trigger_client_event(unchanged(), "list-unchanged", {"value": str(context["version"])})
     if htmx and not htmx.history_restore_request:
         return render(request, "worklist/_studies.html", context)
     bundle = Bundle.objects.active().first()
