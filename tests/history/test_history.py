@@ -21,7 +21,6 @@ from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.models import Clinic, Role
 from xrayportal.reviews import history
-from xrayportal.reviews.export import safe
 from xrayportal.reviews.history import Filters, Place, found, page_of
 from xrayportal.studies.models import Study
 
@@ -247,10 +246,3 @@ def test_the_export_streams_what_the_filters_find(clinic: Clinic, admin: ClinicA
 
 def test_an_export_is_asked_for_by_post(clinic: Clinic, admin: ClinicAccess) -> None:
     assert client_of(admin).get(reverse("history-export", args=[clinic.slug])).status_code == 405
-
-
-@pytest.mark.parametrize(
-    "cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1+1", "\N{FULLWIDTH EQUALS SIGN}1+1"]
-)
-def test_no_cell_begins_a_formula(cell: str) -> None:
-    assert safe([cell, "", "3"]) == [f"'{cell}", "", "3"]

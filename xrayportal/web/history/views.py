@@ -28,6 +28,7 @@ from xrayportal.reviews.history import (
 )
 from xrayportal.reviews.models import Review
 from xrayportal.studies.models import Study
+from xrayportal.web.shared.attachment import attachment
 from xrayportal.web.worklist.rows import body_part_choices, verdict_choices
 
 
@@ -79,14 +80,8 @@ def history_export(request: PortalRequest, access: ClinicAccess) -> StreamingHtt
         actor=access.actor,
         detail={"kind": "history", "filters": filters.names},
     )
-    return StreamingHttpResponse(
-        history_lines(results_of(found(access, filters), filters), clinic=access.clinic),
-        content_type="text/csv; charset=utf-8",
-        headers={
-            "Content-Disposition": 'attachment; filename="history.csv"',
-            "Cache-Control": "private, no-store",
-        },
-    )
+    lines = history_lines(results_of(found(access, filters), filters), clinic=access.clinic)
+    return attachment(lines, filename="history.csv", media_type="text/csv; charset=utf-8")
 
 
 def _rows(studies: list[Study], filters: Filters) -> list[tuple[Study, Analysis]]:

@@ -6,12 +6,10 @@ reads blind first nothing about studies that they have given no opinion on.
 
 from __future__ import annotations
 
-import csv
 import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, cast
 from zoneinfo import ZoneInfo
@@ -25,8 +23,8 @@ from xrayportal import words
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import RowFacts, with_status
 from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.csv_export import csv_lines
 from xrayportal.reviews.blind import Revealed, with_revealed
-from xrayportal.reviews.export import safe
 from xrayportal.reviews.report.plate import caption_of, render_plate
 from xrayportal.studies.models import Study, Submission
 
@@ -61,14 +59,6 @@ if TYPE_CHECKING:
     ResultStudy = WithAnnotations[Study, ResultFacts]
 
 
-class _Line:
-    """A file for the CSV writer that hands back what was written."""
-
-    def write(self, text: str) -> str:
-        """The line itself."""
-        return text
-
-
 class _Pipe:
     """A file that is written to and emptied in turn; it cannot seek, and ``zipfile`` needs it not to."""
 
@@ -93,18 +83,14 @@ class _Pipe:
 
 
 def result_lines(access: ClinicAccess, submission: Submission) -> Iterator[str]:
-    """The CSV, line by line: a notice, the columns, a line a study in the order they came.
-
-    The language is kept from the request, because the lines are made after it.
-    """
-    language = translation.get_language()
-    zone = ZoneInfo(access.clinic.time_zone)
-    writer = csv.writer(_Line())
-    with translation.override(language):
-        yield writer.writerow([_("Research use only. Not a diagnosis."), *safe([access.clinic.name])])
-        yield writer.writerow(COLUMNS)
-        for study in _studies(access, submission).iterator(chunk_size=_ROWS):
-            yield writer.writerow(safe(_cells(study, zone)))
+    """The lines of the CSV, a study a line in the order in which they came."""
+    studies = _studies(access, submission).iterator(chunk_size=_ROWS)
+    return csv_lines(
+        clinic=access.clinic.name,
+        zone=ZoneInfo(access.clinic.time_zone),
+        columns=COLUMNS,
+        rows=(_cells(study) for study in studies),
+    )
 
 
 def result_zip(access: ClinicAccess, submission: Submission) -> Iterator[bytes]:
@@ -156,28 +142,28 @@ def _studies(access: ClinicAccess, submission: Submission) -> QuerySet[ResultStu
     return cast("QuerySet[ResultStudy]", ordered)
 
 
-def _cells(study: ResultStudy, zone: ZoneInfo) -> list[str]:
-    state = str(study.latest_state)
-    known = [str(study.pk), study.patient_reference, str(study.name)]
-    known += [_time(study.created_at, zone), state or "receiving"]
+def _cells(study: ResultStudy) -> list[object]:
+    """The values of a line in the order of ``COLUMNS``, without those of a prediction that is kept back."""
+    sent = [study.pk, study.patient_reference, study.name, study.created_at]
+    sent.append(study.latest_state or "receiving")
     result = study.current
     if result is None:
-        return known
+        return sent
     if not study.revealed:
-        return [*known, "", study.stated_body_part, "", _("After your opinion")]
+        return [*sent, "", study.stated_body_part, "", _("After your opinion")]
     return [
-        *known,
+        *sent,
         result.body_part,
         study.stated_body_part,
         result.verdict,
         words.verdict_word(result.bundle.manifest, result.verdict),
-        "" if result.probability is None else f"{result.probability:.4f}",
-        f"{result.threshold_low:.4f}",
-        f"{result.threshold_high:.4f}",
-        "yes" if result.thresholds_by_clinic else "no",
-        "yes" if result.unreadable else "no",
+        result.probability,
+        result.threshold_low,
+        result.threshold_high,
+        result.thresholds_by_clinic,
+        bool(result.unreadable),
         result.bundle.name,
-        _time(result.finished_at, zone),
+        result.finished_at,
     ]
 
 
@@ -236,7 +222,3 @@ def _read(name: str) -> bytes | None:
             return bytes(file.read())
     except OSError:
         return None
-
-
-def _time(at: datetime | None, zone: ZoneInfo) -> str:
-    return at.astimezone(zone).isoformat(timespec="seconds") if at else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
@@ -32,6 +31,7 @@ from xrayportal.intake.ingest import IncomingFile, SubmissionClosedError
 from xrayportal.intake.services import cancel_submission, create_submission, finish_submission
 from xrayportal.security import wants_json
 from xrayportal.studies.models import Study, Submission, Upload
+from xrayportal.web.shared.attachment import attachment
 from xrayportal.web.shared.deleted import some_deleted
 from xrayportal.web.shared.failures import rejection_sentence
 from xrayportal.web.shared.fields import CutCharField
@@ -215,7 +215,8 @@ def submission_results(
 ) -> StreamingHttpResponse:
     """A line a study."""
     found = _exported(request, access, submission, "csv")
-    return _attachment(result_lines(access, found), "results.csv", "text/csv; charset=utf-8")
+    lines = result_lines(access, found)
+    return attachment(lines, filename="results.csv", media_type="text/csv; charset=utf-8")
 
 
 @require_POST
@@ -225,7 +226,7 @@ def submission_pictures(
 ) -> StreamingHttpResponse:
     """The same, with every view and its heatmap."""
     found = _exported(request, access, submission, "zip")
-    return _attachment(result_zip(access, found), "results.zip", "application/zip")
+    return attachment(result_zip(access, found), filename="results.zip", media_type="application/zip")
 
 
 def _render_progress(
@@ -307,16 +308,3 @@ def _exported(request: PortalRequest, access: ClinicAccess, pk: uuid.UUID, kind:
         detail={"kind": f"submission-{kind}"},
     )
     return found
-
-
-def _attachment(
-    content: Iterator[str] | Iterator[bytes], name: str, media_type: str
-) -> StreamingHttpResponse:
-    return StreamingHttpResponse(
-        content,
-        content_type=media_type,
-        headers={
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "Cache-Control": "private, no-store",
-        },
-    )
