@@ -144,8 +144,8 @@ class Site:
         html = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Study</title>
             <meta name="viewport" content="width=device-width, initial-scale=1">
             <link rel="icon" href="data:,">
-            <link rel="stylesheet" href="/static/css/tokens.css">
-            <link rel="stylesheet" href="/static/css/base.css">
+            <link rel="stylesheet" href="/static/shared/tokens.css">
+            <link rel="stylesheet" href="/static/shared/base.css">
             {head}</head><body><main>{body}<label>Comment <input id="comment"></label>
             <p id="below">Below</p></main></body></html>"""
         self.answers[address] = ("text/html; charset=utf-8", html.encode())

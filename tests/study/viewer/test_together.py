@@ -10,7 +10,7 @@ from tests.study.viewer.site import Site, viewer
 
 HTMX = """<script defer src="/static/vendor/htmx/htmx.min.js"></script>
 <script defer src="/static/vendor/idiomorph/idiomorph-ext.min.js"></script>
-<script defer src="/static/js/portal.js"></script>
+<script defer src="/static/shared/portal.js"></script>
 <meta name="htmx-config" content='{"includeIndicatorStyles": false, "allowEval": false}'>"""
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from django.core.files.storage import Storage
 from django.utils.html import escape
 from django.utils.translation import gettext as _
-from reportlab.lib.colors import Color, HexColor
+from reportlab.lib.colors import Color
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.utils import simpleSplit
@@ -17,6 +17,7 @@ from reportlab.platypus import Paragraph
 
 from xrayportal import words
 from xrayportal.reviews.report import pictures
+from xrayportal.reviews.report.colours import token, verdict_colour
 from xrayportal.reviews.report.facts import Facts, ReviewFact
 from xrayportal.reviews.report.lettering import BODY, BOLD, register_fonts
 
@@ -27,18 +28,7 @@ _GAP: Final = 12.0
 _PICTURE_HEIGHT: Final = 320.0
 #: Where the foot begins; nothing above may reach below.
 _FOOT: Final = _MARGIN + 62.0
-_INK, _QUIET, _LINE, _PAPER = (
-    HexColor("#14171a"),
-    HexColor("#454d55"),
-    HexColor("#8a939c"),
-    HexColor("#eceef1"),
-)
-_TONES = {
-    "abnormal": HexColor("#b0330c"),
-    "uncertain": HexColor("#865700"),
-    "normal": HexColor("#0a6b66"),
-    "unsupported": HexColor("#525a62"),
-}
+_INK, _QUIET, _LINE, _PAPER = (token(name) for name in ("ink-1", "ink-2", "line-strong", "surface-2"))
 
 
 def render_report(facts: Facts, *, storage: Storage) -> bytes:
@@ -130,7 +120,7 @@ class _Page:
 
     def result(self, facts: Facts) -> None:
         """The verdict as shape, word and figure; the probability between its thresholds."""
-        tone = _TONES[facts.verdict_code]
+        tone = verdict_colour(facts.verdict_code)
         self.glyph(facts.verdict_code, _MARGIN + 7, self.y - 9, tone)
         left = self.text(facts.verdict, size=14, bold=True, colour=tone, x=_MARGIN + 20, width=230, y=self.y)
         right = self.probability(facts, _MARGIN + 268) if facts.probability is not None else 0.0
@@ -168,7 +158,7 @@ class _Page:
         canvas = self.canvas
         canvas.setFillColor(_PAPER)
         canvas.rect(x, top - 10, width, 8, fill=1, stroke=0)
-        canvas.setFillColor(_TONES[facts.verdict_code])
+        canvas.setFillColor(verdict_colour(facts.verdict_code))
         canvas.rect(x, top - 10, width * value, 8, fill=1, stroke=0)
         canvas.setStrokeColor(_INK)
         canvas.setLineWidth(1)

@@ -14,6 +14,7 @@ from reportlab.pdfgen.canvas import Canvas
 from xrayportal import words
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.reviews.report import pictures
+from xrayportal.reviews.report.colours import token
 from xrayportal.reviews.report.facts import trust_words
 from xrayportal.reviews.report.lettering import BODY, BOLD, register_fonts
 
@@ -25,7 +26,7 @@ _SIZE: Final = 8.5
 _LEADING: Final = 12.5
 #: What every PDF reader brings along: the pages stay as small as their pictures.
 _PLAIN: Final = ("Helvetica", "Helvetica-Bold")
-_INK, _DARK = HexColor("#14171a"), HexColor("#000000")
+_INK, _DARK = token("ink-1"), HexColor("#000000")
 
 
 @dataclass(frozen=True, slots=True)
