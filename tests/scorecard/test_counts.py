@@ -61,7 +61,7 @@ def test_the_scorecard_counts_as_plain_python_does(seed: int, basis: str, first:
             (body_part, *pair): n for body_part, found in told.items() for pair, n in found.items()
         } == cells
         assert card.analysed == len(answers) > 0
-        assert card.referenced == len(referenced) > 0
+        assert card.counts.n + card.counts.left_out == len(referenced) > 0
         for model, _word, row in card.matrix:
             for readers, cell in zip(VERDICTS, row, strict=True):
                 assert cell.count == sum(n for (_part, *pair), n in cells.items() if pair == [model, readers])

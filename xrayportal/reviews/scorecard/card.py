@@ -106,11 +106,6 @@ class Scorecard:
         """Studies that the chosen bundle analysed in the period."""
         return sum(self._analysed.values())
 
-    @cached_property
-    def referenced(self) -> int:
-        """Those of them with a reference."""
-        return sum(self.cells(self.bundle).values()) if self.bundle else 0
-
     @property
     def verification(self) -> list[tuple[str, charts.Interval | None]]:
         """By the model's verdict, the share that was reviewed: where the shares differ, there is bias."""

@@ -12,10 +12,9 @@ from django.utils.translation import gettext
 
 from xrayportal.reviews.scorecard.statistics import Calibration, Figure
 
-#: The box of a chart and the plot in it, in SVG units; on a phone one unit is about a pixel.
-WIDTH, HEIGHT = 360.0, 168.0
+#: The plot inside the viewBox of ``scorecard/_weekly.html``, in SVG units: about a pixel on a phone.
 LEFT, RIGHT, TOP, BOTTOM = 36.0, 312.0, 12.0, 140.0
-SQUARE_WIDTH, SQUARE_HEIGHT = 300.0, 300.0
+#: The plot inside the viewBox of ``scorecard/_reliability.html``.
 SQUARE_LEFT, SQUARE_RIGHT, SQUARE_TOP, SQUARE_BOTTOM = 40.0, 286.0, 12.0, 258.0
 
 

@@ -71,11 +71,6 @@ class Panel:
         """Whether this person may review at all."""
         return self.access.may(Permission.REVIEW)
 
-    @property
-    def manages(self) -> bool:
-        """Whether this person may name who settles."""
-        return self.access.may(Permission.MANAGE)
-
     @cached_property
     def revealed(self) -> bool:
         """``blind.reveals``, answered from the reviews at hand."""

@@ -29,8 +29,6 @@ from xrayportal.web.worklist.study_row import Result
 register = template.Library()
 
 register.filter("body_part_word", words.body_part_word)
-register.filter("figure", words.format_probability)
-register.filter("percent", words.percent)
 register.filter("size_words", words.size_words)
 register.filter("failure", failure_of)
 register.filter("failure_told", failure_told)
