@@ -1,4 +1,4 @@
-"""Asking for analyses and calling them off. What workers do with them is in ``queue``."""
+"""Requesting analyses and calling them off. What workers do with them is in ``claims`` and ``queue``."""
 
 from __future__ import annotations
 

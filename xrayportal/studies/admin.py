@@ -12,7 +12,7 @@ from xrayportal.studies.models import Study, Submission
 class SubmissionAdmin(ReadOnlyAdmin):
     """How submissions go."""
 
-    shown = [
+    shown_fields = [
         *("id", "clinic", "source", "state", "queue", "expected_files"),
         *("created_at", "last_upload_at", "finished_at"),
     ]
@@ -25,7 +25,7 @@ class SubmissionAdmin(ReadOnlyAdmin):
 class StudyAdmin(ReadOnlyAdmin):
     """Where studies are."""
 
-    shown = ["id", "clinic", "submission", "state", "priority", "created_at", "sealed_at"]
+    shown_fields = ["id", "clinic", "submission", "state", "priority", "created_at", "sealed_at"]
     list_filter = ["state", "clinic"]
     list_select_related = ["clinic"]
     ordering = ["-created_at"]
