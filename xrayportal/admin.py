@@ -31,9 +31,8 @@ class ReadOnlyAdmin(RowAdmin):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Only by shown fields: a filter by a verdict or a patient reference would reveal it."""
-        return lookup.partition("__")[0] in self.shown_fields and super().lookup_allowed(
-            lookup, value, request
-        )
+        is_shown = lookup.partition("__")[0] in self.shown_fields
+        return is_shown and super().lookup_allowed(lookup, value, request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Never."""

@@ -86,7 +86,7 @@ def ordinal(position: int) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """A duration: ``20 s``, ``3 min``, ``2 h``. Seconds are rounded up to fives, so that they hardly change."""
+    """A duration: ``20 s``, ``3 min``, ``2 h``. Seconds are rounded up to fives, which does not flicker."""
     if seconds < 60:
         return gettext("%d s") % max(5, -(-int(seconds) // 5) * 5)
     if seconds < 5400:

@@ -40,7 +40,7 @@ LIST_QUERIES = [
     "?sort=body_part",
     "?list=review",
     "?state=done",
-    "?standing=model",
+    "?review_status=model",
     "?readers=abnormal&basis=all",
 ]
 DISK = shutil.disk_usage("/")

@@ -18,11 +18,11 @@ from tests.scorecard.world import VERDICTS, Reader, World, dice_of, random_clini
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.clinics.models import Role
-from xrayportal.reviews.history import Filters, found
+from xrayportal.reviews.history import Filters, matching_studies
 from xrayportal.reviews.models import ReferencePrediction
 from xrayportal.reviews.scorecard import queries
 from xrayportal.reviews.scorecard.card import Scorecard
-from xrayportal.reviews.scorecard.lines import Question
+from xrayportal.reviews.scorecard.lines import ScorecardFilter
 from xrayportal.studies.models import Study
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db
 def card_of(access: ClinicAccess, **query: object) -> Scorecard:
     address = QueryDict(mutable=True)
     address.update({name: str(value) for name, value in query.items()})
-    return Scorecard(access, Question.read(address))
+    return Scorecard(access, ScorecardFilter.read(address))
 
 
 FIRST = date(2025, 9, 29)
@@ -65,7 +65,7 @@ def test_the_scorecard_counts_as_plain_python_does(seed: int, basis: str, first:
         for model, _word, row in card.matrix:
             for readers, cell in zip(VERDICTS, row, strict=True):
                 assert cell.count == sum(n for (_part, *pair), n in cells.items() if pair == [model, readers])
-                assert found(access, Filters.read(QueryDict(cell.href))).count() == cell.count
+                assert matching_studies(access, Filters.read(QueryDict(cell.href))).count() == cell.count
         _check_calibration(card, referenced, world, basis)
         _check_agreements(card, answers, world, basis, first)
         _check_weeks(card, answers, world)
@@ -87,7 +87,7 @@ def _check_calibration(card: Scorecard, referenced: dict[Study, Analysis], world
         (np.mean([p for p, _ in group]), np.mean([y for _, y in group]), len(group))
         for _, group in sorted(bins.items())
     ]
-    told = [(one.said, one.observed.value, one.observed.n) for one in card.calibration.bins]
+    told = [(one.predicted, one.observed.value, one.observed.n) for one in card.calibration.bins]
     assert np.array(told) == pytest.approx(np.array(expected))
     probabilities, outcomes = zip(*cases, strict=True)
     assert card.calibration.brier == pytest.approx(brier_score_loss(outcomes, probabilities))
@@ -171,7 +171,7 @@ def test_calibration_without_ties_is_scikit_learns() -> None:
 
     assert card.calibration is not None
     assert [one.observed.value for one in card.calibration.bins] == pytest.approx(list(seen))
-    assert [one.said for one in card.calibration.bins] == pytest.approx(list(mean))
+    assert [one.predicted for one in card.calibration.bins] == pytest.approx(list(mean))
 
 
 def test_an_admin_who_reads_counts_only_what_they_spoke_about() -> None:

@@ -263,7 +263,7 @@ def test_calibration_adds_up_its_bins() -> None:
     result = statistics.calibration([Sums(2, 0.2, 0, 0.02), Sums(3, 1.5, 2, 0.75)])
 
     assert result is not None
-    assert [(b.said, b.observed.value, b.observed.n) for b in result.bins] == [
+    assert [(b.predicted, b.observed.value, b.observed.n) for b in result.bins] == [
         (pytest.approx(0.1), 0, 2),
         (0.5, pytest.approx(2 / 3), 3),
     ]

@@ -39,8 +39,9 @@ ODD = [
 def test_addresses_take_odd_values(odd: str, house: House) -> None:
     study = make_study(house.clinic)
     slug = house.clinic.slug
-    fields = "page q verdict part state from to bundle reader standing readers basis before after uncertain"
-    fields += " seen view kept order sort mine"
+    fields = "page q verdict body_part state from to bundle reader review_status readers basis before after"
+    fields += " uncertain"
+    fields += " seen view kept beside list sort"
     query = dict.fromkeys(fields.split(), odd)
     house.admin.memberships.create(clinic=house.clinic, role=Role.READER)
     client = browser(house.admin)

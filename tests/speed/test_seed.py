@@ -37,16 +37,16 @@ def test_rows_have_a_realistic_spread(full: House) -> None:
     assert Submission.objects.exclude(submitter__memberships__role=Role.UPLOADER).count() == 0
 
 
-def test_readings_follow_from_reviews(full: House) -> None:
+def test_consensus_rows_follow_from_reviews(full: House) -> None:
     assert Consensus.objects.exists()
     for consensus in Consensus.objects.all():
-        standing = derive_consensus(
+        derived = derive_consensus(
             Review.objects.filter(study=consensus.study_id).order_by("created_at", "id")
         )
         assert (consensus.state, consensus.verdict, consensus.readers) == (
-            standing.state,
-            standing.verdict,
-            standing.readers,
+            derived.state,
+            derived.verdict,
+            derived.readers,
         )
 
 

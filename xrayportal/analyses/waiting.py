@@ -75,7 +75,7 @@ class Waiting:
 
 
 def waiting_position(analysis: Analysis) -> Waiting:
-    """The place of a ``queued`` analysis in the order of claims, and its expected time; at most two queries."""
+    """The place of a ``queued`` analysis in the order of claims, and its time; two queries at most."""
     with connection.cursor() as cursor:
         cursor.execute(
             _AHEAD,
