@@ -10,7 +10,7 @@ from xrayportal.studies.models import Study, Submission
 
 @admin.register(Submission)
 class SubmissionAdmin(ReadOnlyAdmin):
-    """How submissions go."""
+    """The states of submissions."""
 
     shown_fields = [
         *("id", "clinic", "source", "state", "queue", "expected_files"),
@@ -23,7 +23,7 @@ class SubmissionAdmin(ReadOnlyAdmin):
 
 @admin.register(Study)
 class StudyAdmin(ReadOnlyAdmin):
-    """Where studies are."""
+    """The states of studies."""
 
     shown_fields = ["id", "clinic", "submission", "state", "priority", "created_at", "sealed_at"]
     list_filter = ["state", "clinic"]

@@ -1,1 +1,1 @@
-"""A clinic filled with made-up rows, to measure and to try things on: ``manage.py seed_studies``."""
+"""Made-up studies, to measure with: ``manage.py seed_studies``."""

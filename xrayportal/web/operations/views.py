@@ -34,12 +34,12 @@ from xrayportal.web.shared.polling import Version, seen_version, unchanged
 
 #: Longer chains are verified by the command, which no request waits for.
 CHECKED_HERE = 50_000
-#: Every open page asks, and Redis may take its second to say nothing.
+#: Every open page polls, and a Redis that does not answer costs a second.
 _BROKER_SECONDS = 5
 
 
 def platform_view(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Decorator for ``view(request, …)``: superusers only; for everybody else there is no such page."""
+    """Decorator for ``view(request, …)`` of superusers; everybody else gets a 404."""
 
     @functools.wraps(view)
     def wrapper(request: HttpRequest, **kwargs: Any) -> HttpResponse:
@@ -53,21 +53,21 @@ def platform_view(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespon
 @require_safe
 @platform_view
 def operations(request: HttpRequest) -> HttpResponse:
-    """The whole platform."""
+    """The operations page of the whole platform."""
     return _page(request, None)
 
 
 @require_safe
 @clinic_view(Permission.MANAGE)
 def clinic_operations(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    """One clinic's figures."""
+    """The operations page of one clinic."""
     return _page(request, access.clinic)
 
 
 @require_POST
 @platform_view
 def operations_retry(request: PortalRequest, analysis: uuid.UUID) -> HttpResponse:
-    """Ask again for an analysis that failed, in whatever clinic."""
+    """Request a failed analysis of any clinic again."""
     return _retry(request, Analysis.objects.filter(pk=analysis).first(), None, reverse("operations"))
 
 
@@ -76,7 +76,7 @@ def operations_retry(request: PortalRequest, analysis: uuid.UUID) -> HttpRespons
 def clinic_operations_retry(
     request: PortalRequest, access: ClinicAccess, analysis: uuid.UUID
 ) -> HttpResponse:
-    """Ask again for an analysis of this clinic that failed."""
+    """Request a failed analysis of this clinic again."""
     back = reverse("clinic-operations", args=[access.clinic.slug])
     return _retry(request, access.analyses().filter(pk=analysis).first(), access.clinic, back)
 
@@ -126,11 +126,11 @@ def _context(clinic: Clinic | None) -> dict[str, Any]:
 
 
 def _broker() -> health.Service:
-    known: health.Service | None = cache.get("operations.broker")
-    if known is None:
-        known = health.broker()
-        cache.set("operations.broker", known, _BROKER_SECONDS)
-    return known
+    broker: health.Service | None = cache.get("operations.broker")
+    if broker is None:
+        broker = health.broker()
+        cache.set("operations.broker", broker, _BROKER_SECONDS)
+    return broker
 
 
 def _retry(request: PortalRequest, failed: Analysis | None, clinic: Clinic | None, back: str) -> HttpResponse:

@@ -1,7 +1,7 @@
-"""The results of one submission to take away: a CSV, or a ZIP with the pictures and heatmaps beside it.
+"""The results of one submission to take away: a CSV, or a ZIP that holds the pictures and heatmaps, too.
 
-Both are made while they are sent, so their size costs no memory (one view at a time), and tell a person who
-reads blind first nothing about studies that they have given no opinion on.
+Both are made while they are sent, so that they hold one view at a time in memory. A person who reads blind
+first finds no prediction in them of studies that they have given no opinion on.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ if TYPE_CHECKING:
 
 
 class _Pipe:
-    """A file that is written to and emptied in turn; it cannot seek, and ``zipfile`` needs it not to."""
+    """A file that is written to and emptied in turn; ``zipfile`` does not need it to seek."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
 
     def write(self, data: bytes) -> int:
-        """Keep until ``take``."""
+        """Keep the data until ``take``."""
         self._parts.append(bytes(data))
         return len(data)
 
@@ -77,7 +77,7 @@ class _Pipe:
         """Nothing to close."""
 
     def take(self) -> bytes:
-        """All since the last time."""
+        """The data written since the last call."""
         taken, self._parts = b"".join(self._parts), []
         return taken
 
@@ -94,10 +94,10 @@ def result_lines(access: ClinicAccess, submission: Submission) -> Iterator[str]:
 
 
 def result_zip(access: ClinicAccess, submission: Submission) -> Iterator[bytes]:
-    """The ZIP, piece by piece: ``results.csv``, and a folder a study: each view, plain and with its heatmap.
+    """The pieces of the ZIP: ``results.csv``, and for each study a folder with its views and their heatmaps.
 
-    ``contents.txt`` says what is what. A file that cannot be read (its study was deleted meanwhile) is named
-    in ``missing.txt``. The language is kept from the request.
+    ``contents.txt`` explains the files. A file that cannot be read (its study was deleted meanwhile) is named
+    in ``missing.txt``.
     """
     language = translation.get_language()
     pipe = _Pipe()
@@ -113,7 +113,7 @@ def result_zip(access: ClinicAccess, submission: Submission) -> Iterator[bytes]:
                 if content is None:
                     missing.append(name)
                     continue
-                # Without a time: the moment of an export would make each a different file.
+                # Without a time, so that the same file is the same in every export.
                 archive.writestr(zipfile.ZipInfo(name), content)
                 yield pipe.take()
         if missing:
@@ -122,7 +122,7 @@ def result_zip(access: ClinicAccess, submission: Submission) -> Iterator[bytes]:
 
 
 def _contents() -> str:
-    """What lies in the archive, and what it is not."""
+    """The text of ``contents.txt``."""
     lines = [
         _("Research use only. Not a diagnosis."),
         "",
@@ -136,7 +136,7 @@ def _contents() -> str:
 
 
 def _studies(access: ClinicAccess, submission: Submission) -> QuerySet[ResultStudy]:
-    """Those that this person may see, with what a line needs."""
+    """The submission's studies that this person may see, with the facts of a line."""
     studies = with_revealed(access, with_status(access.studies().filter(submission=submission)))
     ordered = studies.select_related("current__bundle").order_by("created_at", "pk")
     return cast("QuerySet[ResultStudy]", ordered)
@@ -201,8 +201,8 @@ def _views(access: ClinicAccess, submission: Submission) -> Iterator[_View]:
     for place, study in enumerate(studies.iterator(chunk_size=_ROWS), start=1):
         if study.current is None:
             continue
-        known_by = study.patient_reference or PurePath(study.name).stem
-        name = re.sub(r"[^A-Za-z0-9.-]+", "_", known_by)[:40].strip(".") or study.pk
+        title = study.patient_reference or PurePath(study.name).stem
+        name = re.sub(r"[^A-Za-z0-9.-]+", "_", title)[:40].strip(".") or study.pk
         views = list(study.current.findings.all())
         for number, finding in enumerate(views, start=1):
             yield _View(

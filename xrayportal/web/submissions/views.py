@@ -1,4 +1,4 @@
-"""Sending files, and what became of them: upload, list and page of submissions, results to take away."""
+"""Uploading: the drop zone, single files, the list and the page of submissions, results to take away."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ SUBMISSIONS_PER_PAGE = 50
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def submissions(request: HttpRequest, clinic: str) -> HttpResponseBase:
-    """The list, or a new submission."""
+    """The list of submissions (GET), or a new submission (POST)."""
     if request.method == "POST":
         return _new_submission(request, clinic=clinic)
     return submissions_page(request, clinic=clinic)
@@ -59,7 +59,7 @@ def submissions(request: HttpRequest, clinic: str) -> HttpResponseBase:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def upload(request: HttpRequest, clinic: str) -> HttpResponseBase:
-    """The page, or all files at once from a browser without JavaScript."""
+    """The drop zone (GET), or all files at once from a browser without JavaScript (POST)."""
     if request.method == "POST":
         return _plain_form(request, clinic=clinic)
     return upload_page(request, clinic=clinic)
@@ -85,7 +85,7 @@ def _new_submission(request: PortalRequest, access: ClinicAccess) -> HttpRespons
 
 @clinic_view(Permission.SUBMIT)
 def _plain_form(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    # CSVs first: what they say holds for the pictures.
+    # CSVs first: their labels hold for the pictures.
     files = sorted(
         request.FILES.getlist("files"), key=lambda file: not (file.name or "").lower().endswith(".csv")
     )
@@ -103,14 +103,14 @@ def _plain_form(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
 @require_safe
 @clinic_view(Permission.SUBMIT)
 def upload_page(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    """The drop zone; a plain form where scripts do not run."""
+    """The page with the drop zone, a plain form where scripts do not run."""
     return render(request, "submissions/upload.html")
 
 
 @require_safe
 @clinic_view(Permission.SEE_OWN)
 def submissions_page(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    """The submissions that this person may see, newest first."""
+    """The page of the submissions that this person may see, newest first."""
     rows = with_counts(access.submissions()).select_related("submitter").order_by("-created_at", "pk")
     page = Paginator(rows, SUBMISSIONS_PER_PAGE).get_page(request.GET.get("page"))
     return render(request, "submissions/submissions.html", {"page": page})
@@ -119,7 +119,7 @@ def submissions_page(request: PortalRequest, access: ClinicAccess) -> HttpRespon
 @require_safe
 @clinic_view(Permission.SEE_OWN)
 def submission_page(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
-    """How far a submission is, and the fate of every file."""
+    """The page of a submission: its progress, and the outcome of every file."""
     return _render_progress(request, access, submission, "submissions/submission.html")
 
 
@@ -135,77 +135,74 @@ def submission_progress(request: PortalRequest, access: ClinicAccess, submission
 @require_POST
 @clinic_view(Permission.SUBMIT)
 def submission_uploads(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
-    """One file. Its outcome, good or bad, is a 201; the same key again is a 200 with the same answer.
-
-    ``path`` is the file's relative path where a folder was sent, for grouping.
-    """
-    found = _own_or_404(access, submission)
+    """Take one file. Its outcome is a 201, also if rejected; the same key again is a 200 with the same."""
+    own = _own_or_404(access, submission)
     form = UploadForm(request.POST, request.FILES)
     if not form.is_valid():
         return _refused(form.sentence)
     sent = form.cleaned_data
-    earlier = found.uploads.filter(key=sent["key"]).first()
+    earlier = own.uploads.filter(key=sent["key"]).first()
     if earlier is not None:
         return JsonResponse(_as_json(access, earlier))
     file = sent["file"]
     incoming = IncomingFile(
-        submission=found,
+        submission=own,
         key=sent["key"],
         path=sent["path"] or (file and file.name) or "",
         patient_reference=sent["patient_reference"],
         actor=access.actor,
     )
     try:
-        stored = take(incoming, file) if file else [take_refusal(incoming, sent["refusal"], sent["size"])]
+        uploads = take(incoming, file) if file else [take_refusal(incoming, sent["refusal"], sent["size"])]
     except SubmissionClosedError as error:
         return _refused(str(error), status=409)
     except KeyError:
         return _refused(_("That is no refusal that the portal knows."))
-    answer = _as_json(access, stored[0])
-    if len(stored) > 1:
-        answer["uploads"] = [_as_json(access, inner) for inner in stored[1:]]
-    return JsonResponse(answer, status=201)
+    outcome = _as_json(access, uploads[0])
+    if len(uploads) > 1:
+        outcome["uploads"] = [_as_json(access, inner) for inner in uploads[1:]]
+    return JsonResponse(outcome, status=201)
 
 
 @require_POST
 @clinic_view(Permission.SUBMIT)
 def submission_finish(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
-    """No more files come."""
-    found = _own_or_404(access, submission, or_manage=True)
-    finish_submission(submission=found, actor=access.actor)
-    return _after(request, found)
+    """Finish a submission: no more files come."""
+    row = _own_or_404(access, submission, or_manage=True)
+    finish_submission(submission=row, actor=access.actor)
+    return _after(request, row)
 
 
 @require_POST
 @clinic_view(Permission.SUBMIT)
 def submission_cancel(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
-    """Take no more files, analyse no more of it."""
-    found = _own_or_404(access, submission, or_manage=True)
-    cancel_submission(submission=found, actor=access.actor)
-    return _after(request, found)
+    """Cancel a submission: no more of its files are taken, no more of its studies analysed."""
+    row = _own_or_404(access, submission, or_manage=True)
+    cancel_submission(submission=row, actor=access.actor)
+    return _after(request, row)
 
 
 @require_POST
 @clinic_view(Permission.SUBMIT)
 def retry_submission(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
-    """Ask again for every study of the submission whose newest analysis failed."""
-    found = get_object_or_404(access.submissions(), pk=submission)
-    asked = gone = 0
+    """Request a new analysis of every study of the submission whose newest analysis failed."""
+    row = get_object_or_404(access.submissions(), pk=submission)
+    requested = deleted = 0
     try:
-        for study in progress.failed_studies(found).select_related("clinic", "submission"):
+        for study in progress.failed_studies(row).select_related("clinic", "submission"):
             try:
                 services.request_analysis(study=study, actor=access.actor)
-                asked += 1
+                requested += 1
             except Study.DoesNotExist:
-                gone += 1
+                deleted += 1
     except NoActiveBundleError as error:
         messages.error(request, str(error))
-    if asked:
-        words = ngettext("%d study is analysed again.", "%d studies are analysed again.", asked)
-        messages.success(request, words % asked)
-    if gone:
-        messages.info(request, some_deleted(gone))
-    return redirect("submission", clinic=access.clinic.slug, submission=found.pk)
+    if requested:
+        words = ngettext("%d study is analysed again.", "%d studies are analysed again.", requested)
+        messages.success(request, words % requested)
+    if deleted:
+        messages.info(request, some_deleted(deleted))
+    return redirect("submission", clinic=access.clinic.slug, submission=row.pk)
 
 
 @require_POST
@@ -213,9 +210,8 @@ def retry_submission(request: PortalRequest, access: ClinicAccess, submission: u
 def submission_results(
     request: PortalRequest, access: ClinicAccess, submission: uuid.UUID
 ) -> StreamingHttpResponse:
-    """A line a study."""
-    found = _exported(request, access, submission, "csv")
-    lines = result_lines(access, found)
+    """The results as CSV, a study a line."""
+    lines = result_lines(access, _exported(request, access, submission, "csv"))
     return attachment(lines, filename="results.csv", media_type="text/csv; charset=utf-8")
 
 
@@ -224,9 +220,9 @@ def submission_results(
 def submission_pictures(
     request: PortalRequest, access: ClinicAccess, submission: uuid.UUID
 ) -> StreamingHttpResponse:
-    """The same, with every view and its heatmap."""
-    found = _exported(request, access, submission, "zip")
-    return attachment(result_zip(access, found), filename="results.zip", media_type="application/zip")
+    """The results as ZIP, with every view and its heatmap."""
+    pieces = result_zip(access, _exported(request, access, submission, "zip"))
+    return attachment(pieces, filename="results.zip", media_type="application/zip")
 
 
 def _render_progress(
@@ -263,22 +259,22 @@ def _create(access: ClinicAccess, form: SubmissionForm) -> Submission:
 
 
 def _own_or_404(access: ClinicAccess, pk: uuid.UUID, *, or_manage: bool = False) -> Submission:
-    """Only the sender adds to a submission; the clinic's admin may end it for them."""
+    """The person's own submission; with ``or_manage``, for the clinic's admins, any. Raises Http404."""
     submissions = access.submissions()
     if not (or_manage and access.may(Permission.MANAGE)):
         submissions = submissions.filter(submitter=access.user)
     return get_object_or_404(submissions.select_related("clinic"), pk=pk)
 
 
-def _as_json(access: ClinicAccess, stored: Upload) -> dict[str, Any]:
-    study = stored.image.study_id if stored.image else None
+def _as_json(access: ClinicAccess, upload: Upload) -> dict[str, Any]:
+    study = upload.image.study_id if upload.image else None
     may_open = study is not None and access.studies().filter(pk=study).exists()
     return {
-        "id": str(stored.pk),
-        "outcome": stored.outcome,
-        "filename": stored.filename,
-        "sentence": rejection_sentence(stored),
-        "kind": stored.kind,
+        "id": str(upload.pk),
+        "outcome": upload.outcome,
+        "filename": upload.filename,
+        "sentence": rejection_sentence(upload),
+        "kind": upload.kind,
         "study": reverse("study", args=[access.clinic.slug, study]) if may_open else None,
     }
 
@@ -299,12 +295,13 @@ def _refused(sentence: str, status: int = 400) -> JsonResponse:
 
 
 def _exported(request: PortalRequest, access: ClinicAccess, pk: uuid.UUID, kind: str) -> Submission:
-    found = get_object_or_404(access.submissions(), pk=pk)
+    """The submission, after its export was audited. Raises Http404."""
+    submission = get_object_or_404(access.submissions(), pk=pk)
     record(
         clinic=access.clinic,
         action=Action.EXPORTED,
         actor=access.actor,
-        target=found,
+        target=submission,
         detail={"kind": f"submission-{kind}"},
     )
-    return found
+    return submission

@@ -1,4 +1,4 @@
-"""The worklist: whole, as a list for another filter, and as a poll; bulk actions and saved views."""
+"""The worklist, as a page, as a fragment for another filter and as a poll; bulk actions and saved views."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from xrayportal.worklist.models import SavedView
 @vary_on_headers("HX-Request")
 @clinic_view(Permission.SEE_OWN)
 def worklist(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    """The studies that this person may see, filtered by the address; only the list for a change of filter.
+    """The page of the studies that this person may see; for htmx only the list.
 
     With ``?seen=`` of an earlier answer: 204 while the list reads the same. As long as nothing happened
     in the clinic that takes one query, for the number of its newest event.
@@ -56,7 +56,7 @@ def worklist(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
 @require_POST
 @clinic_view(Permission.SEE_OWN)
 def bulk_action(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    """``action`` on each ``study`` of one page of the list; ``query`` is the list to come back to."""
+    """Do ``action`` to each ``study`` of one page of the list, and come back to the list of ``query``."""
     form = BulkActionForm(request.POST)
     if not form.is_valid():
         raise Http404("Not found.")
@@ -74,7 +74,7 @@ def bulk_action(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
 @require_POST
 @clinic_view(Permission.SEE_OWN)
 def save_view(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    """Keep the filters of ``query`` under ``name``; the same name again replaces it."""
+    """Save the filters of ``query`` under ``name``; the same name again replaces the view."""
     form = SavedViewForm(request.POST)
     if form.is_valid():
         try:
@@ -89,11 +89,11 @@ def save_view(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
 @require_POST
 @clinic_view(Permission.SEE_OWN)
 def remove_view(request: PortalRequest, access: ClinicAccess, view: int) -> HttpResponse:
-    """Forget one of the person's own views."""
+    """Remove one of the person's own saved views."""
     get_object_or_404(SavedView, pk=view, user=access.user, clinic=access.clinic).delete()
     return redirect("worklist", clinic=access.clinic.slug)
 
 
 def _worklist(access: ClinicAccess, query: QueryDict) -> str:
-    kept = address_query(Filters.read(query), query.get("page", ""))
-    return reverse("worklist", args=[access.clinic.slug]) + (f"?{kept}" if kept else "")
+    canonical = address_query(Filters.read(query), query.get("page", ""))
+    return reverse("worklist", args=[access.clinic.slug]) + (f"?{canonical}" if canonical else "")
