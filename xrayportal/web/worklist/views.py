@@ -60,14 +60,14 @@ def bulk_action(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     form = BulkActionForm(request.POST)
     if not form.is_valid():
         raise Http404("Not found.")
-    done = act_on(request, access, form.cleaned_data["action"], form.cleaned_data["study"])
+    result = act_on(request, access, form.cleaned_data["action"], form.cleaned_data["study"])
     query = QueryDict(form.cleaned_data["query"])
     if not request.htmx:
-        if done.words:
-            messages.add_message(request, done.level, done.words)
+        if result.words:
+            messages.add_message(request, result.level, result.words)
         return redirect(_worklist(access, query))
     request.GET = query
-    context = {**list_context(request, access), "done": done}
+    context = {**list_context(request, access), "result": result}
     return render(request, "worklist/_bulk_action_done.html", context)
 
 
