@@ -1,4 +1,4 @@
-"""Memory and start of the processes that stay: the reader alone, and a portal's worker and web process."""
+"""Memory and start of the lasting processes: the pipeline alone, and a portal's worker and web process."""
 
 from __future__ import annotations
 

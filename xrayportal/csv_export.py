@@ -16,7 +16,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class _Echo:
-    """A file for the CSV writer that hands back each line instead of keeping it."""
+    """A file for the CSV writer that returns each line instead of keeping it."""
 
     def write(self, text: str) -> str:
         return text

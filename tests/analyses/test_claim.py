@@ -1,4 +1,4 @@
-"""Who gets what next: order, fairness, the share of bulk, rivals, and that it stays fast."""
+"""Claims: order, fairness, the share of bulk work, workers at the same time, and their speed."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_rivals_never_get_the_same_row(
 def test_a_claim_is_fast_with_a_hundred_thousand_waiting(explain: Callable[..., str]) -> None:
     """By the partial indexes: nothing that grows with the queue is read or sorted.
 
-    Told by the blocks that it reads, which a busy machine does not change; on an idle one they take 3 ms.
+    Measured in blocks read, which a busy machine does not change; on an idle machine they take 3 ms.
     """
     bundle = make_bundle()
     for clinic in [make_clinic() for _ in range(40)]:

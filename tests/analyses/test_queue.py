@@ -1,4 +1,4 @@
-"""What can follow a claim: extended, completed, failed, crashed, given back, expired, called off."""
+"""The steps after a claim: extended, completed, failed, crashed, given back, expired, called off."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def again(claim: Analysis) -> Analysis:
 
 
 def clock() -> datetime:
-    """The database's."""
+    """The time by the database's clock."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         now: datetime = cursor.fetchone()[0]
@@ -91,7 +91,7 @@ def clock() -> datetime:
 
 
 def actions() -> list[str]:
-    """What the audit chains say, oldest first."""
+    """The actions and details of the audit events, oldest first."""
     return list(AuditEvent.objects.order_by("id").values_list("action", flat=True))
 
 

@@ -1,4 +1,4 @@
-"""Asking for an analysis: once, with a snapshot of the thresholds, announced after the commit."""
+"""Requesting an analysis: once, with a snapshot of the thresholds, announced after the commit."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ def test_the_page_costs_the_same_for_one_and_many(clinic: Clinic, admin: ClinicA
 def test_many_and_few_are_paged_alike(
     clinic: Clinic, admin: ClinicAccess, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Few are asked for by their ids."""
+    """Up to ``FEW`` studies are loaded by their ids."""
     monkeypatch.setattr(history, "FEW", few)
     monkeypatch.setattr(history.page_of, "__kwdefaults__", {"size": 2})
     start = datetime(2026, 1, 1, tzinfo=UTC)

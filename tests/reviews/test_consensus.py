@@ -1,4 +1,4 @@
-"""From reviews to the study's verdict: the pure rule."""
+"""The rule that derives a study's consensus from its reviews."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changes while somebody reviews: people who leave, roles that go, studies that are deleted."""
+"""Changes while a study is open for review: people leave, roles are taken, the study is deleted."""
 
 from __future__ import annotations
 

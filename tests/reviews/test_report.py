@@ -1,4 +1,4 @@
-"""The printed report: one page, pictures passed on unread, every script, no memory to speak of."""
+"""The printed report: one page, pictures passed on undecoded, every script, little memory."""
 
 from __future__ import annotations
 
@@ -93,10 +93,10 @@ def report_of(study: Study) -> PdfReader:
 
 def test_radiograph_and_overlay_are_on_the_page(clinic: Clinic) -> None:
     page = report_of(study_of(clinic)).pages[0]
-    found = {image.name: image for image in page.images}
+    images = {image.name: image for image in page.images}
 
-    assert len(found) == 2
-    sizes = sorted(Picture.open(io.BytesIO(image.data)).size for image in found.values())
+    assert len(images) == 2
+    sizes = sorted(Picture.open(io.BytesIO(image.data)).size for image in images.values())
     assert sizes == [(300, 400), (300, 400)]
     assert "Röntgen Süd" in page.extract_text()
 

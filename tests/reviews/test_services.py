@@ -1,4 +1,4 @@
-"""Storing and settling reviews on a real PostgreSQL: rules, history, two people at once."""
+"""Storing reviews and settling disagreements: rules, history, two people at once."""
 
 from __future__ import annotations
 
@@ -96,11 +96,11 @@ def test_the_database_allows_one_current_review_a_reader(clinic: Clinic, study: 
 
 def test_a_stale_form_stores_nothing(clinic: Clinic, study: Study) -> None:
     access = make_access(clinic)
-    shown = say(access, study, "normal", sign=False)
+    draft = say(access, study, "normal", sign=False)
     say(access, study, "uncertain", sign=False)
 
     with pytest.raises(StaleReview, match="in the meantime"):
-        store(access, study, Entry("abnormal"), supersedes=shown.pk)
+        store(access, study, Entry("abnormal"), supersedes=draft.pk)
     assert Review.objects.get(is_current=True).verdict == "uncertain"
 
 

@@ -1,4 +1,4 @@
-"""Fields that no browser sends: an answer, never an error of the portal's own."""
+"""Values that no browser sends get an answer, never a server error."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_what_is_no_utf8_is_an_answer(house: House) -> None:
 
 @pytest.mark.parametrize("name", ["study", "study-result", "study-history", "review", "report"])
 def test_another_clinics_rows_are_not_there(name: str, house: House) -> None:
-    """Ids of one clinic under the address of another, where the person may see everything."""
+    """Ids of one clinic under the address of another, in which the person may see everything."""
     study = make_study(house.clinic)
     access = house.stranger.memberships.first()
     assert access is not None

@@ -1,4 +1,4 @@
-"""What every page keeps: the notice, the policy, the landmarks, the sidebar, the error pages."""
+"""The frame of every page: the notice, the content policy, the landmarks, the sidebar, the error pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Made-up rows are rows like any others: every constraint, every chain, every page."""
+"""Seeded rows keep every constraint, and work on every page."""
 
 from __future__ import annotations
 
@@ -108,8 +108,8 @@ def test_copy_keeps_every_character(house: House) -> None:
         created_at=house.clinic.created_at,
     )
     copy_rows([upload])
-    found = Upload.objects.get(pk=upload.pk)
-    assert (found.filename, found.sentence, found.image) == (strange, strange, None)
+    stored = Upload.objects.get(pk=upload.pk)
+    assert (stored.filename, stored.sentence, stored.image) == (strange, strange, None)
     copy_rows([])
 
 

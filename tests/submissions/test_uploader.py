@@ -1,4 +1,4 @@
-"""The uploader over bad networks, and every way that files come: real browser and server, no worker."""
+"""The uploader over bad networks, and every way to choose files: real browser and server, no worker."""
 
 from __future__ import annotations
 

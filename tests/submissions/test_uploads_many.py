@@ -1,4 +1,4 @@
-"""A thousand files at once cost the page no more than those in sight.
+"""A thousand files at once cost the page no more than the visible ones.
 
 ``measure_uploads.py`` sends a thousand for real; here none leaves the browser, so that the suite stays quick.
 """

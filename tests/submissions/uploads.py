@@ -1,4 +1,4 @@
-"""What tests of the uploader share: an uploader at the page, pictures to send, and ways to hand them over."""
+"""Helpers of the uploader's tests: pictures to send, and the ways to choose and drop them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Enter = Callable[..., Page]
 
 
 def sign_in(page: Page, address: str) -> None:
-    """By way of the sign-in page, which leads on to the address."""
+    """Sign in on the page that leads on to the address."""
     page.goto(address)
     page.get_by_label("E-mail address").fill("ines@north.example")
     page.get_by_label("Password").fill(PASSWORD)
@@ -37,7 +37,7 @@ def choose(page: Page, files: list[dict[str, Any]]) -> None:
 
 
 def choose_folder(page: Page, folder: Path) -> None:
-    """By the second button, as a person picks a folder."""
+    """Choose a folder by the second button."""
     page.locator("[data-choose]").nth(1).set_input_files(folder)
 
 

@@ -1,4 +1,4 @@
-"""Rows of the worklist: the same for all who may know the same, and only for them."""
+"""Rows of the worklist: shared by all who may see the same, and by nobody else."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def request_analysis(
         if unfinished is not None and not unfinished.cancel_requested:
             return unfinished
         if unfinished is not None:
-            # It still runs, and somebody called it off: asking again takes that back.
+            # It still runs and was called off: requesting it again takes that back.
             analysis = unfinished
             analysis.cancel_requested = False
             analysis.save(update_fields=["cancel_requested"])

@@ -30,7 +30,7 @@ def clinic_readers(clinic: Clinic) -> QuerySet[User]:
 
 
 def adjudicator_of(consensus: Consensus | None, readers: Collection[User] | None = None) -> User | None:
-    """The person named to settle the study, or None where nobody is, or where they read here no more.
+    """The person named to settle the study; None without one, or if they are a reader here no more.
 
     ``readers`` are those of ``clinic_readers``, for callers with many studies; without them this takes one
     query where a person is named.

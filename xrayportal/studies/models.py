@@ -106,7 +106,7 @@ class Study(models.Model):
     submission = models.ForeignKey(Submission, on_delete=models.PROTECT, related_name="studies")
     #: What views are grouped by: the pseudonym of the DICOM study UID, or one key a file.
     grouping_key = models.CharField(max_length=64)
-    #: A reference that names nobody by itself: given by the sender, or a pseudonym of the DICOM id.
+    #: A reference that identifies nobody by itself: given by the sender, or a pseudonym of the DICOM id.
     patient_reference = models.CharField(_("patient reference"), max_length=64, blank=True)
     state = models.CharField(max_length=16, choices=State.choices, default=State.OPEN)
     priority = models.SmallIntegerField(default=0)

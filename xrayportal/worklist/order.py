@@ -69,10 +69,10 @@ def ordered(access: ClinicAccess, studies: QuerySet[Study], sort: str) -> QueryS
             return studies.order_by("created_at", "pk").values_list("pk", flat=True)
         case "body_part":
             body_part = "stated_body_part" if reads_blind(access) else "result_body_part"
-            known, unknown = studies.exclude(**{body_part: ""}), studies.filter(**{body_part: ""})
+            with_part, without = studies.exclude(**{body_part: ""}), studies.filter(**{body_part: ""})
             return Phases(
-                known.order_by(body_part, "-created_at", "pk").values_list("pk", flat=True),
-                unknown.order_by("-created_at", "pk").values_list("pk", flat=True),
+                with_part.order_by(body_part, "-created_at", "pk").values_list("pk", flat=True),
+                without.order_by("-created_at", "pk").values_list("pk", flat=True),
             )
         case "submission":
             ordered = studies.filter(submission__clinic=access.clinic).order_by(

@@ -1,4 +1,4 @@
-"""Windowing, lengths and regions: by mouse and by keyboard, told in the picture's own pixels."""
+"""Windowing, lengths and regions: by mouse and by keyboard, in the picture's own pixels."""
 
 from __future__ import annotations
 
@@ -79,12 +79,14 @@ def test_a_region_is_drawn_when_the_review_panel_asks_and_told_in_picture_pixels
 ) -> None:
     image = uuid.uuid4()
     page = open_page(site.page(viewer(site.finding(image_id=image))))
-    page.evaluate("document.addEventListener('viewer:box-drawn', (event) => { window.told = event.detail; })")
+    page.evaluate(
+        "document.addEventListener('viewer:box-drawn', (event) => { window.drawn = event.detail; })"
+    )
     page.evaluate("document.dispatchEvent(new CustomEvent('review:draw'))")
     expect(page.locator("[data-show=pose]")).to_have_text("Drag a box around the region")
     drag(page, on_screen(page, 300, 200), on_screen(page, 100, 150))
-    assert page.evaluate("told.image") == str(image)
-    assert page.evaluate("told.box") == pytest.approx([100, 150, 200, 50], abs=1)
+    assert page.evaluate("drawn.image") == str(image)
+    assert page.evaluate("drawn.box") == pytest.approx([100, 150, 200, 50], abs=1)
     expect(tool(page, "Move")).to_have_attribute("aria-pressed", "true")
 
 
@@ -97,12 +99,14 @@ def test_regions_may_be_told_before_the_picture_is_there(site: Site, open_page: 
     page = open_page(
         site.page(viewer(site.finding(image_id=image)), head='<script src="/early.js"></script>')
     )
-    shown = "document.querySelector('figure.viewer').lightbox.regions.shown.map((region) => region.reader)"
-    assert page.evaluate(shown) == ["A reader"]
+    readers = "document.querySelector('figure.viewer').lightbox.regions.shown.map((region) => region.reader)"
+    assert page.evaluate(readers) == ["A reader"]
 
 
 def test_a_region_by_keyboard_stays_inside_the_picture(page: Page) -> None:
-    page.evaluate("document.addEventListener('viewer:box-drawn', (event) => { window.told = event.detail; })")
+    page.evaluate(
+        "document.addEventListener('viewer:box-drawn', (event) => { window.drawn = event.detail; })"
+    )
     page.keyboard.press("a")
     page.evaluate("document.dispatchEvent(new CustomEvent('review:draw'))")
     page.keyboard.press("Enter")
@@ -111,4 +115,4 @@ def test_a_region_by_keyboard_stays_inside_the_picture(page: Page) -> None:
     for _ in range(3):
         page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    assert page.evaluate("told.box") == [320, 240, 320, 30]
+    assert page.evaluate("drawn.box") == [320, 240, 320, 30]

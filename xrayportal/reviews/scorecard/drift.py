@@ -102,6 +102,6 @@ class Drift:
         zone = ZoneInfo(self.scope.access.clinic.time_zone)
         predictions = predictions.filter(sent_at__gte=dt.datetime.combine(kept[0].monday, dt.time(), zone))
         for at, distance, megapixels in select_from(_INPUTS, **{"prediction(analysis, week)": predictions}):
-            if shown := by_monday.get(at.date()):
-                shown.distance, shown.megapixels = tuple(distance), tuple(megapixels)
+            if drawn := by_monday.get(at.date()):
+                drawn.distance, drawn.megapixels = tuple(distance), tuple(megapixels)
         return kept

@@ -90,10 +90,10 @@ def member_roles(request: PortalRequest, access: ClinicAccess, user: int) -> Htt
     except services.PeopleRefused as refusal:
         messages.error(request, str(refusal))
     else:
-        said = (
+        sentence = (
             _("%(person)s: roles saved.") if roles else _("%(person)s has no access to this clinic any more.")
         )
-        messages.success(request, said % {"person": member})
+        messages.success(request, sentence % {"person": member})
         if member == access.user and Role.ADMIN not in roles:
             return redirect("home")
     return redirect("people", access.clinic.slug)

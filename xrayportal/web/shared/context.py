@@ -38,7 +38,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
 
 
 def accesses_of(request: HttpRequest) -> list[ClinicAccess]:
-    """The signed-in person's accesses, one for each clinic, by the clinic's name; empty for nobody."""
+    """The signed-in person's accesses, one for each clinic, by the clinic's name; empty without a sign-in."""
     user = getattr(request, "user", None)
     if not isinstance(user, User):
         return []

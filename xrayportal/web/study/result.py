@@ -141,7 +141,7 @@ class StudyResult:
         ]
 
     @property
-    def shown(self) -> View | None:
+    def shown_view(self) -> View | None:
         """The view in the middle of the page."""
         return next((view for view in self.views if view.is_shown), None)
 
@@ -151,7 +151,7 @@ class StudyResult:
 
         It names the pictures and whether their heatmaps are shown.
         """
-        finding = self.shown.finding if self.shown else None
+        finding = self.shown_view.finding if self.shown_view else None
         if finding is None:
             return ""
         viewer_id = f"keep-{finding.pk}{'-blind' if self.hides_prediction else ''}"
@@ -179,7 +179,7 @@ class StudyResult:
     @property
     def trust_words(self) -> str:
         """The sentence about the trust in the map of the view that is shown; empty where it has none."""
-        finding = self.shown.finding if self.shown else None
+        finding = self.shown_view.finding if self.shown_view else None
         if finding is None or finding.trust is None or self.current is None:
             return ""
         if finding.trust < self.current.bundle.manifest["trust"]["weak_below"]:

@@ -27,8 +27,9 @@ from xrayportal.reviews.blind import reveals
 from xrayportal.studies.models import Study
 from xrayportal.web.shared.deleted import handle_deleted_study
 from xrayportal.web.shared.polling import seen_version, unchanged
-from xrayportal.web.study import earlier, result
+from xrayportal.web.study.earlier import earlier_of
 from xrayportal.web.study.forms import AnalysisForm, DeleteForm
+from xrayportal.web.study.result import history_of, polled_version, result_of, study_or_404, title_of
 from xrayportal.worklist.services import mark_read
 
 logger = logging.getLogger(__name__)
@@ -55,12 +56,12 @@ def study_page(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -
 
     It is audited who looked at the study, and whether the page showed them the prediction.
     """
-    row = result.study_or_404(access, study)
-    shown = result.result_of(access, row, request.GET.get("view"), request.GET.get("beside"))
-    history = result.history_of(access, row)
-    looks: list[tuple[Study, bool]] = [(row, shown.shows_prediction)]
-    if shown.comparison:
-        looks.append((shown.comparison.study, shown.comparison.revealed))
+    row = study_or_404(access, study)
+    result = result_of(access, row, request.GET.get("view"), request.GET.get("beside"))
+    history = history_of(access, row)
+    looks: list[tuple[Study, bool]] = [(row, result.shows_prediction)]
+    if result.comparison:
+        looks.append((result.comparison.study, result.comparison.revealed))
     for viewed, revealed in looks:
         record(
             clinic=access.clinic,
@@ -73,10 +74,10 @@ def study_page(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -
     mark_read(access, [row.pk])
     context = {
         "study": row,
-        "title": result.title_of(row),
-        "result": shown,
+        "title": title_of(row),
+        "result": result,
         "history": history,
-        "earlier": earlier.earlier_of(access, row),
+        "earlier": earlier_of(access, row),
         "delete_reasons": REASONS,
     }
     return render(request, "study/study.html", context)
@@ -91,11 +92,11 @@ def study_result(request: PortalRequest, access: ClinicAccess, study: uuid.UUID)
     The answer that first shows a prediction is audited as a look, like the page itself.
     """
     seen = seen_version(request)
-    if seen == result.polled_version(access, study):
+    if seen == polled_version(access, study):
         return unchanged()
-    row = result.study_or_404(access, study)
-    shown = result.result_of(access, row, request.GET.get("view"), request.GET.get("beside"))
-    if shown.shows_prediction and not shown.polls:
+    row = study_or_404(access, study)
+    result = result_of(access, row, request.GET.get("view"), request.GET.get("beside"))
+    if result.shows_prediction and not result.polls:
         record(
             clinic=access.clinic,
             action=Action.STUDY_VIEWED,
@@ -104,10 +105,10 @@ def study_result(request: PortalRequest, access: ClinicAccess, study: uuid.UUID)
             study=row,
             detail={"revealed": True},
         )
-    context = {"study": row, "result": shown, "kept": request.GET.get("kept")}
+    context = {"study": row, "result": result, "kept": request.GET.get("kept")}
     response = render(request, "study/_result.html", context)
     # The page loads the history again when something happened, not whenever the line moves on.
-    if seen is None or seen.content != shown.version.content:
+    if seen is None or seen.content != result.version.content:
         trigger_client_event(response, "result-changed")
     return response
 
@@ -117,8 +118,8 @@ def study_result(request: PortalRequest, access: ClinicAccess, study: uuid.UUID)
 @handle_deleted_study
 def study_history(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """The fragment with all analyses of the study and its audit events."""
-    row = result.study_or_404(access, study)
-    history = result.history_of(access, row)
+    row = study_or_404(access, study)
+    history = history_of(access, row)
     return render(request, "study/_history.html", {"study": row, "history": history})
 
 
