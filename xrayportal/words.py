@@ -13,7 +13,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext, gettext_noop, ngettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
-#: Parts that the shipped bundles know; an unknown label is shown as it is.
+#: Body parts that the shipped bundles know; an unknown label is shown as it is.
 PARTS = {
     "hand": _("Hand"),
     "finger": _("Finger"),
@@ -44,8 +44,8 @@ VERDICT_WORDS = (
 
 def body_part_word(label: str) -> str:
     """A body part in the reader's language, sentence case; empty stays empty."""
-    known = PARTS.get(label)
-    return str(known) if known is not None else capfirst(label.replace("_", " "))
+    word = PARTS.get(label)
+    return str(word) if word is not None else capfirst(label.replace("_", " "))
 
 
 def verdict_word(manifest: Mapping[str, Any], code: str) -> str:
@@ -54,7 +54,7 @@ def verdict_word(manifest: Mapping[str, Any], code: str) -> str:
 
 
 def format_probability(probability: float | None) -> str:
-    """Two digits, never a certainty that nobody has: ``0.87``, ``<0.01``, ``>0.99``."""
+    """A probability (0 to 1) with two digits: ``0.87``; ``<0.01`` and ``>0.99`` instead of a false 0 or 1."""
     if probability is None:
         return ""
     if 0 < probability < 0.01:
@@ -65,7 +65,7 @@ def format_probability(probability: float | None) -> str:
 
 
 def percent(share: float) -> str:
-    """A share of 1 as a whole per cent, with the same modesty at both ends."""
+    """A share (0 to 1) as a whole per cent: ``86 %``; ``<1 %`` and ``>99 %`` instead of a false 0 or 100."""
     if 0 < share < 0.01:
         return "<1 %"
     if 0.99 < share < 1:
@@ -74,7 +74,7 @@ def percent(share: float) -> str:
 
 
 def ordinal(position: int) -> str:
-    """``1st``, ``2nd``, ``3rd`` …; a catalogue translates the pattern by the last digits."""
+    """``1st``, ``2nd``, ``3rd`` …; a catalogue translates each of the four patterns."""
     ending = "th" if 10 <= position % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(position % 10, "th")
     patterns = {
         "st": pgettext("ordinal", "%dst"),
@@ -101,7 +101,7 @@ def format_duration_range(quick: float, slow: float) -> str:
 
 
 def ago(at: datetime, now: datetime | None = None) -> str:
-    """How long since, short enough for a table; a date once it is a week."""
+    """How long ago a moment was, short enough for a table; its date after a week."""
     seconds = ((now or timezone.now()) - at).total_seconds()
     if seconds < 60:
         return gettext("just now")
@@ -116,14 +116,14 @@ def ago(at: datetime, now: datetime | None = None) -> str:
 
 
 def absolute(at: datetime) -> str:
-    """The moment in the clinic's zone, with the zone's name."""
+    """The moment in the active time zone, with the zone's name."""
     local = timezone.localtime(at)
     pattern = gettext("j F Y, H:i:s")
     return f"{date_format(local, pattern)} {local.tzname()}"
 
 
 def size_words(count: int) -> str:
-    """Bytes for people: ``742 kB``, ``3.1 MB``."""
+    """A number of bytes for people: ``742 kB``, ``3.1 MB``."""
     if count < 1_000_000:
         return gettext("%d kB") % max(1, round(count / 1000))
     return gettext("%s MB") % _decimal(count / 1_000_000, 1)
@@ -139,5 +139,5 @@ def _rounded(seconds: float) -> tuple[int, str]:
 
 
 def _decimal(value: float, places: int) -> str:
-    """Rounded, with the language's decimal mark: Django alone would cut a float off."""
+    """Rounded, with the language's decimal mark; Django alone would truncate a float."""
     return number_format(Decimal(f"{value:.{places}f}"), decimal_pos=places)

@@ -31,6 +31,7 @@ from inference_worker.verdict import View, judge_study
 from xrayportal.analyses import queue
 from xrayportal.analyses.announce import wake_workers
 from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle
+from xrayportal.analyses.claims import claim_analyses, has_due
 from xrayportal.analyses.models import Analysis, Worker
 from xrayportal.analyses.models import Bundle as BundleRow
 from xrayportal.analyses.results import AnalysisResult, UnreadableView, ViewResult
@@ -112,10 +113,10 @@ class InferenceWorker:
 
     def work(self) -> None:
         """Claim a batch and complete, fail or release each of its analyses."""
-        claims = queue.claim(worker=self.row.name, limit=settings.XRAY_BATCH)
+        claims = claim_analyses(worker=self.row.name, limit=settings.XRAY_BATCH)
         if not claims:
             self._prepare()
-        elif queue.has_due():
+        elif has_due():
             wake_workers()
         self.heartbeat.holds(claims)
         try:

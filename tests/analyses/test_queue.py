@@ -1,4 +1,4 @@
-"""What can follow a claim: extended, completed, failed, crashed, given back, expired, called off."""
+"""The steps after a claim: extended, completed, failed, crashed, given back, expired, called off."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study
 from xrayportal.analyses import queue
+from xrayportal.analyses.claims import claim_analyses
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.results import AnalysisResult, UnreadableView, ViewResult
 from xrayportal.analyses.services import cancel_analysis, request_analysis
@@ -72,7 +73,7 @@ def claimed(views: int = 1) -> Analysis:
     """A requested and claimed analysis of a new study."""
     make_bundle()
     request_analysis(study=make_study(views=views))
-    (claim,) = queue.claim(worker="w", limit=1)
+    (claim,) = claim_analyses(worker="w", limit=1)
     return claim
 
 
@@ -82,7 +83,7 @@ def again(claim: Analysis) -> Analysis:
 
 
 def clock() -> datetime:
-    """The database's."""
+    """The time by the database's clock."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         now: datetime = cursor.fetchone()[0]
@@ -90,7 +91,7 @@ def clock() -> datetime:
 
 
 def actions() -> list[str]:
-    """What the audit chains say, oldest first."""
+    """The actions and details of the audit events, oldest first."""
     return list(AuditEvent.objects.order_by("id").values_list("action", flat=True))
 
 
@@ -129,7 +130,7 @@ class TestComplete:
         assert "Late answer" in caplog.text
         row = again(claim)
         assert (row.state, row.verdict) == ("queued", "")
-        (second,) = queue.claim(worker="other", limit=1)
+        (second,) = claim_analyses(worker="other", limit=1)
         assert not queue.complete(claim=claim, result=result_for(claim)), (
             "the second attempt runs, not the first"
         )
@@ -152,7 +153,7 @@ class TestComplete:
     def test_a_shadow_is_never_the_current_result(self) -> None:
         make_bundle()
         request_analysis(study=make_study(), purpose=Analysis.Purpose.SHADOW)
-        (claim,) = queue.claim(worker="w", limit=1)
+        (claim,) = claim_analyses(worker="w", limit=1)
         assert queue.complete(claim=claim, result=result_for(claim))
         assert Study.objects.get(pk=claim.study_id).current is None
 
@@ -190,9 +191,9 @@ class TestFail:
             assert row.state == "queued"
             assert began <= row.not_before - timedelta(seconds=pause) <= clock()
             Analysis.objects.update(not_before=F("not_before") + timedelta(hours=1))  # however slow we are
-            assert queue.claim(worker="w", limit=1) == [], "it pauses"
+            assert claim_analyses(worker="w", limit=1) == [], "it pauses"
             Analysis.objects.update(not_before=Now())
-            (claim,) = queue.claim(worker="w", limit=1)
+            (claim,) = claim_analyses(worker="w", limit=1)
         assert queue.fail(claim=claim, kind="storage", sentence="The storage is away.", permanent=False)
         assert again(claim).state == "failed"
         assert again(claim).crashes_alone == 0
@@ -213,7 +214,7 @@ class TestCrash:
         for count in range(1, queue.CRASHES_ALONE):
             assert queue.record_crash(claim=claim, kind="unexpected", sentence="Unknown.")
             assert (again(claim).state, again(claim).crashes_alone) == ("queued", count)
-            (claim,) = queue.claim(worker="w", limit=4)
+            (claim,) = claim_analyses(worker="w", limit=4)
         assert queue.record_crash(claim=claim, kind="unexpected", sentence="Unknown.")
         assert (again(claim).state, again(claim).error_sentence) == ("failed", "Unknown.")
 
@@ -221,10 +222,10 @@ class TestCrash:
         clinic = make_clinic()
         for _ in range(3):
             waiting(clinic)
-        first, *_ = queue.claim(worker="w", limit=3)
+        first, *_ = claim_analyses(worker="w", limit=3)
         assert queue.record_crash(claim=first, kind="unexpected", sentence="Unknown.")
         assert (again(first).state, again(first).crashes_alone) == ("queued", 0)
-        (alone,) = queue.claim(worker="w", limit=3)
+        (alone,) = claim_analyses(worker="w", limit=3)
         assert (alone.pk, alone.claimed_alone) == (first.pk, True)
 
 
@@ -235,18 +236,18 @@ class TestExpiry:
         clinic = make_clinic()
         for _ in range(3):
             waiting(clinic)
-        for claim in queue.claim(worker="w", limit=3):
+        for claim in claim_analyses(worker="w", limit=3):
             expire(claim)
         assert queue.requeue_expired() == 3
         assert set(Analysis.objects.values_list("state", "crashes_alone")) == {("queued", 0)}
-        assert [len(queue.claim(worker="w", limit=3)) for _ in range(4)] == [1, 1, 1, 0]
+        assert [len(claim_analyses(worker="w", limit=3)) for _ in range(4)] == [1, 1, 1, 0]
 
     def test_three_deaths_alone_and_it_is_given_up(self, expire: Expire) -> None:
         claim = claimed()
         for _ in range(queue.CRASHES_ALONE):
             expire(claim)
             assert queue.requeue_expired() == 1
-            claim = next(iter(queue.claim(worker="w", limit=4)), claim)
+            claim = next(iter(claim_analyses(worker="w", limit=4)), claim)
         row = again(claim)
         assert (row.state, row.error_kind) == ("failed", "worker_died")
         assert row.error_sentence == "The worker process died 3 times on this file."
@@ -264,7 +265,7 @@ class TestExpiry:
         clinic = make_clinic()
         for _ in range(20):
             waiting(clinic)
-        for claim in queue.claim(worker="w", limit=20):
+        for claim in claim_analyses(worker="w", limit=20):
             expire(claim)
         assert sum(at_once(lambda _: queue.requeue_expired(), 4)) == 20
         assert AuditEvent.objects.filter(action=Action.ANALYSIS_REQUEUED).count() == 20
@@ -275,7 +276,7 @@ class TestExtend:
         clinic = make_clinic()
         for _ in range(2):
             waiting(clinic)
-        claims = queue.claim(worker="w", limit=2)
+        claims = claim_analyses(worker="w", limit=2)
         Analysis.objects.update(leased_until=Now() + timedelta(seconds=1))
         began = clock()
         assert queue.extend(claims=claims, worker="w") == {claim.pk for claim in claims}
@@ -288,7 +289,7 @@ class TestExtend:
         assert queue.extend(claims=[claim], worker="somebody else") == set()
         expire(claim)
         queue.requeue_expired()
-        queue.claim(worker="w", limit=1)
+        claim_analyses(worker="w", limit=1)
         assert queue.extend(claims=[claim], worker="w") == set(), "ours, but another attempt"
 
     def test_never_beyond_the_hard_limit(self) -> None:
@@ -315,7 +316,7 @@ class TestCancel:
         row = cancel_analysis(analysis=asked, actor=PORTAL)
         assert (row.state, row.is_finished) == ("cancelled", True)
         assert row.finished_at is not None
-        assert queue.claim(worker="w", limit=1) == []
+        assert claim_analyses(worker="w", limit=1) == []
         assert request_analysis(study=study).pk != asked.pk
 
     @pytest.mark.parametrize("ending", ["complete", "fail", "crash", "release", "expire", "ask"])
@@ -362,6 +363,6 @@ def test_released_work_waits_again_without_blame() -> None:
     queue.release(claims=[claim])
     row = again(claim)
     assert (row.state, row.crashes_alone, row.leased_until) == ("queued", 0, None)
-    assert len(queue.claim(worker="w", limit=1)) == 1
+    assert len(claim_analyses(worker="w", limit=1)) == 1
     queue.release(claims=[claim, Analysis(pk=uuid.uuid4(), attempt=1)])  # late: nothing happens
     assert again(claim).state == "running"

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: From the ground up. Modules of the same line may import each other.
 ROOMS = (
     {"settings", "environment", "logs", "offline_settings", "broker", "celery"},
-    {"words", "triggers"},
+    {"words", "triggers", "csv_export"},
     {"security"},
     {"admin"},
     {"audit"},

@@ -1,13 +1,16 @@
-"""The printed report: one page, pictures passed on unread, every script, no memory to speak of."""
+"""The printed report: one page, pictures passed on undecoded, every script, little memory."""
 
 from __future__ import annotations
 
 import io
+import re
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.test import Client
@@ -21,9 +24,11 @@ from tests.factories import jpeg, make_analysis, make_clinic, make_study, make_s
 from tests.opinions import make_access, say
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses import queue
-from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.analyses.models import Analysis, Finding, Verdict
 from xrayportal.clinics.models import Clinic, Role
-from xrayportal.reviews.report import facts_of, pictures, render_report
+from xrayportal.reviews.report import pictures
+from xrayportal.reviews.report.facts import facts_of
+from xrayportal.reviews.report.page import render_report
 from xrayportal.studies.models import Study
 
 
@@ -88,12 +93,28 @@ def report_of(study: Study) -> PdfReader:
 
 def test_radiograph_and_overlay_are_on_the_page(clinic: Clinic) -> None:
     page = report_of(study_of(clinic)).pages[0]
-    found = {image.name: image for image in page.images}
+    images = {image.name: image for image in page.images}
 
-    assert len(found) == 2
-    sizes = sorted(Picture.open(io.BytesIO(image.data)).size for image in found.values())
+    assert len(images) == 2
+    sizes = sorted(Picture.open(io.BytesIO(image.data)).size for image in images.values())
     assert sizes == [(300, 400), (300, 400)]
     assert "Röntgen Süd" in page.extract_text()
+
+
+@pytest.mark.parametrize("code", Verdict.values)
+def test_a_verdict_has_the_light_colour_of_the_screen(clinic: Clinic, code: str) -> None:
+    facts = replace(facts_of(study_of(clinic), clinic=clinic), verdict_code=code)
+    page = PdfReader(io.BytesIO(render_report(facts, storage=default_storage))).pages[0]
+    contents = page.get_contents()
+    assert contents is not None
+    filled = {
+        tuple(round(255 * float(channel)) for channel in colour)
+        for colour in re.findall(rb"(\S+) (\S+) (\S+) rg\b", contents.get_data())
+    }
+    tokens = (settings.BASE_DIR / "static" / "shared" / "tokens.css").read_text()
+    light = dict(re.findall(r"--verdict-(\w+): light-dark\(#(\w{6}),", tokens))
+    assert set(light) == set(Verdict.values)
+    assert {word for word, colour in light.items() if tuple(bytes.fromhex(colour)) in filled} == {code}
 
 
 def test_the_most_suspicious_view_is_printed_and_all_are_named(clinic: Clinic) -> None:

@@ -1,4 +1,4 @@
-"""Why a file was not taken or could not be read: stored once, said in the language of whoever looks."""
+"""Why a file was rejected or an analysis failed: stored once, shown in the reader's language."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone, translation
 
 from xrayportal import words
-from xrayportal.analyses.services import Waiting
+from xrayportal.analyses.waiting import Waiting
 from xrayportal.web.shared.status import status_of, waiting_status
 
 

@@ -24,6 +24,7 @@ from tests.factories import make_image, make_study, make_submission, png
 from tests.live.pictures import pictures
 from xrayportal.analyses import queue
 from xrayportal.analyses.bundles import register_bundle
+from xrayportal.analyses.claims import has_due
 from xrayportal.analyses.models import Analysis, Bundle, Finding, Worker
 from xrayportal.analyses.results import AnalysisResult
 from xrayportal.analyses.services import cancel_analysis, request_analysis
@@ -154,7 +155,7 @@ def test_one_bad_file_spoils_no_neighbour(worker: InferenceWorker, monkeypatch: 
     default_storage.delete(missing.images.get().file)
     mistake = study_of(png() + b"mistake")
     last = study_of(picture(2))
-    while queue.has_due():
+    while has_due():
         worker.work()
     states = {study: Analysis.objects.get(study=study) for study in (good, broken, missing, mistake, last)}
     assert states[good].state == states[last].state == "succeeded"

@@ -1,4 +1,4 @@
-"""What the report says, gathered from the database in a constant number of queries."""
+"""The content of the report, gathered from the database in a constant number of queries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from xrayportal.studies.models import Study
 
 @dataclass(frozen=True)
 class ViewFact:
-    """One view: its number on the page, verdict and figure in words."""
+    """One view: its number on the page, its verdict and its probability in words."""
 
     number: int
     verdict: str
@@ -39,7 +39,7 @@ class ReviewFact:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything on the page, in words; figures only where something is drawn from them."""
+    """Everything on the page, in words; numbers only where something is drawn from them."""
 
     clinic: str
     printed: str
@@ -64,16 +64,16 @@ class Facts:
     trust: str
     bundle: str
     made: str
-    standing: str
+    review_status: str
     incomplete: str
     views: list[ViewFact] = field(default_factory=list)
     reviews: list[ReviewFact] = field(default_factory=list)
 
 
 def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Facts:
-    """The report's content for a study with a current result (``study.current`` must not be None).
+    """The report's content for a study with a current result. Raises ValueError without one.
 
-    Without reviews there is no word of the readers: for people who see none of them on any page.
+    ``with_reviews=False`` leaves the readers out, for people who see no reviews on any page.
     """
     analysis = study.current
     if analysis is None:
@@ -84,10 +84,10 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
         .select_related("image")
         .order_by("image__created_at", "image")
     )
-    shown = max(
+    # The most suspicious view is printed.
+    number, finding = max(
         enumerate(findings, start=1), key=lambda row: (row[1].probability or -1.0, -row[0]), default=(0, None)
     )
-    number, finding = shown
     current = (
         Review.objects.filter(study=study, is_current=True, signed_at__isnull=False)
         .select_related("reader")
@@ -120,7 +120,7 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
             "precision": analysis.precision,
             "software": analysis.software,
         },
-        standing=_standing(study, manifest) if with_reviews else "",
+        review_status=_review_status(study, manifest) if with_reviews else "",
         incomplete=_incomplete(analysis),
         views=[
             ViewFact(i, words.verdict_word(manifest, row.verdict), words.format_probability(row.probability))
@@ -141,7 +141,7 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
 
 
 def trust_words(finding: Finding | None, analysis: Analysis) -> str:
-    """How far to trust the view's map; empty where it has none."""
+    """The sentence about the trust in the view's map; empty where it has none."""
     if finding is None or finding.trust is None:
         return ""
     if finding.trust < analysis.bundle.manifest["trust"]["weak_below"]:
@@ -164,7 +164,7 @@ def _incomplete(analysis: Analysis) -> str:
     }
 
 
-def _standing(study: Study, manifest: dict[str, object]) -> str:
+def _review_status(study: Study, manifest: dict[str, object]) -> str:
     consensus = Consensus.objects.filter(study=study).first()
     if consensus is None or consensus.state == Consensus.State.OPEN:
         return _("No reader has signed a review of this study.")
