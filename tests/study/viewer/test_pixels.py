@@ -106,7 +106,7 @@ def modules(site: Site, tabs: Tabs) -> Callable[[str], Any]:
             f"""async () => {{
               const names = ["colours", "heatmap", "contour"];
               const [colours, heatmap, contour] = await Promise.all(
-                names.map((name) => import(`/static/viewer/${{name}}.js`)));
+                names.map((name) => import(`/static/study/viewer/${{name}}.js`)));
               return ({expression});
             }}"""
         )
