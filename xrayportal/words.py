@@ -14,7 +14,7 @@ from django.utils.translation import gettext, gettext_noop, ngettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
 #: Body parts that the shipped bundles know; an unknown label is shown as it is.
-PARTS = {
+BODY_PARTS = {
     "hand": _("Hand"),
     "finger": _("Finger"),
     "wrist": _("Wrist"),
@@ -44,7 +44,7 @@ VERDICT_WORDS = (
 
 def body_part_word(label: str) -> str:
     """A body part in the reader's language, sentence case; empty stays empty."""
-    word = PARTS.get(label)
+    word = BODY_PARTS.get(label)
     return str(word) if word is not None else capfirst(label.replace("_", " "))
 
 

@@ -37,7 +37,7 @@ from xrayportal.reviews.scorecard.statistics import (
     wilson,
 )
 
-_PARTS_DRAWN = 6
+_BODY_PARTS_DRAWN = 6
 
 
 class Scorecard:
@@ -89,7 +89,7 @@ class Scorecard:
         return Line.of(_("All body parts"), self.counts)
 
     @property
-    def by_part(self) -> list[Line]:
+    def by_body_part(self) -> list[Line]:
         """The chosen bundle by body part, most cases first."""
         body_parts = self._cells.get(self.bundle.pk, {}) if self.bundle else {}
         lines = [
@@ -266,7 +266,7 @@ class Scorecard:
                 samples([(week, week.share(body_part)) for week in self.weeks]),
                 write=charts.percent,
             )
-            for body_part, _studies in total.most_common(_PARTS_DRAWN)
+            for body_part, _studies in total.most_common(_BODY_PARTS_DRAWN)
         ]
         return [chart for chart in drawn if chart]
 
