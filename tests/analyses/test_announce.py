@@ -10,7 +10,7 @@ import pytest
 import redis
 from django.conf import settings
 
-from xrayportal.analyses import announce
+from xrayportal.analyses.queue import announce
 from xrayportal.celery import QUEUE, app
 
 

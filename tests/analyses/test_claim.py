@@ -13,8 +13,8 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from tests.factories import make_bundle, make_clinic, make_submission
-from xrayportal.analyses.claims import CLAIM, claim_analyses, has_due
 from xrayportal.analyses.models import Analysis
+from xrayportal.analyses.queue.claims import CLAIM, claim_analyses, has_due
 from xrayportal.studies.models import Queue
 
 pytestmark = pytest.mark.django_db

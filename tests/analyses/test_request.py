@@ -8,9 +8,9 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study, make_submission, make_user
-from xrayportal.analyses import announce
 from xrayportal.analyses.bundles import NoActiveBundleError
 from xrayportal.analyses.models import Analysis
+from xrayportal.analyses.queue import announce
 from xrayportal.analyses.services import UnknownBodyPartError, cancel_analysis, request_analysis
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.actors import PORTAL, Actor

@@ -9,9 +9,9 @@ import pytest
 from django.utils import timezone
 
 from tests.factories import make_analysis, make_clinic, make_study
-from xrayportal.analyses.claims import claim_analyses
 from xrayportal.analyses.models import Analysis, Worker
-from xrayportal.analyses.waiting import waiting_position
+from xrayportal.analyses.queue.claims import claim_analyses
+from xrayportal.analyses.queue.waiting import waiting_position
 from xrayportal.studies.models import Queue
 
 pytestmark = pytest.mark.django_db

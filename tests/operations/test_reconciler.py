@@ -18,9 +18,9 @@ from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study, make_submission
-from xrayportal.analyses.claims import claim_analyses
 from xrayportal.analyses.models import Analysis, Heartbeat, Worker
 from xrayportal.analyses.orphans import sweep
+from xrayportal.analyses.queue.claims import claim_analyses
 from xrayportal.analyses.workers import WorkerHeartbeat, live_workers
 from xrayportal.clinics.actors import PORTAL
 from xrayportal.intake.deletion import Reason, delete_study

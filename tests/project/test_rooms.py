@@ -29,9 +29,9 @@ ROOMS = (
 PLACE = {f"xrayportal.{name}": place for place, names in enumerate(ROOMS) for name in names}
 
 
-def room_of(version_expr: str) -> str:
+def room_of(name: str) -> str:
     """``xrayportal.web`` of ``xrayportal.web.study.views``."""
-    return ".".join(version_expr.split(".")[:2])
+    return ".".join(name.split(".")[:2])
 
 
 def imported(path: Path) -> Iterator[str]:

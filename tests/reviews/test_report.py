@@ -23,8 +23,8 @@ from tests.analyses.test_queue import result_for
 from tests.factories import jpeg, make_analysis, make_clinic, make_study, make_submission, png
 from tests.opinions import make_access, say
 from xrayportal.access import ClinicAccess
-from xrayportal.analyses import queue
 from xrayportal.analyses.models import Analysis, Finding, Verdict
+from xrayportal.analyses.queue import steps
 from xrayportal.clinics.models import Clinic, Role
 from xrayportal.reviews.report import pictures
 from xrayportal.reviews.report.facts import facts_of
@@ -158,7 +158,7 @@ def test_missing_files_are_named(clinic: Clinic) -> None:
 def test_an_incomplete_study_says_how_many_views_it_lacks(clinic: Clinic) -> None:
     study = make_study(clinic, views=3)
     claim = make_analysis(study, Analysis.State.RUNNING)
-    assert queue.complete(claim=claim, result=result_for(claim, unreadable=(study.images.all()[2],)))
+    assert steps.complete(claim=claim, result=result_for(claim, unreadable=(study.images.all()[2],)))
     study.refresh_from_db()
 
     assert "Incomplete: 1 of 3 views could not be analysed" in report_of(study).pages[0].extract_text()

@@ -102,7 +102,7 @@ def test_a_corrected_part_counts_for_the_part_and_its_rerun_does_not(
 
     card = read(admin)
 
-    assert [line.label for line in card.by_part] == ["Wrist"]
+    assert [line.label for line in card.by_body_part] == ["Wrist"]
     assert card.counts == FourFold(0, 0, 1, 0)
 
 

@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 
 from inference_worker.bundle import Bundle as BundleFiles
 from inference_worker.manifest import FILE_NAME, BundleError
-from xrayportal.analyses.announce import wake_workers_on_commit
 from xrayportal.analyses.models import Bundle
+from xrayportal.analyses.queue.announce import wake_workers_on_commit
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.actors import COMMAND_LINE, Actor

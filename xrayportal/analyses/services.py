@@ -6,9 +6,9 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
-from xrayportal.analyses.announce import wake_workers_on_commit
 from xrayportal.analyses.bundles import active_bundle
 from xrayportal.analyses.models import Analysis, Bundle
+from xrayportal.analyses.queue.announce import wake_workers_on_commit
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.actors import PORTAL, Actor

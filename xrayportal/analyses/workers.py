@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from xrayportal.analyses.models import Analysis, Worker
-from xrayportal.analyses.queue import extend
+from xrayportal.analyses.queue.steps import extend
 
 logger = logging.getLogger(__name__)
 

@@ -17,11 +17,11 @@ from django.db import Error, InterfaceError, OperationalError, connection
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from xrayportal.analyses.announce import wake_workers
-from xrayportal.analyses.claims import has_due
 from xrayportal.analyses.models import Bundle, Heartbeat
 from xrayportal.analyses.orphans import sweep
-from xrayportal.analyses.queue import requeue_expired
+from xrayportal.analyses.queue.announce import wake_workers
+from xrayportal.analyses.queue.claims import has_due
+from xrayportal.analyses.queue.steps import requeue_expired
 from xrayportal.analyses.workers import live_workers, remove_dead_workers
 from xrayportal.clinics.actors import PORTAL
 from xrayportal.clinics.sessions import SessionStore

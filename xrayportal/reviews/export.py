@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet
 
-from xrayportal import words
 from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.clinics.models import Clinic
 from xrayportal.csv_export import csv_lines
+from xrayportal.words import verdicts
 
 #: Column of the file → field of the analysis, in the order of the file.
 FIELDS = {
@@ -46,5 +46,5 @@ def _rows(results: QuerySet[Analysis]) -> Iterator[Iterable[object]]:
     rows = results.order_by("-study__created_at", "-study").values_list(*FIELDS.values())
     for values in rows.iterator(chunk_size=2000):
         row = dict(zip(FIELDS, values, strict=True))
-        row["model_words"] = words.verdict_word(manifests[row["model_words"]], row["model_verdict"])
+        row["model_words"] = verdicts.verdict_word(manifests[row["model_words"]], row["model_verdict"])
         yield row.values()

@@ -11,10 +11,10 @@ from django.utils.translation import gettext
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import latest_state
 from xrayportal.analyses.models import Analysis, Verdict
-from xrayportal.analyses.waiting import waiting_position
+from xrayportal.analyses.queue.waiting import waiting_position
 from xrayportal.reviews.blind import with_revealed
 from xrayportal.studies.models import Study, Submission, Upload
-from xrayportal.words import format_duration, format_duration_range, ordinal
+from xrayportal.words.figures import format_duration, format_duration_range, ordinal
 
 
 @dataclass(frozen=True)

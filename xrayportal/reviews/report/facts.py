@@ -9,11 +9,11 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from xrayportal import words
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.clinics.models import Clinic
 from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Study
+from xrayportal.words import figures, verdicts
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
         reference=study.patient_reference or _("not given"),
         study=str(study.pk),
         sent=_moment(study.created_at),
-        body_part=words.body_part_word(analysis.forced_body_part or analysis.body_part) or _("not given"),
+        body_part=verdicts.body_part_word(analysis.forced_body_part or analysis.body_part) or _("not given"),
         verdict_code=analysis.verdict,
-        verdict=words.verdict_word(manifest, analysis.verdict),
+        verdict=verdicts.verdict_word(manifest, analysis.verdict),
         probability=analysis.probability,
         low=analysis.threshold_low,
         high=analysis.threshold_high,
@@ -123,15 +123,17 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
         review_status=_review_status(study, manifest) if with_reviews else "",
         incomplete=_incomplete(analysis),
         views=[
-            ViewFact(i, words.verdict_word(manifest, row.verdict), words.format_probability(row.probability))
+            ViewFact(
+                i, verdicts.verdict_word(manifest, row.verdict), figures.format_probability(row.probability)
+            )
             for i, row in enumerate(findings, start=1)
         ],
         reviews=[
             ReviewFact(
                 who=str(review.reader),
                 kind=str(review.get_kind_display()),
-                verdict=words.verdict_word(manifest, review.verdict),
-                body_part=words.body_part_word(review.body_part),
+                verdict=verdicts.verdict_word(manifest, review.verdict),
+                body_part=verdicts.body_part_word(review.body_part),
                 signed=_moment(review.signed_at) if review.signed_at else "",
                 comment=review.comment,
             )
@@ -170,7 +172,7 @@ def _review_status(study: Study, manifest: dict[str, object]) -> str:
         return _("No reader has signed a review of this study.")
     if consensus.state == Consensus.State.DISAGREED:
         return _("The signed verdicts differ; nobody has decided yet.")
-    verdict = words.verdict_word(manifest, consensus.verdict)
+    verdict = verdicts.verdict_word(manifest, consensus.verdict)
     if consensus.state == Consensus.State.ADJUDICATED:
         return _("Decided by adjudication: %(verdict)s") % {"verdict": verdict}
     return _("Signed verdict: %(verdict)s") % {"verdict": verdict}

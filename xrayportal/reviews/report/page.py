@@ -15,11 +15,11 @@ from reportlab.lib.utils import simpleSplit
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Paragraph
 
-from xrayportal import words
 from xrayportal.reviews.report import pictures
 from xrayportal.reviews.report.colours import token, verdict_colour
 from xrayportal.reviews.report.facts import Facts, ReviewFact
 from xrayportal.reviews.report.lettering import BODY, BOLD, register_fonts
+from xrayportal.words import figures
 
 _WIDTH, _HEIGHT = A4
 _MARGIN: Final = 42.0
@@ -166,10 +166,10 @@ class _Page:
             canvas.line(x + width * threshold, top - 13, x + width * threshold, top + 1)
         canvas.setFillColor(_INK)
         canvas.setFont(BOLD, 12)
-        canvas.drawRightString(_WIDTH - _MARGIN, top - 10, words.format_probability(value))
+        canvas.drawRightString(_WIDTH - _MARGIN, top - 10, figures.format_probability(value))
         sentence = _("Probability; thresholds %(low)s and %(high)s") % {
-            "low": words.format_probability(facts.low),
-            "high": words.format_probability(facts.high),
+            "low": figures.format_probability(facts.low),
+            "high": figures.format_probability(facts.high),
         }
         if facts.by_clinic:
             by_clinic = _("clinic setting")

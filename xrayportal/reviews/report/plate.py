@@ -11,12 +11,12 @@ from reportlab.lib.colors import HexColor
 from reportlab.lib.utils import simpleSplit
 from reportlab.pdfgen.canvas import Canvas
 
-from xrayportal import words
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.reviews.report import pictures
 from xrayportal.reviews.report.colours import token
 from xrayportal.reviews.report.facts import trust_words
 from xrayportal.reviews.report.lettering import BODY, BOLD, register_fonts
+from xrayportal.words import figures, verdicts
 
 #: In points: the picture's longer side, and the narrowest page that the words beneath fit on.
 _SIDE: Final = 640.0
@@ -40,9 +40,9 @@ class Caption:
 def caption_of(finding: Finding, analysis: Analysis, *, reference: str, number: int, views: int) -> Caption:
     """The caption of view ``number`` of ``views``: its verdict, the trust in its map, and its bundle."""
     manifest = analysis.bundle.manifest
-    verdict = words.verdict_word(manifest, finding.verdict)
-    title = f"{verdict} {words.format_probability(finding.probability)}".strip()
-    body_part = words.body_part_word(analysis.forced_body_part or analysis.body_part)
+    verdict = verdicts.verdict_word(manifest, finding.verdict)
+    title = f"{verdict} {figures.format_probability(finding.probability)}".strip()
+    body_part = verdicts.body_part_word(analysis.forced_body_part or analysis.body_part)
     view = _("View %(number)d of %(all)d") % {"number": number, "all": views}
     trust = trust_words(finding, analysis)
     return Caption(

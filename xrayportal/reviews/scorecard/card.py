@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
-from xrayportal import words
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Bundle, Verdict
 from xrayportal.clinics.models import User
@@ -36,8 +35,9 @@ from xrayportal.reviews.scorecard.statistics import (
     four_fold,
     wilson,
 )
+from xrayportal.words import verdicts
 
-_PARTS_DRAWN = 6
+_BODY_PARTS_DRAWN = 6
 
 
 class Scorecard:
@@ -89,12 +89,12 @@ class Scorecard:
         return Line.of(_("All body parts"), self.counts)
 
     @property
-    def by_part(self) -> list[Line]:
+    def by_body_part(self) -> list[Line]:
         """The chosen bundle by body part, most cases first."""
         body_parts = self._cells.get(self.bundle.pk, {}) if self.bundle else {}
         lines = [
             Line.of(
-                words.body_part_word(body_part) or _("Unknown"),
+                verdicts.body_part_word(body_part) or _("Unknown"),
                 four_fold(cells, uncertain=self.filters.uncertain),
             )
             for body_part, cells in body_parts.items()
@@ -188,7 +188,7 @@ class Scorecard:
 
     def word(self, code: str) -> str:
         """The chosen bundle's word for a verdict."""
-        return words.verdict_word(self.bundle.manifest, code) if self.bundle else code
+        return verdicts.verdict_word(self.bundle.manifest, code) if self.bundle else code
 
     @cached_property
     def _agreements(self) -> queries.Agreements:
@@ -262,11 +262,11 @@ class Scorecard:
             total.update(week.body_parts)
         drawn = [
             charts.weekly(
-                words.body_part_word(body_part),
+                verdicts.body_part_word(body_part),
                 samples([(week, week.share(body_part)) for week in self.weeks]),
                 write=charts.percent,
             )
-            for body_part, _studies in total.most_common(_PARTS_DRAWN)
+            for body_part, _studies in total.most_common(_BODY_PARTS_DRAWN)
         ]
         return [chart for chart in drawn if chart]
 

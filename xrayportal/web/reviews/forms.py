@@ -82,7 +82,7 @@ class ReviewForm(forms.Form):
         self, data: Mapping[str, str], *, body_parts: Collection[str], images: Collection[uuid.UUID]
     ) -> None:
         super().__init__({**data, "comment": data.get("comment", "").replace("\0", "")})
-        self.fields["body_part"].choices = [(part, part) for part in body_parts]  # type: ignore[attr-defined]
+        self.fields["body_part"].choices = [(body_part, body_part) for body_part in body_parts]  # type: ignore[attr-defined]
         self.fields["boxes"] = BoxesField(images=images)
 
     def clean_comment(self) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 
 from django.utils.functional import cached_property
 
-from xrayportal import words
 from xrayportal.access import ClinicAccess, Permission
 from xrayportal.analyses.models import Bundle, Verdict
 from xrayportal.clinics.models import User
@@ -18,6 +17,7 @@ from xrayportal.reviews import adjudication, blind
 from xrayportal.reviews.entries import Box, Sentence
 from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Study
+from xrayportal.words import verdicts
 
 #: The words of verdicts while no bundle is registered that has its own.
 PLAIN_TARGET = {
@@ -145,7 +145,7 @@ class Panel:
     def choices(self) -> list[Choice]:
         """The verdict buttons in order."""
         return [
-            Choice(key, code.value, words.verdict_word(self.manifest, code.value))
+            Choice(key, code.value, verdicts.verdict_word(self.manifest, code.value))
             for key, code in enumerate(ORDER, start=1)
         ]
 
@@ -153,7 +153,7 @@ class Panel:
     def body_parts(self) -> list[tuple[str, str]]:
         """Body parts to choose from: label and word."""
         return (
-            [(body_part, words.body_part_word(body_part)) for body_part in self.bundle.body_parts]
+            [(body_part, verdicts.body_part_word(body_part)) for body_part in self.bundle.body_parts]
             if self.bundle
             else []
         )

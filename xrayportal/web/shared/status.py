@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from django.utils.translation import gettext, gettext_lazy
 
 from xrayportal.analyses.models import Analysis
-from xrayportal.analyses.waiting import Waiting
-from xrayportal.words import format_duration, ordinal
+from xrayportal.analyses.queue.waiting import Waiting
+from xrayportal.words.figures import format_duration, ordinal
 
 State = Analysis.State
 

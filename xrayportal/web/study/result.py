@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 
 from xrayportal.access import ClinicAccess, Permission
 from xrayportal.analyses.models import Analysis, Finding
-from xrayportal.analyses.waiting import waiting_position
+from xrayportal.analyses.queue.waiting import waiting_position
 from xrayportal.audit.models import AuditEvent
 from xrayportal.reviews.blind import with_revealed
 from xrayportal.studies.models import Image, Study, Upload
@@ -22,7 +22,8 @@ from xrayportal.web.shared.failures import failure_of, unreadable_sentence
 from xrayportal.web.shared.polling import Version
 from xrayportal.web.shared.status import Status, status_of, waiting_status
 from xrayportal.web.study.earlier import ComparisonStudy, comparison_of
-from xrayportal.words import body_part_word, percent
+from xrayportal.words.figures import percent
+from xrayportal.words.verdicts import body_part_word
 
 #: While a study waits, its place in the line is shown anew this often.
 PLACE_SECONDS = 5

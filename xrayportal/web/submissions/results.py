@@ -19,7 +19,6 @@ from django.db.models import Prefetch, QuerySet
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from xrayportal import words
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import RowFacts, with_status
 from xrayportal.analyses.models import Analysis, Finding
@@ -27,6 +26,7 @@ from xrayportal.csv_export import csv_lines
 from xrayportal.reviews.blind import Revealed, with_revealed
 from xrayportal.reviews.report.plate import caption_of, render_plate
 from xrayportal.studies.models import Study, Submission
+from xrayportal.words import verdicts
 
 COLUMNS = (
     "study",
@@ -156,7 +156,7 @@ def _cells(study: ResultStudy) -> list[object]:
         result.body_part,
         study.stated_body_part,
         result.verdict,
-        words.verdict_word(result.bundle.manifest, result.verdict),
+        verdicts.verdict_word(result.bundle.manifest, result.verdict),
         result.probability,
         result.threshold_low,
         result.threshold_high,

@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from xrayportal.words import format_duration, size_words
+from xrayportal.words.figures import format_duration, size_words
 
 register = template.Library()
 

@@ -17,7 +17,6 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from xrayportal import words
 from xrayportal.analyses.models import Analysis, Verdict
 from xrayportal.studies.models import Grouping
 from xrayportal.web.shared.failures import failure_from_values, failure_of, rejection_sentence
@@ -25,11 +24,12 @@ from xrayportal.web.shared.sidebar import SIDEBAR
 from xrayportal.web.shared.status import Status, status_of
 from xrayportal.web.submissions.upload_words import upload_words
 from xrayportal.web.worklist.study_row import Result
+from xrayportal.words import figures, verdicts
 
 register = template.Library()
 
-register.filter("body_part_word", words.body_part_word)
-register.filter("size_words", words.size_words)
+register.filter("body_part_word", verdicts.body_part_word)
+register.filter("size_words", figures.size_words)
 register.filter("failure", failure_of)
 register.filter("failure_from_values", failure_from_values)
 register.filter("rejection", rejection_sentence)
@@ -60,7 +60,10 @@ def when(at: datetime | None, age: str = "") -> SafeString | str:
     if at is None:
         return ""
     return format_html(
-        '<time datetime="{}" title="{}">{}</time>', at.isoformat(), words.absolute(at), age or words.ago(at)
+        '<time datetime="{}" title="{}">{}</time>',
+        at.isoformat(),
+        figures.absolute(at),
+        age or figures.ago(at),
     )
 
 
@@ -71,8 +74,8 @@ def verdict(
     """The verdict chip: icon, word and, if given, the probability."""
     return {
         "code": code,
-        "word": words.verdict_word(manifest, code),
-        "figure": words.format_probability(probability),
+        "word": verdicts.verdict_word(manifest, code),
+        "figure": figures.format_probability(probability),
         "size": size,
     }
 
@@ -86,11 +89,11 @@ def probability(analysis: Analysis | Result, size: str = "") -> dict[str, Any]:
     return {
         "code": analysis.verdict,
         "size": size,
-        "figure": words.format_probability(analysis.probability),
-        "low": words.format_probability(analysis.threshold_low),
-        "high": words.format_probability(analysis.threshold_high),
-        "uncertain": words.verdict_word(manifest, Verdict.UNCERTAIN) if manifest else "",
-        "abnormal": words.verdict_word(manifest, Verdict.ABNORMAL) if manifest else "",
+        "figure": figures.format_probability(analysis.probability),
+        "low": figures.format_probability(analysis.threshold_low),
+        "high": figures.format_probability(analysis.threshold_high),
+        "uncertain": verdicts.verdict_word(manifest, Verdict.UNCERTAIN) if manifest else "",
+        "abnormal": verdicts.verdict_word(manifest, Verdict.ABNORMAL) if manifest else "",
         "by_clinic": analysis.thresholds_by_clinic,
         # SVG attributes take a point as the decimal mark in every language.
         "value_x": f"{100 * value:.1f}",

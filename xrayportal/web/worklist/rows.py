@@ -21,7 +21,7 @@ from xrayportal.analyses.models import Analysis, Bundle, Verdict
 from xrayportal.reviews.blind import Revealed, visible_predictions, with_revealed
 from xrayportal.studies.models import Study, Upload
 from xrayportal.web.shared.status import WORDS
-from xrayportal.words import body_part_word, verdict_word
+from xrayportal.words.verdicts import body_part_word, verdict_word
 from xrayportal.worklist.marks import read_by
 from xrayportal.worklist.order import ORDERS, Phases, ordered
 from xrayportal.worklist.tabs import TABS, in_tab, tabs_of

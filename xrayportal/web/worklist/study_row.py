@@ -19,7 +19,8 @@ from django.utils.translation import get_language
 from xrayportal.access import ClinicAccess, Permission
 from xrayportal.reviews.models import Consensus
 from xrayportal.studies.models import Study
-from xrayportal.words import ago, verdict_word
+from xrayportal.words.figures import ago
+from xrayportal.words.verdicts import verdict_word
 
 #: Rows that a process remembers, 2 kB each: what some twenty worklists show.
 REMEMBERED = 1000
