@@ -9,27 +9,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from inference_worker.decode import grey
+from inference_worker import exif, notes
+from inference_worker.decode import aspect, grey
 from inference_worker.decode.limits import Limits
 from inference_worker.types import Radiograph, UnreadableError
 
 #: An ordinary progressive JPEG has about ten scans. Each costs a pass over the whole picture.
 _MOST_SCANS = 100
 
-_EXIF_ORIENTATION = 0x0112
-
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
 #: Bytes of filler before the end of the image that are believed to be filler: more of them mean
 #: that the decoder lost its place in the scan.
 _MOST_PADDING = 4
 
-_SCAN, _END, _APP1 = 0xDA, 0xD9, 0xE1
+_SCAN, _END, _APP0, _APP1 = 0xDA, 0xD9, 0xE0, 0xE1
+#: Segments that say nothing of how the pixels are coded, unlike those of JFIF and Adobe: libjpeg warns of bad
+#: colour profiles among them as it does of damage.
+_COMMENTS = frozenset({*range(0xE1, 0xF0), 0xFE}) - {0xEE}
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 
 
@@ -64,6 +65,11 @@ def frame_header(data: bytes) -> Frame:
     raise _truncated()
 
 
+def scan_start(data: bytes) -> int:
+    """Where the first scan's header begins; -1 if the stream ends before it."""
+    return next((start for marker, start, _end in _segments(data) if marker == _SCAN), -1)
+
+
 def decode(data: bytes, limits: Limits) -> Radiograph:
     """A JPEG file to a radiograph. Raises `UnreadableError`."""
     frame = frame_header(data)
@@ -91,7 +97,11 @@ def decode(data: bytes, limits: Limits) -> Radiograph:
         pixels, chroma = grey.from_rgb(grey.over_black(strict(data, "CMYK")))
     else:
         pixels, chroma = grey.from_rgb(strict(data, "RGB"))
-    return Radiograph(pixels=grey.orient(pixels, _orientation(data)), chroma=chroma)
+    tall = _tall(data)
+    upright = grey.orient(aspect.squared(pixels, tall, limits), _orientation(data))
+    return Radiograph(
+        pixels=upright, chroma=chroma, notes=() if aspect.is_square(tall) else (notes.RESAMPLED,)
+    )
 
 
 def strict(data: bytes, colorspace: str) -> NDArray[np.uint8]:
@@ -108,9 +118,9 @@ def strict(data: bytes, colorspace: str) -> NDArray[np.uint8]:
             marker, count = int(filler[2], 16), int(filler[1])
             if marker == _END and count <= _MOST_PADDING:
                 return np.asarray(simplejpeg.decode_jpeg(data, colorspace=colorspace, strict=False), np.uint8)
-            compact = _compact(data)
-            if len(compact) < len(data):
-                return strict(compact, colorspace)
+        compact = _compact(data)
+        if len(compact) < len(data):
+            return strict(compact, colorspace)
         if "remature end" in reason:
             raise _truncated() from error
         raise UnreadableError(
@@ -136,30 +146,30 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _compact(data: bytes) -> bytes:
-    """The same JPEG without the filler that some scanners write between segments."""
+    """The same JPEG without comments, profiles and the filler that some scanners write between segments."""
     segments = list(_segments(data))
     if not segments or segments[-1][0] != _SCAN:
         return data
-    kept = b"".join(data[start:end] for _, start, end in segments)
+    kept = b"".join(data[start:end] for marker, start, end in segments if marker not in _COMMENTS)
     return data[:2] + kept + data[segments[-1][2] :]
 
 
 def _orientation(data: bytes) -> int:
-    """The orientation that the first Exif segment states; 1 where none does."""
+    return exif.orientation(
+        data[start + 10 : end]
+        for marker, start, end in _segments(data)
+        if marker == _APP1 and data[start + 4 : start + 10] == b"Exif\x00\x00"
+    )
+
+
+def _tall(data: bytes) -> float | None:
+    """Height of a pixel by its width, from JFIF's densities across and down."""
     for marker, start, end in _segments(data):
-        if marker == _APP1 and data[start + 4 : start + 10] == b"Exif\x00\x00":
-            return _exif_orientation(data[start + 10 : end])
-    return 1
-
-
-def _exif_orientation(exif: bytes) -> int:
-    """From the first directory of a TIFF structure; slices beyond its end are empty and count as 0."""
-    order: Literal["little", "big"] = "little" if exif[:2] == b"II" else "big"
-    at = int.from_bytes(exif[4:8], order)
-    for start in range(at + 2, at + 2 + 12 * int.from_bytes(exif[at : at + 2], order), 12):
-        if int.from_bytes(exif[start : start + 2], order) == _EXIF_ORIENTATION:
-            return int.from_bytes(exif[start + 8 : start + 10], order)
-    return 1
+        if marker == _APP0 and data[start + 4 : start + 9] == b"JFIF\x00" and end - start >= 16:
+            across = int.from_bytes(data[start + 12 : start + 14], "big")
+            down = int.from_bytes(data[start + 14 : start + 16], "big")
+            return across / down if across and down else None
+    return None
 
 
 def _truncated() -> UnreadableError:

@@ -30,6 +30,7 @@ FIELDS = [
     "peak",
     "trust",
     "heatmap",
+    "notes",
     "bundle",
     "runtime",
     "precision",

@@ -31,6 +31,7 @@ from pydicom.uid import (
 )
 
 from inference_worker.dicom_attributes import CODES, DECODERS, LUT_ATTRIBUTES, LUT_SEQUENCES, NUMBERS, PIXELS
+from inference_worker.dicom_numbers import mend
 from inference_worker.projections import COMPUTED_RADIOGRAPHY, other_than_projection
 from inference_worker.sniff import has_preamble
 from xrayportal.intake.deidentify import allow_list
@@ -106,6 +107,7 @@ def _load(data: bytes) -> Dataset:
             _refuse_deflated(data)
             source = dcmread(stream, force=not has_preamble(data), specific_tags=allow_list.LOADED_TAGS)
             refuse_oversized(source, short=allow_list.SHORT_TAGS, luts=allow_list.LUT_TAGS)
+            mend(source)
             for element in source.iterall():  # converts every value now, while errors are expected
                 del element
             allow_list.drop_mistyped(source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from inference_worker.exif import orientation
 from xrayportal.intake.deidentify import exif
 from xrayportal.intake.rejection import check_dimensions, corrupt, truncated
 
@@ -26,7 +27,8 @@ def strip(data: bytes) -> bytes:
     were coded. Raises ``RejectedError`` for a truncated or damaged file or one with too many pixels.
     """
     out = [b"\xff\xd8"]
-    at, has_frame, has_scan, has_turn = 2, False, False, False
+    blocks: list[bytes] = []
+    at, has_frame, has_scan = 2, False, False
     for _ in range(_MOST_SEGMENTS):
         marker, at = _next_marker(data, at)
         if marker == _EOI:
@@ -49,15 +51,14 @@ def strip(data: bytes) -> bytes:
             out.append(_segment(_APP0, body[:12] + b"\x00\x00"))  # no thumbnail
         elif marker == _APP14 and body.startswith(b"Adobe") and len(body) >= 12:
             out.append(_segment(_APP14, body[:12]))
-        elif marker == _APP1 and body.startswith(_EXIF) and not has_turn:
-            turn = exif.orientation(body[len(_EXIF) :])
-            if turn != 1:
-                out.append(_segment(_APP1, _EXIF + exif.block(turn)))
-                has_turn = True
+        elif marker == _APP1 and body.startswith(_EXIF) and not has_scan:
+            blocks.append(body[len(_EXIF) :])
         elif marker == _SOS:
             scan_end = _SCAN_END.search(data, end)
             if scan_end is None:
                 raise truncated()
+            if not has_scan and (turn := orientation(blocks)) != 1:
+                out.append(_segment(_APP1, _EXIF + exif.block(turn)))
             out += [_segment(_SOS, body), data[end : scan_end.start()]]
             end, has_scan = scan_end.start(), True
         at = end
