@@ -202,8 +202,14 @@ def _stored(dataset: Dataset, data: bytes) -> NDArray[Any]:
     dataset.BitsStored = top + 1
     values = pixel_array(dataset, decoding_plugin=decoder)
     shift = top + 1 - bits
-    is_misstated = not np.any(values >> bits) if values.min() >= 0 else False  # they sit low all the same
-    return values if is_misstated else values >> shift
+    return values if _lies_low(values, bits, shift) else values >> shift
+
+
+def _lies_low(values: NDArray[Any], bits: int, shift: int) -> bool:
+    """Whether the values lie at the low end of their words although the header says otherwise."""
+    above = values >> (bits - 1 if values.min() < 0 else bits)
+    is_small = bool(np.isin((above.min(), above.max()), (0, -1)).all())  # nothing above but signs
+    return is_small and bool(np.any(values & ((1 << shift) - 1)))
 
 
 def _syntax(dataset: Dataset) -> UID:

@@ -333,7 +333,7 @@ def test_half_a_rescale_that_changes_nothing_is_none(texts: dict[str, str]) -> N
 def test_an_empty_look_up_table_is_none(sequence: str, left: tuple[str, ...]) -> None:
     item = pydicom.Dataset()
     for keyword in left:
-        setattr(item, keyword, None)
+        item.add_new(keyword, {"LUTExplanation": "LO"}.get(keyword, "US"), None)
     window = {"WindowCenter": 2048, "WindowWidth": 1024}
     for items in ([item], []):
         actual = decode(written(radiograph(RAMP, **window, **{sequence: Sequence(items)})))
@@ -431,20 +431,20 @@ def test_padding_of_signed_pixels_in_an_unsigned_type() -> None:
 @pytest.mark.parametrize(("bits", "top"), [(12, 15), (12, 13), (10, 15), (14, 15)])
 @pytest.mark.parametrize("is_signed", [False, True])
 def test_stored_bits_that_sit_higher(bits: int, top: int, is_signed: bool) -> None:
-    values = (np.arange(4096).reshape(64, 64) >> 12 - min(bits, 12)).astype(np.uint16)
+    values = (np.arange(4096).reshape(64, 64) * (2**bits - 1) // 4095).astype(np.uint16)
     if is_signed:
-        values = (values.astype(int) - 2 ** (min(bits, 12) - 1)).astype(np.int16)
-    plain = radiograph(values, BitsStored=bits)
+        values = (values.astype(int) - 2 ** (bits - 1)).astype(np.int16)
+    plain = radiograph(values, BitsStored=bits, HighBit=bits - 1)
     shift = top + 1 - bits
     overlay = np.random.default_rng(1).integers(0, 1 << shift, values.shape).astype(values.dtype)
     high = radiograph((values << shift) | overlay, BitsStored=bits, HighBit=top)
     assert np.array_equal(shown(high), shown(plain))
 
 
-def test_a_high_bit_that_is_not_true_is_not_followed() -> None:
-    assert np.array_equal(
-        shown(radiograph(RAMP, BitsStored=12, HighBit=15)), shown(radiograph(RAMP, BitsStored=12))
-    )
+@pytest.mark.parametrize("values", [RAMP, (RAMP.astype(int) - 2048).astype(np.int16)])
+def test_a_high_bit_that_is_not_true_is_not_followed(values: NDArray[Any]) -> None:
+    plain = radiograph(values, BitsStored=12, HighBit=11)
+    assert np.array_equal(shown(radiograph(values, BitsStored=12, HighBit=15)), shown(plain))
 
 
 @pytest.mark.parametrize("is_implicit", [True, False])
