@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inference_worker import jpeg_header
 from inference_worker.decode import jpeg
 from inference_worker.types import UnreadableError
 
@@ -26,10 +27,10 @@ def check(frame: bytes, width: int, height: int) -> None:
         _check_size(_jpeg_2000_size(frame[start:]), width, height)
         _check_end(frame, frame.find(_JPEG_2000_DATA, start))
     elif frame.startswith(_JPEG):
-        header = jpeg.frame_header(frame)
+        header = jpeg_header.frame_header(frame)
         _check_size((header.width, header.height), width, height)
         if header.process in (_JPEG_LOSSLESS, _JPEG_LS):
-            _check_end(frame, jpeg.scan_start(frame))
+            _check_end(frame, jpeg_header.scan_start(frame))
         elif header.precision == 8:
             jpeg.strict(frame, "GRAY" if header.components == 1 else "RGB")
         else:

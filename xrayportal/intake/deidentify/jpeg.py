@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
+from django.utils.translation import gettext as _
+
 from inference_worker.exif import orientation
+from inference_worker.jpeg_header import HUFFMAN
 from xrayportal.intake.deidentify import exif
-from xrayportal.intake.rejection import check_dimensions, corrupt, truncated
+from xrayportal.intake.rejection import RejectedError, check_dimensions, corrupt, truncated
 
 _SOI, _EOI, _SOS, _APP0, _APP1, _APP14 = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE
 #: Coding tables and headers that the decoder needs: SOFn, DHT, DAC, DQT, DNL, DRI, DHP, EXP.
@@ -29,7 +32,7 @@ def strip(data: bytes) -> bytes:
     out = [b"\xff\xd8"]
     blocks: list[bytes] = []
     at, has_frame, has_scan = 2, False, False
-    for _ in range(_MOST_SEGMENTS):
+    for _segment_number in range(_MOST_SEGMENTS):
         marker, at = _next_marker(data, at)
         if marker == _EOI:
             break
@@ -44,6 +47,12 @@ def strip(data: bytes) -> bytes:
                 raise corrupt()
             height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
             check_dimensions(width, height)
+            if body[0] != 8 or marker & 0x0F not in HUFFMAN:
+                raise RejectedError(
+                    "unsupported-encoding",
+                    _("it uses a rare kind of JPEG, which cannot be decoded here"),
+                    _("Save it as PNG or ordinary JPEG."),
+                )
             has_frame = True
         if marker in _KEPT:
             out.append(_segment(marker, body))
