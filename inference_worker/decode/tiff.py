@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -21,6 +20,21 @@ from PIL import Image, TiffImagePlugin
 from inference_worker import notes
 from inference_worker.decode import aspect, grey, libtiff
 from inference_worker.decode.limits import Limits
+from inference_worker.tiff_layout import (
+    BLACK_IS_ZERO,
+    DEFLATE,
+    FLOAT,
+    FLOATING,
+    HORIZONTAL,
+    JPEG,
+    OLD_DEFLATE,
+    RAW,
+    RGB,
+    SIGNED,
+    UNSIGNED,
+    WHITE_IS_ZERO,
+    Layout,
+)
 from inference_worker.types import Radiograph, UnreadableError
 
 _NEW_SUBFILE_TYPE, _REDUCED_RESOLUTION = 254, 1
@@ -29,15 +43,7 @@ _ORIENTATION, _SAMPLES, _ROWS_PER_STRIP, _X_RESOLUTION, _Y_RESOLUTION, _PLANAR =
 _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT, _EXTRA_SAMPLES, _FORMAT = 317, 322, 323, 338, 339
 _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES = 273, 279, 324, 325
 
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
-_RAW, _LZW, _JPEG, _DEFLATE, _PACK_BITS, _OLD_DEFLATE, _LZMA, _ZSTD = 1, 5, 7, 8, 32773, 32946, 34925, 50000
-#: Compressions of whole bytes, which know nothing of samples.
-_OF_BYTES = frozenset({_RAW, _LZW, _DEFLATE, _PACK_BITS, _OLD_DEFLATE, _LZMA, _ZSTD})
-_UNSIGNED, _SIGNED, _FLOAT, _UNKNOWN = 1, 2, 3, 4
-_HORIZONTAL, _FLOATING = 2, 3
-_ASSOCIATED_ALPHA, _ALPHA = 1, 2
-_FLOAT_BITS = (16, 32, 64)
-_MOST_SAMPLES = 8
+_ALPHA = 2  # not multiplied into the colours
 _MOST_PAGES = 32
 _MOST_PIECES = 300_000
 _UNPACKED_AT_ONCE = 1_000_000
@@ -45,42 +51,6 @@ _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _JPEG_END = b"\xff\xd9"
 
 Directory = TiffImagePlugin.ImageFileDirectory_v2
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """How the samples of a picture lie in the file."""
-
-    width: int
-    height: int
-    bits: int
-    samples: int
-    format: int
-    photometric: int
-    compression: int
-    predictor: int
-    is_planar: bool
-
-    @property
-    def is_ordinary(self) -> bool:
-        """Whether Pillow decodes this kind as it is."""
-        if self.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
-            return self.bits <= 8
-        is_plain = not self.is_planar and self.samples != 2
-        plain = self.format in (_UNSIGNED, _UNKNOWN) and (is_plain or self.compression not in _OF_BYTES)
-        return plain and (self.bits == 8 or (self.bits < 8 and self.predictor == 1))
-
-    def check(self) -> None:
-        """Refuse what cannot be unpacked here."""
-        is_known = self.format == _FLOAT and self.bits in _FLOAT_BITS
-        is_known = is_known or (self.format in (_UNSIGNED, _SIGNED, _UNKNOWN) and 1 <= self.bits <= 32)
-        is_known = is_known and (self.format != _SIGNED or self.bits in (8, 16, 32))
-        is_known = is_known and self.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
-        is_known = is_known and self.predictor in (1, _HORIZONTAL, _FLOATING)
-        is_known = is_known and (self.predictor != _FLOATING or self.format == _FLOAT)
-        least = 3 if self.photometric == _RGB else 1
-        if not (is_known and self.compression in _OF_BYTES and least <= self.samples <= _MOST_SAMPLES):
-            raise _corrupt()
 
 
 def decode(data: bytes, limits: Limits) -> Radiograph:
@@ -92,7 +62,8 @@ def decode(data: bytes, limits: Limits) -> Radiograph:
         if layout.is_ordinary:
             pixels, chroma = _by_pillow(data, directory, limits)
         else:
-            layout.check()
+            if not layout.is_decoded:
+                raise _corrupt()
             pixels, chroma = _shown(_unpacked(data, directory, layout, limits), directory, layout)
         tall = _tall(directory)
         upright = grey.orient(aspect.squared(pixels, tall, limits), _one(directory, _ORIENTATION, 1))
@@ -132,19 +103,19 @@ def _first_page(data: bytes) -> Directory:
     return first
 
 
-def _layout(directory: Directory) -> _Layout:
+def _layout(directory: Directory) -> Layout:
     samples = _one(directory, _SAMPLES, 1)
-    bits, formats = _several(directory, _BITS, (1,)), _several(directory, _FORMAT, (_UNSIGNED,))
+    bits, formats = _several(directory, _BITS, (1,)), _several(directory, _FORMAT, (UNSIGNED,))
     if len(set(bits)) != 1 or len(set(formats)) != 1:
         raise _corrupt()
-    return _Layout(
+    return Layout(
         width=_one(directory, _WIDTH, 0),
         height=_one(directory, _HEIGHT, 0),
         bits=bits[0],
         samples=samples,
         format=formats[0],
-        photometric=_one(directory, _PHOTOMETRIC, _BLACK_IS_ZERO),
-        compression=_one(directory, _COMPRESSION, _RAW),
+        photometric=_one(directory, _PHOTOMETRIC, BLACK_IS_ZERO),
+        compression=_one(directory, _COMPRESSION, RAW),
         predictor=_one(directory, _PREDICTOR, 1),
         is_planar=_one(directory, _PLANAR, 1) == 2 and samples > 1,
     )
@@ -174,7 +145,7 @@ def _by_pillow(data: bytes, directory: Directory, limits: Limits) -> tuple[NDArr
 
 def _check_jpeg_pieces(directory: Directory, data: bytes) -> None:
     """JPEG in a TIFF: libtiff completes a strip or tile that was cut short with grey, and is silent."""
-    if directory.get(_COMPRESSION) != _JPEG:
+    if directory.get(_COMPRESSION) != JPEG:
         return
     for starts, sizes in ((_STRIPS, _STRIP_SIZES), (_TILES, _TILE_SIZES)):
         for start, size in zip(directory.get(starts, ()), directory.get(sizes, ()), strict=False):
@@ -182,7 +153,7 @@ def _check_jpeg_pieces(directory: Directory, data: bytes) -> None:
                 raise _truncated()
 
 
-def _unpacked(data: bytes, directory: Directory, layout: _Layout, limits: Limits) -> NDArray[Any]:
+def _unpacked(data: bytes, directory: Directory, layout: Layout, limits: Limits) -> NDArray[Any]:
     """The samples, ``(H, W, C)``, at their own depth and type."""
     has_tiles = _TILES in directory
     if has_tiles:
@@ -233,9 +204,9 @@ def _unpacked(data: bytes, directory: Directory, layout: _Layout, limits: Limits
 
 def _decompressed(piece: bytes, compression: int, rows: int, row_bytes: int) -> bytes:
     """The bytes of a strip or tile."""
-    if compression == _RAW:
+    if compression == RAW:
         return piece
-    if compression in (_DEFLATE, _OLD_DEFLATE):
+    if compression in (DEFLATE, OLD_DEFLATE):
         return zlib.decompressobj().decompress(piece, rows * row_bytes)
     # For libtiff a picture of plain bytes in one strip: it unpacks them and looks no further.
     entries = [(256, row_bytes), (257, rows), (258, 8), (259, compression), (262, 1), (273, 8), (277, 1)]
@@ -254,12 +225,12 @@ def _decompressed(piece: bytes, compression: int, rows: int, row_bytes: int) -> 
 
 
 def _samples(
-    lines: NDArray[np.uint8], width: int, depth: int, layout: _Layout, is_little: bool
+    lines: NDArray[np.uint8], width: int, depth: int, layout: Layout, is_little: bool
 ) -> NDArray[Any]:
     """``uint8 (rows, bytes)`` to samples ``(rows, width, depth)``, the predictor undone."""
     rows, count, bits = len(lines), width * depth, layout.bits
     order = "<" if is_little else ">"
-    if layout.predictor == _FLOATING:
+    if layout.predictor == FLOATING:
         summed = lines.reshape(rows, -1, depth).cumsum(axis=1, dtype=np.uint8).reshape(rows, bits // 8, count)
         joined = np.ascontiguousarray(summed.transpose(0, 2, 1)).reshape(rows, -1)
         return joined.view(f">f{bits // 8}").astype(f"f{bits // 8}").reshape(rows, width, depth)
@@ -268,11 +239,11 @@ def _samples(
     else:
         values = np.concatenate(list(_packed(lines, count, bits)))
     values = values.reshape(rows, width, depth)
-    if layout.predictor == _HORIZONTAL:
+    if layout.predictor == HORIZONTAL:
         values = values.cumsum(axis=1, dtype=values.dtype) & values.dtype.type(2**bits - 1)
-    if layout.format == _FLOAT:
+    if layout.format == FLOAT:
         return values.view(f"f{bits // 8}")
-    return values.view(f"i{bits // 8}") if layout.format == _SIGNED else values
+    return values.view(f"i{bits // 8}") if layout.format == SIGNED else values
 
 
 def _packed(lines: NDArray[np.uint8], count: int, bits: int) -> Iterator[NDArray[Any]]:
@@ -287,13 +258,13 @@ def _packed(lines: NDArray[np.uint8], count: int, bits: int) -> Iterator[NDArray
         yield numbers.astype(f"u{wide // 8}")
 
 
-def _shown(samples: NDArray[Any], directory: Directory, layout: _Layout) -> tuple[NDArray[np.uint8], float]:
-    colours = 3 if layout.photometric == _RGB else 1
+def _shown(samples: NDArray[Any], directory: Directory, layout: Layout) -> tuple[NDArray[np.uint8], float]:
+    colours = 3 if layout.photometric == RGB else 1
     values = samples[..., :colours]
     pixels = _levels(values, layout)
-    if layout.photometric == _WHITE_IS_ZERO:
+    if layout.photometric == WHITE_IS_ZERO:
         pixels = 255 - pixels
-    if layout.format == _FLOAT:
+    if layout.format == FLOAT:
         pixels[~np.isfinite(values)] = 0
     extra = _several(directory, _EXTRA_SAMPLES, ())
     # Associated alpha is multiplied into the colours already; what has no meaning stated is no alpha.
@@ -306,9 +277,9 @@ def _shown(samples: NDArray[Any], directory: Directory, layout: _Layout) -> tupl
     return np.ascontiguousarray(pixels[..., 0]), 0.0
 
 
-def _levels(values: NDArray[Any], layout: _Layout) -> NDArray[np.uint8]:
+def _levels(values: NDArray[Any], layout: Layout) -> NDArray[np.uint8]:
     """Samples of any type to display levels of the same shape."""
-    if layout.format == _FLOAT or values.min(initial=0) < 0 or values.max(initial=0) > 0xFFFF:
+    if layout.format == FLOAT or values.min(initial=0) < 0 or values.max(initial=0) > 0xFFFF:
         return grey.stretch(values)
     if layout.bits < 8:
         return grey.stretch(values, 0.0, float(2**layout.bits - 1))

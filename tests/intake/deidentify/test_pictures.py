@@ -245,6 +245,33 @@ def test_deep_samples_stay_what_they_are(bits: int, photometric: int) -> None:
         assert (decode(strip(source)).pixels == decode(source).pixels).all()
 
 
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"t258": 40},
+        {"t339": 5},
+        {"t258": 12, "t339": 2},
+        {"t258": (16,) * 4, "t277": 4, "t262": 5},
+        {"t258": 16, "t259": 34712},
+        {"t258": 16, "t317": 9},
+    ],
+)
+def test_samples_that_are_not_decoded_are_refused_at_the_door(tags: dict[str, Any]) -> None:
+    with pytest.raises(RejectedError) as caught:
+        tiffs.strip(tiff_of(bytes(30 * 20 * 8), 30, 20, **tags))
+    assert caught.value.kind == "unsupported-encoding"
+
+
+@pytest.mark.parametrize(("marker", "precision"), [(0xC1, 12), (0xC3, 8), (0xC9, 8)])
+def test_kinds_of_jpeg_that_are_not_decoded_are_refused_at_the_door(marker: int, precision: int) -> None:
+    source = bytearray(jpeg())
+    frame = source.index(b"\xff\xc0")
+    source[frame + 1], source[frame + 4] = marker, precision
+    with pytest.raises(RejectedError) as caught:
+        jpegs.strip(bytes(source))
+    assert caught.value.kind == "unsupported-encoding"
+
+
 def test_random_damage_is_refused_or_harmless() -> None:
     random = np.random.default_rng(20261122)
     for strip, source in ((jpegs.strip, jpeg()), (pngs.strip, png()), (tiffs.strip, tiff())):
