@@ -26,6 +26,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000TransferSyntaxes,
+    RLELossless,
 )
 
 from inference_worker import notes
@@ -196,7 +197,8 @@ def _stored(dataset: Dataset, data: bytes) -> NDArray[Any]:
         return subprocess_decode.stored_values(data)
     allocated, bits = int(dataset.BitsAllocated), int(dataset.BitsStored)
     top = dataset.get("HighBit")
-    if syntax.is_encapsulated or not isinstance(top, int) or not bits <= top < allocated:
+    is_coded = syntax.is_encapsulated and syntax != RLELossless  # then the stream tells its own depth
+    if is_coded or not isinstance(top, int) or not bits <= top < allocated:
         return pixel_array(dataset, decoding_plugin=decoder)
     # The stored bits sit higher in their words (PS3.5, 8.1.1); pydicom masks those above and does not shift.
     dataset.BitsStored = top + 1

@@ -236,6 +236,9 @@ def _samples(
         return joined.view(f">f{bits // 8}").astype(f"f{bits // 8}").reshape(rows, width, depth)
     if bits in (8, 16, 32, 64):
         values = np.ascontiguousarray(lines).view(f"{order}u{bits // 8}").astype(f"u{bits // 8}")
+    elif bits == 24:
+        parts = lines.reshape(rows, count, 3)[..., :: 1 if is_little else -1].astype(np.uint32)
+        values = parts[..., 0] | parts[..., 1] << 8 | parts[..., 2] << 16
     else:
         values = np.concatenate(list(_packed(lines, count, bits)))
     values = values.reshape(rows, width, depth)

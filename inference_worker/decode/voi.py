@@ -32,6 +32,8 @@ _SAMPLE = 1_000_000
 #: A window shows nothing of a picture if it leaves more than this share within an eighth of one end.
 _MOST_AT_ONE_END = 0.99
 _END_LEVELS = 32
+#: Nor if more than this share is saturated at one end and spreads over so many levels of its own range.
+_MOST_LOST, _WIDE_LEVELS = 0.8, 64
 
 
 def to_display(stored: NDArray[Any], dataset: Dataset) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
@@ -102,12 +104,14 @@ def _values_of_interest(sample: Levels, dataset: Dataset) -> tuple[Show, tuple[s
     own: Show = lambda values: grey.stretch(values, black, white)  # noqa: E731  one of several of its kind
     if not stated:
         return own, ()
-    if not _is_blank(stated[0](sample)):
-        return stated[0], ()
-    for show in (*stated[1:], own):
-        if not _is_blank(show(sample)):
-            return show, (notes.WINDOW_MISSES,)
-    return stated[0], ()  # there is nothing to see, whatever the window
+    full = own(sample)
+    if _is_blank(full):
+        return stated[0], ()  # there is nothing to see, whatever the window
+    for index, show in enumerate(stated):
+        shown = show(sample)
+        if not _is_blank(shown) and not _hides(shown, full):
+            return show, (notes.WINDOW_MISSES,) if index else ()
+    return own, (notes.WINDOW_MISSES,)
 
 
 def _is_blank(shown: NDArray[np.uint8]) -> bool:
@@ -117,6 +121,19 @@ def _is_blank(shown: NDArray[np.uint8]) -> bool:
     counts = np.bincount(shown, minlength=256) / shown.size
     most = max(counts[:_END_LEVELS].sum(), counts[-_END_LEVELS:].sum(), counts[0] + counts[255])
     return bool(most > _MOST_AT_ONE_END)
+
+
+def _hides(shown: NDArray[np.uint8], full: NDArray[np.uint8]) -> bool:
+    """Whether one end swallows most of the picture although the values there differ widely.
+
+    Of a small finger most is even background, which may saturate; ``full`` is the picture by its own range.
+    """
+    for end in (0, 255):
+        lost = full[shown == end]
+        if lost.size > _MOST_LOST * full.size:
+            low, high = np.percentile(lost, (5, 95))
+            return bool(high - low >= _WIDE_LEVELS)
+    return False
 
 
 def _window(dataset: Dataset) -> Show:

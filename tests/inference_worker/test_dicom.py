@@ -364,7 +364,7 @@ def lut(values: NDArray[Any], first: int = 0, bits: int = 12) -> pydicom.Dataset
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 @pytest.mark.parametrize(
-    ("center", "width"), [(20000, 4096), (-9000, 500), (128, 1), (32768, 65536), (40, 30)]
+    ("center", "width"), [(20000, 4096), (-9000, 500), (128, 1), (32768, 65536), (40, 30), (128, 256)]
 )
 def test_a_window_that_shows_nothing_is_not_used(photometric: str, center: int, width: int) -> None:
     plain = radiograph(RAMP, PhotometricInterpretation=photometric)
@@ -379,6 +379,15 @@ def test_a_narrow_window_that_shows_a_part_is_used() -> None:
     narrow = decode(written(radiograph(RAMP, WindowCenter=2048, WindowWidth=200)))
     assert (narrow.pixels == 255).mean() > 0.4
     assert narrow.notes == ()
+
+
+def test_a_small_part_before_an_even_background_keeps_its_window() -> None:
+    finger = np.full((200, 200), 60000, np.uint16)
+    finger[90:110, 20:180] = np.random.default_rng(4).integers(1000, 5000, (20, 160))
+    kept = decode(written(radiograph(finger, WindowCenter=3000, WindowWidth=4000)))
+    assert (kept.pixels == 255).mean() > 0.9
+    assert np.ptp(kept.pixels[90:110, 20:180]) > 250
+    assert kept.notes == ()
 
 
 def test_an_even_picture_keeps_its_window() -> None:
@@ -438,6 +447,8 @@ def test_stored_bits_that_sit_higher(bits: int, top: int, is_signed: bool) -> No
     shift = top + 1 - bits
     overlay = np.random.default_rng(1).integers(0, 1 << shift, values.shape).astype(values.dtype)
     high = radiograph((values << shift) | overlay, BitsStored=bits, HighBit=top)
+    assert np.array_equal(shown(high), shown(plain))
+    high.compress(RLELossless, generate_instance_uid=False)
     assert np.array_equal(shown(high), shown(plain))
 
 
