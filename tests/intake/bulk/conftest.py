@@ -11,6 +11,7 @@ import pytest
 from tests.factories import make_bundle, make_clinic, make_submission
 from xrayportal.clinics.actors import PORTAL
 from xrayportal.intake.bulk.delivery import take
+from xrayportal.intake.filenames import comparable_path
 from xrayportal.intake.ingest import IncomingFile
 from xrayportal.studies.models import Submission, Upload
 
@@ -28,8 +29,11 @@ def submission(db: None) -> Submission:
 def deliver(submission: Submission) -> Take:
     """Send bytes under a relative path, as the page does."""
 
-    def send(path: str, content: bytes, key: str = "") -> list[Upload]:
-        delivery = IncomingFile(submission=submission, key=key or path[-60:], path=path, actor=PORTAL)
+    opened = submission
+
+    def send(path: str, content: bytes, key: str = "", submission: Submission = opened) -> list[Upload]:
+        name = key or comparable_path(path)[-60:]
+        delivery = IncomingFile(submission=submission, key=name, path=path, actor=PORTAL)
         return take(delivery, io.BytesIO(content))
 
     return send
