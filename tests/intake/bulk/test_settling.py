@@ -108,6 +108,14 @@ def test_a_csv_may_come_after_its_picture(deliver: Take, submission: Submission)
     assert Study.objects.get(patient_reference="P-2").analyses.count() == 1
 
 
+def test_a_study_is_analysed_again_for_its_body_part_only(deliver: Take, submission: Submission) -> None:
+    deliver("set/a.png", png(shade=1))
+    sealed_at = Study.objects.get().sealed_at
+    deliver("set/labels.csv", csv("a.png,P-1,,"))
+    finish(submission)
+    assert Study.objects.get().sealed_at == sealed_at
+
+
 @pytest.mark.parametrize("is_late", [False, True])
 def test_two_csvs_that_contradict_each_other(deliver: Take, submission: Submission, is_late: bool) -> None:
     deliver("set/one.csv", csv("a.png,P-1,,"))

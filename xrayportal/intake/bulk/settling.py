@@ -82,7 +82,9 @@ def _apply(submission: Submission, found: Matches, paths: Mapping[uuid.UUID, str
             _give(study, label, is_own=is_own, is_of_batch=study.submission_id in batch)
         if label is not None and not _says(study, label):
             found.problems |= dict.fromkeys(found.counting.pop(study.pk), LATE)
-        if study.stated_body_part != before:
+        if _facts(study) == before:
+            continue
+        if study.stated_body_part != before[1]:
             study.state, study.sealed_at = Study.State.OPEN, None
         study.save(update_fields=["patient_reference", "stated_body_part", "priority", "state", "sealed_at"])
 
