@@ -144,7 +144,7 @@ def _take_labels(incoming: IncomingFile, file: IO[bytes]) -> Upload:
     data = file.read(MAX_BYTES + 1)
     incoming = replace(incoming, size=len(data))
     try:
-        labels = parse_labels(data, _body_parts())
+        labels = parse_labels(data, known_body_parts())
         with transaction.atomic():
             locked = Submission.objects.select_for_update(no_key=True).get(pk=incoming.submission.pk)
             refuse_closed(locked)  # nothing of it is kept
@@ -159,7 +159,8 @@ def _take_labels(incoming: IncomingFile, file: IO[bytes]) -> Upload:
     return note_applied(incoming, applied_sentence(len(labels)))
 
 
-def _body_parts() -> list[str]:
+def known_body_parts() -> list[str]:
+    """Those that a CSV may state: of the active bundle, none without one."""
     try:
         return active_bundle().body_parts
     except NoActiveBundleError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xrayportal.intake.bulk.labels import Kept, Label, Row, from_json, merged
@@ -47,16 +47,21 @@ class Matches:
         self.problems |= dict.fromkeys(names, problem)
 
 
+def fitting(path: str, names: Container[str]) -> list[str]:
+    """Those of these names of rows that fit the file at this comparable path, the one that counts first."""
+    return [name for name in _names(path) if name in names]
+
+
 def label_at_once(path: str, kept: Kept) -> Label | None:
     """The label of the file at this comparable path; empty where no row fits it.
 
     None where only all files together can tell: a row that gives the whole path is about no other file,
     one that gives its end may be about another as well.
     """
-    fitting = [name for name in _names(path) if name in kept]
-    if not fitting:
+    names = fitting(path, kept)
+    if not names:
         return Label()
-    return _merged(fitting, from_json({path: kept[path]})) if fitting == [path] else None
+    return _merged(names, from_json({path: kept[path]})) if names == [path] else None
 
 
 def match(arrived: Sequence[Arrived], rows: Mapping[str, Sequence[Row]]) -> Matches:
@@ -67,18 +72,17 @@ def match(arrived: Sequence[Arrived], rows: Mapping[str, Sequence[Row]]) -> Matc
     A row that every file of its name passes over for another row must not say otherwise than that one.
     """
     paths = {one.path for one in arrived}
-    fitting = [
-        [name for name in _names(one.path) if name in rows and (name == one.path or name not in paths)]
-        for one in arrived
+    fits = [
+        [name for name in fitting(one.path, rows) if name == one.path or name not in paths] for one in arrived
     ]
     owners: dict[str, set[Hashable]] = defaultdict(set)
-    for one, names in zip(arrived, fitting, strict=True):
+    for one, names in zip(arrived, fits, strict=True):
         if names:
             owners[names[0]].add(one.owner)
     found = Matches()
-    found.problems = dict.fromkeys(rows.keys() - {name for names in fitting for name in names}, MISSING)
+    found.problems = dict.fromkeys(rows.keys() - {name for names in fits for name in names}, MISSING)
     stated: dict[Hashable, set[str]] = defaultdict(set)
-    for one, names in zip(arrived, fitting, strict=True):
+    for one, names in zip(arrived, fits, strict=True):
         named = [*names[:1], *(name for name in names[1:] if name not in owners)]
         if names and len(owners[names[0]]) > 1:
             found.doubt(one.owner, named, rows, AMBIGUOUS)
