@@ -45,7 +45,7 @@ def take(incoming: IncomingFile, file: IO[bytes]) -> list[Upload]:
     file.seek(0)
     head = file.read(4)
     file.seek(0)
-    if is_archive(head):
+    if is_archive(head) or _ZIP.search(incoming.path):  # it may begin with a program that unpacks it
         return _take_archive(incoming, file)
     if is_labels(incoming.path):
         return [_take_labels(incoming, file)]
