@@ -127,7 +127,12 @@ async function findDirectory64(archive, tail, start, at) {
   if (view.getUint32(0, true) !== END_64_SIGNATURE) throw new UnzipError("archive-damaged");
   const size = Number(view.getBigUint64(40, true));
   const offset = Number(view.getBigUint64(48, true));
-  return { count: Number(view.getBigUint64(32, true)), size, offset, before: start + at - 56 - size - offset };
+  return {
+    count: Number(view.getBigUint64(32, true)),
+    size,
+    offset,
+    before: start + at - 56 - size - offset,
+  };
 }
 
 /** @param {DataView} view of the directory @param {number} at @returns {Entry} */
@@ -189,7 +194,9 @@ function decodeName(raw, flags, unicode) {
     name = utf8.decode(unicode ?? raw);
   } catch {
     if (flags & UTF_8_FLAG) throw new UnzipError("archive-damaged");
-    name = Array.from(raw, (byte) => (byte < 128 ? String.fromCharCode(byte) : CODE_PAGE[byte - 128])).join("");
+    name = Array.from(raw, (byte) => (byte < 128 ? String.fromCharCode(byte) : CODE_PAGE[byte - 128])).join(
+      "",
+    );
   }
   return name.split("\0", 1)[0].replaceAll("\\", "/");
 }

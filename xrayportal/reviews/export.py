@@ -38,6 +38,8 @@ FIELDS = {
     "readers": "study__consensus__readers",
     "changes_of_mind": "study__consensus__changes",
 }
+#: Before the first line: without it Excel does not take a CSV for UTF-8.
+BOM = "\ufeff"
 #: What a spreadsheet takes for the beginning of a formula; some take the wide forms of East Asian type too.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -62,7 +64,7 @@ def history_lines(results: QuerySet[Analysis], *, clinic: Clinic) -> Iterator[st
     manifests = dict(Bundle.objects.values_list("pk", "manifest"))
     writer = csv.writer(_Line())
     with translation.override(language):
-        yield writer.writerow(safe([_("Research use only. Not a diagnosis."), clinic.name]))
+        yield BOM + writer.writerow(safe([_("Research use only. Not a diagnosis."), clinic.name]))
         yield writer.writerow(FIELDS)
         for values in rows.iterator(chunk_size=2000):
             row = dict(zip(FIELDS, values, strict=True))

@@ -26,7 +26,7 @@ from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import RowFacts, with_status
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.reviews.blind import Revealed, with_revealed
-from xrayportal.reviews.export import safe
+from xrayportal.reviews.export import BOM, safe
 from xrayportal.reviews.report import caption_of, render_plate
 from xrayportal.studies.models import Study, Submission
 
@@ -101,7 +101,7 @@ def result_lines(access: ClinicAccess, submission: Submission) -> Iterator[str]:
     zone = ZoneInfo(access.clinic.time_zone)
     writer = csv.writer(_Line())
     with translation.override(language):
-        yield writer.writerow([_("Research use only. Not a diagnosis."), *safe([access.clinic.name])])
+        yield BOM + writer.writerow([_("Research use only. Not a diagnosis."), *safe([access.clinic.name])])
         yield writer.writerow(COLUMNS)
         for study in _studies(access, submission).iterator(chunk_size=_ROWS):
             yield writer.writerow(safe(_cells(study, zone)))
