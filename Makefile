@@ -32,9 +32,9 @@ up: install $(if $(filter tensorflow,$(XRAY_RUNTIME)),$(VENV)/.training)  ## The
 
 training: $(VENV)/.training  ## Prepare .venv for `python -m training`, and for workers with TensorFlow
 
-test: $(VENV)/.test $(VENV)/.redis  ## Run the whole test suite (ARGS=… are handed to pytest)
+test: $(VENV)/.test $(VENV)/.redis  ## Run the whole test suite by two processes (ARGS=… go to pytest instead)
 	@$(PYTHON) -m tests.chromium
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest $(or $(ARGS),-n 2)
 
 lint: $(VENV)/.node $(VENV)/.test  ## Formatting, lint, types, templates, Django's own checks, missing migrations
 	$(PYTHON) -m ruff check .

@@ -30,16 +30,16 @@ class Answers:
 class Poll:
     """What an open page asks again and again: its address, and the seconds between two times.
 
-    An answer may say what to tell as seen the next time, as the worklist's do.
+    An answer may bring the version to send as seen the next time, as the worklist's do.
     """
 
     address: str
     seconds: float
 
-    def after(self, response: HTTPResponse, told: bytes) -> Poll:
-        """The poll after this answer."""
-        news = response.headers.get("HX-Trigger", "") + told[:2000].decode(errors="replace")
-        seen = re.search(r'(?:data-seen=|"list-unchanged": )"([^"]+)"', news)
+    def after(self, response: HTTPResponse, body: bytes) -> Poll:
+        """The next poll, after this answer."""
+        text = response.headers.get("HX-Trigger", "") + body[:2000].decode(errors="replace")
+        seen = re.search(r'(?:data-seen=|"list-unchanged": )"([^"]+)"', text)
         if seen is None or "?seen=" not in self.address:
             return self
         return replace(self, address=f"{self.address.partition('?')[0]}?seen={seen[1]}")
@@ -47,7 +47,7 @@ class Poll:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with a session. ``headers`` carry it."""
+    """A person with a session, which the ``headers`` carry."""
 
     port: int
     headers: dict[str, str]
@@ -60,10 +60,10 @@ def poll(person: Person, page: Poll, end: float, answers: Answers, seed: int) ->
     connection = HTTPConnection("127.0.0.1", person.port, timeout=30)
     headers = {**person.headers, "HX-Request": "true"}
     while time.monotonic() < end:
-        response, told = _ask(
+        response, body = _ask(
             connection, "GET", page.address, b"", headers, {200, 204}, answers.polls, answers
         )
-        page = page.after(response, told)
+        page = page.after(response, body)
         time.sleep(page.seconds)
     connection.close()
 
@@ -71,7 +71,7 @@ def poll(person: Person, page: Poll, end: float, answers: Answers, seed: int) ->
 def upload(
     person: Person, address: str, picture: Callable[[int], bytes], end: float, answers: Answers
 ) -> None:
-    """Send pictures one after the other, each one that nobody ever sent: a known one costs half."""
+    """Send pictures one after the other, all of them new: one that is there already costs half."""
     connection = HTTPConnection("127.0.0.1", person.port, timeout=30)
     while time.monotonic() < end:
         boundary = uuid.uuid4().hex
@@ -113,12 +113,12 @@ def _ask(
         connection.close()
         connection.request(method, address, body or None, headers)
         response = connection.getresponse()
-    told = response.read()
+    answer = response.read()
     if start >= answers.since:
         times.append((time.monotonic() - start) * 1000)
     if response.status not in good:
-        answers.refused.append(f"{response.status} {address} {told[:200]!r}")
-    return response, told
+        answers.refused.append(f"{response.status} {address} {answer[:200]!r}")
+    return response, answer
 
 
 def _form(boundary: str, picture: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The machine itself: what it is, and how fast it multiplies matrices."""
+"""The machine itself: its processor and libraries, and how fast it multiplies matrices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One picture through the network, with its heatmap: ours against the usual ways, on the same weights."""
+"""One picture through the network, with its heatmap, against the usual ways on the same weights."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def network() -> Iterable[Row]:
 
     rivals = Rivals(bundle.file(unified, "tensorflow"), manifest.map.features, picture)
     expected = rivals.compiled_autodiff()
-    found = gradcam.grad_cam(openvino.infer(picture).map[0])
+    heatmap = gradcam.grad_cam(openvino.infer(picture).map[0])
     # The rivals must compute the same thing, or comparing them is idle.
-    assert np.allclose(found, expected, atol=1e-3 * max(1.0, float(expected.max())))
+    assert np.allclose(heatmap, expected, atol=1e-3 * max(1.0, float(expected.max())))
 
     others = _less_than_f32(bundle, squares)
     times = in_turns(
@@ -94,12 +94,12 @@ def _less_than_f32(bundle: Bundle, squares: NDArray[np.uint8]) -> dict[str, Runt
     from inference_worker.runtimes.openvino import OpenVinoRuntime
     from training.release.quantise import to_int8
 
-    known = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     unified, size = bundle.manifest.body_part_network, bundle.manifest.input.size
-    found: dict[str, Runtime] = {}
-    if "BF16" in known:
-        found["bf16"] = load_runtimes(bundle, "openvino", precision="bf16")[unified.id]
-    if "INT8" in known and "int8" not in bundle.manifest.data:
+    runtimes: dict[str, Runtime] = {}
+    if "BF16" in capabilities:
+        runtimes["bf16"] = load_runtimes(bundle, "openvino", precision="bf16")[unified.id]
+    if "INT8" in capabilities and "int8" not in bundle.manifest.data:
         with TemporaryDirectory() as folder:
             graph = Path(folder) / "network.xml"
             for suffix in (".xml", ".bin"):
@@ -108,8 +108,8 @@ def _less_than_f32(bundle: Bundle, squares: NDArray[np.uint8]) -> dict[str, Runt
             to_int8(graph, squares)
             runtime = OpenVinoRuntime(graph, size)
             runtime.infer(as_batch(squares[:1]))  # compiled while its files are there
-            found["INT8"] = runtime
-    return found
+            runtimes["INT8"] = runtime
+    return runtimes
 
 
 def _explained(runtime: Runtime, picture: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Ordinary radiographs to measure with: real ones where they are at hand, else drawn ones."""
+"""Ordinary radiographs to measure with: real ones where the data set is there, else drawn ones."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ LONGEST = 512
 
 
 def ordinary(count: int) -> tuple[list[bytes], str]:
-    """``count`` JPEGs of at most `LONGEST` pixels a side, and what they are."""
+    """``count`` JPEGs of at most `LONGEST` pixels a side, and the name of their source."""
     folder = Path(os.environ.get("XRAY_SHARED", ROOT.parent / "shared")) / "data" / "fracatlas" / "images"
     if folder.is_dir():
-        found: list[bytes] = []
+        files: list[bytes] = []
         for path in sorted(folder.glob("*.jpg"))[::7]:
             data = path.read_bytes()
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
             if pixels is not None and max(pixels.shape) <= LONGEST:
-                found.append(data)
-            if len(found) == count:
-                return found, "FracAtlas"
+                files.append(data)
+            if len(files) == count:
+                return files, "FracAtlas"
     rng = np.random.default_rng(0)
     return [_drawn(rng) for _ in range(count)], "drawn"
 
 
 def _drawn(rng: np.random.Generator) -> bytes:
-    """Soft tissue, two bones and noise: what a JPEG coder and a decoder have to do with a radiograph."""
+    """Draw soft tissue, two bones and noise, which cost a JPEG coder and decoder as much as a radiograph."""
     canvas = np.zeros((454, 373), np.float32)
     for centre, half, level in ((186, 90, 90.0), (160, 22, 90.0), (215, 16, 70.0)):
         middle = centre + rng.normal(0, 10)

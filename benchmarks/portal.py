@@ -1,4 +1,4 @@
-"""The portal with 100,000 studies: pages, polls, the way in, and many people at once."""
+"""The portal with 100,000 studies: pages, polls, sign-in, uploads, and many people at once."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def portal() -> Iterable[Row]:
 
 
 def _vacuum() -> None:
-    """What autovacuum does within minutes of such a load."""
+    """Vacuum as autovacuum does within minutes of such a load."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -92,13 +92,13 @@ def _people() -> dict[str, Client]:
     from xrayportal.clinics.models import Clinic, Membership, Role, User
 
     clinic = Clinic.objects.get(slug=SLUG)
-    found = {
+    users = {
         Role.ADMIN: User.objects.create_user("admin@bench.example"),
         Role.READER: User.objects.get(email=f"reader-0.{SLUG}@seed.example"),
         Role.UPLOADER: User.objects.get(email=f"uploader-0.{SLUG}@seed.example"),
     }
     browsers = {}
-    for role, user in found.items():
+    for role, user in users.items():
         Membership.objects.create(clinic=clinic, user=user, role=role)
         browsers[role.value] = Client(headers={"host": "127.0.0.1"})
         browsers[role.value].force_login(user)
@@ -173,7 +173,7 @@ def _open_pages(browser: Client) -> dict[str, Poll]:
     from xrayportal.analyses.models import Analysis
 
     running = Analysis.objects.unfinished().order_by("pk")[0]
-    # What waits is told its place anew every few seconds; what is being read is told nothing.
+    # A waiting study shows its place anew every few seconds; a running one answers 204.
     now = timezone.now()
     running.state, running.started_at, running.leased_until = "running", now, now + timedelta(hours=1)
     running.save()

@@ -1,4 +1,4 @@
-"""What a benchmark is and what it gives."""
+"""The registry of benchmarks, and the rows that they yield."""
 
 from __future__ import annotations
 

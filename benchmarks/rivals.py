@@ -41,7 +41,7 @@ class Rivals:
         self._graph = tf.function(self._differentiated)
 
     def usual_recipe(self) -> NDArray[np.float32]:
-        """Eager ``predict``, a feature model, a GradientTape: as tutorials and the seed have it."""
+        """Eager ``predict``, a feature model and a GradientTape, as in tutorials and the first version."""
         self._network.predict(self._picture, verbose=0)
         _, heatmap = self._differentiated(self._tensor)
         return np.asarray(heatmap)

@@ -68,7 +68,7 @@ def scratch_portal() -> Iterator[dict[str, str]]:
 
 
 def manage(environment: dict[str, str], *words: str) -> str:
-    """Run a command of ``manage.py``; what it printed."""
+    """Run a command of ``manage.py``; returns its output."""
     command = [sys.executable, "manage.py", *words]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,4 +1,4 @@
-"""Taking turns and taking time."""
+"""Measuring time: rivals in turns, medians and ratios."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def in_turns(
 ) -> dict[str, list[float]]:
     """Milliseconds of each rival in ``rounds`` rounds in which every one has its turn.
 
-    Taking turns lets whatever else the machine does meanwhile burden all of them alike.
+    Because they take turns, other load of the machine slows all of them alike.
     """
     for run in rivals.values():
         for _ in range(warm_up):

@@ -31,7 +31,7 @@ class PortalRequest(HtmxRequest):
 
 
 class Permission(enum.Enum):
-    """One kind of thing that somebody may be allowed to do in a clinic."""
+    """Something that a person may be allowed to do in a clinic."""
 
     SUBMIT = "submit"
     SEE_OWN = "see own submissions and their results"
@@ -57,7 +57,7 @@ TABLE: dict[str, frozenset[Permission]] = {
 
 @dataclass(frozen=True)
 class ClinicAccess:
-    """A person's place in one clinic: every row they reach, they reach through here."""
+    """What one person may do in one clinic: every row they reach, they reach through here."""
 
     user: User
     clinic: Clinic
@@ -69,60 +69,61 @@ class ClinicAccess:
 
     @property
     def actor(self) -> Actor:
-        """The person and where they came from, for what changes something."""
+        """The person and the address of their request, as services take it."""
         return Actor(self.user, self.address)
 
     @functools.cached_property
     def permissions(self) -> frozenset[Permission]:
-        """All that the roles allow together."""
+        """The permissions of all roles together."""
         return frozenset[Permission]().union(*(TABLE[role] for role in self.roles))
 
     def may(self, permission: Permission) -> bool:
-        """Whether this person may do that here."""
+        """Whether this person has the permission in this clinic."""
         return permission in self.permissions
 
     def submissions(self) -> QuerySet[Submission]:
-        """The clinic's, or their own."""
+        """The clinic's submissions, or the person's own where they do not see all."""
         submissions = Submission.objects.filter(clinic=self.clinic)
         if self.may(Permission.SEE_ALL):
             return submissions
         return submissions.filter(submitter=self.user) if self.may(Permission.SEE_OWN) else submissions.none()
 
     def studies(self, *, listed: bool = False) -> QuerySet[Study]:
-        """The clinic's, or those that they sent a file of (also one that was there already).
+        """The clinic's studies, or those that the person sent a file of, also a file that was there already.
 
-        ``listed`` is for pages of many: a query first for what they sent to studies of others, so that
-        the database walks the studies in their order and does not gather all before it sorts.
+        ``listed`` is for pages of many studies: a query first finds what the person sent to other people's
+        studies, so that the database walks the studies in order and does not gather all before it sorts.
         """
         studies = Study.objects.filter(clinic=self.clinic)
         if self.may(Permission.SEE_ALL):
             return studies
         if not self.may(Permission.SEE_OWN):
             return studies.none()
-        sent = Upload.objects.filter(submission__submitter=self.user, image__clinic=self.clinic)
-        fed = sent.filter(elsewhere=True).values_list("image__study", flat=True)
-        return studies.filter(Q(submission__submitter=self.user) | Q(pk__in=list(fed) if listed else fed))
+        uploads = Upload.objects.filter(submission__submitter=self.user, image__clinic=self.clinic)
+        of_others = uploads.filter(elsewhere=True).values_list("image__study", flat=True)
+        own = Q(submission__submitter=self.user)
+        return studies.filter(own | Q(pk__in=list(of_others) if listed else of_others))
 
     def images(self) -> QuerySet[Image]:
-        """The images of their studies."""
+        """The images of the studies that this person may see."""
         images = Image.objects.filter(clinic=self.clinic)
         return images if self.may(Permission.SEE_ALL) else images.filter(study__in=self.studies())
 
     def analyses(self) -> QuerySet[Analysis]:
-        """The analyses of their studies."""
+        """The analyses of the studies that this person may see."""
         analyses = Analysis.objects.filter(clinic=self.clinic)
         return analyses if self.may(Permission.SEE_ALL) else analyses.filter(study__in=self.studies())
 
     def findings(self) -> QuerySet[Finding]:
-        """The findings of their analyses."""
+        """The findings of the analyses that this person may see."""
         findings = Finding.objects.filter(analysis__clinic=self.clinic)
         return findings if self.may(Permission.SEE_ALL) else findings.filter(analysis__in=self.analyses())
 
 
 def access_or_404(request: PortalRequest, slug: str, permission: Permission) -> ClinicAccess:
-    """The signed-in person's access to the clinic, if it allows that; otherwise Http404.
+    """The signed-in person's access to the clinic with this slug. Raises Http404 without the permission.
 
-    Also leaves it as ``request.access`` for the page's frame.
+    Leaves the access as ``request.access`` for the frame of the page.
     """
     access = _access_of_request(request, slug)
     if access is None or not access.may(permission):
@@ -138,7 +139,10 @@ def access_or_404(request: PortalRequest, slug: str, permission: Permission) -> 
 def clinic_view(
     permission: Permission,
 ) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
-    """Decorator for ``view(request, access, **kwargs)`` at an address with ``<slug:clinic>``."""
+    """Decorator for ``view(request, access, **kwargs)`` at an address with ``<slug:clinic>``.
+
+    The view runs in the clinic's time zone, for people who have the permission; others get a 404.
+    """
 
     def decorate(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
         @functools.wraps(view)
@@ -153,7 +157,10 @@ def clinic_view(
 
 
 def grant_content(request: HttpRequest, clinic: Clinic, *, reason: str) -> datetime:
-    """Let this superuser's session see one clinic's content for ``GRANT_LASTS``; both chains know why."""
+    """Let this superuser's session see one clinic's content for ``GRANT_LASTS``; returns when that ends.
+
+    The audit chains of the clinic and of the platform record the reason.
+    """
     until = timezone.now() + GRANT_LASTS
     request.session[_GRANTS] = {**request.session.get(_GRANTS, {}), str(clinic.pk): until.isoformat()}
     detail = {"reason": reason, "until": until.isoformat()}
@@ -162,7 +169,7 @@ def grant_content(request: HttpRequest, clinic: Clinic, *, reason: str) -> datet
 
 
 def end_content(request: HttpRequest, clinic: Clinic) -> None:
-    """Take the grant back before its time; both chains know. Harmless where it is over already."""
+    """Take the grant back before its time, and audit that; a grant that is over already is left as it is."""
     grants = dict(request.session.get(_GRANTS, {}))
     until = parse_datetime(grants.pop(str(clinic.pk), ""))
     request.session[_GRANTS] = grants
@@ -181,7 +188,7 @@ def _access_of_request(request: HttpRequest, slug: str) -> ClinicAccess | None:
     user = request.user
     if not isinstance(user, User):
         return None
-    memberships = [place for place in places_of(user) if place.clinic.slug == slug]
+    memberships = [membership for membership in memberships_of(user) if membership.clinic.slug == slug]
     if memberships:
         return access_of(user, memberships)
     if user.is_superuser and request.session.get(_GRANTS):
@@ -192,12 +199,12 @@ def _access_of_request(request: HttpRequest, slug: str) -> ClinicAccess | None:
     return None
 
 
-def places_of(user: User) -> list[Membership]:
-    """The memberships that count. A superuser's do not: what they see of a clinic they give a reason for."""
-    return [] if user.is_superuser else user.places
+def memberships_of(user: User) -> list[Membership]:
+    """The person's memberships; none for a superuser, who sees a clinic's content only with a reason."""
+    return [] if user.is_superuser else user.all_memberships
 
 
 def access_of(user: User, memberships: Iterable[Membership]) -> ClinicAccess:
-    """The access that these memberships (of one user in one clinic, at least one) make."""
+    """The access that a user's memberships in one clinic, at least one of them, add up to."""
     rows = list(memberships)
     return ClinicAccess(user, rows[0].clinic, frozenset(row.role for row in rows))

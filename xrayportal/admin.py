@@ -15,23 +15,24 @@ else:  # generic for type checkers only
 
 
 class ReadOnlyAdmin(RowAdmin):
-    """Rows to look at: ids and states, nothing to change and no patient content."""
+    """An admin that shows ids and states only, and changes nothing."""
 
-    #: The fields of the list and of a row's own page.
-    shown: ClassVar[list[str]] = []
+    #: The fields of the list and of a row's own page: no patient content.
+    shown_fields: ClassVar[list[str]] = []
     show_full_result_count = False
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        """What a row of the list shows."""
-        return self.shown
+        """The fields of a row in the list."""
+        return self.shown_fields
 
     def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> list[Any]:
-        """What the row's own page shows."""
-        return self.shown
+        """The fields of the row's own page."""
+        return self.shown_fields
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """An address filters by what the list shows; by a verdict or a reference it would tell those."""
-        return lookup.partition("__")[0] in self.shown and super().lookup_allowed(lookup, value, request)
+        """Only by shown fields: a filter by a verdict or a patient reference would reveal it."""
+        is_shown = lookup.partition("__")[0] in self.shown_fields
+        return is_shown and super().lookup_allowed(lookup, value, request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Never."""

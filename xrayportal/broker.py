@@ -12,7 +12,7 @@ from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 
 
 class QoS(redis.QoS):
-    """The messages that a consumer holds."""
+    """The messages that a consumer holds and has not acknowledged."""
 
     def ack(self, delivery_tag: str) -> None:
         """Raises what Redis raises; the message's place is free all the same."""
@@ -30,18 +30,18 @@ class QoS(redis.QoS):
 
 
 class Channel(redis.Channel):
-    """Holds its messages in our `QoS`."""
+    """A channel that holds its messages in the `QoS` of this module."""
 
     QoS = QoS
 
 
 class Transport(redis.Transport):
-    """Opens our `Channel`."""
+    """A transport that opens the `Channel` of this module."""
 
     Channel = Channel
 
 
 def use() -> None:
-    """Have ``redis://`` and ``rediss://`` mean this transport; kombu chooses by the address alone."""
+    """Make ``redis://`` and ``rediss://`` use this transport: kombu chooses by the address alone."""
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"

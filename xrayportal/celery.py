@@ -12,7 +12,7 @@ import ssl
 from celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "xrayportal.settings")
-# Django's checks import every page of the portal, which a worker needs no more than it needs their mistakes.
+# Django's checks import every page of the portal, which a worker does not need.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "true")
 
 from django.conf import settings  # the line above must come first
@@ -76,6 +76,6 @@ app.conf.update(
     # Logging is Django's (settings.LOGGING).
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
-    # Nobody steers workers through Redis, so nobody can.
+    # Workers are not steered through Redis, so nobody else must be able to.
     worker_enable_remote_control=False,
 )

@@ -1,4 +1,4 @@
-"""Values from the environment: what cannot be meant stops the start and names the variable.
+"""Values from the environment: a wrong one stops the start with a sentence that names the variable.
 
 ``environ`` itself takes every word that it does not know for "false", and says of a wrong number neither
 which variable it is nor what would be right. A slip in ``HTTPS`` must not quietly make cookies insecure.
@@ -41,12 +41,15 @@ class _Variables(FileAwareMapping):  # type: ignore[misc]  # environ has no type
 
 
 class Environment(environ.Env):  # type: ignore[misc]  # environ has no types
-    """As ``environ.Env``, for the kinds of values that the settings have."""
+    """``environ.Env`` with a method for each kind of value that the settings have.
+
+    Every method raises ImproperlyConfigured for a value of another kind.
+    """
 
     ENVIRON = _Variables()
 
     def flag(self, var: str, default: bool) -> bool:
-        """``true`` or ``false``, or a word that means one of them."""
+        """True for true, yes, on and 1; False for false, no, off and 0."""
         text = self.str(var, default=str(default))
         if text.strip().lower() not in _WORDS:
             raise ImproperlyConfigured(f"{var} must be true or false, not “{text}”.")
@@ -64,7 +67,7 @@ class Environment(environ.Env):  # type: ignore[misc]  # environ has no types
         return number
 
     def real(self, var: str, default: float) -> float:
-        """A number above zero."""
+        """A finite number above zero."""
         text = self.str(var, default=str(default))
         try:
             number = float(text)
@@ -75,21 +78,21 @@ class Environment(environ.Env):  # type: ignore[misc]  # environ has no types
         return number
 
     def one_of(self, var: str, *choices: str) -> str:
-        """One of these words; the first where none is set."""
+        """One of these words; the first one where the variable is not set."""
         text = str(self.str(var, default=choices[0]))
         if text not in choices:
             raise ImproperlyConfigured(f"{var} must be {' or '.join(choices)}, not “{text}”.")
         return text
 
     def key(self, var: str) -> str:
-        """What sessions and links to passwords are signed with: too long to be guessed."""
+        """A secret to sign sessions and links with: at least 32 characters, too many to guess."""
         text = str(self.str(var))
         if len(text) < 32:  # nor is it repeated
             raise ImproperlyConfigured(f"{var} must be a random text of at least 32 characters.")
         return text
 
     def database(self, var: str) -> dict[str, Any]:
-        """Django's settings of a PostgreSQL database; the portal knows no other kind."""
+        """Django's settings of a PostgreSQL database, the only kind that the portal runs on."""
         self._expect(var, "postgres://", "postgresql://")
         settings: dict[str, Any] = self.db(var)
         return settings

@@ -7,8 +7,8 @@ import re
 from copy import copy
 from typing import Any
 
-#: What PostgreSQL adds to an error quotes the row or the statement. It ends where a chained traceback
-#: goes on.
+#: The lines that PostgreSQL adds to an error quote the row or the statement. They end where a chained
+#: traceback goes on.
 _QUOTED = re.compile(
     r"^(DETAIL|CONTEXT|QUERY|LINE \d+):.*?(?=\n\n(?:The above exception was|During handling of)|\Z)",
     re.DOTALL | re.MULTILINE,
@@ -16,12 +16,12 @@ _QUOTED = re.compile(
 
 
 class LineFormatter(logging.Formatter):
-    """Ordinary lines; tracebacks of database errors lose what the database quoted."""
+    """Formats a record as a line; tracebacks of database errors lose what the database quoted."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line for a request that Django refuses, such as one with a wrong Host.
+        """The record as text; one line for a request that Django refuses, such as one with a wrong Host.
 
-        Its sentence says all; with a traceback each, anybody could fill the disk.
+        Its sentence says all. With a traceback for each, anybody could fill the disk.
         """
         if record.name.startswith("django.security."):
             record = copy(record)
@@ -29,5 +29,5 @@ class LineFormatter(logging.Formatter):
         return super().format(record)
 
     def formatException(self, ei: Any) -> str:
-        """The traceback, its kind of error and place kept."""
+        """The traceback with the kind of error and its place, without what the database quoted."""
         return _QUOTED.sub(r"\1: (left out)", super().formatException(ei))

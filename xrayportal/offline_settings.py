@@ -1,4 +1,4 @@
-"""The settings for steps that ask no server: type checks, and ``collectstatic`` while an image is built."""
+"""Settings for steps that need no server: type checks, and ``collectstatic`` while an image is built."""
 
 from __future__ import annotations
 

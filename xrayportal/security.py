@@ -1,4 +1,4 @@
-"""What every response and request passes through: headers, sign-in wall, the caller's address."""
+"""Security of every request: headers, the required sign-in, and the address that a request came from."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ POLICY = "; ".join(
 )
 
 
-#: What an answer says unless its view says otherwise.
+#: Headers of every response, unless its view has set them.
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
@@ -45,13 +45,13 @@ HEADERS = {
 
 
 class HtmxRequest(HttpRequest):
-    """A request as the middleware of htmx leaves it."""
+    """A request with the details that the middleware of htmx adds."""
 
     htmx: HtmxDetails
 
 
 class HeadersMiddleware:
-    """Our own origin only, no inline script, no inline style, nothing kept; Django's admin included."""
+    """Adds ``HEADERS`` to every response, Django's admin included."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -67,7 +67,7 @@ class NoFilesHandler(FileUploadHandler):
     """Stops reading a form at its first file."""
 
     def new_file(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Nothing is written, and what is still on its way is not waited for."""
+        """Stop at once: nothing is written, and the rest of the request is not read."""
         raise StopUpload(connection_reset=True)
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
@@ -78,10 +78,11 @@ class NoFilesHandler(FileUploadHandler):
 
 
 class SignInRequiredMiddleware(LoginRequiredMiddleware):
-    """Everything needs a sign-in; a fragment or a script is told so in a form that it can use.
+    """Requires a sign-in for every view that is not marked otherwise.
 
-    A redirect to the sign-in page would be followed silently and end up inside the fragment.
-    Stands before the CSRF check, which reads the whole form: a stranger cannot fill the disk with files.
+    A fragment gets a redirect of its whole page, a script a 401 as JSON: an ordinary redirect would be
+    followed silently, and the sign-in page would end up inside the fragment. Stands before the CSRF check,
+    which reads the whole form: a stranger cannot fill the disk with files.
     """
 
     def process_view(
@@ -91,9 +92,9 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
         view_args: tuple[Any, ...],
         view_kwargs: dict[str, Any],
     ) -> HttpResponseBase | None:
-        """Nobody's files are taken, at the doors that are open to everybody either.
+        """Refuse requests without a sign-in; never take files from them, at public addresses either.
 
-        Who only looks through such a door is not looked up: ``/healthz`` answers without a database.
+        A GET of a public address does not load the user, so that ``/healthz`` answers without a database.
         """
         if request.method != "POST" and not getattr(view_func, "login_required", True):
             return None
@@ -115,34 +116,37 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """The page for what cannot be understood, and the one for what is more than is taken."""
+    """The page for a request that is too large (413), else the one for a malformed request (400)."""
     if isinstance(exception, (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent)):
         return HttpResponse(render_to_string("413.html"), status=413)
     return HttpResponse(render_to_string("400.html"), status=400)
 
 
 def _sign_in_address(request: HtmxRequest) -> str:
-    """The sign-in page, then back to the page that the fragment was on."""
+    """The address of the sign-in page, which leads back to the page that the fragment was on."""
     try:
         page = urlsplit(request.htmx.current_url or "")
-    except ValueError:  # what anybody may write into a header
+    except ValueError:  # a header may hold anything
         return resolve_url(settings.LOGIN_URL)
     back = page._replace(scheme="", netloc="", fragment="").geturl() or "/"
     return f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': back})}"
 
 
 def wants_json(request: HttpRequest) -> bool:
-    """A script asks, not a person's browser."""
+    """Whether a script asks for JSON, not a browser for a page."""
     return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
 
 
 def client_address(request: HttpRequest) -> str | None:
-    """Where the request came from, believing as many proxies as are ours (``TRUSTED_PROXIES``)."""
+    """The address that a request came from, or None where it is unknown.
+
+    Believes the last ``TRUSTED_PROXIES`` entries of X-Forwarded-For.
+    """
     address: Any = request.META.get("REMOTE_ADDR")
     proxies: int = settings.TRUSTED_PROXIES
     if proxies > 0:
         hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
-        # Each proxy of ours appended the address it saw; what stands further left anybody can claim.
+        # Each of our proxies appended the address it saw; a sender can claim anything further left.
         if len(hops) >= proxies:
             address = hops[-proxies]
     try:

@@ -28,7 +28,7 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[:
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 #: True wherever people reach the portal over HTTPS; the demo on loopback turns it off.
 HTTPS = env.flag("HTTPS", default=True)
-#: How many proxies of ours stand in front: that many entries of X-Forwarded-For are believed.
+#: How many of our own proxies stand in front: that many entries of X-Forwarded-For are believed.
 TRUSTED_PROXIES = env.whole("TRUSTED_PROXIES", default=0)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_ENGINE = "xrayportal.clinics.sessions"
@@ -46,12 +46,11 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
-# --- parts --------------------------------------------------------------------------------
+# --- apps ---------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.humanize",
     "django.contrib.messages",
     "django.contrib.postgres",
     "django.contrib.sessions",
@@ -222,6 +221,6 @@ LOGGING = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
-    # A wake-up is no event; what the worker did with it is told by our own lines.
+    # A wake-up is not worth a line: what the worker did with it has lines of its own.
     "loggers": {"celery": {"level": "WARNING"}},
 }

@@ -1,4 +1,4 @@
-"""Triggers are kept as ``.sql`` files beside their room, and migrations run them."""
+"""Database triggers: ``.sql`` files in the folder of their room, which migrations run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every address of the portal, a screen a line; each screen's own are in its ``urls``."""
+"""Every address of the portal; those of a screen are in ``web/<screen>/urls.py``."""
 
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required

@@ -15,16 +15,16 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "xrayportal.settings")
 _portal = get_wsgi_application()
 # Every view, before gunicorn forks: its processes share the code, and no first visitor waits for it.
 import_module(settings.ROOT_URLCONF)
-# What is there now stays: the collector leaves it alone, so that it goes on being shared, and a process that
-# ends does not pick it to pieces.
+# The garbage collector leaves alone what is loaded now, so that processes go on sharing its memory and do
+# not take it apart when they end.
 gc.collect()
 gc.freeze()
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """The portal, which waits for a sender who went silent no longer than ``SILENCE_SECONDS``.
+    """The portal, which gives a request up when its sender is silent for ``SILENCE_SECONDS``.
 
-    gunicorn's threads would wait for ever: a laptop that is closed while it sends keeps one.
+    gunicorn's threads would wait for ever: a laptop that is closed while it sends would keep one.
     """
     connection = environ.get("gunicorn.socket")
     if connection is not None:

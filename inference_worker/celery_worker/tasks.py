@@ -28,11 +28,12 @@ from inference_worker.pipeline import BATCH, Pipeline
 from inference_worker.runtimes import load_runtimes
 from inference_worker.types import STAGES, UnreadableError
 from inference_worker.verdict import View, judge_study
-from xrayportal.analyses import queue
-from xrayportal.analyses.announce import wake_workers
 from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle
 from xrayportal.analyses.models import Analysis, Worker
 from xrayportal.analyses.models import Bundle as BundleRow
+from xrayportal.analyses.queue import steps
+from xrayportal.analyses.queue.announce import wake_workers
+from xrayportal.analyses.queue.claims import claim_analyses, has_due
 from xrayportal.analyses.results import AnalysisResult, UnreadableView, ViewResult
 from xrayportal.analyses.workers import WorkerHeartbeat
 from xrayportal.celery import WAKE_UP, app
@@ -112,10 +113,10 @@ class InferenceWorker:
 
     def work(self) -> None:
         """Claim a batch and complete, fail or release each of its analyses."""
-        claims = queue.claim(worker=self.row.name, limit=settings.XRAY_BATCH)
+        claims = claim_analyses(worker=self.row.name, limit=settings.XRAY_BATCH)
         if not claims:
             self._prepare()
-        elif queue.has_due():
+        elif has_due():
             wake_workers()
         self.heartbeat.holds(claims)
         try:
@@ -126,20 +127,20 @@ class InferenceWorker:
         except OutOfTimeError:
             slow, *others = claims
             logger.error("Analysis %s ran out of time", slow.pk)
-            queue.record_crash(claim=slow, kind="too_slow", sentence="Analysing this study took too long.")
-            queue.release(claims=others)
+            steps.record_crash(claim=slow, kind="too_slow", sentence="Analysing this study took too long.")
+            steps.release(claims=others)
         finally:
             self.heartbeat.holds([])
 
     def _end(self, claim: Analysis) -> None:
         """Analyse one claim; it ends or waits again whatever happens. Raises `OutOfTimeError` alone."""
         try:
-            if self.heartbeat.has_lost(claim) or not queue.is_current(claim=claim):
+            if self.heartbeat.has_lost(claim) or not steps.is_current(claim=claim):
                 return
             try:
                 with self._soft_limit.interrupts():
                     result = self._analyse(claim)
-                if queue.complete(claim=claim, result=result):
+                if steps.complete(claim=claim, result=result):
                     logger.info("Analysis %s is done", claim.pk)
                 else:
                     # Cancelled, taken over, or its study deleted: pictures of a person that no row names.
@@ -147,21 +148,21 @@ class InferenceWorker:
             except NoViewDecodedError as error:
                 kind, sentence = error.views[0].kind, " ".join(view.sentence for view in error.views)
                 logger.info("Analysis %s failed, no view could be decoded: %s", claim.pk, kind)
-                queue.fail(claim=claim, kind=kind, sentence=sentence, permanent=True, unreadable=error.views)
+                steps.fail(claim=claim, kind=kind, sentence=sentence, permanent=True, unreadable=error.views)
             except StorageTroubleError as error:
                 logger.warning("Analysis %s waits for the file storage: %s", claim.pk, error)
                 sentence = "The file storage could not be reached for a long time."
-                queue.fail(claim=claim, kind="storage", sentence=sentence, permanent=False)
+                steps.fail(claim=claim, kind="storage", sentence=sentence, permanent=False)
             except BundleError as error:
                 logger.error("Analysis %s waits for its bundle: %s", claim.pk, error)
                 sentence = f"The bundle {claim.bundle.name} could not be loaded by the worker."
-                queue.fail(claim=claim, kind="bundle", sentence=sentence, permanent=False)
+                steps.fail(claim=claim, kind="bundle", sentence=sentence, permanent=False)
             except (OperationalError, InterfaceError):
                 raise
             except Exception as error:  # noqa: BLE001  # the last resort: no error may end the other claims
                 logger.error("Analysis %s failed, attempt %d: %s", claim.pk, claim.attempt, _where(error))
-                sentence = f"Analysing this study failed {queue.CRASHES_ALONE} times for an unknown reason."
-                queue.record_crash(claim=claim, kind="unexpected", sentence=sentence)
+                sentence = f"Analysing this study failed {steps.CRASHES_ALONE} times for an unknown reason."
+                steps.record_crash(claim=claim, kind="unexpected", sentence=sentence)
         except (OperationalError, InterfaceError) as error:
             # The database is away, so nothing can be written; its lease will run out.
             logger.error("Analysis %s is left to its lease: %s", claim.pk, type(error).__name__)

@@ -1,4 +1,4 @@
-"""Who may do and see what: the table, and the same 404 for everybody else."""
+"""Permissions of roles, and the same 404 for everybody without them."""
 
 from __future__ import annotations
 

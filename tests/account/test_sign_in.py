@@ -1,4 +1,4 @@
-"""Signing in and out: one sentence for every failure, a limit, a trail; and what a fragment is told."""
+"""Signing in and out: one sentence for every failure, a limit, the audit, and the answer to a fragment."""
 
 from __future__ import annotations
 

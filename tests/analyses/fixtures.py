@@ -1,4 +1,4 @@
-"""Rows that wait, and workers that claim from threads of their own."""
+"""Waiting analyses, and threads that act at the same time."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def expire() -> Callable[[Analysis], None]:
 
 @pytest.fixture
 def explain() -> Callable[[str, Any], str]:
-    """The plan that PostgreSQL ran a statement by."""
+    """The plan by which PostgreSQL ran a statement."""
 
     def plan(statement: str, parameters: Any) -> str:
         with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""Wake-ups: few, quick, and never in the way."""
+"""Wake-ups: few, quick, and harmless when Redis fails."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 import redis
 from django.conf import settings
 
-from xrayportal.analyses import announce
+from xrayportal.analyses.queue import announce
 from xrayportal.celery import QUEUE, app
 
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    """The broker of this run, empty; whatever a test did to the connection is forgotten."""
+    """An empty broker, and no connection left over from another test."""
     server().flushdb()
     _forget(settings.REDIS_URL)
     yield
@@ -31,7 +31,7 @@ def _forget(url: str) -> None:
 
 
 def server() -> redis.Redis:
-    """The run's Redis, behind Celery's back."""
+    """A client of the run's Redis, without Celery."""
     return redis.Redis.from_url(settings.REDIS_URL)
 
 
@@ -60,7 +60,7 @@ def test_it_goes_on_after_redis_was_wiped() -> None:
 
 
 def _count_tries(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """One entry for each time that Redis was tried in vain."""
+    """A list with one entry for each failed attempt to reach Redis."""
     tried: list[bool] = []
     failed = announce._breaker.failed
 

@@ -1,4 +1,4 @@
-"""Bundles are verified, registered and activated; what a name stands for never changes."""
+"""Bundles are verified, registered and activated; a name always stands for the same bundle."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def folder(tmp_path: Path, settings: Settings) -> Path:
-    """BUNDLES_DIR."""
+    """An empty folder as BUNDLES_DIR."""
     settings.BUNDLES_DIR = tmp_path
     return tmp_path
 
 
 def write(folder: Path, name: str, version: str = "1", **changes: Any) -> None:
-    """A bundle that is whole, except that its network says nothing."""
+    """Write a bundle that is complete, except that its network is not one."""
     home = folder / name
     home.mkdir(exist_ok=True)
     content = {"network.xml": b"xml", "network.bin": b"bin", "out_of_distribution.npz": b"npz"}
@@ -81,7 +81,7 @@ def write(folder: Path, name: str, version: str = "1", **changes: Any) -> None:
 
 
 def run(*arguments: str) -> str:
-    """What ``manage.py bundle …`` prints."""
+    """The output of ``manage.py bundle …``."""
     out = io.StringIO()
     call_command("bundle", *arguments, stdout=out)
     return out.getvalue()
@@ -154,8 +154,8 @@ def test_all_that_is_there_is_registered_and_one_that_is_there_is_active(folder:
     write(folder, "new", released="2026-11-01")
     write(folder, "broken")
     (folder / "broken" / "network.bin").unlink()
-    said = register_all()
-    assert [line.split(":")[0] for line in said] == [
+    sentences = register_all()
+    assert [sentence.split(":")[0] for sentence in sentences] == [
         f"The bundle in {folder / 'broken'} is not used",
         "Registered the bundle new@1.",
         "Registered the bundle old@1.",

@@ -1,4 +1,4 @@
-"""Who gets what next: order, fairness, the share of bulk, rivals, and that it stays fast."""
+"""Claims: order, fairness, the share of bulk work, workers at the same time, and their speed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from tests.factories import make_bundle, make_clinic, make_submission
-from xrayportal.analyses.claims import CLAIM, claim, has_due
 from xrayportal.analyses.models import Analysis
+from xrayportal.analyses.queue.claims import CLAIM, claim_analyses, has_due
 from xrayportal.studies.models import Queue
 
 pytestmark = pytest.mark.django_db
@@ -24,32 +24,32 @@ Waiting = Callable[..., Analysis]
 
 def test_a_claim_runs_with_a_lease_and_counts_its_attempt(waiting: Waiting) -> None:
     row = waiting(make_clinic())
-    (mine,) = claim(worker="a", limit=4)
+    (mine,) = claim_analyses(worker="a", limit=4)
     assert mine.pk == row.pk
     assert (mine.state, mine.attempt, mine.worker, mine.claimed_alone) == ("running", 1, "a", True)
     assert mine.leased_until is not None
     assert mine.started_at is not None
     assert mine.leased_until - mine.started_at == timedelta(seconds=settings.LEASE_SECONDS)
-    assert claim(worker="b", limit=4) == []
+    assert claim_analyses(worker="b", limit=4) == []
 
 
 def test_what_is_not_due_waits(waiting: Waiting) -> None:
     waiting(make_clinic(), not_before=Now() + timedelta(hours=1))
     assert not has_due()
-    assert claim(worker="a", limit=4) == []
+    assert claim_analyses(worker="a", limit=4) == []
 
 
 def test_priority_then_age_within_a_clinic(waiting: Waiting) -> None:
     clinic = make_clinic()
     old, young, urgent = waiting(clinic), waiting(clinic), waiting(clinic, priority=5)
-    assert [row.pk for row in claim(worker="a", limit=3)] == [urgent.pk, old.pk, young.pk]
+    assert [row.pk for row in claim_analyses(worker="a", limit=3)] == [urgent.pk, old.pk, young.pk]
 
 
 def test_clinics_take_turns_within_a_batch(waiting: Waiting) -> None:
     busy, quiet = make_clinic(), make_clinic()
     rows = [waiting(busy, priority=9) for _ in range(6)]
     late = waiting(quiet)
-    assert [row.pk for row in claim(worker="a", limit=3)] == [rows[0].pk, late.pk, rows[1].pk]
+    assert [row.pk for row in claim_analyses(worker="a", limit=3)] == [rows[0].pk, late.pk, rows[1].pk]
 
 
 def test_clinics_take_turns_from_claim_to_claim(waiting: Waiting) -> None:
@@ -57,7 +57,7 @@ def test_clinics_take_turns_from_claim_to_claim(waiting: Waiting) -> None:
     for clinic in clinics:
         for _ in range(4):
             waiting(clinic)
-    served = [claim(worker="a", limit=1)[0].clinic_id for _ in range(12)]
+    served = [claim_analyses(worker="a", limit=1)[0].clinic_id for _ in range(12)]
     for turn in range(4):
         assert set(served[3 * turn : 3 * turn + 3]) == {clinic.pk for clinic in clinics}
 
@@ -71,7 +71,7 @@ def test_bulk_keeps_its_share_and_no_more(waiting: Waiting, limit: int) -> None:
         waiting(clinic, queue=Queue.BULK)
     started: list[str] = []
     while len(started) < 100:
-        started += [row.queue for row in claim(worker="a", limit=limit)]
+        started += [row.queue for row in claim_analyses(worker="a", limit=limit)]
     assert Counter(started[:100])[Queue.BULK] == pytest.approx(100 / settings.BULK_EVERY, abs=1)
 
 
@@ -79,17 +79,17 @@ def test_one_queue_alone_gets_everything(waiting: Waiting) -> None:
     clinic = make_clinic()
     for _ in range(6):
         waiting(clinic, queue=Queue.BULK)
-    assert len(claim(worker="a", limit=4)) == 4
-    assert len(claim(worker="a", limit=4)) == 2
+    assert len(claim_analyses(worker="a", limit=4)) == 4
+    assert len(claim_analyses(worker="a", limit=4)) == 2
 
 
 def test_a_row_with_earlier_attempts_goes_alone(waiting: Waiting) -> None:
     clinic = make_clinic()
     suspect, *others = (waiting(clinic) for _ in range(4))
     Analysis.objects.filter(pk=suspect.pk).update(attempt=1)
-    (alone,) = claim(worker="a", limit=4)
+    (alone,) = claim_analyses(worker="a", limit=4)
     assert (alone.pk, alone.attempt, alone.claimed_alone) == (suspect.pk, 2, True)
-    batch = claim(worker="a", limit=4)
+    batch = claim_analyses(worker="a", limit=4)
     assert [row.pk for row in batch] == [row.pk for row in others]
     assert not any(row.claimed_alone for row in batch)
 
@@ -98,8 +98,8 @@ def test_a_batch_leaves_out_suspects_further_down(waiting: Waiting) -> None:
     clinic = make_clinic()
     first, suspect, third = (waiting(clinic) for _ in range(3))
     Analysis.objects.filter(pk=suspect.pk).update(attempt=2)
-    assert [row.pk for row in claim(worker="a", limit=3)] == [first.pk, third.pk]
-    assert [row.pk for row in claim(worker="a", limit=3)] == [suspect.pk]
+    assert [row.pk for row in claim_analyses(worker="a", limit=3)] == [first.pk, third.pk]
+    assert [row.pk for row in claim_analyses(worker="a", limit=3)] == [suspect.pk]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -114,7 +114,7 @@ def test_rivals_never_get_the_same_row(
     def drain(index: int) -> list[str]:
         mine: list[str] = []
         while has_due():
-            mine += [str(row.pk) for row in claim(worker=f"w{index}", limit=limit)]
+            mine += [str(row.pk) for row in claim_analyses(worker=f"w{index}", limit=limit)]
         return mine
 
     taken = [pk for mine in at_once(drain, workers) for pk in mine]
@@ -127,7 +127,7 @@ def test_rivals_never_get_the_same_row(
 def test_a_claim_is_fast_with_a_hundred_thousand_waiting(explain: Callable[..., str]) -> None:
     """By the partial indexes: nothing that grows with the queue is read or sorted.
 
-    Told by the blocks that it reads, which a busy machine does not change; on an idle one they take 3 ms.
+    Measured in blocks read, which a busy machine does not change; on an idle machine they take 3 ms.
     """
     bundle = make_bundle()
     for clinic in [make_clinic() for _ in range(40)]:
@@ -155,7 +155,7 @@ def test_a_claim_is_fast_with_a_hundred_thousand_waiting(explain: Callable[..., 
         cursor.execute("ANALYZE")
     parameters = {"worker": "a", "limit": 4, "every": 5, "lease": 30}
     for _ in range(20):
-        assert len(claim(worker="a", limit=4)) == 4
+        assert len(claim_analyses(worker="a", limit=4)) == 4
     plan = explain(CLAIM, parameters)
     assert "analysis_waiting" in plan
     assert "Seq Scan on analyses_analysis" not in plan

@@ -1,4 +1,4 @@
-"""What can follow a claim: extended, completed, failed, crashed, given back, expired, called off."""
+"""The steps after a claim: extended, completed, failed, crashed, given back, expired, called off."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study
-from xrayportal.analyses import queue
 from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.analyses.queue import steps
+from xrayportal.analyses.queue.claims import claim_analyses
 from xrayportal.analyses.results import AnalysisResult, UnreadableView, ViewResult
 from xrayportal.analyses.services import cancel_analysis, request_analysis
 from xrayportal.audit.models import Action, AuditEvent
@@ -72,7 +73,7 @@ def claimed(views: int = 1) -> Analysis:
     """A requested and claimed analysis of a new study."""
     make_bundle()
     request_analysis(study=make_study(views=views))
-    (claim,) = queue.claim(worker="w", limit=1)
+    (claim,) = claim_analyses(worker="w", limit=1)
     return claim
 
 
@@ -82,7 +83,7 @@ def again(claim: Analysis) -> Analysis:
 
 
 def clock() -> datetime:
-    """The database's."""
+    """The time by the database's clock."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         now: datetime = cursor.fetchone()[0]
@@ -90,7 +91,7 @@ def clock() -> datetime:
 
 
 def actions() -> list[str]:
-    """What the audit chains say, oldest first."""
+    """The actions and details of the audit events, oldest first."""
     return list(AuditEvent.objects.order_by("id").values_list("action", flat=True))
 
 
@@ -98,7 +99,7 @@ class TestComplete:
     def test_writes_result_findings_current_and_audit(self) -> None:
         claim = claimed(views=2)
         broken = claim.study.images.all()[1]
-        assert queue.complete(claim=claim, result=result_for(claim, unreadable=(broken,)))
+        assert steps.complete(claim=claim, result=result_for(claim, unreadable=(broken,)))
         row = again(claim)
         assert (row.state, row.verdict, row.body_part, row.probability) == (
             "succeeded",
@@ -124,43 +125,43 @@ class TestComplete:
     def test_a_late_answer_changes_nothing(self, expire: Expire, caplog: pytest.LogCaptureFixture) -> None:
         claim = claimed()
         expire(claim)
-        assert queue.requeue_expired() == 1
-        assert not queue.complete(claim=claim, result=result_for(claim))
+        assert steps.requeue_expired() == 1
+        assert not steps.complete(claim=claim, result=result_for(claim))
         assert "Late answer" in caplog.text
         row = again(claim)
         assert (row.state, row.verdict) == ("queued", "")
-        (second,) = queue.claim(worker="other", limit=1)
-        assert not queue.complete(claim=claim, result=result_for(claim)), (
+        (second,) = claim_analyses(worker="other", limit=1)
+        assert not steps.complete(claim=claim, result=result_for(claim)), (
             "the second attempt runs, not the first"
         )
-        assert queue.complete(claim=second, result=result_for(second))
-        assert not queue.complete(claim=second, result=result_for(second)), "once is enough"
+        assert steps.complete(claim=second, result=result_for(second))
+        assert not steps.complete(claim=second, result=result_for(second)), "once is enough"
         assert Finding.objects.count() == 1
 
     def test_of_a_deleted_study_is_ignored(self) -> None:
         claim = claimed()
         result = result_for(claim)
         Study.objects.get(pk=claim.study_id).delete()
-        assert not queue.complete(claim=claim, result=result)
+        assert not steps.complete(claim=claim, result=result)
 
     def test_an_older_request_does_not_replace_a_newer_result(self) -> None:
         claim = claimed()
         newer = make_analysis(claim.study, requested_at=timezone.now() + timedelta(hours=1))
-        assert queue.complete(claim=claim, result=result_for(claim))
+        assert steps.complete(claim=claim, result=result_for(claim))
         assert Study.objects.get(pk=claim.study_id).current == newer
 
     def test_a_shadow_is_never_the_current_result(self) -> None:
         make_bundle()
         request_analysis(study=make_study(), purpose=Analysis.Purpose.SHADOW)
-        (claim,) = queue.claim(worker="w", limit=1)
-        assert queue.complete(claim=claim, result=result_for(claim))
+        (claim,) = claim_analyses(worker="w", limit=1)
+        assert steps.complete(claim=claim, result=result_for(claim))
         assert Study.objects.get(pk=claim.study_id).current is None
 
     @pytest.mark.django_db(transaction=True)
     def test_two_answers_at_once_count_once(self, at_once: Rivals) -> None:
         claim = claimed()
         result = result_for(claim)
-        answers = at_once(lambda _: queue.complete(claim=claim, result=result), 4)
+        answers = at_once(lambda _: steps.complete(claim=claim, result=result), 4)
         assert sorted(answers) == [False, False, False, True]
         assert Finding.objects.count() == 1
 
@@ -170,7 +171,7 @@ class TestFail:
         claim = claimed()
         (image,) = claim.study.images.all()
         views = [UnreadableView(image.pk, "truncated", "“a.png”", "It ends.")]
-        assert queue.fail(
+        assert steps.fail(
             claim=claim, kind="truncated", sentence="a.png: it ends.", permanent=True, unreadable=views
         )
         row = again(claim)
@@ -181,50 +182,50 @@ class TestFail:
     def test_transient_waits_longer_each_time_and_then_fails(self) -> None:
         claim = claimed()
         pauses = [2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
-        assert len(pauses) == queue.ATTEMPTS - 1
+        assert len(pauses) == steps.ATTEMPTS - 1
         for attempt, pause in enumerate(pauses, start=1):
             assert claim.attempt == attempt
             began = clock()
-            assert queue.fail(claim=claim, kind="storage", sentence="The storage is away.", permanent=False)
+            assert steps.fail(claim=claim, kind="storage", sentence="The storage is away.", permanent=False)
             row = again(claim)
             assert row.state == "queued"
             assert began <= row.not_before - timedelta(seconds=pause) <= clock()
             Analysis.objects.update(not_before=F("not_before") + timedelta(hours=1))  # however slow we are
-            assert queue.claim(worker="w", limit=1) == [], "it pauses"
+            assert claim_analyses(worker="w", limit=1) == [], "it pauses"
             Analysis.objects.update(not_before=Now())
-            (claim,) = queue.claim(worker="w", limit=1)
-        assert queue.fail(claim=claim, kind="storage", sentence="The storage is away.", permanent=False)
+            (claim,) = claim_analyses(worker="w", limit=1)
+        assert steps.fail(claim=claim, kind="storage", sentence="The storage is away.", permanent=False)
         assert again(claim).state == "failed"
         assert again(claim).crashes_alone == 0
 
     def test_late_changes_nothing(self, expire: Expire) -> None:
         claim = claimed()
         expire(claim)
-        queue.requeue_expired()
-        assert not queue.fail(claim=claim, kind="x", sentence="x", permanent=True)
-        assert not queue.record_crash(claim=claim, kind="x", sentence="x")
-        assert not queue.is_current(claim=claim)
+        steps.requeue_expired()
+        assert not steps.fail(claim=claim, kind="x", sentence="x", permanent=True)
+        assert not steps.record_crash(claim=claim, kind="x", sentence="x")
+        assert not steps.is_current(claim=claim)
         assert again(claim).state == "queued"
 
 
 class TestCrash:
     def test_alone_it_counts_to_the_cap(self) -> None:
         claim = claimed()
-        for count in range(1, queue.CRASHES_ALONE):
-            assert queue.record_crash(claim=claim, kind="unexpected", sentence="Unknown.")
+        for count in range(1, steps.CRASHES_ALONE):
+            assert steps.record_crash(claim=claim, kind="unexpected", sentence="Unknown.")
             assert (again(claim).state, again(claim).crashes_alone) == ("queued", count)
-            (claim,) = queue.claim(worker="w", limit=4)
-        assert queue.record_crash(claim=claim, kind="unexpected", sentence="Unknown.")
+            (claim,) = claim_analyses(worker="w", limit=4)
+        assert steps.record_crash(claim=claim, kind="unexpected", sentence="Unknown.")
         assert (again(claim).state, again(claim).error_sentence) == ("failed", "Unknown.")
 
     def test_with_neighbours_it_blames_nobody(self, waiting: Callable[..., Analysis]) -> None:
         clinic = make_clinic()
         for _ in range(3):
             waiting(clinic)
-        first, *_ = queue.claim(worker="w", limit=3)
-        assert queue.record_crash(claim=first, kind="unexpected", sentence="Unknown.")
+        first, *_ = claim_analyses(worker="w", limit=3)
+        assert steps.record_crash(claim=first, kind="unexpected", sentence="Unknown.")
         assert (again(first).state, again(first).crashes_alone) == ("queued", 0)
-        (alone,) = queue.claim(worker="w", limit=3)
+        (alone,) = claim_analyses(worker="w", limit=3)
         assert (alone.pk, alone.claimed_alone) == (first.pk, True)
 
 
@@ -235,18 +236,18 @@ class TestExpiry:
         clinic = make_clinic()
         for _ in range(3):
             waiting(clinic)
-        for claim in queue.claim(worker="w", limit=3):
+        for claim in claim_analyses(worker="w", limit=3):
             expire(claim)
-        assert queue.requeue_expired() == 3
+        assert steps.requeue_expired() == 3
         assert set(Analysis.objects.values_list("state", "crashes_alone")) == {("queued", 0)}
-        assert [len(queue.claim(worker="w", limit=3)) for _ in range(4)] == [1, 1, 1, 0]
+        assert [len(claim_analyses(worker="w", limit=3)) for _ in range(4)] == [1, 1, 1, 0]
 
     def test_three_deaths_alone_and_it_is_given_up(self, expire: Expire) -> None:
         claim = claimed()
-        for _ in range(queue.CRASHES_ALONE):
+        for _ in range(steps.CRASHES_ALONE):
             expire(claim)
-            assert queue.requeue_expired() == 1
-            claim = next(iter(queue.claim(worker="w", limit=4)), claim)
+            assert steps.requeue_expired() == 1
+            claim = next(iter(claim_analyses(worker="w", limit=4)), claim)
         row = again(claim)
         assert (row.state, row.error_kind) == ("failed", "worker_died")
         assert row.error_sentence == "The worker process died 3 times on this file."
@@ -255,7 +256,7 @@ class TestExpiry:
 
     def test_a_lease_that_holds_is_left_alone(self) -> None:
         claimed()
-        assert queue.requeue_expired() == 0
+        assert steps.requeue_expired() == 0
 
     @pytest.mark.django_db(transaction=True)
     def test_two_reconcilers_requeue_once(
@@ -264,9 +265,9 @@ class TestExpiry:
         clinic = make_clinic()
         for _ in range(20):
             waiting(clinic)
-        for claim in queue.claim(worker="w", limit=20):
+        for claim in claim_analyses(worker="w", limit=20):
             expire(claim)
-        assert sum(at_once(lambda _: queue.requeue_expired(), 4)) == 20
+        assert sum(at_once(lambda _: steps.requeue_expired(), 4)) == 20
         assert AuditEvent.objects.filter(action=Action.ANALYSIS_REQUEUED).count() == 20
 
 
@@ -275,36 +276,36 @@ class TestExtend:
         clinic = make_clinic()
         for _ in range(2):
             waiting(clinic)
-        claims = queue.claim(worker="w", limit=2)
+        claims = claim_analyses(worker="w", limit=2)
         Analysis.objects.update(leased_until=Now() + timedelta(seconds=1))
         began = clock()
-        assert queue.extend(claims=claims, worker="w") == {claim.pk for claim in claims}
+        assert steps.extend(claims=claims, worker="w") == {claim.pk for claim in claims}
         leased_until = again(claims[0]).leased_until
         assert leased_until is not None
         assert began <= leased_until - timedelta(seconds=settings.LEASE_SECONDS) <= clock()
 
     def test_not_what_others_have(self, expire: Expire) -> None:
         claim = claimed()
-        assert queue.extend(claims=[claim], worker="somebody else") == set()
+        assert steps.extend(claims=[claim], worker="somebody else") == set()
         expire(claim)
-        queue.requeue_expired()
-        queue.claim(worker="w", limit=1)
-        assert queue.extend(claims=[claim], worker="w") == set(), "ours, but another attempt"
+        steps.requeue_expired()
+        claim_analyses(worker="w", limit=1)
+        assert steps.extend(claims=[claim], worker="w") == set(), "ours, but another attempt"
 
     def test_never_beyond_the_hard_limit(self) -> None:
         claim = claimed()
         hard = timedelta(seconds=settings.TASK_HARD_SECONDS)
         Analysis.objects.update(started_at=Now() - hard + timedelta(seconds=5))
-        assert queue.extend(claims=[claim], worker="w") == {claim.pk}
+        assert steps.extend(claims=[claim], worker="w") == {claim.pk}
         row = again(claim)
         assert row.leased_until is not None
         assert row.started_at is not None
         assert row.leased_until - row.started_at == hard
         Analysis.objects.update(started_at=Now() - hard)
-        assert queue.extend(claims=[claim], worker="w") == set()
+        assert steps.extend(claims=[claim], worker="w") == set()
 
     def test_nothing_to_extend(self) -> None:
-        assert queue.extend(claims=[], worker="w") == set()
+        assert steps.extend(claims=[], worker="w") == set()
 
 
 class TestCancel:
@@ -315,7 +316,7 @@ class TestCancel:
         row = cancel_analysis(analysis=asked, actor=PORTAL)
         assert (row.state, row.is_finished) == ("cancelled", True)
         assert row.finished_at is not None
-        assert queue.claim(worker="w", limit=1) == []
+        assert claim_analyses(worker="w", limit=1) == []
         assert request_analysis(study=study).pk != asked.pk
 
     @pytest.mark.parametrize("ending", ["complete", "fail", "crash", "release", "expire", "ask"])
@@ -324,18 +325,18 @@ class TestCancel:
         row = cancel_analysis(analysis=claim, actor=Actor(address="127.0.0.1"))
         assert (row.state, row.cancel_requested) == ("running", True)
         if ending == "complete":
-            assert not queue.complete(claim=claim, result=result_for(claim))
+            assert not steps.complete(claim=claim, result=result_for(claim))
         elif ending == "fail":
-            queue.fail(claim=claim, kind="x", sentence="x", permanent=True)
+            steps.fail(claim=claim, kind="x", sentence="x", permanent=True)
         elif ending == "crash":
-            queue.record_crash(claim=claim, kind="x", sentence="x")
+            steps.record_crash(claim=claim, kind="x", sentence="x")
         elif ending == "release":
-            queue.release(claims=[claim])
+            steps.release(claims=[claim])
         elif ending == "ask":
-            assert not queue.is_current(claim=claim)
+            assert not steps.is_current(claim=claim)
         else:
             expire(claim)
-            queue.requeue_expired()
+            steps.requeue_expired()
         row = again(claim)
         assert (row.state, row.verdict, row.error_sentence) == ("cancelled", "", "")
         assert not Finding.objects.exists()
@@ -354,14 +355,14 @@ class TestCancel:
         claim = claimed()
         cancel_analysis(analysis=claim, actor=PORTAL)
         assert request_analysis(study=claim.study).pk == claim.pk
-        assert queue.complete(claim=claim, result=result_for(claim))
+        assert steps.complete(claim=claim, result=result_for(claim))
 
 
 def test_released_work_waits_again_without_blame() -> None:
     claim = claimed()
-    queue.release(claims=[claim])
+    steps.release(claims=[claim])
     row = again(claim)
     assert (row.state, row.crashes_alone, row.leased_until) == ("queued", 0, None)
-    assert len(queue.claim(worker="w", limit=1)) == 1
-    queue.release(claims=[claim, Analysis(pk=uuid.uuid4(), attempt=1)])  # late: nothing happens
+    assert len(claim_analyses(worker="w", limit=1)) == 1
+    steps.release(claims=[claim, Analysis(pk=uuid.uuid4(), attempt=1)])  # late: nothing happens
     assert again(claim).state == "running"

@@ -1,4 +1,4 @@
-"""Asking for an analysis: once, with a snapshot of the thresholds, announced after the commit."""
+"""Requesting an analysis: once, with a snapshot of the thresholds, announced after the commit."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study, make_submission, make_user
-from xrayportal.analyses import announce
+from xrayportal.analyses.bundles import NoActiveBundleError
 from xrayportal.analyses.models import Analysis
-from xrayportal.analyses.services import (
-    NoActiveBundleError,
-    UnknownPartError,
-    cancel_analysis,
-    request_analysis,
-)
+from xrayportal.analyses.queue import announce
+from xrayportal.analyses.services import UnknownBodyPartError, cancel_analysis, request_analysis
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.actors import PORTAL, Actor
 from xrayportal.studies.models import Queue
@@ -107,7 +103,7 @@ def test_a_part_that_the_sender_stated_is_forced_if_known() -> None:
     make_bundle()
     assert request_analysis(study=make_study(stated_body_part="wrist")).forced_body_part == "wrist"
     assert request_analysis(study=make_study(stated_body_part="skull")).forced_body_part == ""
-    with pytest.raises(UnknownPartError, match="skull"):
+    with pytest.raises(UnknownBodyPartError, match="skull"):
         request_analysis(study=make_study(), forced_body_part="skull")
 
 

@@ -1,4 +1,4 @@
-"""Position and time left are those that the claims then show."""
+"""The predicted place and time of a waiting analysis, against the claims that follow."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from django.utils import timezone
 
 from tests.factories import make_analysis, make_clinic, make_study
-from xrayportal.analyses.claims import claim
 from xrayportal.analyses.models import Analysis, Worker
-from xrayportal.analyses.waiting import waiting_position
+from xrayportal.analyses.queue.claims import claim_analyses
+from xrayportal.analyses.queue.waiting import waiting_position
 from xrayportal.studies.models import Queue
 
 pytestmark = pytest.mark.django_db
@@ -20,9 +20,9 @@ Waiting = Callable[..., Analysis]
 
 
 def claimed_after(row: Analysis) -> int:
-    """How many claims of one it takes until this row is claimed."""
+    """The number of claims of one analysis until this row is claimed."""
     for count in range(1, 1000):
-        (taken,) = claim(worker="w", limit=1)
+        (taken,) = claim_analyses(worker="w", limit=1)
         if taken.pk == row.pk:
             return count
     raise AssertionError("never claimed")
@@ -46,12 +46,12 @@ def test_the_position_is_about_the_number_of_claims_before_it(waiting: Waiting, 
     row = waiting(own, queue=queue)
     for _ in range(5):
         waiting(own, queue=queue)
-    told = waiting_position(row).position
-    assert told == pytest.approx(claimed_after(row), abs=5)
+    position = waiting_position(row).position
+    assert position == pytest.approx(claimed_after(row), abs=5)
 
 
 def finished(clinic_worker: str, at: datetime, started: datetime) -> None:
-    """An analysis that a worker has done."""
+    """An analysis that a worker has finished."""
     analysis = make_analysis(make_study(views=0), worker=clinic_worker, started_at=started)
     Analysis.objects.filter(pk=analysis.pk).update(finished_at=at)
 

@@ -1,4 +1,4 @@
-"""The chain: one unbroken line whoever writes at once, and every kind of tampering is found."""
+"""The audit chain: unbroken with several writers at once, and every kind of tampering is found."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write(clinic: Clinic | None, count: int = 1, **fields: Any) -> list[AuditEve
 
 
 def tamper(sql: str, *values: Any) -> None:
-    """As somebody who owns the database."""
+    """Run a statement as the owner of the database, past the triggers."""
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("ALTER TABLE audit_auditevent DISABLE TRIGGER audit_append_only")

@@ -193,7 +193,7 @@ def find_and_export(page: Page, study: Study) -> None:
     page.goto("/c/north/scorecard/")
     expect(page.get_by_role("heading", name="Confusion matrix")).to_be_visible()
     assert sum(int(number) for number in page.locator(".matrix").first.locator("a").all_inner_texts()) == READ
-    page.goto("/c/north/history/?standing=adjudicated")
+    page.goto("/c/north/history/?review_status=adjudicated")
     row = page.locator("tbody tr")
     expect(row).to_have_count(1)
     expect(row).to_contain_text("Adjudicated")
@@ -206,7 +206,7 @@ def find_and_export(page: Page, study: Study) -> None:
     verdict = study.current.verdict if study.current else ""
     expected = {
         "study": str(study.pk),
-        "standing": "adjudicated",
+        "review_status": "adjudicated",
         "readers_verdict": "abnormal",
         "readers": "2",
     }

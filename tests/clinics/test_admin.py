@@ -1,4 +1,4 @@
-"""Support staff's admin: ids and states, no patient content, every change audited."""
+"""The admin of support staff: ids and states, no patient content, every change audited."""
 
 from __future__ import annotations
 
@@ -123,8 +123,8 @@ def test_clinics_and_roles_are_audited(house: House) -> None:
     role = {"clinic": south.pk, "user": house.reader.pk, "role": Role.READER}
     assert client.post(reverse("admin:clinics_membership_add"), role).status_code == 302
     membership = Membership.objects.get(clinic=south)
-    gone = reverse("admin:clinics_membership_delete", args=[membership.pk])
-    assert client.post(gone, {"post": "yes"}).status_code == 302
+    address = reverse("admin:clinics_membership_delete", args=[membership.pk])
+    assert client.post(address, {"post": "yes"}).status_code == 302
     events = AuditEvent.objects.filter(clinic=south).order_by("number")
     assert [event.action for event in events] == [
         Action.CLINIC_CREATED,

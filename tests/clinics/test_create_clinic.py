@@ -23,10 +23,10 @@ def create(*arguments: str) -> str:
 
 
 def test_a_clinic_with_a_new_admin_who_can_sign_in() -> None:
-    said = create(
+    output = create(
         "--name", "North", "--slug", "north", "--time-zone", "Europe/Oslo", "--admin", "A@Example.org"
     )
-    password = said.split("signs in with ")[1].split(" ")[0]
+    password = output.split("signs in with ")[1].split(" ")[0]
     response = Client().post(reverse("sign-in"), {"username": "a@example.org", "password": password})
     assert response.status_code == 302
     assert Clinic.objects.get(slug="north").time_zone == "Europe/Oslo"
@@ -37,8 +37,8 @@ def test_a_clinic_with_a_new_admin_who_can_sign_in() -> None:
 
 def test_a_known_person_keeps_their_password() -> None:
     user = make_user(email="known@example.org")
-    said = create("--name", "North", "--slug", "north", "--admin", "known@example.org")
-    assert "signs in with" not in said
+    output = create("--name", "North", "--slug", "north", "--admin", "known@example.org")
+    assert "signs in with" not in output
     assert User.objects.get(pk=user.pk).check_password(PASSWORD)
 
 

@@ -1,4 +1,4 @@
-"""The session's own query brings the person and their places, and no check is lost by it."""
+"""One query loads the session, its user and the memberships, and no check of Django's is lost by it."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def test_one_query_says_who_and_where(reader: User) -> None:
         store = SessionStore(key)
         assert int(store[SESSION_KEY]) == reader.pk
         assert store.person == reader
-        assert {(place.clinic.slug, place.role) for place in reader.places} == {
-            (place.clinic.slug, place.role) for place in store.person.places
+        assert {(row.clinic.slug, row.role) for row in reader.all_memberships} == {
+            (row.clinic.slug, row.role) for row in store.person.all_memberships
         }
-    # The second is ours: the fixture's reader has no session to bring his places.
+    # The second query is the test's: no session has loaded the memberships of the fixture's reader.
     assert len(captured) == 2
 
 

@@ -21,19 +21,19 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def bundle() -> Bundle:
-    """The active one."""
+    """The active bundle."""
     return make_bundle()
 
 
 @pytest.fixture
 def whole(bundle: Bundle) -> None:
-    """A worker with the active bundle loaded, and a reconciler."""
+    """A portal in which all services work: a worker with the active bundle loaded, and a reconciler."""
     Worker.objects.create(name="one", bundle=bundle.name, runtime="openvino", precision="f32")
     Heartbeat.objects.create(name=Heartbeat.RECONCILER)
 
 
 def ask(client: Client, path: str) -> tuple[int, dict[str, Any]]:
-    """Status and body."""
+    """The status and the body of an endpoint's answer."""
     response = client.get(path)
     return response.status_code, response.json()
 

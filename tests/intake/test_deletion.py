@@ -19,7 +19,7 @@ from django.utils import timezone
 from tests.factories import make_analysis, make_clinic, make_study, make_submission, png
 from tests.house import House, browser
 from xrayportal.analyses.models import Analysis, Finding
-from xrayportal.analyses.queue import fail
+from xrayportal.analyses.queue.steps import fail
 from xrayportal.audit.models import AuditEvent
 from xrayportal.audit.services import verify
 from xrayportal.clinics.actors import PORTAL, Actor

@@ -21,9 +21,9 @@ from django.db import connection
 
 from tests.factories import make_clinic, make_submission
 from tests.live.pictures import pictures
-from xrayportal.analyses import announce
 from xrayportal.analyses.bundles import register_bundle
 from xrayportal.analyses.models import Analysis
+from xrayportal.analyses.queue import announce
 from xrayportal.celery import app
 from xrayportal.clinics.actors import COMMAND_LINE, Actor
 from xrayportal.clinics.models import Clinic

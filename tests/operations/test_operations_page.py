@@ -1,4 +1,4 @@
-"""Operations: figures for those who run the portal, nothing of a patient for those who may not know."""
+"""The operations page: figures for superusers and admins, and nothing of a patient."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def test_a_clock_that_was_set_back_makes_no_time_negative(house: House) -> None:
         started_at=now - timedelta(milliseconds=3),
         finished_at=now - timedelta(milliseconds=1),
     )
-    told = {row.stage: (row.median, row.p95) for row in figures.latency_of(house.clinic)}
-    assert told["wait"] == told["total"] == (0, 0)
+    latency = {row.stage: (row.median, row.p95) for row in figures.latency_of(house.clinic)}
+    assert latency["wait"] == latency["total"] == (0, 0)
     assert "Waiting 0.0 ms 0.0 ms" in read(house.admin, house)
 
 
@@ -139,8 +139,12 @@ def test_retry_asks_for_a_new_analysis(house: House, who: str, name: str) -> Non
     assert address in browser(person).get(reverse(name, args=slug)).content.decode()
     assert browser(person).post(address).status_code == 302
     assert browser(person).get(address).status_code == 405
-    asked = Analysis.objects.get(state="queued")
-    assert (asked.study, asked.forced_body_part, asked.requested_by) == (failed.study, "wrist", person)
+    analysis = Analysis.objects.get(state="queued")
+    assert (analysis.study, analysis.forced_body_part, analysis.requested_by) == (
+        failed.study,
+        "wrist",
+        person,
+    )
     assert AuditEvent.objects.get(action="analysis-requested").actor_label == person.email
     page = browser(person).get(reverse(name, args=slug)).content.decode()
     assert address not in page

@@ -1,4 +1,4 @@
-"""Each step of a round, one leader, and files that no row names."""
+"""The reconciler: each step of a round, the one that leads, and files that no row names."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study, make_submission
-from xrayportal.analyses.claims import claim
 from xrayportal.analyses.models import Analysis, Heartbeat, Worker
 from xrayportal.analyses.orphans import sweep
+from xrayportal.analyses.queue.claims import claim_analyses
 from xrayportal.analyses.workers import WorkerHeartbeat, live_workers
 from xrayportal.clinics.actors import PORTAL
 from xrayportal.intake.deletion import Reason, delete_study
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def leads_soon(reconciler: Reconciler) -> bool:
-    """The server notices a moment later that a session has ended, and with it a lead."""
+    """Do rounds until this reconciler leads: the server notices a moment later that a session has ended."""
     end = time.monotonic() + PATIENCE
     while not reconciler.round():
         if time.monotonic() > end:
@@ -47,7 +47,7 @@ def leads_soon(reconciler: Reconciler) -> bool:
 
 @pytest.fixture(autouse=True)
 def _unlock() -> None:
-    """The lead belongs to the session, which our reconcilers share with the test, and with other tests."""
+    """Give the lead back: it belongs to the database session, which all tests share."""
     assert leads_soon(Reconciler())
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_unlock_all()")
@@ -56,13 +56,13 @@ def _unlock() -> None:
 
 @pytest.fixture(autouse=True)
 def _own_files(tmp_path: Path, settings: Settings) -> None:
-    """No other test's files."""
+    """A file storage of the test's own."""
     settings.MEDIA_ROOT = tmp_path
 
 
 @pytest.fixture
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """One entry for each wake-up of the reconciler."""
+    """A list with one entry for each wake-up that the reconciler sends."""
     calls: list[str] = []
     monkeypatch.setattr(module, "wake_workers", lambda: calls.append("woken"))
     return calls
@@ -78,7 +78,7 @@ def test_expired_leases_are_requeued_and_workers_woken(
     waiting: Callable[..., Analysis], expire: Callable[[Analysis], None], woken: list[str]
 ) -> None:
     waiting(make_clinic())
-    (mine,) = claim(worker="w", limit=1)
+    (mine,) = claim_analyses(worker="w", limit=1)
     expire(mine)
     assert Reconciler().round()
     assert Analysis.objects.get().state == "queued"
@@ -130,14 +130,14 @@ def test_without_a_bundle_studies_wait_and_the_rest_is_done(
     assert Study.objects.get(pk=study.pk).state == "open"
     assert Worker.objects.get().name == "waits for a bundle"
     assert woken == [], "there is nothing to load"
-    assert caplog.text.count("bundle") == 1, "told when it begins, not every round"
+    assert caplog.text.count("bundle") == 1, "logged when it begins, not every round"
     make_bundle()
     assert reconciler.round()
     assert Study.objects.get(pk=study.pk).state == "sealed"
     assert woken == ["woken"]
 
 
-def test_the_pulse_says_that_it_lives() -> None:
+def test_a_round_refreshes_the_heartbeat() -> None:
     assert Reconciler().round()
     first = Heartbeat.objects.get(name=Heartbeat.RECONCILER).last_seen
     assert Reconciler().round()
@@ -171,7 +171,7 @@ def test_a_step_that_fails_does_not_keep_the_others_from_being_done(
 def test_who_loses_the_session_in_a_step_does_nothing_more_without_the_lead(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The server ends our session (a restart, a failover), and another reconciler is faster."""
+    """The server ends the session (a restart, a failover), and another reconciler takes the lead."""
     other_leads, over = threading.Event(), threading.Event()
 
     def take_over(session: int) -> None:
@@ -335,7 +335,7 @@ class TestAttendance:
         clinic = make_clinic()
         for _ in range(2):
             waiting(clinic)
-        kept, lost = claim(worker="w", limit=2)
+        kept, lost = claim_analyses(worker="w", limit=2)
         heartbeat = WorkerHeartbeat(Worker(name="w", bundle="b@1", runtime="openvino"))
         heartbeat.holds([kept, lost])
         Analysis.objects.update(leased_until=Now() + timedelta(seconds=1))

@@ -38,9 +38,9 @@ def send(access: ClinicAccess, to: str, /, *args: object, **data: Any) -> Any:
 
 
 def link_of(message: mail.EmailMessage) -> str:
-    found = re.search(r"http://testserver(/\S+)", str(message.body))
-    assert found
-    return found[1]
+    link = re.search(r"http://testserver(/\S+)", str(message.body))
+    assert link
+    return link[1]
 
 
 def roles_of(user: User, clinic: Clinic) -> set[str]:
@@ -353,7 +353,7 @@ def test_settings_out_of_bounds_are_sentences(
 
 
 @pytest.mark.parametrize(
-    ("said", "zone"),
+    ("text", "zone"),
     [
         (" oslo ", "Europe/Oslo"),
         ("new york", "America/New_York"),
@@ -361,13 +361,13 @@ def test_settings_out_of_bounds_are_sentences(
         ("utc", "UTC"),
     ],
 )
-def test_a_city_finds_its_time_zone(clinic: Clinic, admin: ClinicAccess, said: str, zone: str) -> None:
+def test_a_city_finds_its_time_zone(clinic: Clinic, admin: ClinicAccess, text: str, zone: str) -> None:
     make_bundle()
     page = client_of(admin).get(reverse("clinic-settings", args=[clinic.slug])).content.decode()
     assert 'list="zones"' in page
     assert 'aria-describedby="id_time_zone_hint"' in page
     assert f'<option value="{zone}">' in page
-    assert send(admin, "clinic-settings", **settings(time_zone=said)).status_code == 302
+    assert send(admin, "clinic-settings", **settings(time_zone=text)).status_code == 302
     clinic.refresh_from_db()
     assert clinic.time_zone == zone
 

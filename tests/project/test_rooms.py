@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: From the ground up. Modules of the same line may import each other.
 ROOMS = (
     {"settings", "environment", "logs", "offline_settings", "broker", "celery"},
-    {"words", "triggers"},
+    {"words", "triggers", "csv_export"},
     {"security"},
     {"admin"},
     {"audit"},
@@ -29,9 +29,9 @@ ROOMS = (
 PLACE = {f"xrayportal.{name}": place for place, names in enumerate(ROOMS) for name in names}
 
 
-def room_of(version_expr: str) -> str:
+def room_of(name: str) -> str:
     """``xrayportal.web`` of ``xrayportal.web.study.views``."""
-    return ".".join(version_expr.split(".")[:2])
+    return ".".join(name.split(".")[:2])
 
 
 def imported(path: Path) -> Iterator[str]:

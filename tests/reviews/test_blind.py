@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize(
-    ("blind_first", "roles", "shown"),
+    ("blind_first", "roles", "revealed"),
     [
         (False, [Role.READER], True),
         (True, [Role.READER], False),
@@ -34,16 +34,16 @@ pytestmark = pytest.mark.django_db
         (True, [Role.UPLOADER], True),
     ],
 )
-def test_predictions_are_kept_from_readers_only(blind_first: bool, roles: list[str], shown: bool) -> None:
+def test_predictions_are_kept_from_readers_only(blind_first: bool, roles: list[str], revealed: bool) -> None:
     clinic = make_clinic(blind_first=blind_first)
     study = make_study(clinic)
     make_analysis(study)
     access = make_access(clinic, *roles)
     studies = Study.objects.filter(clinic=clinic)
 
-    assert blind.reveals(access, study) is shown
-    assert blind.visible_predictions(access, studies).exists() is shown
-    assert blind.with_revealed(access, studies).get().revealed is shown
+    assert blind.reveals(access, study) is revealed
+    assert blind.visible_predictions(access, studies).exists() is revealed
+    assert blind.with_revealed(access, studies).get().revealed is revealed
 
 
 def test_the_own_stored_opinion_reveals_that_study_and_no_other() -> None:

@@ -1,7 +1,7 @@
-"""Nothing tells a blind reader the prediction: every answer is the same, byte for byte, whatever it is.
+"""No address reveals the prediction to a blind reader: every answer is the same, byte for byte.
 
-Every address of the portal that belongs to a clinic is asked twice, with two different predictions of the
-same study in the database. A new address is covered as soon as it exists.
+Every address of a clinic is requested twice, with two different predictions of the same study in the
+database. A new address is covered as soon as it exists.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LIST_QUERIES = [
     "?sort=body_part",
     "?list=review",
     "?state=done",
-    "?standing=model",
+    "?review_status=model",
     "?readers=abnormal&basis=all",
 ]
 DISK = shutil.disk_usage("/")
@@ -86,13 +86,13 @@ def _patterns(resolver: URLResolver) -> Iterator[URLPattern]:
 def answers(
     access: ClinicAccess, study: Study, finding: Finding
 ) -> dict[str, tuple[int, bytes, dict[str, str]]]:
-    """What each address answers to this person now, headers included, without the token of every page.
+    """The answer of each address to this person now, headers included, without the token of every page.
 
-    What the visits themselves leave behind (who looked when) is taken back, but for the numbers of its rows.
+    Rows that the requests themselves write (who looked when) are rolled back, but for the numbers of rows.
     """
     client = Client()
     client.force_login(access.user)
-    found = {}
+    answers = {}
     with transaction.atomic():
         for name, address in clinic_addresses(study, finding, access):
             for query in LIST_QUERIES if name in LISTS else QUERIES:
@@ -103,15 +103,15 @@ def answers(
                     content = re.sub(rb"[A-Za-z0-9]{64}|event-[0-9]+", b"", content)
                     kept = {key: re.sub("[A-Za-z0-9]{64}", "", value) for key, value in answer.items()}
                     kept.pop("Content-Length", None)  # the numbers of events have more digits as time goes by
-                    found[f"{name} {full} {headers}"] = (answer.status_code, content, kept)
+                    answers[f"{name} {full} {headers}"] = (answer.status_code, content, kept)
         transaction.set_rollback(True)
-    return found
+    return answers
 
 
 def predict(analysis: Analysis, verdict: str, probability: float | None, body_part: str) -> None:
-    """Make this the result, as the worker would have; without a probability there is no map either."""
-    known = probability is not None
-    body_parts = {body_part: 0.9} if known else {}
+    """Make this the result, as a worker would; without a probability the study is unsupported."""
+    is_supported = probability is not None
+    body_parts = {body_part: 0.9} if is_supported else {}
     Analysis.objects.filter(pk=analysis.pk).update(
         verdict=verdict, probability=probability, body_part=body_part, body_parts=body_parts
     )
@@ -124,8 +124,8 @@ def predict(analysis: Analysis, verdict: str, probability: float | None, body_pa
             body_parts=body_parts,
             peak_x=round(20 * probability) if probability is not None else None,
             trust=probability,
-            overlay_file=finding.overlay_file if known else "",
-            map_file=finding.map_file if known else "",
+            overlay_file=finding.overlay_file if is_supported else "",
+            map_file=finding.map_file if is_supported else "",
         )
         for name in (finding.overlay_file, finding.map_file):
             default_storage.delete(name)
@@ -154,7 +154,7 @@ def test_every_answer_is_the_same_whatever_the_prediction(
     other = make_study(clinic, study.submission, patient_reference="REF-7")
     make_analysis(other, probability=0.5, verdict="uncertain")
     say(access, other, "normal")
-    # What a colleague said after seeing the prediction would tell it too.
+    # A colleague's opinion after seeing the prediction would reveal it, too.
     say(colleague, study, "abnormal")
     finding = Finding.objects.get(analysis=analysis)
     now = timezone.now()
@@ -173,7 +173,7 @@ def test_every_answer_is_the_same_whatever_the_prediction(
 
 
 def test_after_the_own_opinion_the_answers_differ() -> None:
-    """The test above would find a leak."""
+    """So the test above would find a leak."""
     clinic = make_clinic(blind_first=True)
     access = make_access(clinic)
     study = make_study(clinic, make_submission(clinic, access.user))
@@ -187,6 +187,6 @@ def test_after_the_own_opinion_the_answers_differ() -> None:
     predict(analysis, "normal", 0.04, "knee")
     second = answers(access, study, finding)
 
-    told = {address.split()[0] for address in first if first[address] != second[address]}
-    assert {"worklist", "study", "study-result", "finding-file", "submission-progress"} <= told
-    assert {"submission-results", "submission-pictures"} <= told
+    differing = {address.split()[0] for address in first if first[address] != second[address]}
+    assert {"worklist", "study", "study-result", "finding-file", "submission-progress"} <= differing
+    assert {"submission-results", "submission-pictures"} <= differing

@@ -1,4 +1,4 @@
-"""From reviews to the study's verdict: the pure rule."""
+"""The rule that derives a study's consensus from its reviews."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xrayportal.reviews.consensus import ConsensusValues, derive_consensus
 
 
 @dataclass(frozen=True)
-class Said:
+class Review:
     reader_id: int
     verdict: str
     kind: str = "first"
@@ -19,8 +19,8 @@ class Said:
     body_part: str = ""
 
 
-def draft(reader: int, verdict: str, **fields: object) -> Said:
-    return Said(reader, verdict, is_signed=False, **fields)  # type: ignore[arg-type]
+def draft(reader: int, verdict: str, **fields: object) -> Review:
+    return Review(reader, verdict, is_signed=False, **fields)  # type: ignore[arg-type]
 
 
 ADJUDICATION = {"kind": "adjudication"}
@@ -31,26 +31,31 @@ ADJUDICATION = {"kind": "adjudication"}
     [
         ([], "open", "", 0),
         ([draft(1, "normal")], "open", "", 0),
-        ([Said(1, "normal")], "agreed", "normal", 1),
-        ([Said(1, "normal"), draft(2, "abnormal")], "agreed", "normal", 1),
-        ([Said(1, "normal"), Said(2, "normal")], "agreed", "normal", 2),
-        ([Said(1, "normal"), Said(2, "abnormal")], "disagreed", "", 2),
-        ([Said(1, "normal"), Said(2, "uncertain")], "disagreed", "", 2),
-        ([Said(1, "normal"), Said(2, "abnormal"), draft(3, "normal", **ADJUDICATION)], "disagreed", "", 2),
+        ([Review(1, "normal")], "agreed", "normal", 1),
+        ([Review(1, "normal"), draft(2, "abnormal")], "agreed", "normal", 1),
+        ([Review(1, "normal"), Review(2, "normal")], "agreed", "normal", 2),
+        ([Review(1, "normal"), Review(2, "abnormal")], "disagreed", "", 2),
+        ([Review(1, "normal"), Review(2, "uncertain")], "disagreed", "", 2),
         (
-            [Said(1, "normal"), Said(2, "abnormal"), Said(3, "uncertain", **ADJUDICATION)],
+            [Review(1, "normal"), Review(2, "abnormal"), draft(3, "normal", **ADJUDICATION)],
+            "disagreed",
+            "",
+            2,
+        ),
+        (
+            [Review(1, "normal"), Review(2, "abnormal"), Review(3, "uncertain", **ADJUDICATION)],
             "adjudicated",
             "uncertain",
             2,
         ),
         # Superseded: only the newest of each chain counts.
-        ([Said(1, "normal"), Said(2, "abnormal"), Said(1, "abnormal")], "agreed", "abnormal", 2),
+        ([Review(1, "normal"), Review(2, "abnormal"), Review(1, "abnormal")], "agreed", "abnormal", 2),
         (
             [
-                Said(1, "normal"),
-                Said(2, "abnormal"),
-                Said(3, "normal", **ADJUDICATION),
-                Said(3, "abnormal", **ADJUDICATION),
+                Review(1, "normal"),
+                Review(2, "abnormal"),
+                Review(3, "normal", **ADJUDICATION),
+                Review(3, "abnormal", **ADJUDICATION),
             ],
             "adjudicated",
             "abnormal",
@@ -58,46 +63,48 @@ ADJUDICATION = {"kind": "adjudication"}
         ),
         # A reader named to settle keeps both: the reading and the ruling.
         (
-            [Said(1, "normal"), Said(2, "abnormal"), Said(1, "abnormal", **ADJUDICATION)],
+            [Review(1, "normal"), Review(2, "abnormal"), Review(1, "abnormal", **ADJUDICATION)],
             "adjudicated",
             "abnormal",
             2,
         ),
     ],
 )
-def test_the_studys_standing(opinions: list[Said], state: str, verdict: str, readers: int) -> None:
-    standing = derive_consensus(opinions)
+def test_the_studys_consensus(opinions: list[Review], state: str, verdict: str, readers: int) -> None:
+    consensus = derive_consensus(opinions)
 
-    assert (standing.state, standing.verdict, standing.readers) == (state, verdict, readers)
+    assert (consensus.state, consensus.verdict, consensus.readers) == (state, verdict, readers)
 
 
 def test_a_change_of_mind_is_counted_and_stays_out_of_the_blind_verdict() -> None:
-    standing = derive_consensus([draft(1, "normal", was_blind=True), Said(1, "abnormal")])
+    consensus = derive_consensus([draft(1, "normal", was_blind=True), Review(1, "abnormal")])
 
-    assert standing == ConsensusValues("agreed", "abnormal", "normal", readers=1, changes=1)
+    assert consensus == ConsensusValues("agreed", "abnormal", "normal", readers=1, changes=1)
 
 
 def test_a_blind_draft_counts_only_once_its_reader_signs() -> None:
     assert derive_consensus([draft(1, "normal", was_blind=True)]).blind_verdict == ""
-    assert derive_consensus([draft(1, "normal", was_blind=True), Said(1, "normal")]).blind_verdict == "normal"
+    assert (
+        derive_consensus([draft(1, "normal", was_blind=True), Review(1, "normal")]).blind_verdict == "normal"
+    )
 
 
 def test_an_opinion_after_the_prediction_is_no_blind_one() -> None:
-    assert derive_consensus([Said(1, "abnormal")]).blind_verdict == ""
+    assert derive_consensus([Review(1, "abnormal")]).blind_verdict == ""
     # One blind, one not: the blind one stands alone.
     assert (
-        derive_consensus([Said(1, "abnormal", was_blind=True), Said(2, "abnormal")]).blind_verdict
+        derive_consensus([Review(1, "abnormal", was_blind=True), Review(2, "abnormal")]).blind_verdict
         == "abnormal"
     )
 
 
 def test_blind_opinions_that_differ_need_a_blind_ruling() -> None:
-    readings = [Said(1, "normal", was_blind=True), Said(2, "abnormal", was_blind=True)]
+    readings = [Review(1, "normal", was_blind=True), Review(2, "abnormal", was_blind=True)]
 
     assert derive_consensus(readings).blind_verdict == ""
-    assert derive_consensus([*readings, Said(3, "normal", **ADJUDICATION)]).blind_verdict == ""
+    assert derive_consensus([*readings, Review(3, "normal", **ADJUDICATION)]).blind_verdict == ""
     assert (
-        derive_consensus([*readings, Said(3, "normal", was_blind=True, **ADJUDICATION)]).blind_verdict
+        derive_consensus([*readings, Review(3, "normal", was_blind=True, **ADJUDICATION)]).blind_verdict
         == "normal"
     )
 
@@ -105,18 +112,26 @@ def test_blind_opinions_that_differ_need_a_blind_ruling() -> None:
 def test_blind_opinions_that_agree_stand_against_any_ruling() -> None:
     """The second reader changed their mind over the prediction, which brought the case to a third."""
     opinions = [
-        Said(1, "normal", was_blind=True),
+        Review(1, "normal", was_blind=True),
         draft(2, "normal", was_blind=True),
-        Said(2, "abnormal"),
-        Said(3, "abnormal", was_blind=True, **ADJUDICATION),
+        Review(2, "abnormal"),
+        Review(3, "abnormal", was_blind=True, **ADJUDICATION),
     ]
 
-    standing = derive_consensus(opinions)
-    assert (standing.state, standing.verdict, standing.blind_verdict) == ("adjudicated", "abnormal", "normal")
+    consensus = derive_consensus(opinions)
+    assert (consensus.state, consensus.verdict, consensus.blind_verdict) == (
+        "adjudicated",
+        "abnormal",
+        "normal",
+    )
 
 
 def test_a_blind_ruling_over_opinions_that_were_not_is_no_blind_reference() -> None:
-    opinions = [Said(1, "normal"), Said(2, "abnormal"), Said(3, "abnormal", was_blind=True, **ADJUDICATION)]
+    opinions = [
+        Review(1, "normal"),
+        Review(2, "abnormal"),
+        Review(3, "abnormal", was_blind=True, **ADJUDICATION),
+    ]
 
     assert derive_consensus(opinions).blind_verdict == ""
 
@@ -126,6 +141,6 @@ def test_a_blind_ruling_over_opinions_that_were_not_is_no_blind_reference() -> N
     [(["", ""], ""), (["wrist", ""], "wrist"), (["wrist", "wrist"], "wrist"), (["wrist", "hand"], "")],
 )
 def test_the_corrected_part_is_the_one_that_readers_agree_on(body_parts: list[str], expected: str) -> None:
-    opinions = [Said(reader, "normal", body_part=body_part) for reader, body_part in enumerate(body_parts)]
+    opinions = [Review(reader, "normal", body_part=body_part) for reader, body_part in enumerate(body_parts)]
 
     assert derive_consensus(opinions).body_part == expected

@@ -1,4 +1,4 @@
-"""What a reader sends, checked before anything is stored."""
+"""The form of a review: checks before anything is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changes while somebody reviews: people who leave, roles that go, studies that are deleted."""
+"""Changes while a study is open for review: people leave, roles are taken, the study is deleted."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_who_was_named_and_left_holds_nobody_up(clinic: Clinic, study: Study, le
 
     readers = list(clinic_readers(clinic))
     [row] = rows_of(third, list(disagreements_of(third)), readers)
-    assert (row.mine, row.adjudicator) == (True, None)
+    assert (row.may_settle, row.adjudicator) == (True, None)
     panel = Panel(third, study)
     assert (panel.adjudicates, panel.adjudicator) == (True, None)
     assert say(third, study, "normal", adjudicates=True).kind == Review.Kind.ADJUDICATION
@@ -129,11 +129,11 @@ def test_a_study_deleted_before_its_corrected_part_is_asked_for(
     """The review's transaction has ended, the new analysis' has not begun."""
     real = services.request_analysis
 
-    def meanwhile(**asked: Any) -> Analysis:
+    def meanwhile(**arguments: Any) -> Analysis:
         delete_study(study=study, reason=Reason.MISTAKE, actor=PORTAL)
-        return real(**asked)
+        return real(**arguments)
 
     monkeypatch.setattr(services, "request_analysis", meanwhile)
 
-    with pytest.raises(services.StudyGone, match="deleted while you had it open"):
+    with pytest.raises(services.StudyDeleted, match="deleted while you had it open"):
         say(make_access(clinic), study, "abnormal", body_part="forearm")

@@ -1,13 +1,16 @@
-"""The printed report: one page, pictures passed on unread, every script, no memory to speak of."""
+"""The printed report: one page, pictures passed on undecoded, every script, little memory."""
 
 from __future__ import annotations
 
 import io
+import re
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.test import Client
@@ -20,10 +23,12 @@ from tests.analyses.test_queue import result_for
 from tests.factories import jpeg, make_analysis, make_clinic, make_study, make_submission, png
 from tests.opinions import make_access, say
 from xrayportal.access import ClinicAccess
-from xrayportal.analyses import queue
-from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.analyses.models import Analysis, Finding, Verdict
+from xrayportal.analyses.queue import steps
 from xrayportal.clinics.models import Clinic, Role
-from xrayportal.reviews.report import facts_of, pictures, render_report
+from xrayportal.reviews.report import pictures
+from xrayportal.reviews.report.facts import facts_of
+from xrayportal.reviews.report.page import render_report
 from xrayportal.studies.models import Study
 
 
@@ -88,12 +93,28 @@ def report_of(study: Study) -> PdfReader:
 
 def test_radiograph_and_overlay_are_on_the_page(clinic: Clinic) -> None:
     page = report_of(study_of(clinic)).pages[0]
-    found = {image.name: image for image in page.images}
+    images = {image.name: image for image in page.images}
 
-    assert len(found) == 2
-    sizes = sorted(Picture.open(io.BytesIO(image.data)).size for image in found.values())
+    assert len(images) == 2
+    sizes = sorted(Picture.open(io.BytesIO(image.data)).size for image in images.values())
     assert sizes == [(300, 400), (300, 400)]
     assert "Röntgen Süd" in page.extract_text()
+
+
+@pytest.mark.parametrize("code", Verdict.values)
+def test_a_verdict_has_the_light_colour_of_the_screen(clinic: Clinic, code: str) -> None:
+    facts = replace(facts_of(study_of(clinic), clinic=clinic), verdict_code=code)
+    page = PdfReader(io.BytesIO(render_report(facts, storage=default_storage))).pages[0]
+    contents = page.get_contents()
+    assert contents is not None
+    filled = {
+        tuple(round(255 * float(channel)) for channel in colour)
+        for colour in re.findall(rb"(\S+) (\S+) (\S+) rg\b", contents.get_data())
+    }
+    tokens = (settings.BASE_DIR / "static" / "shared" / "tokens.css").read_text()
+    light = dict(re.findall(r"--verdict-(\w+): light-dark\(#(\w{6}),", tokens))
+    assert set(light) == set(Verdict.values)
+    assert {word for word, colour in light.items() if tuple(bytes.fromhex(colour)) in filled} == {code}
 
 
 def test_the_most_suspicious_view_is_printed_and_all_are_named(clinic: Clinic) -> None:
@@ -137,7 +158,7 @@ def test_missing_files_are_named(clinic: Clinic) -> None:
 def test_an_incomplete_study_says_how_many_views_it_lacks(clinic: Clinic) -> None:
     study = make_study(clinic, views=3)
     claim = make_analysis(study, Analysis.State.RUNNING)
-    assert queue.complete(claim=claim, result=result_for(claim, unreadable=(study.images.all()[2],)))
+    assert steps.complete(claim=claim, result=result_for(claim, unreadable=(study.images.all()[2],)))
     study.refresh_from_db()
 
     assert "Incomplete: 1 of 3 views could not be analysed" in report_of(study).pages[0].extract_text()

@@ -1,4 +1,4 @@
-"""Storing and settling reviews on a real PostgreSQL: rules, history, two people at once."""
+"""Storing reviews and settling disagreements: rules, history, two people at once."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from xrayportal.clinics.models import Clinic, Role
 from xrayportal.reviews import services
 from xrayportal.reviews.entries import Entry
 from xrayportal.reviews.models import Consensus, Review
-from xrayportal.reviews.services import ReviewRefused, StaleReview, StudyGone
+from xrayportal.reviews.services import ReviewRefused, StaleReview, StoredReview, StudyDeleted
 from xrayportal.studies.models import Study
 
 pytestmark = pytest.mark.django_db
 
 
-def store(access: ClinicAccess, study: Study, entry: Entry, **fields: object) -> services.Stored:
+def store(access: ClinicAccess, study: Study, entry: Entry, **fields: object) -> StoredReview:
     defaults: dict[str, object] = {"supersedes": None, "sign": True}
     return services.store_review(access=access, study_id=study.pk, entry=entry, **{**defaults, **fields})  # type: ignore[arg-type]
 
@@ -96,11 +96,11 @@ def test_the_database_allows_one_current_review_a_reader(clinic: Clinic, study: 
 
 def test_a_stale_form_stores_nothing(clinic: Clinic, study: Study) -> None:
     access = make_access(clinic)
-    shown = say(access, study, "normal", sign=False)
+    draft = say(access, study, "normal", sign=False)
     say(access, study, "uncertain", sign=False)
 
     with pytest.raises(StaleReview, match="in the meantime"):
-        store(access, study, Entry("abnormal"), supersedes=shown.pk)
+        store(access, study, Entry("abnormal"), supersedes=draft.pk)
     assert Review.objects.get(is_current=True).verdict == "uncertain"
 
 
@@ -133,13 +133,13 @@ def test_an_admin_who_also_reads_may(clinic: Clinic, study: Study) -> None:
 
 def test_another_clinics_study_and_a_deleted_one_are_the_same(clinic: Clinic, study: Study) -> None:
     stranger = make_access(make_clinic())
-    with pytest.raises(StudyGone):
+    with pytest.raises(StudyDeleted):
         store(stranger, study, Entry("normal"))
 
     access = make_access(clinic)
     Study.objects.filter(pk=study.pk).update(current=None)
     Study.objects.get(pk=study.pk).delete()
-    with pytest.raises(StudyGone, match="deleted"):
+    with pytest.raises(StudyDeleted, match="deleted"):
         store(access, study, Entry("normal"))
 
 

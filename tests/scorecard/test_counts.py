@@ -1,4 +1,4 @@
-"""The database's sums against the same figures worked out in plain Python, over random clinics."""
+"""The database's counts against the same figures computed in plain Python, over random clinics."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.scorecard.world import VERDICTS, Reader, World, dice_of, random_clini
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.clinics.models import Role
-from xrayportal.reviews.history import Filters, found
+from xrayportal.reviews.history import Filters, matching_studies
 from xrayportal.reviews.models import ReferencePrediction
 from xrayportal.reviews.scorecard import queries
 from xrayportal.reviews.scorecard.card import Scorecard
-from xrayportal.reviews.scorecard.lines import Question
+from xrayportal.reviews.scorecard.lines import ScorecardFilter
 from xrayportal.studies.models import Study
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db
 def card_of(access: ClinicAccess, **query: object) -> Scorecard:
     address = QueryDict(mutable=True)
     address.update({name: str(value) for name, value in query.items()})
-    return Scorecard(access, Question.read(address))
+    return Scorecard(access, ScorecardFilter.read(address))
 
 
 FIRST = date(2025, 9, 29)
@@ -56,16 +56,16 @@ def test_the_scorecard_counts_as_plain_python_does(seed: int, basis: str, first:
             )
             for study, one in referenced.items()
         )
-        told = queries.cells_of(card.scope).get(bundle.pk, {})
+        by_part = queries.cells_of(card.scope).get(bundle.pk, {})
         assert {
-            (body_part, *pair): n for body_part, found in told.items() for pair, n in found.items()
+            (body_part, *pair): n for body_part, cells in by_part.items() for pair, n in cells.items()
         } == cells
         assert card.analysed == len(answers) > 0
-        assert card.referenced == len(referenced) > 0
+        assert card.counts.n + card.counts.left_out == len(referenced) > 0
         for model, _word, row in card.matrix:
             for readers, cell in zip(VERDICTS, row, strict=True):
                 assert cell.count == sum(n for (_part, *pair), n in cells.items() if pair == [model, readers])
-                assert found(access, Filters.read(QueryDict(cell.href))).count() == cell.count
+                assert matching_studies(access, Filters.read(QueryDict(cell.href))).count() == cell.count
         _check_calibration(card, referenced, world, basis)
         _check_agreements(card, answers, world, basis, first)
         _check_weeks(card, answers, world)
@@ -87,11 +87,11 @@ def _check_calibration(card: Scorecard, referenced: dict[Study, Analysis], world
         (np.mean([p for p, _ in group]), np.mean([y for _, y in group]), len(group))
         for _, group in sorted(bins.items())
     ]
-    told = [(one.said, one.observed.value, one.observed.n) for one in card.calibration.bins]
-    assert np.array(told) == pytest.approx(np.array(expected))
+    bins = [(one.predicted, one.observed.value, one.observed.n) for one in card.calibration.bins]
+    assert np.array(bins) == pytest.approx(np.array(expected))
     probabilities, outcomes = zip(*cases, strict=True)
     assert card.calibration.brier == pytest.approx(brier_score_loss(outcomes, probabilities))
-    gap = sum(abs(said - seen) * n for said, seen, n in expected) / len(cases)
+    gap = sum(abs(predicted - observed) * n for predicted, observed, n in expected) / len(cases)
     assert card.calibration.gap == pytest.approx(gap)
 
 
@@ -105,15 +105,15 @@ def _check_agreements(
     for study in world.studies:
         if first and study.created_at.astimezone(zone).date() < first:
             continue
-        said = world.opinions(study, basis)
-        for reader, verdict in said.items():
+        opinions = world.opinions(study, basis)
+        for reader, verdict in opinions.items():
             if study in answers:
                 model[reader][answers[study].verdict, verdict] += 1
-        for one, other in combinations(sorted(said), 2):
-            pairs[one, other][said[one], said[other]] += 1
-    told = queries.agreements_of(card.scope, card.bundle)
-    assert told.model == model
-    assert told.readers == pairs
+        for one, other in combinations(sorted(opinions), 2):
+            pairs[one, other][opinions[one], opinions[other]] += 1
+    agreements = queries.agreements_of(card.scope, card.bundle)
+    assert agreements.model == model
+    assert agreements.readers == pairs
 
 
 def _check_weeks(card: Scorecard, answers: dict[Study, Analysis], world: World) -> None:
@@ -131,11 +131,11 @@ def _check_weeks(card: Scorecard, answers: dict[Study, Analysis], world: World) 
         if not views:
             assert week.distance is None
             continue
-        for told, values in (
+        for quartiles, values in (
             (week.distance, [view.ood_distance for view in views]),
             (week.megapixels, [view.width * view.height / 1e6 for view in views]),
         ):
-            assert told == pytest.approx(tuple(np.percentile(values, [25, 50, 75])))
+            assert quartiles == pytest.approx(tuple(np.percentile(values, [25, 50, 75])))
 
 
 def _check_shadows(card: Scorecard, world: World, first: date | None) -> None:
@@ -164,14 +164,14 @@ def test_calibration_without_ties_is_scikit_learns() -> None:
         probability__isnull=False,
         study__consensus__verdict__in=["normal", "abnormal"],
     )
-    said, words = zip(*rows.values_list("probability", "study__consensus__verdict"), strict=True)
+    predicted, verdicts = zip(*rows.values_list("probability", "study__consensus__verdict"), strict=True)
     seen, mean = calibration_curve(
-        [word == "abnormal" for word in words], said, n_bins=10, strategy="quantile"
+        [verdict == "abnormal" for verdict in verdicts], predicted, n_bins=10, strategy="quantile"
     )
 
     assert card.calibration is not None
     assert [one.observed.value for one in card.calibration.bins] == pytest.approx(list(seen))
-    assert [one.said for one in card.calibration.bins] == pytest.approx(list(mean))
+    assert [one.predicted for one in card.calibration.bins] == pytest.approx(list(mean))
 
 
 def test_an_admin_who_reads_counts_only_what_they_spoke_about() -> None:
@@ -189,7 +189,7 @@ def test_an_admin_who_reads_counts_only_what_they_spoke_about() -> None:
 
 @pytest.mark.parametrize("seed", [11, 12])
 def test_one_answer_a_study_and_bundle_whatever_happens_to_analyses(seed: int) -> None:
-    """Results that come, go, are restated and taken back: the rows are always those that Python names."""
+    """Results are added, deleted, repeated and taken back; the rows are always those that Python computes."""
     world = random_clinic(seed, studies=30)
     dice = dice_of(seed)
 
@@ -224,7 +224,7 @@ def test_one_answer_a_study_and_bundle_whatever_happens_to_analyses(seed: int) -
                 stated_body_part=study.stated_body_part, created_at=study.created_at
             )
         check()
-    gone = dice.choice([one.study for one in world.analyses if one.state == "succeeded"])
-    world.analyses = [one for one in world.analyses if one.study != gone]
-    Study.objects.get(pk=gone.pk).delete()
+    deleted = dice.choice([one.study for one in world.analyses if one.state == "succeeded"])
+    world.analyses = [one for one in world.analyses if one.study != deleted]
+    Study.objects.get(pk=deleted.pk).delete()
     check()

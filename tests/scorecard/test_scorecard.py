@@ -17,9 +17,9 @@ from tests.opinions import make_access, say
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis
 from xrayportal.clinics.models import Clinic, Role
-from xrayportal.reviews.history import Filters, found
+from xrayportal.reviews.history import Filters, matching_studies
 from xrayportal.reviews.scorecard.card import Scorecard
-from xrayportal.reviews.scorecard.lines import Question
+from xrayportal.reviews.scorecard.lines import ScorecardFilter
 from xrayportal.reviews.scorecard.statistics import FourFold
 from xrayportal.studies.models import Study
 
@@ -34,7 +34,7 @@ def clinic() -> Clinic:
 def read(access: ClinicAccess, **query: object) -> Scorecard:
     address = QueryDict(mutable=True)
     address.update({name: str(value) for name, value in query.items()})
-    return Scorecard(access, Question.read(address))
+    return Scorecard(access, ScorecardFilter.read(address))
 
 
 def case(reader: ClinicAccess, model: str, blind: str, final: str = "", **analysis: Any) -> Study:
@@ -57,7 +57,7 @@ def test_counts_against_blind_opinions_and_against_signed_ones(clinic: Clinic, a
 
     blind = read(admin)
     assert blind.counts == FourFold(2, 1, 0, 1, left_out=1)
-    assert (blind.analysed, blind.referenced) == (6, 5)
+    assert (blind.analysed, blind.counts.n + blind.counts.left_out) == (6, 5)
     assert read(admin, uncertain="normal").counts == FourFold(1, 1, 1, 1, left_out=1)
     assert read(admin, uncertain="left-out").counts == FourFold(1, 1, 0, 1, left_out=2)
     assert read(admin, basis="all").counts == FourFold(4, 0, 0, 1)
@@ -85,7 +85,7 @@ def test_every_field_of_the_matrix_opens_its_cases(clinic: Clinic, admin: Clinic
         total = 0
         for _code, _word, cells in card.matrix:
             for cell in cells:
-                assert found(admin, Filters.read(QueryDict(cell.href))).count() == cell.count
+                assert matching_studies(admin, Filters.read(QueryDict(cell.href))).count() == cell.count
                 total += cell.count
         assert total == 6
 
@@ -102,7 +102,7 @@ def test_a_corrected_part_counts_for_the_part_and_its_rerun_does_not(
 
     card = read(admin)
 
-    assert [line.label for line in card.by_part] == ["Wrist"]
+    assert [line.label for line in card.by_body_part] == ["Wrist"]
     assert card.counts == FourFold(0, 0, 1, 0)
 
 

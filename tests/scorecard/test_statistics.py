@@ -204,10 +204,10 @@ def test_the_corrections_interval_is_the_delta_methods() -> None:
 
 
 def test_the_correction_finds_the_truth_behind_a_biased_choice() -> None:
-    """What is suspected is reviewed four times as often: the plain sensitivity is far off.
+    """Suspected studies are reviewed four times as often, so the plain sensitivity is far off.
 
-    What the model is uncertain of is reviewed hardly ever, and is seldom abnormal: pooled with the suspected
-    it would pull both figures.
+    Studies that the model is uncertain of are reviewed rarely, and rarely abnormal: pooled with the suspected
+    ones they would distort both figures.
     """
     random = np.random.default_rng(7)
     covered = naive_covered = pooled_covered = 0
@@ -215,14 +215,14 @@ def test_the_correction_finds_the_truth_behind_a_biased_choice() -> None:
     for _ in range(runs):
         abnormal = random.random(n) < 0.2
         throw = random.random(n)
-        said = np.where(abnormal, np.digitize(throw, [0.15, 0.25]), np.digitize(throw, [0.7, 0.95]))
-        reviewed = random.random(n) < np.array([0.2, 0.1, 0.8])[said]
+        verdicts = np.where(abnormal, np.digitize(throw, [0.15, 0.25]), np.digitize(throw, [0.7, 0.95]))
+        reviewed = random.random(n) < np.array([0.2, 0.1, 0.8])[verdicts]
         found = [
             Stratum(
                 code > 0,
-                int((said == code).sum()),
-                int((abnormal & reviewed & (said == code)).sum()),
-                int((~abnormal & reviewed & (said == code)).sum()),
+                int((verdicts == code).sum()),
+                int((abnormal & reviewed & (verdicts == code)).sum()),
+                int((~abnormal & reviewed & (verdicts == code)).sum()),
             )
             for code in range(3)
         ]
@@ -263,7 +263,7 @@ def test_calibration_adds_up_its_bins() -> None:
     result = statistics.calibration([Sums(2, 0.2, 0, 0.02), Sums(3, 1.5, 2, 0.75)])
 
     assert result is not None
-    assert [(b.said, b.observed.value, b.observed.n) for b in result.bins] == [
+    assert [(b.predicted, b.observed.value, b.observed.n) for b in result.bins] == [
         (pytest.approx(0.1), 0, 2),
         (0.5, pytest.approx(2 / 3), 3),
     ]

@@ -1,4 +1,4 @@
-"""A random clinic with every kind of analysis and review, and what plain Python makes of it."""
+"""A random clinic with every kind of analysis and review, and its figures in plain Python."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Reader = int
 
 @dataclass
 class World:
-    """A clinic's rows, as Python knows them."""
+    """A clinic's rows, kept in Python."""
 
     clinic: Clinic
     bundles: list[Bundle]
@@ -56,18 +56,18 @@ class World:
         for review in self.reviews[study]:
             if review.kind != Review.Kind.ADJUDICATION:
                 chains[review.reader_id].append(review)
-        said = {}
+        opinions = {}
         for reader, chain in chains.items():
             if chain[-1].signed_at is None:
                 continue
             kept = [one for one in chain if one.was_blind] if basis == "blind" else chain[-1:]
             if kept:
-                said[reader] = kept[-1].verdict
-        return said
+                opinions[reader] = kept[-1].verdict
+        return opinions
 
 
 def dice_of(seed: int) -> random.Random:
-    """The same throws for the same seed."""
+    """A random generator that gives the same numbers for the same seed."""
     return random.Random(seed)  # noqa: S311  a spread for tests, no secret
 
 
@@ -102,7 +102,7 @@ def _add_analysis(world: World, dice: random.Random, study: Study, at: datetime)
     state = dice.choice(["succeeded"] * 8 + ["failed", "cancelled"])
     bundle = world.bundles[dice.random() < 0.35]
     verdict = dice.choice(VERDICTS) if state == "succeeded" else ""
-    known = verdict not in ("", "unsupported")
+    is_supported = verdict not in ("", "unsupported")
     world.analyses.append(
         Analysis(
             clinic=world.clinic,
@@ -118,9 +118,9 @@ def _add_analysis(world: World, dice: random.Random, study: Study, at: datetime)
             finished_at=at,
             error_sentence="Cut short." if state == "failed" else "",
             verdict=verdict,
-            body_part=dice.choice(PARTS[:4]) if known else "",
+            body_part=dice.choice(PARTS[:4]) if is_supported else "",
             # Rounded: equal probabilities must stay in one bin of the calibration.
-            probability=round(dice.random(), 2) if known else None,
+            probability=round(dice.random(), 2) if is_supported else None,
         )
     )
 
@@ -152,7 +152,7 @@ def _add_reviews(world: World, dice: random.Random, study: Study, readers: list[
 
 
 def _store(world: World) -> None:
-    """All rows at once, with the times that they say."""
+    """Store all rows at once, with the times that they have."""
     current: dict[Study, Analysis] = {}
     for analysis in sorted(world.analyses, key=lambda one: one.requested_at):
         if analysis.state == "succeeded" and analysis.purpose == "primary":
@@ -200,14 +200,14 @@ def _store(world: World) -> None:
     Finding.objects.bulk_create(world.findings)
     for study, chain in world.reviews.items():
         if chain:
-            said = derive_consensus(chain)
+            derived = derive_consensus(chain)
             world.consensuses[study] = Consensus(
                 study=study,
                 clinic=world.clinic,
-                state=said.state,
-                verdict=said.verdict,
-                blind_verdict=said.blind_verdict,
-                body_part=said.body_part,
-                readers=said.readers,
+                state=derived.state,
+                verdict=derived.verdict,
+                blind_verdict=derived.blind_verdict,
+                body_part=derived.body_part,
+                readers=derived.readers,
             )
     Consensus.objects.bulk_create(world.consensuses.values())

@@ -1,4 +1,4 @@
-"""Accounts: passwords belong to their person, every change is on record, a look ends when it is said to."""
+"""Accounts: passwords are the person's own, every change is audited, a superuser's access ends in time."""
 
 from __future__ import annotations
 
@@ -136,12 +136,12 @@ def test_a_superuser_neither_takes_a_role_nor_sets_a_password(house: House) -> N
 
 
 def test_an_admin_gives_no_superuser_a_role(house: House) -> None:
-    """They open a clinic's content with a reason, for half an hour; a role would go round that."""
-    asked = {"clinic": house.clinic, "actor": Actor(house.admin), "roles": [Role.READER]}
+    """A superuser opens a clinic's content with a reason, for half an hour; a role would bypass that."""
+    arguments = {"clinic": house.clinic, "actor": Actor(house.admin), "roles": [Role.READER]}
     with pytest.raises(services.PeopleRefused, match="no role in a clinic"):
-        services.invite(email=house.superuser.email, **asked)
+        services.invite(email=house.superuser.email, **arguments)
     with pytest.raises(services.PeopleRefused, match="no role in a clinic"):
-        services.reactivate(user=house.superuser, **asked)
+        services.reactivate(user=house.superuser, **arguments)
     assert not Membership.objects.filter(user=house.superuser).exists()
 
 

@@ -1,4 +1,4 @@
-"""Every address of a clinic, as the code lists them: closed to all who have no place there."""
+"""Every address of a clinic, as the code lists them, is closed to people without a role there."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ pytestmark = pytest.mark.django_db
 SUPERUSERS_DOORS = {"content-access", "content-access-end"}
 
 
-def patterns(found: Any) -> list[URLPattern]:
-    """All of them, whatever includes them."""
-    if isinstance(found, URLPattern):
-        return [found]
-    return [pattern for part in found.url_patterns for pattern in patterns(part)]
+def patterns(node: Any) -> list[URLPattern]:
+    """All address patterns below a pattern or a resolver."""
+    if isinstance(node, URLPattern):
+        return [node]
+    return [pattern for child in node.url_patterns for pattern in patterns(child)]
 
 
 CLINICS = {
@@ -34,7 +34,7 @@ CLINICS = {
 
 @pytest.fixture
 def rows(house: House) -> dict[str, Any]:
-    """One of everything that an address can name, of the house's clinic."""
+    """One row of everything that an address can name, of the house's clinic."""
     study = make_study(submission=make_submission(house.clinic, house.uploader))
     analysis = make_analysis(study)
     return {
@@ -60,7 +60,7 @@ def test_the_list_is_not_empty() -> None:
 def test_who_has_no_place_here_gets_nothing(
     house: House, rows: dict[str, Any], name: str, method: str
 ) -> None:
-    """404 as for a missing row (405 where nobody may ask so), and the sign-in for who is not signed in."""
+    """A 404 as for a missing row (405 for a wrong method), and the sign-in page without a sign-in."""
     address = reverse(name, kwargs={part: rows[part] for part in CLINICS[name]})
     before = AuditEvent.objects.count()
     nobody = getattr(browser(None), method)(address)
@@ -73,6 +73,6 @@ def test_who_has_no_place_here_gets_nothing(
         answer = getattr(browser(user), method)(address)
         assert answer.status_code in (404, 405), user
         assert str(rows["study"]).encode() not in answer.content.replace(address.encode(), b"")
-    told = AuditEvent.objects.order_by("id")[before:].values_list("action", flat=True)
-    assert set(told) <= {Action.SIGNED_IN}
+    actions = AuditEvent.objects.order_by("id")[before:].values_list("action", flat=True)
+    assert set(actions) <= {Action.SIGNED_IN}
     assert Study.objects.filter(pk=rows["study"], state=Study.State.SEALED).exists()

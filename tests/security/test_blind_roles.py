@@ -1,4 +1,4 @@
-"""Nobody steps out of blind reading, looks, and steps back in."""
+"""A reader cannot give up the role, look at predictions, take the role again and count as blind."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ def test_roles_that_support_takes_count_alike() -> None:
     make_analysis(study, finished_at=timezone.now() - timedelta(minutes=1))
     person, support = make_user(clinic, Role.ADMIN), browser(make_superuser())
     membership = Membership.objects.get(user=person)
-    gone = support.post(f"/admin/clinics/membership/{membership.pk}/delete/", {"post": "yes"})
+    removed = support.post(f"/admin/clinics/membership/{membership.pk}/delete/", {"post": "yes"})
     added = support.post(
         "/admin/clinics/membership/add/", {"user": person.pk, "clinic": clinic.pk, "role": Role.READER}
     )
 
-    assert (gone.status_code, added.status_code) == (302, 302)
+    assert (removed.status_code, added.status_code) == (302, 302)
     assert not say(seat_of_user(person, clinic), study).was_blind

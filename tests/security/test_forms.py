@@ -1,4 +1,4 @@
-"""Fields that no browser sends: an answer, never an error of the portal's own."""
+"""Values that no browser sends get an answer, never a server error."""
 
 from __future__ import annotations
 
@@ -39,8 +39,9 @@ ODD = [
 def test_addresses_take_odd_values(odd: str, house: House) -> None:
     study = make_study(house.clinic)
     slug = house.clinic.slug
-    fields = "page q verdict part state from to bundle reader standing readers basis before after uncertain"
-    fields += " seen view kept order sort mine"
+    fields = "page q verdict body_part state from to bundle reader review_status readers basis before after"
+    fields += " uncertain"
+    fields += " seen view kept beside list sort"
     query = dict.fromkeys(fields.split(), odd)
     house.admin.memberships.create(clinic=house.clinic, role=Role.READER)
     client = browser(house.admin)
@@ -136,7 +137,7 @@ def test_what_is_no_utf8_is_an_answer(house: House) -> None:
 
 @pytest.mark.parametrize("name", ["study", "study-result", "study-history", "review", "report"])
 def test_another_clinics_rows_are_not_there(name: str, house: House) -> None:
-    """Ids of one clinic under the address of another, where the person may see everything."""
+    """Ids of one clinic under the address of another, in which the person may see everything."""
     study = make_study(house.clinic)
     access = house.stranger.memberships.first()
     assert access is not None

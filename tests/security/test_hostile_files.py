@@ -1,4 +1,4 @@
-"""Small files that would cost a great deal: each is refused by name, quickly, and spoils no other."""
+"""Small files that would cost much time or memory: each is rejected by name, quickly, and harms no other."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def quick() -> Iterator[None]:
 
 
 def element(group: int, number: int, value: bytes) -> bytes:
-    """Implicit little endian."""
+    """A DICOM element in implicit little endian."""
     return struct.pack("<HHI", group, number, len(value)) + value
 
 
 def sequence(group: int, number: int, content: bytes) -> bytes:
-    """Of undefined length."""
+    """A DICOM sequence of undefined length."""
     start = struct.pack("<HHI", group, number, UNDEFINED)
     return start + content + b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
 
@@ -111,7 +111,7 @@ SHOWN = (entry(256, 4, 1, 1), entry(257, 4, 1, 1), entry(273, 4, 1, 8), entry(27
 
 
 def overlapping_directories(directories: int, entries: int) -> bytes:
-    """Each begins twelve bytes after the one before it and shares its entries."""
+    """TIFF directories that begin twelve bytes after one another and share their entries."""
     area = bytearray(entry(254, 4, 1, 1) * (entries + directories + 4))
     area[:0] = b"\x00\x00"
     for index in range(directories):
@@ -121,7 +121,7 @@ def overlapping_directories(directories: int, entries: int) -> bytes:
 
 
 def circle() -> bytes:
-    """A directory that names itself as the next one."""
+    """A TIFF directory that names itself as the next one."""
     content = one_directory(b"\x00", *SHOWN)
     return content[:-4] + struct.pack("<I", 9)
 
@@ -234,7 +234,7 @@ def test_labels_without_end(deliver: Take, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_large_files_take_turns_and_small_ones_pass_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sixteen at once would take gigabytes, and the web process with them."""
+    """Sixteen at once would take gigabytes and end the web process."""
     monkeypatch.setattr(prepare, "_LARGE_BYTES", 1000)
     clinic = Clinic()
     at_work: list[bytes] = []

@@ -1,4 +1,4 @@
-"""What strangers send: no disk filled, no page kept, no header that breaks the door."""
+"""Requests of strangers: they fill no disk, pages are not cached, and no header breaks the sign-in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sender who falls silent in the middle of a request, before a real gunicorn with one thread."""
+"""A sender who falls silent in the middle of a request to a real gunicorn with one thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xrayportal.embedded.processes import wait_until
 
 @contextmanager
 def one_thread(port: int) -> Iterator[None]:
-    """The web process, which serves one request at a time and waits a second for more of it."""
+    """A web process that serves one request at a time and waits a second for more of it."""
     options = f"--bind 127.0.0.1:{port} --worker-class gthread --threads 1 --preload --no-control-socket"
     process = subprocess.Popen(
         [sys.executable, "-m", "gunicorn", "xrayportal.wsgi", *options.split()],
@@ -41,7 +41,7 @@ def test_a_silent_sender_holds_no_thread() -> None:
     )
     with one_thread(port), socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as silent:
         silent.sendall(head)
-        # The one thread gives it up; how its page looks is not asked here.
+        # The one thread gives it up; its page is not checked here.
         assert silent.recv(100).startswith(b"HTTP/1.1 ")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=PATIENCE) as answer:
             assert answer.status == 200

@@ -1,4 +1,4 @@
-"""Why a file was not taken or could not be read: stored once, said in the language of whoever looks."""
+"""Why a file was rejected or an analysis failed: stored once, shown in the reader's language."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.utils import translation
 
 from tests.factories import make_analysis, make_clinic, make_study, make_submission, png
 from tests.house import House
-from xrayportal.analyses.queue import DIED, DIED_SENTENCE
+from xrayportal.analyses.queue.steps import DIED, DIED_SENTENCE
 from xrayportal.analyses.results import UnreadableView
 from xrayportal.clinics.actors import PORTAL
 from xrayportal.intake.bulk.delivery import take, take_refusal

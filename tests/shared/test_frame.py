@@ -1,4 +1,4 @@
-"""What every page keeps: the notice, the policy, the landmarks, the sidebar, the error pages."""
+"""The frame of every page: the notice, the content policy, the landmarks, the sidebar, the error pages."""
 
 from __future__ import annotations
 
@@ -104,12 +104,12 @@ def test_server_error_page_needs_nothing() -> None:
 def test_every_icon_that_a_page_names_is_in_the_sprite() -> None:
     sprite = (settings.BASE_DIR / "static/vendor/lucide/sprite.svg").read_text("utf-8")
     there = set(re.findall(r'<symbol id="([-a-z0-9]+)"', sprite))
-    places = "\n".join(str(place.icon) for place in SIDEBAR)
+    icons = "\n".join(str(entry.icon) for entry in SIDEBAR)
     templates = "\n".join(
         path.read_text("utf-8") for path in (settings.BASE_DIR / "templates").rglob("*.html")
     )
     named = set(re.findall(r'(?:{% icon |icon_name=|icon=)"([-a-z0-9]+)"', templates))
-    named |= set(re.findall(r"sprite\.svg' %}#([-a-z0-9]+)", templates)) | set(places.split())
+    named |= set(re.findall(r"sprite\.svg' %}#([-a-z0-9]+)", templates)) | set(icons.split())
     assert len(named) > 40
     assert named <= there
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone, translation
 
-from xrayportal import words
-from xrayportal.analyses.services import Waiting
+from xrayportal.analyses.queue.waiting import Waiting
 from xrayportal.web.shared.status import status_of, waiting_status
+from xrayportal.words import figures, verdicts
 
 
 @pytest.mark.parametrize(
@@ -25,19 +25,19 @@ from xrayportal.web.shared.status import status_of, waiting_status
     ],
 )
 def test_figure_has_two_digits_and_no_false_certainty(probability: float | None, shown: str) -> None:
-    assert words.format_probability(probability) == shown
+    assert figures.format_probability(probability) == shown
 
 
 def test_figure_follows_the_language() -> None:
     with translation.override("de"):
-        assert words.format_probability(0.868) == "0,87"
+        assert figures.format_probability(0.868) == "0,87"
 
 
 @pytest.mark.parametrize(
     ("share", "shown"), [(0.86, "86 %"), (0.003, "<1 %"), (0.997, ">99 %"), (1.0, "100 %")]
 )
 def test_percent(share: float, shown: str) -> None:
-    assert words.percent(share) == shown
+    assert figures.percent(share) == shown
 
 
 @pytest.mark.parametrize(
@@ -45,14 +45,14 @@ def test_percent(share: float, shown: str) -> None:
     [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (112, "112th"), (121, "121st")],
 )
 def test_ordinal(position: int, shown: str) -> None:
-    assert words.ordinal(position) == shown
+    assert figures.ordinal(position) == shown
 
 
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(0.2, "5 s"), (18, "20 s"), (61, "1 min"), (5000, "83 min"), (7200, "2 h")]
 )
 def test_span(seconds: float, shown: str) -> None:
-    assert words.format_duration(seconds) == shown
+    assert figures.format_duration(seconds) == shown
 
 
 @pytest.mark.parametrize(
@@ -60,12 +60,12 @@ def test_span(seconds: float, shown: str) -> None:
     [(18, 33, "20 to 35 s"), (48, 110, "50 s to 2 min"), (5000, 7200, "83 min to 2 h"), (18, 19, "20 s")],
 )
 def test_range_of_spans(quick: float, slow: float, shown: str) -> None:
-    assert words.format_duration_range(quick, slow) == shown
+    assert figures.format_duration_range(quick, slow) == shown
 
 
 def test_range_of_spans_in_german() -> None:
     with translation.override("de"):
-        assert words.format_duration_range(18, 33) == "20 bis 35 s"
+        assert figures.format_duration_range(18, 33) == "20 bis 35 s"
 
 
 @pytest.mark.parametrize(
@@ -82,18 +82,20 @@ def test_range_of_spans_in_german() -> None:
 )
 def test_ago(age: timedelta, shown: str) -> None:
     now = datetime(2026, 11, 22, 12, tzinfo=UTC)
-    assert words.ago(now - age, now) == shown
+    assert figures.ago(now - age, now) == shown
 
 
 def test_absolute_names_the_zone() -> None:
     with timezone.override("Europe/Berlin"):
-        assert words.absolute(datetime(2026, 11, 22, 20, 30, tzinfo=UTC)) == "22 November 2026, 21:30:00 CET"
+        assert (
+            figures.absolute(datetime(2026, 11, 22, 20, 30, tzinfo=UTC)) == "22 November 2026, 21:30:00 CET"
+        )
 
 
 def test_unknown_part_is_shown_as_it_is() -> None:
-    assert words.body_part_word("tibia") == "Lower leg"
-    assert words.body_part_word("left_clavicle") == "Left clavicle"
-    assert words.body_part_word("") == ""
+    assert verdicts.body_part_word("tibia") == "Lower leg"
+    assert verdicts.body_part_word("left_clavicle") == "Left clavicle"
+    assert verdicts.body_part_word("") == ""
 
 
 def test_status_in_words() -> None:

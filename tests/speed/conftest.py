@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.house import House
-from xrayportal.operations.seeding import seed_studies
+from xrayportal.operations.seeding.seed import seed_studies
 
 
 @pytest.fixture

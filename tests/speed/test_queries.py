@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from tests.house import House, browser
 from xrayportal.analyses.models import Analysis
-from xrayportal.operations.seeding import seed_studies
+from xrayportal.operations.seeding.seed import seed_studies
 from xrayportal.studies.models import Study, Submission
 
 PAGES = ("worklist", "submissions", "history", "disagreements", "scorecard", "clinic-operations")

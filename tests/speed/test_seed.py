@@ -1,4 +1,4 @@
-"""Made-up rows are rows like any others: every constraint, every chain, every page."""
+"""Seeded rows keep every constraint, and work on every page."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def test_rows_have_a_realistic_spread(full: House) -> None:
     assert Submission.objects.exclude(submitter__memberships__role=Role.UPLOADER).count() == 0
 
 
-def test_readings_follow_from_reviews(full: House) -> None:
+def test_consensus_rows_follow_from_reviews(full: House) -> None:
     assert Consensus.objects.exists()
     for consensus in Consensus.objects.all():
-        standing = derive_consensus(
+        derived = derive_consensus(
             Review.objects.filter(study=consensus.study_id).order_by("created_at", "id")
         )
         assert (consensus.state, consensus.verdict, consensus.readers) == (
-            standing.state,
-            standing.verdict,
-            standing.readers,
+            derived.state,
+            derived.verdict,
+            derived.readers,
         )
 
 
@@ -108,8 +108,8 @@ def test_copy_keeps_every_character(house: House) -> None:
         created_at=house.clinic.created_at,
     )
     copy_rows([upload])
-    found = Upload.objects.get(pk=upload.pk)
-    assert (found.filename, found.sentence, found.image) == (strange, strange, None)
+    stored = Upload.objects.get(pk=upload.pk)
+    assert (stored.filename, stored.sentence, stored.image) == (strange, strange, None)
     copy_rows([])
 
 

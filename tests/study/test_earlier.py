@@ -1,4 +1,4 @@
-"""Other studies of the same patient reference: who sees which, blindness, the audit, a constant cost."""
+"""Other studies of the same patient reference: access, blind reading, the audit, a constant cost."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def test_two_viewers_move_together_and_both_looks_are_audited(house: House) -> N
     study, other = done(house), done(house)
     page = read(house, house.reader, study, f"?beside={other.pk}")
     assert page.count('data-link="pair"') == 2
-    for shown in (study, other):
-        finding = shown.analyses.get().findings.get()
+    for one in (study, other):
+        finding = one.analyses.get().findings.get()
         assert f'id="viewer-{finding.pk}"' in page
     looks = AuditEvent.objects.filter(action=Action.STUDY_VIEWED, detail__revealed=True)
     assert set(looks.values_list("study_id", flat=True)) == {study.pk, other.pk}
@@ -63,16 +63,16 @@ def test_two_viewers_move_together_and_both_looks_are_audited(house: House) -> N
 def test_blindness_holds_for_each(house: House) -> None:
     house.clinic.blind_first = True
     house.clinic.save()
-    study, other, known = done(house), done(house), done(house, verdict="normal", probability=0.1)
+    study, other, reviewed = done(house), done(house), done(house, verdict="normal", probability=0.1)
     access = make_access(house.clinic)
-    say(access, known, "normal")
+    say(access, reviewed, "normal")
     page = read(house, access.user, study, f"?beside={other.pk}")
     assert page.count('data-link="pair"') == 2
     assert "/overlay" not in page
     assert "Fracture suspected" not in page.split('id="earlier-place"')[1].split("</section>")[0]
     assert "No fracture seen" in page.split('id="earlier-place"')[1].split("</section>")[0]
-    finding = known.analyses.get().findings.get()
-    beside = read(house, access.user, study, f"?beside={known.pk}")
+    finding = reviewed.analyses.get().findings.get()
+    beside = read(house, access.user, study, f"?beside={reviewed.pk}")
     assert f"{finding.pk}/overlay" in beside
     assert beside.count("/overlay") == beside.count(f"{finding.pk}/overlay")
 
@@ -84,8 +84,8 @@ def test_the_poll_keeps_both_viewers(house: House) -> None:
     person = browser(house.reader)
     fragment = person.get(address, {"beside": str(other.pk)}).content.decode()
     assert f"&amp;beside={other.pk}" in fragment
-    keeper = fragment.split('class="reading-keep" id="')[1].split('"')[0]
-    again = person.get(address, {"beside": str(other.pk), "kept": keeper}).content.decode()
+    viewer_id = fragment.split('class="reading-keep" id="')[1].split('"')[0]
+    again = person.get(address, {"beside": str(other.pk), "kept": viewer_id}).content.decode()
     assert "<figure" not in again
 
 

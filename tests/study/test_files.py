@@ -1,4 +1,4 @@
-"""Stored files go out through permission checks only, privately, under a name of ours."""
+"""Stored files are sent only after a permission check, privately, under the portal's own names."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_files_of_a_finding(house: House, study: Study, kind: str, media_type: s
 
 
 def test_a_file_that_is_gone_is_a_404_and_no_look(house: House, study: Study) -> None:
-    """Between the deletion of a study and the answer, or after a restore."""
+    """Its study was deleted a moment ago, or the files were restored from an older backup."""
     assert study.current is not None
     image = study.images.get()
     for name in (study.current.findings.get().display_file, image.file):

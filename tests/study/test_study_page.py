@@ -1,4 +1,4 @@
-"""The study page and its fragments: every state, polling, blindness, buttons."""
+"""The study page and its fragments: every state, polling, blind reading, buttons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sends 1,000 pictures through the page to a portal's real processes and says what it cost.
+"""Sends 1,000 pictures through the page to a portal's real processes and prints what that cost.
 
 ``pytest tests/submissions/measure_uploads.py -s``: gunicorn as in the Procfile, one worker, one reconciler,
 Chromium. Not part of the suite. The pictures are drawn and all different; ``UPLOADS=200`` sends fewer.
@@ -81,7 +81,7 @@ def serve(portal: Portal) -> tuple[str, psutil.Process]:
 
 
 class Watched:
-    """What the page and the server went through, at their worst."""
+    """The worst figures of the page and the server during an upload."""
 
     def __init__(self, page: Page, web: psutil.Process) -> None:
         self.page, self.web = page, web
@@ -93,12 +93,12 @@ class Watched:
         page.evaluate(WATCH)
 
     def note(self, response: Response) -> None:
-        """Answers that are no success."""
+        """Count answers that are not a success."""
         if response.status >= 400:
             self.refused.append(response.status)
 
     def look(self) -> None:
-        """Keep the worst of each figure."""
+        """Read each figure and keep the worst."""
         with suppress(Error):  # the page is on its way to the next
             found: dict[str, float] = {"longest task, ms": self.page.evaluate("window.longest ?? 0")}
             found["elements"] = self.page.evaluate("document.getElementsByTagName('*').length")

@@ -1,4 +1,4 @@
-"""What the sender of a submission gets: counts, exports, and word when it is done."""
+"""The results of a submission for its sender: counts, exports, and a message when it is done."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def test_counts_by_verdict_tell_a_blind_reader_only_what_they_may_know(
         make_analysis(make_study(submission=submission), verdict="abnormal")
     normal = make_study(submission=submission)
     make_analysis(normal, verdict="normal", probability=0.1)
-    shown = read(submission, house.reader)
-    assert 'Fracture suspected <span class="figures">2</span>' in shown
-    assert 'No fracture seen <span class="figures">1</span>' in shown
+    page = read(submission, house.reader)
+    assert 'Fracture suspected <span class="figures">2</span>' in page
+    assert 'No fracture seen <span class="figures">1</span>' in page
     house.clinic.blind_first = True
     house.clinic.save()
     access = make_access(house.clinic)
@@ -119,8 +119,8 @@ def test_exports_hide_what_a_blind_reader_may_not_know(house: House, submission:
     assert not row["probability"]
     assert not row["body_part"]
     with archive(submission, house.reader) as found:
-        told = [name for name in found.namelist() if "heatmap" in name or name == "missing.txt"]
-        assert told == []
+        revealing = [name for name in found.namelist() if "heatmap" in name or name == "missing.txt"]
+        assert revealing == []
         assert b"abnormal" not in found.read("results.csv")
         assert found.read("results.csv").startswith(codecs.BOM_UTF8)
     with archive(submission, house.uploader) as found:
@@ -134,7 +134,7 @@ def archive(submission: Submission, person: User) -> zipfile.ZipFile:
 
 
 def as_the_worker_writes(analysis: Analysis, size: tuple[int, int] = (300, 400)) -> None:
-    """Pictures of the kinds that a worker leaves behind."""
+    """Store pictures of the kinds that a worker writes."""
     signed = np.zeros((20, 20), np.float32)
     signed[5:9, 5:9] = 4.0
     for finding in analysis.findings.all():
@@ -148,9 +148,9 @@ def as_the_worker_writes(analysis: Analysis, size: tuple[int, int] = (300, 400))
 def test_results_as_zip(house: House, submission: Submission) -> None:
     analysis = make_analysis(make_study(submission=submission, views=2, patient_reference="../NH 7"))
     as_the_worker_writes(analysis)
-    gone = analysis.findings.order_by("image__created_at", "image").last()
-    assert gone is not None
-    default_storage.delete(gone.overlay_file)
+    last = analysis.findings.order_by("image__created_at", "image").last()
+    assert last is not None
+    default_storage.delete(last.overlay_file)
     with archive(submission, house.uploader) as found:
         assert found.testzip() is None
         assert found.namelist() == [
@@ -175,14 +175,14 @@ def test_the_radiograph_with_its_heatmap_says_what_it_is(house: House, submissio
         (page,) = PdfReader(io.BytesIO(found.read("0001-NH-7/view-1-with-heatmap.pdf"))).pages
         radiograph = found.read("0001-NH-7/view-1.jpg")
     text = page.extract_text()
-    for said in (
+    for words in (
         "Research use only. Not a diagnosis.",
         "Fracture suspected 0.87",
         "NH-7 · Wrist · View 1 of 1",
         "Heatmap: Strongest evidence here",
         "Model version test-",
     ):
-        assert said in text
+        assert words in text
     assert len(page.images) == 2
     assert radiograph in [image.indirect_reference.get_object()._data for image in page.images]  # type: ignore[union-attr]
 
@@ -290,7 +290,7 @@ def test_no_mail_unless_configured(house: House, unset: dict[str, str]) -> None:
 
 @override_settings(EMAIL_BACKEND=SMTP, PUBLIC_URL="https://xray.example")
 def test_what_is_no_news_is_not_mailed(house: House) -> None:
-    """Where a mail server is named only later, nobody hears of every submission they ever made."""
+    """Where a mail server is configured later, senders get no mail about all their old submissions."""
     _submission, study = finished(house)
     finish_studies(study)
     make_ready()

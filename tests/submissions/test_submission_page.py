@@ -1,4 +1,4 @@
-"""The submission pages: progress, the fate of every file, polling, buttons."""
+"""The submission pages: progress, the outcome of every file, polling, buttons."""
 
 from __future__ import annotations
 

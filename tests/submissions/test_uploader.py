@@ -1,4 +1,4 @@
-"""The uploader over bad networks, and every way that files come: real browser and server, no worker."""
+"""The uploader over bad networks, and every way to choose files: real browser and server, no worker."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from django.conf import settings
 from playwright.sync_api import Request, Route, expect
 
 from tests.factories import png
-from tests.submissions.uploads import SUBMISSION, UPLOADS, Enter, choose, enter, pictures, sign_in
+from tests.submissions.uploads import SUBMISSION, UPLOADS, Enter, choose, pictures, sign_in
 from tests.waiting import wait_until
 from xrayportal.studies.models import Submission, Upload
-
-__all__ = ["enter"]
 
 
 def test_lost_requests_and_lost_answers_are_sent_again_once(enter: Enter) -> None:

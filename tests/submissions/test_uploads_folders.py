@@ -1,4 +1,4 @@
-"""Folders and archives through the page: nested ones become studies, what is hostile is one sentence each."""
+"""Folders and archives through the page: nested folders become studies, hostile files get a sentence each."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from playwright.sync_api import Page, Request, Route, expect
 from tests.browser.test_accessibility import faults
 from tests.factories import dicom, png
 from tests.intake.bulk.conftest import FOREIGN, foreign, zipped
-from tests.submissions.uploads import SUBMISSION, UPLOADS, Enter, choose, choose_folder, drop, enter
+from tests.submissions.uploads import SUBMISSION, UPLOADS, Enter, choose, choose_folder, drop
 from xrayportal.studies.models import Study, Submission, Upload
-
-__all__ = ["enter"]
 
 NAMES = [
     "MURA/XR_WRIST/patient00001/study1_positive/image1.png",
@@ -33,7 +31,7 @@ STUDIES = [("NH-7", 2), ("NH-8", 1), ("patient00001", 2), ("patient00002", 1)]
 
 
 def contents() -> dict[str, bytes]:
-    """Pictures in nested folders, a CSV about them, and what systems leave lying about."""
+    """Pictures in nested folders, a CSV about them, and the hidden files of operating systems."""
     files = {name: png(text=f"{number:04}") for number, name in enumerate(NAMES)}
     return {
         **files,
@@ -46,7 +44,7 @@ def contents() -> dict[str, bytes]:
 
 @pytest.fixture
 def week(tmp_path: Path) -> Path:
-    """The same in a folder on the disk."""
+    """The same files in a folder on the disk."""
     for name, content in contents().items():
         path = tmp_path / "week" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +114,7 @@ def test_every_file_is_a_study_if_the_person_says_so(enter: Enter, week: Path) -
 
 
 def hostile() -> bytes:
-    """An archive with one good picture, one good DICOM file, and one of each that must not be read."""
+    """An archive with one good picture, one good DICOM file, and one of each kind that must be rejected."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("good.png", png(text="good"))
@@ -151,8 +149,8 @@ def test_what_is_hostile_is_a_sentence_each_and_the_rest_goes_on(enter: Enter) -
     page = enter("upload/")
 
     def hold_one(route: Route, request: Request) -> None:
-        wanted = b'filename="beside.png"' in (request.post_data_buffer or b"")
-        if not wanted:
+        is_beside = b'filename="beside.png"' in (request.post_data_buffer or b"")
+        if not is_beside:
             route.continue_()
 
     page.route(UPLOADS, hold_one)
@@ -171,13 +169,13 @@ def test_what_is_hostile_is_a_sentence_each_and_the_rest_goes_on(enter: Enter) -
     )
     lines = page.locator("[data-failures] li")
     expect(lines).to_have_count(len(SENTENCES))
-    told = sorted(lines.all_inner_texts())
-    assert told == sorted(f"Could not read {name}: {words}" for name, words in SENTENCES.items())
+    sentences = sorted(lines.all_inner_texts())
+    assert sentences == sorted(f"Could not read {name}: {words}" for name, words in SENTENCES.items())
     assert list(faults(page)) == []  # a page that the visits of test_accessibility do not find
     page.unroute(UPLOADS)  # lets what was held go on
     expect(page).to_have_url(SUBMISSION)
     rows = page.locator("#progress tbody")
-    for line in told:
+    for line in sentences:
         expect(rows).to_contain_text(line)
     accepted = Upload.objects.filter(outcome="accepted").values_list("filename", flat=True)
     assert sorted(accepted) == ["beside.png", "good.dcm", "good.png"]

@@ -1,4 +1,4 @@
-"""Nothing of an upload is lost: failed files, long pauses, files that went away, leaving half-way."""
+"""No file of an upload is lost: after failures, long pauses, vanished files, leaving half-way."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import pytest
 from playwright.sync_api import Dialog, Page, Request, Route, expect
 
 from tests.factories import make_study, make_submission, png
-from tests.submissions.uploads import SUBMISSION, UPLOADS, Enter, choose, enter, pictures
+from tests.submissions.uploads import SUBMISSION, UPLOADS, Enter, choose, pictures
 from xrayportal.clinics.actors import PORTAL
 from xrayportal.clinics.models import Clinic, User
 from xrayportal.intake.services import cancel_submission, finish_submission
 from xrayportal.studies.models import Study, Submission, Upload
-
-__all__ = ["enter"]
 
 LABELS = b"file,patient_reference\nview_7.png,NH-7\n"
 NAMES = [f"view_{number}.png" for number in range(5)]
@@ -23,7 +21,7 @@ Earlier = Callable[[bytes], Study]
 
 
 def paused_after_some(page: Page) -> Submission:
-    """Eight pictures and a CSV about the last chosen, some sent, the rest waiting."""
+    """Choose eight pictures and a CSV about the last, and pause after some are sent."""
     held: list[Route] = []
 
     def some(route: Route) -> None:
@@ -85,10 +83,10 @@ def test_a_file_that_went_away_is_named_and_left_to_the_person(enter: Enter, tmp
 
 def test_leaving_half_way_is_asked_about(enter: Enter) -> None:
     page = enter("upload/")
-    asked: list[str] = []
+    dialogs: list[str] = []
 
     def stay(dialog: Dialog) -> None:
-        asked.append(dialog.type)
+        dialogs.append(dialog.type)
         dialog.dismiss()
 
     page.on("dialog", stay)
@@ -99,12 +97,12 @@ def test_leaving_half_way_is_asked_about(enter: Enter) -> None:
     with page.expect_event("dialog"):
         page.get_by_role("link", name="Worklist").click(no_wait_after=True)
     expect(page.locator('.sending-file[data-state="sending"]')).to_have_count(2)
-    assert asked == ["beforeunload"]
+    assert dialogs == ["beforeunload"]
     assert page.url.endswith("/upload/")
 
 
 def test_after_a_long_pause_the_rest_goes_into_a_new_submission(enter: Enter) -> None:
-    """The portal ends a submission that no file comes to; the files are not lost with it."""
+    """The portal finishes a submission that no file comes to; the remaining files are not lost."""
     page = enter("upload/")
     first = paused_after_some(page)
     finish_submission(submission=first, actor=PORTAL)
@@ -138,7 +136,7 @@ def test_a_submission_that_was_cancelled_elsewhere_goes_no_further(enter: Enter)
 
 @pytest.fixture
 def earlier(transactional_db: None) -> Earlier:
-    """A study of this uploader's that holds this picture already."""
+    """A study of this uploader that holds a picture already."""
 
     def make(content: bytes) -> Study:
         uploader = User.objects.get(email="ines@north.example")

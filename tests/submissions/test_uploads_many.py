@@ -1,4 +1,4 @@
-"""A thousand files at once cost the page no more than those in sight.
+"""A thousand files at once cost the page no more than the visible ones.
 
 ``measure_uploads.py`` sends a thousand for real; here none leaves the browser, so that the suite stays quick.
 """
@@ -10,9 +10,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.factories import png
-from tests.submissions.uploads import UPLOADS, Enter, choose_folder, enter
-
-__all__ = ["enter"]
+from tests.submissions.uploads import UPLOADS, Enter, choose_folder
 
 FILES = 1000
 

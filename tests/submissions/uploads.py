@@ -1,49 +1,23 @@
-"""What tests of the uploader share: an uploader at the page, pictures to send, and ways to hand them over."""
+"""Helpers of the uploader's tests: pictures to send, and the ways to choose and drop them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-from playwright.sync_api import Browser, Page
-from pytest_django.live_server_helper import LiveServer
+from playwright.sync_api import Page
 
-from tests.browser.scene import become
-from tests.factories import PASSWORD, make_bundle, make_clinic, make_user, png
-from xrayportal.clinics.models import Role
+from tests.factories import PASSWORD, png
 
 UPLOADS = re.compile(r"/uploads/$")
 SUBMISSION = re.compile(r"/c/north/submissions/[-0-9a-f]{36}/$")
 Enter = Callable[..., Page]
 
 
-@pytest.fixture
-def enter(browser: Browser, live_server: LiveServer) -> Iterator[Enter]:
-    """Opens a page of the clinic for an uploader who is signed in already."""
-    make_bundle()
-    uploader = make_user(make_clinic(slug="north"), Role.UPLOADER, email="ines@north.example")
-    contexts = []
-
-    def start(place: str, **options: Any) -> Page:
-        contexts.append(browser.new_context(**options))
-        become(contexts[-1], live_server, uploader)
-        page = contexts[-1].new_page()
-        page.goto(f"{live_server.url}/c/north/{place}")  # until it is loaded: the scripts listen from here on
-        return page
-
-    yield start
-    for context in contexts:
-        context.set_offline(True)  # what a test held back for good never reaches the portal
-        for page in context.pages:
-            page.unroute_all(behavior="ignoreErrors")
-        context.close()
-
-
 def sign_in(page: Page, address: str) -> None:
-    """By way of the sign-in page, which leads on to the address."""
+    """Sign in on the page that leads on to the address."""
     page.goto(address)
     page.get_by_label("E-mail address").fill("ines@north.example")
     page.get_by_label("Password").fill(PASSWORD)
@@ -63,7 +37,7 @@ def choose(page: Page, files: list[dict[str, Any]]) -> None:
 
 
 def choose_folder(page: Page, folder: Path) -> None:
-    """By the second button, as a person picks a folder."""
+    """Choose a folder by the second button."""
     page.locator("[data-choose]").nth(1).set_input_files(folder)
 
 

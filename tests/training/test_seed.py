@@ -124,7 +124,7 @@ def test_the_worker_follows_the_bundle(bundle: Path, tree: Path) -> None:
     }
     # Loading checks every graph's outputs against its role.
     pipeline = Pipeline(loaded, load_runtimes(loaded, threads=1))
-    finding = pipeline.read(next(tree.rglob("image1.png")).read_bytes()).finding
+    finding = pipeline.analyse(next(tree.rglob("image1.png")).read_bytes()).finding
     assert set(finding.body_parts) == set(mura.PARTS)
     assert loaded.manifest.abnormality_network("wrist").id == "wrist"
     assert loaded.manifest.abnormality_network("elbow").id == "general"

@@ -1,4 +1,4 @@
-"""The worklist under the fingers: keys, choosing, undo, and a list that renews itself in place."""
+"""The worklist in a browser: keys, selection, undo, and a list that renews itself in place."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TOP = """async (element) => {
 
 @pytest.fixture
 def clinic(live_server: LiveServer) -> Clinic:
-    """Thirty studies, NH-00 the newest."""
+    """A clinic with thirty studies, of which NH-00 is the newest."""
     make_bundle()
     clinic = make_clinic(slug="north", name="North Harbour")
     for number in range(STUDIES):
@@ -48,7 +48,7 @@ def reader(clinic: Clinic) -> User:
 
 @pytest.fixture
 def page(browser: Browser, live_server: LiveServer, reader: User) -> Iterator[Page]:
-    """The reader's worklist; nothing may go wrong inside it."""
+    """The reader's worklist; an error in the page fails the test."""
     client = Client()
     client.force_login(reader)
     cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
@@ -82,7 +82,7 @@ def focused(page: Page) -> str:
 
 
 def poll(page: Page) -> None:
-    """Do not wait five seconds for it."""
+    """Poll now, instead of after five seconds."""
     with page.expect_response(POLL):
         page.evaluate("htmx.trigger('#studies', 'seen-again')")
 

@@ -1,4 +1,4 @@
-"""Rows of the worklist: the same for all who may know the same, and only for them."""
+"""Rows of the worklist: shared by all who may see the same, and by nobody else."""
 
 from __future__ import annotations
 
@@ -56,22 +56,22 @@ def test_a_row_for_a_blind_reader_holds_nothing_of_the_prediction() -> None:
     assert "0.87" in rendered(seen_by(blind))
 
 
-def test_readers_standing_is_for_those_who_see_all() -> None:
+def test_the_review_status_is_for_those_who_see_all() -> None:
     study = analysed()
     sender = make_access(study.clinic, Role.UPLOADER)
     study.submission.submitter = sender.user
     study.submission.save()
     reader = make_access(study.clinic)
     say(reader, study, "abnormal")
-    assert seen_by(reader).standing
-    assert not seen_by(sender).standing
+    assert seen_by(reader).review_status
+    assert not seen_by(sender).review_status
 
 
 def test_each_language_and_zone_has_its_own_row() -> None:
     access = make_access(analysed().clinic)
-    found = set()
+    rows = set()
     for language in ("en", "de"):
         for zone in ("Europe/Berlin", "Asia/Tokyo"):
             with translation.override(language), timezone.override(ZoneInfo(zone)):
-                found.add(rendered(seen_by(access)))
-    assert len(found) == 4
+                rows.add(rendered(seen_by(access)))
+    assert len(rows) == 4

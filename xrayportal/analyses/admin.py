@@ -12,7 +12,7 @@ from xrayportal.analyses.models import Analysis, Bundle, Worker
 class BundleAdmin(ReadOnlyAdmin):
     """Released networks; ``manage.py bundle`` registers and activates them."""
 
-    shown = [
+    shown_fields = [
         "name",
         "folder",
         "manifest_sha256",
@@ -27,7 +27,7 @@ class BundleAdmin(ReadOnlyAdmin):
 class WorkerAdmin(ReadOnlyAdmin):
     """Live worker children."""
 
-    shown = ["name", "bundle", "runtime", "precision", "software", "started_at", "last_seen"]
+    shown_fields = ["name", "bundle", "runtime", "precision", "software", "started_at", "last_seen"]
     ordering = ["-last_seen"]
 
 
@@ -35,7 +35,7 @@ class WorkerAdmin(ReadOnlyAdmin):
 class AnalysisAdmin(ReadOnlyAdmin):
     """Where analyses are in the queue, and of which kind failures were."""
 
-    shown = [
+    shown_fields = [
         *("id", "clinic", "study", "bundle", "purpose", "state", "queue", "priority"),
         *("requested_at", "attempt", "started_at", "leased_until", "worker", "finished_at", "error_kind"),
     ]

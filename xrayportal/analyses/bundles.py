@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 
 from inference_worker.bundle import Bundle as BundleFiles
 from inference_worker.manifest import FILE_NAME, BundleError
-from xrayportal.analyses.announce import wake_workers_on_commit
 from xrayportal.analyses.models import Bundle
+from xrayportal.analyses.queue.announce import wake_workers_on_commit
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.actors import COMMAND_LINE, Actor
@@ -41,10 +41,10 @@ def active_bundle() -> Bundle:
 
 
 def register_bundle(*, folder: str, activate: bool, actor: Actor) -> Bundle:
-    """Read and verify ``BUNDLES_DIR/folder`` and make it known; again is harmless.
+    """Verify the bundle in ``BUNDLES_DIR/folder`` and register it; doing it again changes nothing.
 
-    Raises `BundleError` if it is not whole, or if a bundle of this name and version is known that says
-    something else: results name it, so what it says must not change.
+    Raises `BundleError` if a file is missing or differs from the manifest, or if another manifest is
+    registered under the same name and version: results name their bundle, so it must not change.
     """
     path: Path = settings.BUNDLES_DIR / folder
     if path.parent != settings.BUNDLES_DIR:
@@ -69,36 +69,36 @@ def register_bundle(*, folder: str, activate: bool, actor: Actor) -> Bundle:
 
 
 def register_all() -> list[str]:
-    """Make every bundle under BUNDLES_DIR known, and see that the active one can be run.
+    """Register every bundle under BUNDLES_DIR, and see that the active one can be run.
 
-    The newest is activated if none is active, or if the active one's folder now holds another release: what
-    is not there no worker can load. Returns a sentence for everything that was done or is wrong.
+    Activates the newest if none is active, or if the active one lies there no more: workers could not load
+    it. Returns a sentence for everything that was done or is wrong.
     """
-    said: list[str] = []
-    here: list[Bundle] = []
-    known = set(Bundle.objects.values_list("name", flat=True))
+    sentences: list[str] = []
+    usable: list[Bundle] = []
+    registered = set(Bundle.objects.values_list("name", flat=True))
     for path in sorted(path.parent for path in settings.BUNDLES_DIR.glob(f"*/{FILE_NAME}")):
         try:
-            here.append(register_bundle(folder=path.name, activate=False, actor=COMMAND_LINE))
+            usable.append(register_bundle(folder=path.name, activate=False, actor=COMMAND_LINE))
         except BundleError as error:
-            said.append(f"The bundle in {path} is not used: {error}.")
-    said += [f"Registered the bundle {bundle}." for bundle in here if bundle.name not in known]
+            sentences.append(f"The bundle in {path} is not used: {error}.")
+    sentences += [f"Registered the bundle {bundle}." for bundle in usable if bundle.name not in registered]
     active = Bundle.objects.active().first()
-    if not here:
-        said.append(f"No usable bundle lies in {settings.BUNDLES_DIR}: studies will wait for one.")
-    elif active not in here:
-        newest = max(here, key=lambda bundle: (bundle.manifest["released"], bundle.pk))
+    if not usable:
+        sentences.append(f"No usable bundle lies in {settings.BUNDLES_DIR}: studies will wait for one.")
+    elif active not in usable:
+        newest = max(usable, key=lambda bundle: (bundle.manifest["released"], bundle.pk))
         activate_bundle(bundle=newest, actor=COMMAND_LINE)
-        said.append(f"Activated the bundle {newest}.")
-    return said
+        sentences.append(f"Activated the bundle {newest}.")
+    return sentences
 
 
 def activate_bundle(*, bundle: Bundle, actor: Actor) -> None:
-    """New analyses use this bundle from now on; those that wait keep theirs. Audited for the platform."""
+    """Make new analyses use this bundle; those that wait keep theirs. Audited for the platform."""
     with transaction.atomic():
         # Every row, in one order: two activations at once follow each other.
-        known = {row.pk: row for row in Bundle.objects.select_for_update().order_by("pk")}
-        if known[bundle.pk].is_active:
+        locked = {row.pk: row for row in Bundle.objects.select_for_update().order_by("pk")}
+        if locked[bundle.pk].is_active:
             return
         Bundle.objects.active().update(is_active=False)
         Bundle.objects.filter(pk=bundle.pk).update(is_active=True, activated_at=Now())

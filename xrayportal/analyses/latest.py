@@ -19,9 +19,11 @@ def newest(study: str = "pk") -> QuerySet[Analysis]:
 
 
 def latest_state(study: str = "pk", submission_state: str = "submission__state") -> Coalesce:
-    """Where the study stands: empty before its first analysis.
+    """The state of the study's newest analysis, as an expression; empty before the first one.
 
-    One that was called off says nothing new where another came before it.
+    An analysis that was called off counts only where no other one came before it; a study whose submission
+    was cancelled before its first analysis is "cancelled" too. ``study`` and ``submission_state`` are the
+    lookups of both from the row that is annotated.
     """
     never_came = When(**{submission_state: Submission.State.CANCELLED}, then=Value("cancelled"))
     called_off = When(Exists(newest(study)), then=Value("cancelled"))
@@ -33,13 +35,13 @@ def latest_state(study: str = "pk", submission_state: str = "submission__state")
 
 
 class RowFacts(TypedDict):
-    """What ``with_status`` adds to a study: the facts of its row."""
+    """What ``with_status`` adds to a study for its row in a list."""
 
     latest_state: str
     #: The finding whose thumbnail is shown.
     thumbnail: uuid.UUID | None
     views: int | None
-    #: The first file's.
+    #: The name of the first file.
     name: str
 
 

@@ -15,10 +15,10 @@ from xrayportal.studies.models import Queue
 
 
 class BundleQuerySet(models.QuerySet["Bundle"]):
-    """Bundles, as the portal asks for them."""
+    """The portal's questions about bundles."""
 
     def active(self) -> BundleQuerySet:
-        """The one that new analyses use, or none."""
+        """The bundle that new analyses use: one row or none."""
         return self.filter(is_active=True)
 
 
@@ -57,7 +57,7 @@ class Bundle(models.Model):
 
 
 class Verdict(models.TextChoices):
-    """Codes; the words that people see come from the bundle's target."""
+    """Codes of verdicts; the words that people see come from the bundle's target."""
 
     NORMAL = "normal"
     ABNORMAL = "abnormal"
@@ -66,10 +66,10 @@ class Verdict(models.TextChoices):
 
 
 class AnalysisQuerySet(models.QuerySet["Analysis"]):
-    """Analyses, as the portal asks for them."""
+    """The portal's questions about analyses."""
 
     def primary(self) -> AnalysisQuerySet:
-        """Those that make a study's result; shadows run beside them."""
+        """Those that make a study's result, without those of shadow bundles."""
         return self.filter(purpose=Analysis.Purpose.PRIMARY)
 
     def unfinished(self) -> AnalysisQuerySet:
@@ -200,7 +200,7 @@ class Analysis(models.Model):
 
     @property
     def is_finished(self) -> bool:
-        """Nothing will change any more."""
+        """Whether it has ended, so that nothing of it changes any more."""
         return self.state not in self.UNFINISHED
 
 
@@ -266,7 +266,7 @@ class Worker(models.Model):
 
 
 class Heartbeat(models.Model):
-    """When a part that has no row of its own last did its round: one row a part."""
+    """When a process that has no row of its own last did its round: one row for each kind of process."""
 
     RECONCILER = "reconciler"
 

@@ -22,7 +22,7 @@ ROOT = "clinics"
 
 
 def sweep() -> Iterator[int]:
-    """Walk all stored files and remove orphans; yields after each folder how many it removed there.
+    """Walk all stored files and remove orphans; yields after each folder the number of files removed in it.
 
     A caller with other work to do stops between two folders and goes on later. A file is an orphan
     when it is older than ``ORPHAN_GRACE_SECONDS`` and no row names it.
@@ -39,14 +39,14 @@ def _sweep_folder(folder: str) -> int:
     unnamed = set(names) - _named(folder, names)
     removed = sum(_remove_if_orphan(folder, name) for name in sorted(unnamed) if _is_old(name))
     if removed == len(names) and _was_deleted(folder):
-        # Too late to know, a worker may write there just now: it is left to the next walk.
+        # A worker may write there just now, and the folder is not empty then: the next walk looks again.
         with suppress(OSError):
             default_storage.delete(folder)
     return removed
 
 
 def _remove_if_orphan(folder: str, name: str) -> bool:
-    """Look again under the lock that an upload holds from before it writes the file until it has its row."""
+    """Look again under the lock that an upload holds until the file has its row, then remove the file."""
     with name_lock(name):
         if name in _named(folder, [name]) or not _is_old(name):
             return False
@@ -65,7 +65,7 @@ def _named(folder: str, names: list[str]) -> set[str]:
 
 
 def _was_deleted(folder: str) -> bool:
-    """Whether it was of an analysis that is gone; a folder of originals is always needed again."""
+    """Whether the folder is of an analysis that was deleted; a folder of originals is always needed again."""
     return not (_is_of_originals(folder) or Analysis.objects.filter(pk=_analysis_of(folder)).exists())
 
 
@@ -74,7 +74,7 @@ def _is_of_originals(folder: str) -> bool:
 
 
 def _analysis_of(folder: str) -> uuid.UUID:
-    """The id that the folder is named by; one that no row has where its name is none."""
+    """The id that the folder is named by; an id that no row has where the name is not an id."""
     try:
         return uuid.UUID(folder.rpartition("/")[2])
     except ValueError:
@@ -82,7 +82,7 @@ def _analysis_of(folder: str) -> uuid.UUID:
 
 
 def _is_old(name: str) -> bool:
-    """Older than the grace period; a file that has gone meanwhile is not."""
+    """Whether the file is older than the grace period; not a file that was removed meanwhile."""
     try:
         modified = default_storage.get_modified_time(name)
     except FileNotFoundError:

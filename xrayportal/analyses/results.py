@@ -1,4 +1,4 @@
-"""What a worker hands to the queue: plain records, files already written."""
+"""The records in which a worker hands its results to the queue; their files are written already."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ViewResult:
-    """The result for one image; the names are of files that lie in the storage already.
+    """The result for one image. The files are names in the storage.
 
-    ``probability`` is calibrated, 0 to 1; ``peak`` is ``(x, y)`` in displayed pixels, ``spacing`` in
-    mm per pixel (row, column). For ``unsupported`` the fields ``probability``, ``peak`` and ``trust``
-    are ``None`` and there is neither overlay nor map.
+    ``probability`` is calibrated, 0 to 1; ``width``, ``height`` and ``peak`` (x, y) are in displayed pixels,
+    ``spacing`` (row, column) in millimetres per pixel. For the verdict ``unsupported``, ``probability``,
+    ``peak`` and ``trust`` are ``None`` and there is neither overlay nor map.
     """
 
     image_id: uuid.UUID
@@ -34,7 +34,7 @@ class ViewResult:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableView:
-    """A view that could not be read: a kind, by which pages translate, and a sentence in English."""
+    """A view that could not be read: a kind, by which pages translate, and the reason in English."""
 
     image_id: uuid.UUID
     kind: str
@@ -43,11 +43,11 @@ class UnreadableView:
 
     @property
     def sentence(self) -> str:
-        """For people: the reason, and which file."""
+        """The file's name and the reason, for people."""
         return f"Could not read {self.filename}. {self.reason}"
 
     def as_json(self) -> dict[str, str]:
-        """As the ``unreadable`` column keeps it."""
+        """The view as the column ``Analysis.unreadable`` keeps it."""
         return {
             "image": str(self.image_id),
             "kind": self.kind,
@@ -60,8 +60,8 @@ class UnreadableView:
 class AnalysisResult:
     """The result of one analysis: of its study, and of each view.
 
-    ``parts`` are the mean part probabilities over supported views, ``probability`` the study's score
-    (``None`` when every view is unsupported).
+    ``body_parts`` are the mean probabilities of the body parts over supported views. ``probability`` is the
+    study's, calibrated, 0 to 1; ``None`` when every view is unsupported. ``milliseconds`` are by stage.
     """
 
     verdict: str

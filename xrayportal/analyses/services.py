@@ -1,4 +1,4 @@
-"""Asking for analyses and calling them off. What workers do with them is in ``queue``."""
+"""Requesting analyses and calling them off. What workers do with them is in ``claims`` and ``queue``."""
 
 from __future__ import annotations
 
@@ -6,40 +6,18 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
-from inference_worker.manifest import BundleError
-from xrayportal.analyses.announce import wake_workers_on_commit
-from xrayportal.analyses.bundles import (
-    NoActiveBundleError,
-    activate_bundle,
-    active_bundle,
-    register_bundle,
-)
+from xrayportal.analyses.bundles import active_bundle
 from xrayportal.analyses.models import Analysis, Bundle
-from xrayportal.analyses.waiting import Waiting, waiting_position
+from xrayportal.analyses.queue.announce import wake_workers_on_commit
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.actors import PORTAL, Actor
 from xrayportal.clinics.models import Clinic
 from xrayportal.studies.models import Study
 
-__all__ = [
-    "BundleError",
-    "NoActiveBundleError",
-    "UnknownPartError",
-    "Waiting",
-    "activate_bundle",
-    "active_bundle",
-    "cancel_analysis",
-    "record_request",
-    "register_bundle",
-    "request_analysis",
-    "request_first_analysis",
-    "waiting_position",
-]
 
-
-class UnknownPartError(ValueError):
-    """A forced part that the bundle does not know; ``str(error)`` is a sentence for people."""
+class UnknownBodyPartError(ValueError):
+    """A forced body part that the bundle does not know; ``str(error)`` is a sentence for people."""
 
 
 def request_analysis(
@@ -54,10 +32,10 @@ def request_analysis(
     """Queue an analysis of the study, or return the unfinished one that asks for the same.
 
     Also the retry: what has ended stays as it ended, and a new analysis begins. Without ``forced_body_part``
-    the part that the sender stated counts, if the bundle knows it. Raises `NoActiveBundleError`, and
-    `UnknownPartError` for a forced part that the bundle does not know.
+    the body part that the sender stated counts, if the bundle knows it. Raises `NoActiveBundleError`, and
+    `UnknownBodyPartError` for a forced one that the bundle does not know.
     """
-    wanted = _wanted(
+    analysis = _new_analysis(
         study=study,
         actor=actor,
         purpose=purpose,
@@ -68,53 +46,54 @@ def request_analysis(
     with transaction.atomic():
         # Whoever changes which analyses a study has holds the study first; so two of us follow each other.
         Study.objects.select_for_update(no_key=True).get(pk=study.pk)
-        unfinished = _unfinished_like(wanted)
+        unfinished = _unfinished_like(analysis)
         if unfinished is not None and not unfinished.cancel_requested:
             return unfinished
         if unfinished is not None:
-            # It still runs, and somebody called it off: asking again takes that back.
-            wanted = unfinished
-            wanted.cancel_requested = False
-            wanted.save(update_fields=["cancel_requested"])
+            # It still runs and was called off: requesting it again takes that back.
+            analysis = unfinished
+            analysis.cancel_requested = False
+            analysis.save(update_fields=["cancel_requested"])
         else:
-            wanted.save(force_insert=True)
+            analysis.save(force_insert=True)
             wake_workers_on_commit()
-        record_request(wanted, actor)
-    return wanted
+        record_request(analysis, actor)
+    return analysis
 
 
 def request_first_analysis(*, study: Study, actor: Actor, queue: str) -> Analysis:
-    """Queue the analysis of a study that this transaction has just created: nobody else can ask for one.
+    """Queue the first analysis of a study that this transaction has just created, so that nothing is locked.
 
-    `record_request` is the caller's to call, when nothing is left to write. Raises `NoActiveBundleError`
-    before anything is written.
+    The caller calls `record_request` once nothing is left to write. Raises `NoActiveBundleError` before
+    anything is written.
     """
-    wanted = _wanted(study=study, actor=actor, bundle=active_bundle(), queue=queue)
-    wanted.save(force_insert=True)
+    analysis = _new_analysis(study=study, actor=actor, bundle=active_bundle(), queue=queue)
+    analysis.save(force_insert=True)
     wake_workers_on_commit()
-    return wanted
+    return analysis
 
 
-def record_request(wanted: Analysis, actor: Actor) -> None:
-    """Audit that somebody, or the portal, asked for this analysis."""
+def record_request(analysis: Analysis, actor: Actor) -> None:
+    """Audit that a person, or the portal, asked for this analysis."""
     record(
-        clinic=wanted.clinic,
+        clinic=analysis.clinic,
         action=Action.ANALYSIS_REQUESTED,
         actor=actor,
-        target=wanted,
-        study=wanted.study,
+        target=analysis,
+        study=analysis.study,
         detail={
-            "bundle": wanted.bundle.name,
-            "purpose": str(wanted.purpose),
-            "forced_body_part": wanted.forced_body_part,
+            "bundle": analysis.bundle.name,
+            "purpose": str(analysis.purpose),
+            "forced_body_part": analysis.forced_body_part,
         },
     )
 
 
 def cancel_analysis(*, analysis: Analysis, actor: Actor) -> Analysis:
-    """Call it off: a waiting one ends now, a running one when its worker or its lease next ends.
+    """Call an analysis off: a waiting one ends now, a running one when its worker or its lease ends.
 
-    What has finished stays as it is, and what was deleted with its study. Returns the analysis as it is now.
+    An analysis that has finished, or was deleted with its study, is left as it is. Returns the analysis as
+    it is now.
     """
     with transaction.atomic():
         row = Analysis.objects.select_for_update(no_key=True).filter(pk=analysis.pk).first()
@@ -142,7 +121,10 @@ def cancel_analysis(*, analysis: Analysis, actor: Actor) -> Analysis:
 
 
 def thresholds_for(clinic: Clinic, bundle: Bundle) -> tuple[float, float, bool]:
-    """``low``, ``high`` and whether they are the clinic's own: set, and within the bundle's limits."""
+    """``low`` and ``high`` on the calibrated probability, and whether they are the clinic's own.
+
+    The clinic's count where both are set and lie within the bundle's limits; else the bundle's.
+    """
     thresholds = bundle.thresholds
     low, high = clinic.threshold_low, clinic.threshold_high
     if low is not None and high is not None:
@@ -152,7 +134,7 @@ def thresholds_for(clinic: Clinic, bundle: Bundle) -> tuple[float, float, bool]:
     return thresholds["low"], thresholds["high"], False
 
 
-def _wanted(
+def _new_analysis(
     *,
     study: Study,
     actor: Actor,
@@ -161,9 +143,10 @@ def _wanted(
     purpose: str = Analysis.Purpose.PRIMARY,
     forced_body_part: str = "",
 ) -> Analysis:
+    """An unsaved analysis with a snapshot of the thresholds."""
     if forced_body_part and forced_body_part not in bundle.body_parts:
         sentence = _("%(bundle)s does not know the body part “%(part)s”.")
-        raise UnknownPartError(sentence % {"part": forced_body_part, "bundle": bundle.name})
+        raise UnknownBodyPartError(sentence % {"part": forced_body_part, "bundle": bundle.name})
     stated = study.stated_body_part if study.stated_body_part in bundle.body_parts else ""
     low, high, by_clinic = thresholds_for(study.clinic, bundle)
     return Analysis(
@@ -181,15 +164,15 @@ def _wanted(
     )
 
 
-def _unfinished_like(wanted: Analysis) -> Analysis | None:
-    """The one that the partial unique index would collide with; held, so that it does not end meanwhile."""
+def _unfinished_like(analysis: Analysis) -> Analysis | None:
+    """The row that the partial unique index would collide with; locked, so that it does not end meanwhile."""
     return (
         Analysis.objects.select_for_update(no_key=True)
         .filter(
-            study=wanted.study,
-            bundle=wanted.bundle,
-            purpose=wanted.purpose,
-            forced_body_part=wanted.forced_body_part,
+            study=analysis.study,
+            bundle=analysis.bundle,
+            purpose=analysis.purpose,
+            forced_body_part=analysis.forced_body_part,
             state__in=Analysis.UNFINISHED,
         )
         .first()

@@ -1,4 +1,4 @@
-"""Live workers: each has a row, and a thread that says every few seconds that it lives."""
+"""Live workers: each has a row, and a thread that keeps the row fresh."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from xrayportal.analyses.models import Analysis, Worker
-from xrayportal.analyses.queue import extend
+from xrayportal.analyses.queue.steps import extend
 
 logger = logging.getLogger(__name__)
 
@@ -23,12 +23,12 @@ DEAD_AFTER_LEASES = 3
 
 
 def live_workers() -> QuerySet[Worker]:
-    """Those seen within the time of a lease; ``bundle`` is empty while one has no network loaded."""
+    """Workers seen within the time of a lease; ``bundle`` is empty while one has no network loaded."""
     return Worker.objects.filter(last_seen__gt=Now() - timedelta(seconds=settings.LEASE_SECONDS))
 
 
 def remove_dead_workers() -> int:
-    """Forget workers that ended without saying so; returns how many."""
+    """Remove the rows of workers that ended without removing them; returns how many."""
     silence = timedelta(seconds=DEAD_AFTER_LEASES * settings.LEASE_SECONDS)
     return Worker.objects.filter(last_seen__lt=Now() - silence).delete()[0]
 
@@ -50,17 +50,17 @@ class WorkerHeartbeat(threading.Thread):
         self._end = threading.Event()
 
     def holds(self, claims: Iterable[Analysis]) -> None:
-        """What the worker works on from now on; empty when it is done."""
+        """Extend the leases of these claims from now on, and of no others; empty when the work is done."""
         with self._lock:
             self._claims, self._lost = list(claims), set()
 
     def has_lost(self, claim: Analysis) -> bool:
-        """Whether the lease could not be extended: the work would be for nothing."""
+        """Whether the lease of this claim could not be extended, so that its result would be refused."""
         with self._lock:
             return (claim.pk, claim.attempt) in self._lost
 
     def end(self) -> None:
-        """Stop, and take the row away."""
+        """Stop the thread and remove the worker's row."""
         self._end.set()
         self.join()
         try:
@@ -74,7 +74,7 @@ class WorkerHeartbeat(threading.Thread):
         connection.close()
 
     def beat(self) -> None:
-        """Say once that the worker lives. A database that is away is tried again at the next beat."""
+        """Refresh the row and the leases once. A database that is away is tried again at the next beat."""
         worker = self._worker
         try:
             Worker.objects.update_or_create(
@@ -90,9 +90,9 @@ class WorkerHeartbeat(threading.Thread):
             with self._lock:
                 claims = list(self._claims)
             if claims:
-                ours = extend(claims=claims, worker=worker.name)
+                kept = extend(claims=claims, worker=worker.name)
                 with self._lock:
-                    self._lost |= {(claim.pk, claim.attempt) for claim in claims if claim.pk not in ours}
+                    self._lost |= {(claim.pk, claim.attempt) for claim in claims if claim.pk not in kept}
         except Error as error:
             logger.warning("Worker %s cannot reach the database: %s", worker.name, type(error).__name__)
             connection.close()

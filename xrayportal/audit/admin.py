@@ -1,4 +1,4 @@
-"""The platform's view of the chains: to look at only."""
+"""The admin of the audit chains, which shows and never changes them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from xrayportal.audit.models import AuditEvent
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnlyAdmin):
-    """Events by chain and action; the database refuses changes besides."""
+    """Events by chain and action; the database itself refuses changes, too."""
 
-    shown = ["at", "clinic", "number", "action", "actor_label", "target_kind", "target_id"]
+    shown_fields = ["at", "clinic", "number", "action", "actor_label", "target_kind", "target_id"]
     list_filter = ["action", "clinic"]
     list_select_related = ["clinic"]
     ordering = ["-id"]

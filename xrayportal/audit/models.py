@@ -1,4 +1,4 @@
-"""Who did or saw what, when, from where: append-only, one hash chain per clinic and one for the platform."""
+"""The audit: who did or saw what, in one append-only hash chain for each clinic and one for the platform."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Action(models.TextChoices):
-    """Every kind of event that the chain knows."""
+    """The kinds of events."""
 
     SIGNED_IN = "signed-in", _("signed in")
     SIGNED_OUT = "signed-out", _("signed out")
@@ -97,7 +97,7 @@ class AuditEvent(models.Model):
 
 
 class AuditHead(models.Model):
-    """The end of a chain: the last lock any transaction takes."""
+    """The end of a chain. Its row is the last lock that any transaction takes."""
 
     clinic = models.OneToOneField("clinics.Clinic", null=True, on_delete=models.PROTECT)
     number = models.PositiveBigIntegerField(default=0)
@@ -113,7 +113,7 @@ class AuditHead(models.Model):
 
 
 class ChainCheck(models.Model):
-    """What the last verification of a chain found; a note for people, no part of the chain."""
+    """The outcome of a chain's last verification, for the operations page."""
 
     clinic = models.OneToOneField("clinics.Clinic", null=True, on_delete=models.PROTECT, related_name="+")
     checked_at = models.DateTimeField(auto_now=True)

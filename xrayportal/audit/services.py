@@ -1,4 +1,4 @@
-"""The only writer of the audit chain, and the reader that proves it whole."""
+"""Writing the audit chains, and verifying them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ START = "0" * 64
 
 
 class Actor(Protocol):
-    """Who did it, as an event keeps it: a person's id (empty for none), a name, an address."""
+    """What an event keeps of its actor: a person's id (empty for none), a name, an address."""
 
     @property
     def user_id(self) -> str: ...
@@ -32,7 +32,7 @@ class Actor(Protocol):
 
 @dataclass(frozen=True)
 class ChainState:
-    """What ``verify`` found: ``length`` good links, and the first bad one if any."""
+    """The outcome of ``verify``: ``length`` good links, and the number of the first bad one, if any."""
 
     clinic: models.Model | None
     length: int
@@ -41,7 +41,7 @@ class ChainState:
 
     @property
     def is_whole(self) -> bool:
-        """Every link follows from the one before it, up to the recorded head."""
+        """Whether every link follows from the one before it, up to the recorded head."""
         return self.broken_at is None
 
 
@@ -54,7 +54,7 @@ def record(
     study: models.Model | uuid.UUID | None = None,
     detail: dict[str, Any] | None = None,
 ) -> AuditEvent:
-    """Append one event to the clinic's chain, or to the platform's for ``clinic=None``.
+    """Append one event to the clinic's chain, or to the platform's for ``clinic=None``; returns the event.
 
     Call it last in the transaction of the change: the chain's head stays locked until that
     transaction ends, and every writer of the clinic waits for it. A transaction that writes to two
@@ -85,8 +85,8 @@ def record(
 def verify(*, clinic: models.Model | None) -> ChainState:
     """Recompute a whole chain and compare it with its head; safe while others write.
 
-    It finds changed, removed, inserted and cut-off events. Somebody who rewrites the events and the
-    head alike can only be found by a head that was kept elsewhere (``verify_audit`` prints it).
+    It finds changed, removed, inserted and cut-off events. Where the events were rewritten together with the
+    head, only a head that was kept elsewhere shows it (``verify_audit`` prints the head).
     """
     length, previous = 0, START
     recorded = AuditHead.objects.filter(clinic=_key(clinic)).first()
@@ -101,7 +101,7 @@ def verify(*, clinic: models.Model | None) -> ChainState:
         if recorded is not None and event.number == recorded.number and event.hash != recorded.hash:
             return ChainState(clinic, length, event.number, "it is not the event that the head names")
         length, previous = event.number, event.hash
-    # The head moves while we read, but only forwards: events past it were written by nobody we know.
+    # The head moves while we read, but only forwards: events past it were not written by ``record``.
     if length < (recorded.number if recorded else 0):
         return ChainState(clinic, length, length + 1, "the end of the chain is missing")
     latest = AuditHead.objects.filter(clinic=_key(clinic)).first()
@@ -111,11 +111,11 @@ def verify(*, clinic: models.Model | None) -> ChainState:
 
 
 def check(*, clinic: models.Model | None) -> ChainState:
-    """``verify``, and keep what it found for the operations page."""
+    """``verify``, and keep the outcome for the operations page."""
     state = verify(clinic=clinic)
-    found = {"length": state.length, "broken_at": state.broken_at, "reason": state.reason}
+    outcome = {"length": state.length, "broken_at": state.broken_at, "reason": state.reason}
     chain: dict[str, Any] = {"clinic_id": _key(clinic)}
-    ChainCheck.objects.update_or_create(**chain, defaults=found)
+    ChainCheck.objects.update_or_create(**chain, defaults=outcome)
     return state
 
 
@@ -153,8 +153,8 @@ def _json(value: dict[str, Any]) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-#: All in one statement: whoever holds the head keeps every writer of the clinic waiting, so between taking
-#: it and the commit nobody waits for Python. The hash is that of ``link``.
+#: All in one statement: while the head is locked every writer of the clinic waits, so between the lock and
+#: the commit nobody waits for Python. The hash is that of ``link``.
 _APPEND = """
 WITH head AS MATERIALIZED (
     SELECT id, number + 1 AS number, hash AS previous

@@ -1,4 +1,4 @@
-"""Who acts, and from where: what every service that changes something is told."""
+"""Actors: who makes a change and from which address, as every service takes it and the audit records it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xrayportal.security import client_address
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A person with the address that they came from, or what acts by itself, by its ``name``."""
+    """A person with the address of their request, or a process by its ``name``."""
 
     user: User | None = None
     address: str | None = None
@@ -25,7 +25,7 @@ class Actor:
 
     @property
     def label(self) -> str:
-        """What the audit calls them, also when the account is gone."""
+        """The name that the audit keeps, which outlives the account."""
         return self.name or (self.user.email if self.user else "")
 
 
@@ -34,6 +34,6 @@ COMMAND_LINE = Actor(name="command line")
 
 
 def actor_of(request: HttpRequest) -> Actor:
-    """Who sends this request; nobody's name before a sign-in."""
+    """The person who sent this request, without a user before a sign-in."""
     user = request.user if isinstance(request.user, User) else None
     return Actor(user, client_address(request))

@@ -1,4 +1,4 @@
-"""Support staff's view of people and clinics; changes go to the audit chains."""
+"""The admin of people and clinics, for support staff; every change is audited."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ class PersonForm(FormOfPerson):
     """A person's account."""
 
     def clean_is_superuser(self) -> bool:
-        """Whoever has a role in a clinic gives it up first: the clinic's chain tells what they could see."""
-        makes: bool = self.cleaned_data["is_superuser"]
-        if makes and not self.instance.is_superuser and self.instance.memberships.exists():
+        """Refuse people who have roles: removing those first records in the clinic's chain what they saw."""
+        is_superuser: bool = self.cleaned_data["is_superuser"]
+        if is_superuser and not self.instance.is_superuser and self.instance.memberships.exists():
             raise ValidationError(
                 "This person has roles in clinics, which a superuser has not: remove them first."
             )
-        return makes
+        return is_superuser
 
 
 @admin.register(User)
 class PersonAdmin(PeopleAdmin):
-    """People by e-mail address. They are deactivated, not deleted: what they did stays theirs."""
+    """People by e-mail address. They are deactivated, not deleted, so that their reviews keep their name."""
 
     form = PersonForm
     ordering = ["email"]
@@ -53,17 +53,17 @@ class PersonAdmin(PeopleAdmin):
     readonly_fields = ["last_login", "date_joined"]
     fieldsets = [
         (None, {"fields": ["email", "password", "first_name", "last_name"]}),
-        ("Standing", {"fields": ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]}),
+        ("Permissions", {"fields": ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]}),
         ("Dates", {"fields": ["last_login", "date_joined"]}),
     ]
     add_fieldsets = [(None, {"fields": ["email", "usable_password", "password1", "password2"]})]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Superusers only: whoever changes people can make themselves anything."""
+        """Superusers only: a person who changes accounts can give themselves any permission."""
         return bool(request.user.is_superuser)
 
     def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        """Superusers only, as above."""
+        """Superusers only, as for adding."""
         return bool(request.user.is_superuser)
 
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
@@ -71,7 +71,7 @@ class PersonAdmin(PeopleAdmin):
         return False
 
     def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:
-        """Save, and tell the platform's chain which fields changed."""
+        """Save, and audit for the platform which fields changed."""
         with transaction.atomic():
             super().save_model(request, obj, form, change)
             if not obj.is_active:
@@ -80,7 +80,7 @@ class PersonAdmin(PeopleAdmin):
             _record(request, None, Action.PERSON_CHANGED, obj, detail)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """Nobody chooses another person's password: they could sign in, and sign, in their name."""
+        """Refuse: with another person's password one could sign in, and sign reviews, in their name."""
         sentence = (
             "People choose their passwords themselves: the clinic's admin sends them a link from the page "
             "“People”; your own is changed in the portal's menu."
@@ -93,7 +93,7 @@ class MembershipForm(FormOfMembership):
     """A role for a person."""
 
     def clean_user(self) -> User:
-        """Superusers see patient content for a reason and a while; a role would go round that."""
+        """Refuse superusers: a role would show them patient content without a reason and a time limit."""
         user: User = self.cleaned_data["user"]
         if user.is_superuser:
             raise ValidationError("A superuser has no role in a clinic; they open its content with a reason.")
@@ -109,15 +109,15 @@ class ClinicAdmin(RowAdmin):
     readonly_fields = ["created_at"]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Not by the key of the pseudonyms: comparisons would tell it, digit by digit."""
+        """Not by the key of the pseudonyms: comparisons would reveal it digit by digit."""
         return not lookup.startswith("pseudonym_key") and super().lookup_allowed(lookup, value, request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Clinic | None = None) -> bool:
-        """Never: its audit chain would hang in the air."""
+        """Never: its audit chain needs it."""
         return False
 
     def save_model(self, request: HttpRequest, obj: Clinic, form: ModelForm[Clinic], change: bool) -> None:
-        """Save, and tell the clinic's chain and the platform's which settings changed."""
+        """Save, and audit for the clinic and for the platform which settings changed."""
         with transaction.atomic():
             super().save_model(request, obj, form, change)
             action = Action.CLINIC_CHANGED if change else Action.CLINIC_CREATED
@@ -130,7 +130,7 @@ class ClinicAdmin(RowAdmin):
 
 @admin.register(Membership)
 class MembershipAdmin(RowAdmin):
-    """Who has which role where. A role is added or removed, never changed into another."""
+    """Roles of people in clinics. A role is added or removed, never changed into another."""
 
     form = MembershipForm
     list_display = ["user", "clinic", "role", "created_at"]
@@ -162,7 +162,7 @@ class MembershipAdmin(RowAdmin):
             _record(request, clinic, Action.MEMBER_REMOVED, user, detail)
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Membership]) -> None:
-        """Remove several, each audited."""
+        """Remove several roles, each audited."""
         for membership in queryset.order_by("clinic_id", "pk"):
             self.delete_model(request, membership)
 

@@ -17,21 +17,21 @@ from django.utils.translation import gettext_lazy as _
 
 
 def new_key() -> bytes:
-    """32 random bytes: a clinic's own key for pseudonyms."""
+    """Make a clinic's key for pseudonyms: 32 random bytes."""
     return secrets.token_bytes(32)
 
 
 @functools.cache
 def time_zones() -> frozenset[str]:
-    """The names that the IANA data base knows; looked up once, because the disk is asked for each.
+    """The names of the IANA time zone database, read from the disk once.
 
-    Without those that are no zone of their own, but whatever a machine is set to.
+    Without "Factory" and "localtime", which are whatever a machine is set to.
     """
     return frozenset(zoneinfo.available_timezones()) - {"Factory", "localtime"}
 
 
 def validate_time_zone(name: str) -> None:
-    """Refuse a name that the IANA data base does not know."""
+    """Raise ValidationError for a name that the IANA time zone database does not know."""
     if name not in time_zones():
         raise ValidationError(_("“%(name)s” is not a known time zone."), params={"name": name})
 
@@ -42,14 +42,14 @@ class UserManager(BaseUserManager["User"]):
     use_in_migrations = True
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
-        """An ordinary person; without a password they can only be invited."""
+        """Make an ordinary person; without a password they can sign in only after an invitation."""
         user = self.model(email=self.normalize_email(email).lower(), **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
-        """A platform superuser: clinics, bundles and operations, no patient content."""
+        """Make a platform superuser, for clinics, bundles and operations, without patient content."""
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
 
@@ -66,8 +66,8 @@ class User(AbstractUser):
         return self.get_full_name() or self.email
 
     @cached_property
-    def places(self) -> list[Membership]:
-        """This person's memberships with their clinics; a session brings them along."""
+    def all_memberships(self) -> list[Membership]:
+        """This person's memberships with their clinics; the session's query has loaded them already."""
         return list(self.memberships.select_related("clinic"))
 
 
@@ -137,7 +137,7 @@ class Membership(models.Model):
 
 
 class Session(AbstractBaseSession):
-    """A browser that was here; it knows its person, so that both come in one query (``sessions.py``)."""
+    """A browser's session with its user as a column, so that one query loads both (``sessions.py``)."""
 
     user = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="sessions")
 

@@ -1,4 +1,4 @@
-"""Who belongs to a clinic and who did, and the link that lets an invited person in."""
+"""A clinic's members and former members, and the link by which an invited person chooses a password."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Member:
 
     @property
     def is_waiting(self) -> bool:
-        """Invited, but has not chosen a password yet."""
+        """Whether they were invited and have not chosen a password yet."""
         return not self.user.has_usable_password()
 
 
 def members_of(clinic: Clinic) -> list[Member]:
-    """Everybody with a role, by e-mail address; one query."""
+    """Everybody with a role in the clinic, by e-mail address; one query."""
     rows = Membership.objects.filter(clinic=clinic).select_related("user").order_by("user__email", "role")
     people: dict[User, set[str]] = {}
     for row in rows:
@@ -37,7 +37,7 @@ def members_of(clinic: Clinic) -> list[Member]:
 
 @dataclass(frozen=True)
 class FormerMember:
-    """A person who had roles here: what these were, since when they have none, and who took them."""
+    """A person who had ``roles`` in the clinic until ``since``, when ``by`` took the last of them."""
 
     user: User
     roles: frozenset[str]
@@ -46,26 +46,26 @@ class FormerMember:
 
 
 def former_members_of(clinic: Clinic) -> list[FormerMember]:
-    """Everybody whose roles were taken and who has none now, the last one first; two queries."""
-    last: dict[int, AuditEvent] = {}
+    """Everybody who had roles in the clinic and has none now, the most recent first; two queries."""
+    removals: dict[int, AuditEvent] = {}
     for event in AuditEvent.objects.filter(clinic=clinic, action=Action.MEMBER_REMOVED).order_by("-id"):
-        last.setdefault(int(event.target_id), event)
-    gone = User.objects.exclude(memberships__clinic=clinic).in_bulk(last)
+        removals.setdefault(int(event.target_id), event)
+    former = User.objects.exclude(memberships__clinic=clinic).in_bulk(removals)
     return [
         FormerMember(
-            user=gone[pk],
-            # Events of the platform's support once told the role alone.
+            user=former[pk],
+            # Events of the platform's support once held the role alone.
             roles=frozenset(event.detail.get("held", [event.detail["role"]])),
             since=event.at,
             by=event.actor_label,
         )
-        for pk, event in last.items()
-        if pk in gone
+        for pk, event in removals.items()
+        if pk in former
     ]
 
 
 def invitation_parts(user: User) -> tuple[str, str]:
-    """The two parts of the signed link to a new password.
+    """The ``uid`` and ``token`` of the signed link by which this person chooses a password.
 
     It works once: a password or a sign-in ends it, and so does ``PASSWORD_RESET_TIMEOUT``.
     """
@@ -73,7 +73,10 @@ def invitation_parts(user: User) -> tuple[str, str]:
 
 
 def invited_user(uid: str, token: str) -> User | None:
-    """Whose link this is, while it holds: an ordinary person with a role, who did not use it yet."""
+    """The person whose link this is, or None where it does not hold.
+
+    It holds for active people with a role, never for staff or superusers, until it is used or too old.
+    """
     try:
         pk = int(urlsafe_base64_decode(uid).decode())
     except (ValueError, UnicodeDecodeError):

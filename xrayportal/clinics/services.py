@@ -1,4 +1,4 @@
-"""Clinics and their members: every change audited."""
+"""Changes of clinics and their members, each audited."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def create_clinic(
     time_zone: str = "UTC",
     actor: Actor,
 ) -> Clinic:
-    """Make a clinic. Raises ValidationError with sentences where a field is wrong or the slug is taken."""
+    """Create a clinic. Raises ValidationError where a field is wrong or the slug is taken."""
     clinic = Clinic(name=name, slug=slug, time_zone=time_zone)
     clinic.full_clean()
     with transaction.atomic():
@@ -47,7 +47,7 @@ def add_member(
     role: str,
     actor: Actor,
 ) -> Membership:
-    """Give a person a role; one that they have already is left as it is."""
+    """Give a person a role; a role that they have already is left as it is."""
     with transaction.atomic():
         membership, is_new = Membership.objects.get_or_create(clinic=clinic, user=user, role=role)
         if is_new:
@@ -62,9 +62,10 @@ def add_member(
 
 
 def invite(*, clinic: Clinic, actor: Actor, email: str, roles: Collection[str]) -> User:
-    """Give the person behind an e-mail address these roles; a new one gets no password until they choose it.
+    """Give the person with this e-mail address the roles; a new account has no password until they choose it.
 
-    The caller sends them ``invitation_parts`` afterwards, outside the transaction.
+    The caller sends them the link of ``invitation_parts`` afterwards, outside the transaction. Raises
+    `PeopleRefused` for no role, a superuser, a closed account, and a person who is a member already.
     """
     if not roles:
         raise PeopleRefused(_("Choose at least one role."))
@@ -92,40 +93,44 @@ def invite(*, clinic: Clinic, actor: Actor, email: str, roles: Collection[str]) 
 
 
 def change_roles(*, clinic: Clinic, actor: Actor, user: User, roles: Collection[str]) -> None:
-    """Make these the person's roles; none deactivates them here. What they did stays with their name.
+    """Make these the person's roles; without any they have no access to the clinic any more.
 
-    One admin at least remains, whoever asks at the same moment.
+    At least one active admin remains, also when two admins act at the same moment. Raises `PeopleRefused`
+    for a person who is not a member, and for taking the last admin's role.
     """
-    wanted = set(roles)
+    new = set(roles)
     with transaction.atomic():
         _lock(clinic)
         memberships = Membership.objects.filter(clinic=clinic)
         held = set(memberships.filter(user=user).values_list("role", flat=True))
         if not held:
             raise PeopleRefused(_("This person is no longer in the clinic."))
-        if Role.ADMIN in held - wanted and not (
+        if Role.ADMIN in held - new and not (
             memberships.filter(role=Role.ADMIN, user__is_active=True).exclude(user=user).exists()
         ):
             raise PeopleRefused(_("The clinic needs an admin. Make somebody else an admin first."))
-        memberships.filter(user=user, role__in=held - wanted).delete()
+        memberships.filter(user=user, role__in=held - new).delete()
         Membership.objects.bulk_create(
-            Membership(clinic=clinic, user=user, role=role) for role in sorted(wanted - held)
+            Membership(clinic=clinic, user=user, role=role) for role in sorted(new - held)
         )
-        changes = [(Action.MEMBER_REMOVED, role) for role in sorted(held - wanted)]
-        changes += [(Action.MEMBER_ADDED, role) for role in sorted(wanted - held)]
+        changes = [(Action.MEMBER_REMOVED, role) for role in sorted(held - new)]
+        changes += [(Action.MEMBER_ADDED, role) for role in sorted(new - held)]
         for action, role in changes:
             record(
                 clinic=clinic,
                 action=action,
                 actor=actor,
                 target=user,
-                # What they could see and do until now: reviews.blind and former_members_of ask.
+                # The roles until now: reviews.blind and former_members_of read them.
                 detail={"role": role, "held": sorted(held)},
             )
 
 
 def reactivate(*, clinic: Clinic, actor: Actor, user: User, roles: Collection[str]) -> None:
-    """Give a former member roles again; their password still holds."""
+    """Give a former member roles again; their password still holds.
+
+    Raises `PeopleRefused` for no role, a superuser, a closed account, and a person who is a member already.
+    """
     if not roles:
         raise PeopleRefused(_("Choose at least one role."))
     with transaction.atomic():
@@ -147,7 +152,7 @@ def reactivate(*, clinic: Clinic, actor: Actor, user: User, roles: Collection[st
 
 
 def _refuse_support(user: User) -> None:
-    """Superusers see patient content for a reason and a while; a role would go round that."""
+    """Refuse superusers: a role would show them patient content without a reason and a time limit."""
     if user.is_superuser:
         raise PeopleRefused(
             _("This address belongs to the platform's support, which has no role in a clinic.")
@@ -155,5 +160,5 @@ def _refuse_support(user: User) -> None:
 
 
 def _lock(clinic: Clinic) -> None:
-    """Changes of a clinic's people take turns."""
+    """Hold the clinic's row, so that changes of its people take turns."""
     Clinic.objects.select_for_update(no_key=True).get(pk=clinic.pk)

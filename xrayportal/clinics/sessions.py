@@ -1,4 +1,4 @@
-"""Who is signed in, and where: session, person and memberships in one query, which every poll pays for."""
+"""Sessions whose user and memberships come in the same query, because every poll asks for all three."""
 
 from __future__ import annotations
 
@@ -17,70 +17,70 @@ from django.utils.functional import SimpleLazyObject
 
 from xrayportal.clinics.models import Membership, Session, User
 
-#: The person that came with the session, for the length of ``auth.get_user`` alone.
-_at_hand: ContextVar[User | None] = ContextVar("person_at_hand", default=None)
+#: The person that was loaded with the session, set only while ``auth.get_user`` runs.
+_loaded_person: ContextVar[User | None] = ContextVar("loaded_person", default=None)
 
 
 class SessionStore(db.SessionStore):
-    """Django's sessions in the database, whose rows know their person."""
+    """Django's sessions in the database, with the user as a column."""
 
-    #: Comes with the session, if they have a place in a clinic.
+    #: Set by ``load`` if the user has a membership.
     person: User | None = None
 
     @classmethod
     def get_model_class(cls) -> type[Session]:
-        """The table with the person in it."""
+        """The session model with the user as a column."""
         return Session
 
     def _validate_session_key(self, key: str | None) -> bool:
-        """Ours are letters and digits; a cookie may hold what PostgreSQL does not take."""
-        is_ours = key is not None and key.isascii() and key.isalnum()
-        return is_ours and super()._validate_session_key(key)  # type: ignore[misc]  # unknown to the stubs
+        """Refuse what is not letters and digits: a cookie may hold what PostgreSQL does not take."""
+        is_plain = key is not None and key.isascii() and key.isalnum()
+        return is_plain and super()._validate_session_key(key)  # type: ignore[misc]  # unknown to the stubs
 
     def create_model_instance(self, data: dict[str, Any]) -> Session:
-        """The row to save."""
+        """The unsaved row, with its user."""
         session = cast("Session", super().create_model_instance(data))
         session.user_id = data.get(auth.SESSION_KEY)
         return session
 
     def load(self) -> dict[str, Any]:
-        """What the session keeps; ``person`` with their ``places`` besides, in the same query."""
-        held = {"session_key": self.session_key, "expire_date__gt": timezone.now()}
-        places = Membership.objects.filter(
-            **{f"user__sessions__{name}": value for name, value in held.items()}
-        )
-        rows = list(places.select_related("user", "clinic").annotate(kept=F("user__sessions__session_data")))
+        """The session's data; the same query sets ``person`` with ``all_memberships``."""
+        alive = {"session_key": self.session_key, "expire_date__gt": timezone.now()}
+        memberships = Membership.objects.filter(
+            **{f"user__sessions__{name}": value for name, value in alive.items()}
+        ).select_related("user", "clinic")
+        rows = list(memberships.annotate(session_data=F("user__sessions__session_data")))
         if not rows:  # a stranger, or a person without a clinic
             return super().load()
         self.person = rows[0].user
-        self.person.places = [*rows]
-        kept: dict[str, Any] = self.decode(rows[0].kept)
-        return kept
+        self.person.all_memberships = [*rows]
+        data: dict[str, Any] = self.decode(rows[0].session_data)
+        return data
 
 
 class PersonBackend(ModelBackend):
-    """Django's, but for a person who is at hand already."""
+    """Django's backend, which takes the person that the session's query has loaded, if any."""
 
     def get_user(self, user_id: int) -> User | None:
-        """The person if they may still sign in."""
-        person = _at_hand.get()
+        """The person with this id if they may still sign in, else None."""
+        person = _loaded_person.get()
         if person is None or person.pk != user_id:
             return super().get_user(user_id)
         return person if self.user_can_authenticate(person) else None
 
 
 class PersonMiddleware(AuthenticationMiddleware):
-    """``request.user`` from the session's own query, after all of Django's checks of the session."""
+    """Sets ``request.user`` from the session's query, after all of Django's checks of the session."""
 
     def process_request(self, request: HttpRequest) -> None:
-        """Looks when somebody asks."""
+        """Set ``request.user``; the session is loaded when a view first uses it."""
         request.user = SimpleLazyObject(lambda: _person(request))  # type: ignore[assignment]  # as Django does
 
 
 def _person(request: HttpRequest) -> User | AnonymousUser:
     request.session.get(auth.SESSION_KEY)  # loads it
-    token = _at_hand.set(getattr(request.session, "person", None))
+    token = _loaded_person.set(getattr(request.session, "person", None))
     try:
         return auth.get_user(request)
     finally:
-        _at_hand.reset(token)
+        _loaded_person.reset(token)

@@ -1,4 +1,4 @@
-"""Signing in is throttled by what the platform's audit chain remembers, which is written here."""
+"""The limit on sign-in attempts, counted over the platform's audit chain, and what that chain records."""
 
 from __future__ import annotations
 
@@ -22,18 +22,16 @@ from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import User
 from xrayportal.security import client_address
 
+#: Failures are counted over this time.
 WINDOW = timedelta(minutes=15)
-
-
-#: Failures within the window, from one address: on one account since its last success, and on all accounts.
+#: Failures from one address on one account since its last success.
 ACCOUNT_LIMIT = 5
-
-
+#: Failures from one address on all accounts.
 ADDRESS_LIMIT = 50
 
 
 def record_password(user: User, *, request: HttpRequest) -> None:
-    """The platform's chain knows that this person chose a password."""
+    """Audit for the platform that this person chose a password."""
     record(
         clinic=None,
         action=Action.PASSWORD_CHANGED,
@@ -44,7 +42,7 @@ def record_password(user: User, *, request: HttpRequest) -> None:
 
 @contextmanager
 def turn(email: str, request: HttpRequest) -> Iterator[None]:
-    """A transaction that waits for others about the same account from the same address."""
+    """A transaction for one sign-in attempt; attempts on one account from one address take turns."""
     lock = f"sign-in {_account(email)} {neighbourhood(client_address(request))}"
     with transaction.atomic():
         with connection.cursor() as cursor:
@@ -53,7 +51,7 @@ def turn(email: str, request: HttpRequest) -> Iterator[None]:
 
 
 def is_throttled(email: str, address: str | None) -> bool:
-    """Whether this address has failed too often lately, on this account or on many."""
+    """Whether this address has failed too often within ``WINDOW``, on this account or on all accounts."""
     since = timezone.now() - WINDOW
     events = AuditEvent.objects.filter(clinic=None, at__gte=since)
     near = neighbourhood(address)
@@ -68,7 +66,7 @@ def is_throttled(email: str, address: str | None) -> bool:
 
 
 def neighbourhood(address: str | None) -> tuple[str, str] | None:
-    """The first and last address of those that one customer has: one of IPv4, a /64 network of IPv6."""
+    """The first and last address that one customer has: a single IPv4 address, or a /64 network of IPv6."""
     if address is None:
         return None
     bits = 64 if ":" in address else 32
@@ -107,7 +105,7 @@ def _record_failure(
 
 
 def _account(email: str) -> str:
-    """A keyed fingerprint: what somebody typed into the field is not for the chain."""
+    """A keyed fingerprint of the address, 16 hexadecimal digits: the chain never keeps what was typed."""
     # As the form reads it: two ways to write one address must not be two accounts to the limit.
     typed = unicodedata.normalize("NFKC", email.strip()).lower()
     return salted_hmac("xrayportal.sign-in", typed).hexdigest()[:16]

@@ -14,6 +14,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from xrayportal.analyses import services as analyses
+from xrayportal.analyses.bundles import NoActiveBundleError
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
@@ -164,7 +165,7 @@ def seal_new_study(*, study: Study, submission: Submission, actor: Actor) -> Ana
     """
     try:
         analysis = analyses.request_first_analysis(study=study, actor=actor, queue=submission.queue)
-    except analyses.NoActiveBundleError:
+    except NoActiveBundleError:
         logger.info("Study %s stays open: no bundle is active.", study.pk)
         return None
     study.state, study.sealed_at = Study.State.SEALED, timezone.now()
@@ -193,7 +194,7 @@ def try_to_seal(*, study: Study, actor: Actor) -> None:
     """Seal the study, or leave it open where no bundle is active yet; the reconciler seals it later."""
     try:
         seal_study(study=study, actor=actor)
-    except analyses.NoActiveBundleError:
+    except NoActiveBundleError:
         logger.info("Study %s stays open: no bundle is active.", study.pk)
 
 

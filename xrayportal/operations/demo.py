@@ -1,4 +1,4 @@
-"""Two demo clinics, a user for each role, and sample radiographs. Doing it again changes nothing."""
+"""The demo: two clinics, a user for each role, and sample radiographs. Doing it again changes nothing."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ CLINICS = {"north": "North Clinic", "south": "South Clinic"}
 SUPERUSER = "superuser@portal.example"
 LOGINS = "demo-logins.txt"
 LABEL = "demo"
-#: What pydicom-data (MIT) installs, and two of its files: a bone lesion of the distal tibia, and a chest,
-#: which is out of scope.
+#: The package that pydicom-data (MIT) installs, and two of its files: a bone lesion of the distal tibia,
+#: and a chest, which is out of distribution.
 PACKAGE = "data_store"
 PACKAGED = ("RG3_UNCR.dcm", "RG1_UNCR.dcm")
 PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom"}
@@ -40,7 +40,7 @@ class Login:
 
 
 def logins() -> list[Login]:
-    """Everybody whom the demo knows."""
+    """The users of the demo."""
     people = [
         Login(email=f"{role}@{slug}.example", clinic=slug, role=role)
         for slug in CLINICS
@@ -50,7 +50,7 @@ def logins() -> list[Login]:
 
 
 def create_people(var: Path) -> None:
-    """Clinics and users. Passwords are made once and kept in ``VAR_DIR/demo-logins.txt`` (0600)."""
+    """Create the clinics and users; passwords are made once and kept in ``var/demo-logins.txt`` (0600)."""
     passwords = _remembered(var / LOGINS)
     for slug, name in CLINICS.items():
         if not Clinic.objects.filter(slug=slug).exists():
@@ -65,16 +65,16 @@ def create_people(var: Path) -> None:
 def submit_samples(folder: Path | None, *, limit: int) -> int:
     """Send the packaged samples, and pictures of ``folder``, as the north clinic's uploader.
 
-    At most ``limit`` pictures of the folder are sent, spread evenly over it; 0 sends all. What an
-    earlier start has sent already is left alone. Returns how many were sent.
+    At most ``limit`` pictures of the folder are sent, spread evenly over it; 0 sends all. Files that an
+    earlier start has sent are not sent again. Returns how many were sent.
     """
     files = [(path.name, path) for path in _packaged()]
     if folder is not None:
         files += [(str(path.relative_to(folder)), path) for path in _spread(_pictures(folder), limit)]
     clinic = Clinic.objects.get(slug="north")
     uploader = User.objects.get(email="uploader@north.example")
-    mine = Submission.objects.filter(submitter=uploader, source=Submission.Source.COMMAND)
-    sent = set(mine.values_list("uploads__key", flat=True))
+    earlier = Submission.objects.filter(submitter=uploader, source=Submission.Source.COMMAND)
+    sent = set(earlier.values_list("uploads__key", flat=True))
     new = [(key, path) for name, path in files if (key := _key(name, path)) not in sent]
     if not new:
         return 0
@@ -120,12 +120,12 @@ def _remember(path: Path, passwords: dict[str, str]) -> None:
 
 
 def _packaged() -> list[Path]:
-    """The samples that the package brings along; none where only the portal itself is installed."""
+    """The sample files of the package; none where it is not installed."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         return []
-    found = {path.name: path for path in Path(spec.origin).parent.rglob("RG*.dcm")}
-    return [found[name] for name in PACKAGED]
+    by_name = {path.name: path for path in Path(spec.origin).parent.rglob("RG*.dcm")}
+    return [by_name[name] for name in PACKAGED]
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -140,5 +140,5 @@ def _spread(paths: list[Path], limit: int) -> Iterable[Path]:
 
 
 def _key(name: str, path: Path) -> str:
-    """The same file has the same key at the next start, without reading it again."""
+    """The key of the upload: of name and size, so that the next start need not read the file."""
     return hashlib.sha256(f"{name} {path.stat().st_size}".encode()).hexdigest()

@@ -1,4 +1,7 @@
-"""The figures of the operations page: of one clinic, or of the whole platform. Ids and kinds, no names."""
+"""The figures of the operations page, of one clinic or of the whole platform: ids and kinds, no names.
+
+Every function takes a clinic, or None for the whole platform.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ FROM (
 
 @dataclass(frozen=True)
 class QueueFigures:
-    """One queue; ``oldest`` is since when the analysis waits that waits longest."""
+    """One queue; ``oldest`` is when the analysis was requested that waits longest."""
 
     name: str
     waiting: int
@@ -61,7 +64,7 @@ class QueueFigures:
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds of one stage: a view's for the stages of the work, an analysis' for the rest."""
+    """Milliseconds of one stage: per view for the stages of the work, per analysis for the rest."""
 
     stage: str
     median: float
@@ -80,21 +83,22 @@ class Throughput:
 
 @dataclass(frozen=True)
 class Storage:
-    """Bytes of stored originals by clinic, and what is free where the files lie in a folder of ours."""
+    """The stored originals, and the bytes of the disk where the files lie in a folder."""
 
+    #: Name, number of originals and their bytes, for each clinic.
     clinics: list[tuple[str, int, int]]
     free: int | None
     total: int | None
 
     @property
     def free_percent(self) -> int:
-        """Of the whole disk."""
+        """Free space in per cent of the whole disk."""
         return round(100 * (self.free or 0) / self.total) if self.total else 0
 
 
 @dataclass(frozen=True)
 class Chain:
-    """One audit chain: how long it is now, and what its last verification found."""
+    """One audit chain: its length now, and the outcome of its last verification."""
 
     clinic: Clinic | None
     length: int
@@ -102,7 +106,7 @@ class Chain:
 
 
 def queues_of(clinic: Clinic | None) -> list[QueueFigures]:
-    """Waiting and running by queue; one query."""
+    """Waiting and running analyses by queue; one query."""
     rows = (
         _of(Analysis.objects.unfinished(), clinic)
         .order_by()
@@ -113,27 +117,27 @@ def queues_of(clinic: Clinic | None) -> list[QueueFigures]:
             oldest=Min("requested_at", filter=Q(state=State.QUEUED)),
         )
     )
-    found: Mapping[str, Any] = {row["queue"]: row for row in rows}
+    by_queue: Mapping[str, Any] = {row["queue"]: row for row in rows}
     nothing = {"waiting": 0, "running": 0, "oldest": None}
     return [
-        QueueFigures(str(queue.label), **{key: found.get(queue.value, nothing)[key] for key in nothing})
+        QueueFigures(str(queue.label), **{key: by_queue.get(queue.value, nothing)[key] for key in nothing})
         for queue in Queue
     ]
 
 
 def throughput_of(clinic: Clinic | None) -> Throughput:
-    """Two queries, each over an index of its own."""
+    """Analyses that succeeded and failed in the last hour and day; two queries, each over its own index."""
     counts: dict[str, int] = {}
     for name, state in (("", State.SUCCEEDED), ("failed_", State.FAILED)):
         ended = _of(Analysis.objects.filter(state=state, finished_at__gt=Now() - timedelta(days=1)), clinic)
         within_hour = Q(finished_at__gt=Now() - timedelta(hours=1))
-        found = ended.aggregate(hour=Count("pk", filter=within_hour), day=Count("pk"))
-        counts |= {f"{name}{format_duration}": count for format_duration, count in found.items()}
+        by_span = ended.aggregate(hour=Count("pk", filter=within_hour), day=Count("pk"))
+        counts |= {f"{name}{span}": count for span, count in by_span.items()}
     return Throughput(**counts)
 
 
 def latency_of(clinic: Clinic | None) -> list[Latency]:
-    """Median and 95th percentile by stage over the last day; empty when nothing was analysed."""
+    """Median and 95th percentile by stage over the last day; empty if nothing was analysed."""
     with connection.cursor() as cursor:
         cursor.execute(_LATENCY, {"clinic": str(clinic.pk) if clinic else None})
         *stages, count = cursor.fetchone()
@@ -145,7 +149,7 @@ def latency_of(clinic: Clinic | None) -> list[Latency]:
 
 
 def failures_of(clinic: Clinic | None) -> QuerySet[Analysis]:
-    """The newest failures of a week; ``is_last`` where nothing newer was asked for."""
+    """The failures of a week, newest first; ``is_last`` where no newer analysis was requested."""
     newest = Analysis.objects.filter(study=OuterRef("study"), purpose=OuterRef("purpose"))
     return (
         _of(Analysis.objects.filter(state=State.FAILED, finished_at__gt=Now() - FAILURES_SINCE), clinic)
@@ -157,14 +161,14 @@ def failures_of(clinic: Clinic | None) -> QuerySet[Analysis]:
 
 
 def kinds_of(clinic: Clinic | None) -> list[tuple[str, int]]:
-    """How often each kind of failure came in a week, most frequent first; one query."""
+    """The kinds of failures of a week with their numbers, most frequent first; one query."""
     failed = _of(Analysis.objects.filter(state=State.FAILED, finished_at__gt=Now() - FAILURES_SINCE), clinic)
     rows = failed.order_by().values_list("error_kind").annotate(n=Count("pk")).order_by("-n", "error_kind")
     return list(rows)
 
 
 def storage_of(clinic: Clinic | None) -> Storage:
-    """One query a minute and process; the results' files are not counted, they name no size."""
+    """The storage; one query a minute and process. Files of results do not count: no row has their size."""
     key = f"operations.storage.{clinic.pk if clinic else 'all'}"
     clinics: list[tuple[str, int, int]] | None = cache.get(key)
     if clinics is None:
@@ -172,20 +176,20 @@ def storage_of(clinic: Clinic | None) -> Storage:
         summed = rows.order_by().values_list("clinic__name").annotate(n=Count("pk"), bytes=Sum("size"))
         clinics = list(summed.order_by("-bytes"))
         cache.set(key, clinics, _REMEMBERED_SECONDS)
-    # A folder of ours, or an object store, which tells nobody what is free.
+    # An object store does not say how much space is free.
     if not issubclass(type(storages["default"]), FileSystemStorage):
         return Storage(clinics, None, None)
     return _with_disk(clinics, default_storage.path(""))
 
 
 def chains_of(clinic: Clinic | None) -> list[Chain]:
-    """The clinic's chain, or all of them with the platform's first; two queries."""
+    """The clinic's chain, or all chains with the platform's first; two queries."""
     heads = AuditHead.objects.select_related("clinic").order_by(F("clinic__name").asc(nulls_first=True))
     checks = ChainCheck.objects.all()
     if clinic is not None:
         heads, checks = heads.filter(clinic=clinic), checks.filter(clinic=clinic)
-    found = {check.clinic_id: check for check in checks}
-    return [Chain(head.clinic, head.number, found.get(head.clinic_id)) for head in heads]
+    by_clinic = {check.clinic_id: check for check in checks}
+    return [Chain(head.clinic, head.number, by_clinic.get(head.clinic_id)) for head in heads]
 
 
 def _with_disk(clinics: list[tuple[str, int, int]], location: str) -> Storage:

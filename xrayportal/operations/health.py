@@ -1,4 +1,7 @@
-"""What works and what does not, service by service, without patient content."""
+"""The health of each service the portal needs, without patient content.
+
+A service is a dictionary with ``ok`` and whatever else is worth knowing, ready for JSON.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +30,14 @@ Service = dict[str, Any]
 
 
 @functools.cache
-def _known_migrations() -> frozenset[tuple[str, str]]:
-    """Those in the code: they change with a release only, that is, with a new process."""
+def _expected_migrations() -> frozenset[tuple[str, str]]:
+    """The migrations of the code, which change only with a release, that is, with a new process."""
     loader = MigrationLoader(None, ignore_no_migrations=True)
     return frozenset((app, name) for app, name in loader.disk_migrations if app in loader.migrated_apps)
 
 
 def database() -> Service:
-    """One trivial query."""
+    """Whether PostgreSQL answers a trivial query."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -49,12 +52,12 @@ def migrations() -> Service:
         applied = MigrationRecorder(connection).applied_migrations().keys()
     except Error as error:
         return {"ok": False, "reason": type(error).__name__}
-    missing = len(_known_migrations() - set(applied))
+    missing = len(_expected_migrations() - set(applied))
     return {"ok": missing == 0, "missing": missing}
 
 
 def broker() -> Service:
-    """A ping of Redis with a short patience and no second try."""
+    """Whether Redis answers a ping within ``BROKER_SECONDS``, without a second try."""
     client = redis.Redis.from_url(
         settings.REDIS_URL,
         socket_timeout=BROKER_SECONDS,
@@ -71,7 +74,7 @@ def broker() -> Service:
 
 
 def workers() -> Service:
-    """Live workers; ok when one of them has the active bundle loaded."""
+    """The live workers; ok if one of them has the active bundle loaded."""
     active = Bundle.objects.active().values_list("name", flat=True).first()
     rows = list(live_workers().order_by("started_at").values("bundle", "runtime", "precision", "last_seen"))
     return {
@@ -88,12 +91,12 @@ def queues() -> dict[str, dict[str, int]]:
         waiting=Count("pk", filter=Q(state=Analysis.State.QUEUED)),
         running=Count("pk", filter=Q(state=Analysis.State.RUNNING)),
     )
-    found = {row["queue"]: {"waiting": row["waiting"], "running": row["running"]} for row in rows}
-    return {queue: found.get(queue, {"waiting": 0, "running": 0}) for queue in Queue.values}
+    by_queue = {row["queue"]: {"waiting": row["waiting"], "running": row["running"]} for row in rows}
+    return {queue: by_queue.get(queue, {"waiting": 0, "running": 0}) for queue in Queue.values}
 
 
 def reconciler() -> Service:
-    """Whether interrupted work would be noticed: the last round of any reconciler."""
+    """Whether a reconciler lives, by its last round: without one, interrupted work is not noticed."""
     patience = timedelta(seconds=ROUNDS_MISSED * max(settings.RECONCILE_SECONDS, 1))
     heartbeat = (
         Heartbeat.objects.filter(name=Heartbeat.RECONCILER)
@@ -104,7 +107,7 @@ def reconciler() -> Service:
 
 
 def readiness() -> dict[str, Service]:
-    """What this web process needs to serve pages."""
+    """The services that this web process needs to serve pages."""
     services = {"database": database()}
     if services["database"]["ok"]:
         services["migrations"] = migrations()
@@ -112,7 +115,7 @@ def readiness() -> dict[str, Service]:
 
 
 def status() -> dict[str, Service]:
-    """What a study sent now needs to be analysed. Parts that could not be asked are left out."""
+    """The services that a study sent now needs to be analysed, without those that could not be asked."""
     ready = readiness()
     services = {**ready, "broker": broker()}
     if not missing(ready):
@@ -123,5 +126,5 @@ def status() -> dict[str, Service]:
 
 
 def missing(services: dict[str, Service]) -> list[str]:
-    """Names of the services that do not work."""
+    """The names of the services that do not work."""
     return [name for name, service in services.items() if not service["ok"]]

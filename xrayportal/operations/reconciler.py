@@ -1,6 +1,6 @@
-"""Puts right what was interrupted: a process of its own that needs PostgreSQL and nothing else.
+"""The reconciler: a process that repairs interrupted work and needs nothing but PostgreSQL.
 
-Any number may run, one at a time leads: it holds an advisory lock of its database session, which
+Any number of them may run, of which one leads: it holds an advisory lock of its database session, which
 ends with the session however the process ends.
 """
 
@@ -17,10 +17,11 @@ from django.db import Error, InterfaceError, OperationalError, connection
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from xrayportal.analyses.announce import wake_workers
 from xrayportal.analyses.models import Bundle, Heartbeat
 from xrayportal.analyses.orphans import sweep
-from xrayportal.analyses.queue import has_due, requeue_expired
+from xrayportal.analyses.queue.announce import wake_workers
+from xrayportal.analyses.queue.claims import has_due
+from xrayportal.analyses.queue.steps import requeue_expired
 from xrayportal.analyses.workers import live_workers, remove_dead_workers
 from xrayportal.clinics.actors import PORTAL
 from xrayportal.clinics.sessions import SessionStore
@@ -35,7 +36,7 @@ logger = logging.getLogger(__name__)
 _LEADER = 0x7872_6179_0001
 #: A round does so much of one kind at most; the rest comes two seconds later.
 _PER_ROUND = 200
-#: Pause between two looks for studies that are older than their clinic keeps them.
+#: Pause between two searches for studies that are older than their clinic keeps them.
 _RETENTION_SECONDS = 24 * 3600
 _RETAINED_PER_ROUND = 20
 #: Of each round the search for orphans takes no more than this.
@@ -43,32 +44,32 @@ _SWEEP_SECONDS = 0.5
 
 
 class Reconciler:
-    """Does rounds until told to stop."""
+    """Does round after round until ``stop`` is called."""
 
     def __init__(self) -> None:
         self._stop = threading.Event()
         self._leads = False
-        #: Troubles that last are told when they begin, not every round.
+        #: A lasting trouble is logged when it begins, not every round.
         self._lacks_database = self._lacks_bundle = False
         self._sweep: Iterator[int] | None = None
         self._next_sweep = time.monotonic()
         self._next_retention = time.monotonic()
 
     def stop(self) -> None:
-        """End after the step at hand."""
+        """End after the present step; called from a signal handler."""
         self._stop.set()
 
     def run(self) -> None:
-        """Round after round; a database that is away is waited for."""
+        """Do rounds until ``stop`` is called, also while the database is away."""
         while not self._stop.is_set():
             self.round()
             self._stop.wait(settings.RECONCILE_SECONDS)
         connection.close()
 
     def round(self) -> bool:
-        """One round of every step; ``False`` if another process leads or the database is away."""
+        """Do every step once. ``False`` if another process leads or the database is away."""
         for step in (
-            _tell_that_it_lives,
+            _beat,
             requeue_expired,
             self._seal_studies,
             self._finish_submissions,
@@ -86,7 +87,7 @@ class Reconciler:
         return self._leads
 
     def _do(self, step: Callable[[], object]) -> None:
-        """One step; what is wrong with it must not keep the others from being done."""
+        """Do one step; its failure must not keep the others from being done."""
         try:
             step()
         except (OperationalError, InterfaceError) as error:
@@ -95,7 +96,7 @@ class Reconciler:
             logger.exception("The reconciler's step %s failed", step.__name__)
 
     def _has_lead(self) -> bool:
-        """Whether the rounds are ours; not while the database is away."""
+        """Whether this process leads; not while the database is away."""
         try:
             return self._take_lead()
         except Error as error:
@@ -119,7 +120,7 @@ class Reconciler:
         connection.close()
 
     def _seal_studies(self) -> None:
-        """Without a bundle nothing can be asked for: studies stay open until there is one."""
+        """Seal studies that are due. Without an active bundle they stay open: nothing could analyse them."""
         lacked, self._lacks_bundle = self._lacks_bundle, not _active_bundles().exists()
         if self._lacks_bundle:
             if not lacked:
@@ -129,23 +130,23 @@ class Reconciler:
             try_to_seal(study=study, actor=PORTAL)
 
     def _finish_submissions(self) -> None:
-        """Those whose sender went away."""
-        quiet = Now() - timedelta(seconds=settings.FINISH_AFTER_SECONDS)
-        left = Submission.objects.open().filter(last_upload_at__lt=quiet)
-        for submission in left.order_by("last_upload_at")[:_PER_ROUND]:
+        """Finish submissions that no file has come to for a while."""
+        silent_since = Now() - timedelta(seconds=settings.FINISH_AFTER_SECONDS)
+        abandoned = Submission.objects.open().filter(last_upload_at__lt=silent_since)
+        for submission in abandoned.order_by("last_upload_at")[:_PER_ROUND]:
             finish_submission(submission=submission, actor=PORTAL)
 
     def _wake(self) -> None:
-        """For work whose wake-up was lost, or was not due then, and for workers with an old bundle.
+        """Wake a worker: for work whose wake-up was lost or came too early, or to load another bundle.
 
-        One wake-up is enough: it lies unread while all are busy, and who takes it wakes the next one.
+        One wake-up is enough: it lies unread while all are busy, and the worker that takes it wakes the next.
         """
         active = _active_bundles().first()
         if has_due() or (active and live_workers().exclude(bundle=active.name).exists()):
             wake_workers()
 
     def _remove_orphans(self) -> None:
-        """Go on with the walk for a moment, or begin the next one when it is time."""
+        """Go on with the search for a moment, or begin the next one when it is time."""
         if self._sweep is None:
             if time.monotonic() < self._next_sweep:
                 return
@@ -159,13 +160,13 @@ class Reconciler:
                 return
 
     def _apply_retention(self) -> None:
-        """Some studies a round until nothing is due, then again tomorrow; with them sessions that ran out."""
+        """Delete a few studies a round until none is due, then expired sessions; again after a day."""
         if time.monotonic() >= self._next_retention and not apply_retention(limit=_RETAINED_PER_ROUND):
             SessionStore.clear_expired()
             self._next_retention = time.monotonic() + _RETENTION_SECONDS
 
 
-def _tell_that_it_lives() -> None:
+def _beat() -> None:
     Heartbeat.objects.update_or_create(name=Heartbeat.RECONCILER, defaults={"last_seen": Now()})
 
 

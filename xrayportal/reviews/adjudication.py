@@ -1,4 +1,4 @@
-"""Who may settle a disagreement: rules that read and write nothing."""
+"""The rules of adjudication: who may settle a disagreement. Nothing is written here."""
 
 from __future__ import annotations
 
@@ -14,50 +14,49 @@ State = Consensus.State
 
 
 def own_review(access: ClinicAccess, current: list[Review], *, adjudicates: bool) -> Review | None:
-    """The person's own current review: their reading, or their adjudication."""
-    return next(
-        (
-            r
-            for r in current
-            if r.reader_id == access.user.pk and (r.kind == Review.Kind.ADJUDICATION) is adjudicates
-        ),
-        None,
-    )
+    """The person's own review among a study's ``current`` ones: their adjudication, or their reading."""
+    for review in current:
+        is_adjudication = review.kind == Review.Kind.ADJUDICATION
+        if review.reader_id == access.user.pk and is_adjudication is adjudicates:
+            return review
+    return None
 
 
 def clinic_readers(clinic: Clinic) -> QuerySet[User]:
-    """Active readers of the clinic, for the admin to name one."""
+    """The clinic's active readers, by name."""
     return User.objects.filter(
         is_active=True, memberships__clinic=clinic, memberships__role=Role.READER
     ).order_by("first_name", "last_name", "email")
 
 
 def adjudicator_of(consensus: Consensus | None, readers: Collection[User] | None = None) -> User | None:
-    """Who was named to settle it, as long as they read in the clinic: else it would wait for nobody.
+    """The person named to settle the study; None without one, or if they are a reader here no more.
 
-    ``readers`` are ``clinic_readers``, for whoever asks about many; without it one query where one is named.
+    ``readers`` are those of ``clinic_readers``, for callers with many studies; without them this takes one
+    query where a person is named.
     """
     if consensus is None or consensus.adjudicator is None:
         return None
-    known = clinic_readers(consensus.clinic) if readers is None else readers
-    return consensus.adjudicator if consensus.adjudicator in known else None
+    if readers is None:
+        readers = clinic_readers(consensus.clinic)
+    return consensus.adjudicator if consensus.adjudicator in readers else None
 
 
 def may_adjudicate(
     access: ClinicAccess, consensus: Consensus | None, current: list[Review], *, adjudicator: User | None
 ) -> bool:
-    """Whether this person may adjudicate: one named by the admin, else any reader who signed no reading.
+    """Whether this person may adjudicate the study whose current reviews these are.
 
-    Only where signed readers disagree, or to supersede their own adjudication. ``adjudicator`` is of
-    ``adjudicator_of``.
+    The person named by the admin may (``adjudicator``, from ``adjudicator_of``); if nobody is named, any
+    reader who signed no reading. Only while signed readers disagree, or to supersede their own adjudication.
     """
     if consensus is None or not access.may(Permission.REVIEW):
         return False
     if adjudicator:
         is_open = consensus.state in (State.DISAGREED, State.ADJUDICATED)
         return is_open and adjudicator == access.user
-    adjudicated = own_review(access, current, adjudicates=True)
-    if adjudicated and adjudicated.is_signed:
+    adjudication = own_review(access, current, adjudicates=True)
+    if adjudication and adjudication.is_signed:
         return True
-    own = own_review(access, current, adjudicates=False)
-    return consensus.state == State.DISAGREED and not (own and own.is_signed)
+    reading = own_review(access, current, adjudicates=False)
+    return consensus.state == State.DISAGREED and not (reading and reading.is_signed)

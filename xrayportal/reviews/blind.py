@@ -1,8 +1,8 @@
-"""Blind first, the one place that decides: may this person know this study's prediction yet?
+"""Blind first: the one place that decides whether a person may know a study's prediction yet.
 
 Where a clinic reads blind first, a reader learns nothing of a study's prediction before an opinion of
-their own on it is stored. Every page, order, count, export and file that would tell asks here. Who
-is no reader (an admin, an uploader with their own submissions) has no opinion to protect and sees
+their own on it is stored. Every page, order, count, export and file that would reveal it asks here. People
+who are not readers (an admin, an uploader with their own submissions) have no opinion to protect and see
 all; an admin who also reads is a reader.
 """
 
@@ -43,12 +43,12 @@ def reveals(access: ClinicAccess, study: Study) -> bool:
 
 
 def visible_predictions(access: ClinicAccess, studies: QuerySet[Study]) -> QuerySet[Study]:
-    """The studies whose prediction may be shown: filter, order and count predictions over these only."""
+    """Those of ``studies`` whose prediction this person may know: filter, order and count only over these."""
     return studies.filter(_opinion(access)) if reads_blind(access) else studies
 
 
 def with_revealed(access: ClinicAccess, studies: QuerySet[Study]) -> QuerySet[RevealedStudy]:
-    """The same studies, each with ``revealed``: for lists that show a row but hide its prediction."""
+    """The same studies, each with ``revealed``, for lists that show every row but hide some predictions."""
     if reads_blind(access):
         return studies.annotate(revealed=_opinion(access))
     return studies.annotate(revealed=Value(True, output_field=BooleanField()))
@@ -57,28 +57,27 @@ def with_revealed(access: ClinicAccess, studies: QuerySet[Study]) -> QuerySet[Re
 def is_blind(access: ClinicAccess, study: Study, analysis: Analysis | None) -> bool:
     """Whether an opinion that this person stores now is blind; at most three queries.
 
-    It is while there is no result at all. It is not once they stored one before, once a page showed
-    them the result (their own event ``study-viewed`` with ``revealed`` in its detail), or when the
-    result was there before the clinic turned blind reading on, or while they had a role here without
-    being a reader, even if they left between, because lists showed it then.
-    ``analysis`` is the study's current result.
+    ``analysis`` is the study's current result; without one every opinion is blind. An opinion is not blind
+    if the person stored one before, if a page showed them the result (their own event ``study-viewed`` with
+    ``revealed`` in its detail), or if the result was there before the clinic turned blind reading on, or
+    while the person had a role here without being a reader, because lists showed it then.
     """
     if analysis is None:
         return True
     if not reads_blind(access) or reveals(access, study):
         return False
-    seen = AuditEvent.objects.filter(
+    looks = AuditEvent.objects.filter(
         study_id=study.pk,
         action=Action.STUDY_VIEWED,
         actor_id_text=str(access.user.pk),
         detail__revealed=True,
     )
-    if seen.exists():
+    if looks.exists():
         return False
     turned_on = Q(action=Action.CLINIC_CHANGED, detail__blind_first=True)
-    # What they held until a change of their roles: no event tells of the time after the last change, but they
-    # read now, so a change ended it.
-    no_reader = Q(
+    # An event of a role keeps the roles held until then. None tells of the time after the last change, but
+    # they are a reader now, so the time without that role was ended by a change.
+    was_no_reader = Q(
         ~Q(detail__held__contains=[Role.READER.value]),
         action__in=[Action.MEMBER_ADDED, Action.MEMBER_REMOVED],
         target_kind="user",
@@ -86,7 +85,7 @@ def is_blind(access: ClinicAccess, study: Study, analysis: Analysis | None) -> b
         detail__held__0__isnull=False,
     )
     return not AuditEvent.objects.filter(
-        turned_on | no_reader, clinic=access.clinic, at__gt=analysis.finished_at or analysis.requested_at
+        turned_on | was_no_reader, clinic=access.clinic, at__gt=analysis.finished_at or analysis.requested_at
     ).exists()
 
 

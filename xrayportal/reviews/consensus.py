@@ -1,4 +1,4 @@
-"""From the reviews of a study to its verdict: one pure function, no database."""
+"""The consensus: the rule that makes one verdict of a study's reviews. A pure function, no database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ADJUDICATION = "adjudication"
 
 
 class Opinion(Protocol):
-    """What the rule needs of a review, in the order in which reviews were stored."""
+    """What the rule needs of a review."""
 
     @property
     def reader_id(self) -> int: ...
@@ -28,7 +28,7 @@ class Opinion(Protocol):
 
 @dataclass(frozen=True)
 class ConsensusValues:
-    """Where a study stands. ``state`` is a code of ``Reading.State``; empty verdicts are open ones."""
+    """A study's consensus. ``state`` is a code of ``Consensus.State``; a verdict that is open is empty."""
 
     state: str = "open"
     verdict: str = ""
@@ -39,16 +39,15 @@ class ConsensusValues:
 
 
 def derive_consensus(opinions: Iterable[Opinion]) -> ConsensusValues:
-    """The standing of a study from all its reviews, oldest first, superseded ones included.
+    """Derive a study's consensus from all its reviews, oldest first, superseded ones included.
 
-    A signed adjudication decides. Otherwise signed readers who agree do, one reader being enough;
-    signed readers who differ leave the study open. Drafts never count.
+    A signed adjudication decides. Otherwise signed readers who agree do, one reader being enough; signed
+    readers who differ leave the study open. Drafts never count.
 
-    The blind verdict is over what each reader who signed had last stored before the prediction was
-    revealed to them, so that nobody's change of mind enters it. Where those agree it is theirs, whatever
-    an adjudication of what they signed later says: cases would come to a third reader because the
-    prediction changed somebody's mind. It is empty where no such opinion exists or the blind opinions
-    differ without a blind adjudication.
+    The blind verdict goes by the last opinion that each reader who signed had stored before the prediction
+    was revealed to them, so that no change of mind enters it. Where those opinions agree, the verdict is
+    theirs, whatever a later adjudication says: only a changed mind may have brought the case to a third
+    reader. It is empty where there is no such opinion, or they differ without a blind adjudication.
     """
     chains: dict[tuple[int, bool], list[Opinion]] = {}
     for opinion in opinions:
@@ -91,6 +90,6 @@ def _last_blind(chain: Sequence[Opinion]) -> Opinion | None:
 
 
 def _common(opinions: Sequence[Opinion]) -> str:
-    """The verdict of all; empty where they differ, or there is none."""
+    """The verdict that all opinions share; empty where they differ, or there is no opinion."""
     verdicts = {opinion.verdict for opinion in opinions}
     return verdicts.pop() if len(verdicts) == 1 else ""

@@ -17,15 +17,14 @@ from xrayportal.studies.models import Study
 
 @dataclass(frozen=True)
 class Row:
-    """One study of the list. The model's prediction is no part of it."""
+    """One study of the list, without the model's prediction."""
 
     consensus: Consensus
     study: Study
     #: Signed reviews; empty where this person must not know them yet.
     reviews: list[Review]
-    #: This person may settle it.
-    mine: bool
-    #: Who was named to; None for any third reader.
+    may_settle: bool
+    #: The person named to settle it; None for any third reader.
     adjudicator: User | None
 
 
@@ -41,8 +40,8 @@ def disagreements_of(access: ClinicAccess) -> QuerySet[Consensus]:
 def rows_of(access: ClinicAccess, consensuses: Sequence[Consensus], readers: Collection[User]) -> list[Row]:
     """The rows of one page, in two queries; ``readers`` are those of the clinic.
 
-    Other people's verdicts are shown to who may settle, and after the own opinion; where the clinic
-    reads blind first they would otherwise lean a reader who has not spoken yet.
+    Where the clinic reads blind first, other people's verdicts are shown only to a person who may settle the
+    study or has given an opinion: they would influence a reader who has not.
     """
     ids = [consensus.pk for consensus in consensuses]
     studies = {
@@ -50,16 +49,16 @@ def rows_of(access: ClinicAccess, consensuses: Sequence[Consensus], readers: Col
         for study in with_status(Study.objects.filter(pk__in=ids)).select_related("current__bundle")
     }
     reviews: dict[object, list[Review]] = {pk: [] for pk in ids}
-    found = Review.objects.filter(study__in=ids, is_current=True).select_related("reader")
-    for review in found.order_by("created_at", "pk"):
+    of_page = Review.objects.filter(study__in=ids, is_current=True).select_related("reader")
+    for review in of_page.order_by("created_at", "pk"):
         reviews[review.study_id].append(review)
     rows = []
     for consensus in consensuses:
         current = reviews[consensus.pk]
         adjudicator = adjudication.adjudicator_of(consensus, readers)
-        mine = adjudication.may_adjudicate(access, consensus, current, adjudicator=adjudicator)
-        spoken = any(review.reader_id == access.user.pk for review in current)
-        shown = mine or spoken or not blind.reads_blind(access)
-        signed = [review for review in current if review.is_signed] if shown else []
-        rows.append(Row(consensus, studies[consensus.pk], signed, mine, adjudicator))
+        may_settle = adjudication.may_adjudicate(access, consensus, current, adjudicator=adjudicator)
+        has_opinion = any(review.reader_id == access.user.pk for review in current)
+        may_know = may_settle or has_opinion or not blind.reads_blind(access)
+        signed = [review for review in current if review.is_signed] if may_know else []
+        rows.append(Row(consensus, studies[consensus.pk], signed, may_settle, adjudicator))
     return rows

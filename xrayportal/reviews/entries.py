@@ -1,4 +1,4 @@
-"""A reader's opinion before it is stored, and its limits. No database."""
+"""A reader's opinion before it is stored, and its limits. Knows no database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Sentence = str | Promise
 
 
 class Box(TypedDict):
-    """A region drawn: ``box`` is [x, y, width, height] in displayed pixels of the image."""
+    """A region that a reader drew: ``box`` is [x, y, width, height] in displayed pixels of the image."""
 
     image: str
     box: list[int]

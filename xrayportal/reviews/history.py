@@ -1,4 +1,4 @@
-"""Past predictions: what the admin's filters find, page by page, the same speed on any page."""
+"""The history of predictions: the admin's filters, and pages that cost the same wherever they lie."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from xrayportal.studies.models import Study
 PER_PAGE = 50
 #: Counting further would cost time on every view.
 COUNTED = 10_000
-#: So many studies of all are asked for by their ids.
+#: Up to so many studies are loaded by their ids.
 FEW = 500
 
 #: Which opinions are the reference: those stored blind, or those finally signed.
 BASES: dict[str, Promise] = {"blind": _("Blind readings"), "all": _("All signed reviews")}
 REFERENCE = {"blind": "consensus__blind_verdict", "all": "consensus__verdict"}
-STANDINGS: dict[str, Promise] = {
+REVIEW_STATUSES: dict[str, Promise] = {
     "none": _("Not reviewed"),
     "agreed": _("Readers agree"),
     "disagreed": _("Readers disagree"),
@@ -40,30 +40,30 @@ STANDINGS: dict[str, Promise] = {
 
 @dataclass(frozen=True)
 class Period:
-    """Whole days in the clinic's zone, both included; None is open."""
+    """From one day to another in the clinic's zone, both included; None is no limit."""
 
     first: dt.date | None = None
     last: dt.date | None = None
 
     @classmethod
     def read(cls, query: QueryDict) -> Period:
-        """From ``?from=&to=`` as ISO dates; nonsense is no limit."""
+        """From ``?from=&to=`` as ISO dates; any other text is no limit."""
         return cls(_date(query.get("from", "")), _date(query.get("to", "")))
 
     def limits(self, clinic: Clinic, field_name: str) -> Q:
-        """As a condition on a time."""
-        zone, found = ZoneInfo(clinic.time_zone), Q()
+        """The condition that the time in ``field_name`` lies within the period."""
+        zone, condition = ZoneInfo(clinic.time_zone), Q()
         if self.first:
-            found &= Q(**{f"{field_name}__gte": dt.datetime.combine(self.first, dt.time(), zone)})
+            condition &= Q(**{f"{field_name}__gte": dt.datetime.combine(self.first, dt.time(), zone)})
         if self.last and self.last < dt.date.max:
             end = dt.datetime.combine(self.last + dt.timedelta(days=1), dt.time(), zone)
-            found &= Q(**{f"{field_name}__lt": end})
-        return found
+            condition &= Q(**{f"{field_name}__lt": end})
+        return condition
 
 
 @dataclass(frozen=True)
 class Filters:
-    """What the address asks for; an unknown value is no filter."""
+    """The filters of the address; an unknown value is no filter."""
 
     period: Period = field(default_factory=Period)
     body_part: str = ""
@@ -72,7 +72,8 @@ class Filters:
     #: A bundle's id; 0 for any.
     bundle: int = 0
     reader: int = 0
-    standing: str = ""
+    #: A code of ``REVIEW_STATUSES``.
+    review_status: str = ""
     #: The readers' verdict, on the ``basis``.
     readers: str = ""
     basis: str = "blind"
@@ -81,19 +82,19 @@ class Filters:
     def read(cls, query: QueryDict) -> Filters:
         """From the address."""
 
-        def known(name: str, values: object) -> str:
+        def one_of(name: str, values: object) -> str:
             value = query.get(name, "")
             return value if value in values else ""  # type: ignore[operator]  # any container
 
         return cls(
             period=Period.read(query),
             body_part=query.get("body_part", "")[:32].replace("\0", ""),
-            verdict=known("verdict", Verdict.values),
+            verdict=one_of("verdict", Verdict.values),
             bundle=_number(query.get("bundle", "")),
             reader=_number(query.get("reader", "")),
-            standing=known("standing", STANDINGS),
-            readers=known("readers", Verdict.values),
-            basis=known("basis", BASES) or "blind",
+            review_status=one_of("review_status", REVIEW_STATUSES),
+            readers=one_of("readers", Verdict.values),
+            basis=one_of("basis", BASES) or "blind",
         )
 
     @property
@@ -103,17 +104,17 @@ class Filters:
 
     @property
     def names(self) -> list[str]:
-        """The filters in use, for the audit: names only."""
+        """The names of the filters in use, for the audit, which keeps no values."""
         used = [
             name
-            for name in ("body_part", "verdict", "bundle", "reader", "standing", "readers")
+            for name in ("body_part", "verdict", "bundle", "reader", "review_status", "readers")
             if getattr(self, name)
         ]
         return used + (["period"] if self.period != Period() else [])
 
 
-def found(access: ClinicAccess, filters: Filters) -> QuerySet[Study]:
-    """Studies with a result that the filters match, as far as this person may know their predictions."""
+def matching_studies(access: ClinicAccess, filters: Filters) -> QuerySet[Study]:
+    """The studies with a result that the filters match, without those whose prediction is kept back."""
     studies = visible_predictions(access, access.studies())
     studies = studies.filter(filters.period.limits(access.clinic, "created_at"))
     if filters.bundle:
@@ -122,30 +123,30 @@ def found(access: ClinicAccess, filters: Filters) -> QuerySet[Study]:
         predictions = FilteredRelation(
             "reference_predictions", condition=Q(reference_predictions__bundle=filters.bundle)
         )
-        studies, wanted = studies.annotate(prediction=predictions), Q(prediction__isnull=False)
-        said = Said(verdict="prediction__verdict", body_part="prediction__body_part")
+        studies, condition = studies.annotate(prediction=predictions), Q(prediction__isnull=False)
+        fields = PredictionFields(verdict="prediction__verdict", body_part="prediction__body_part")
     else:
-        wanted = Q(current__isnull=False)
-        said = Said(verdict="result_verdict", body_part="result_body_part")
+        condition = Q(current__isnull=False)
+        fields = PredictionFields(verdict="result_verdict", body_part="result_body_part")
     if filters.verdict:
-        wanted &= Q(**{said.verdict: filters.verdict})
+        condition &= Q(**{fields.verdict: filters.verdict})
     if filters.body_part:
-        wanted &= _of_part(filters.body_part, said)
+        condition &= _has_body_part(filters.body_part, fields)
     if filters.reader:
         signed = Review.objects.filter(study=OuterRef("pk"), reader=filters.reader, signed_at__isnull=False)
-        wanted &= Q(Exists(signed))
+        condition &= Q(Exists(signed))
     if filters.readers:
-        wanted &= Q(**{REFERENCE[filters.basis]: filters.readers})
-    if filters.standing:
-        wanted &= _standing(filters.standing, said)
+        condition &= Q(**{REFERENCE[filters.basis]: filters.readers})
+    if filters.review_status:
+        condition &= _has_review_status(filters.review_status, fields)
     # All at once: every further call would join the predictions again.
-    return studies.filter(wanted)
+    return studies.filter(condition)
 
 
 def filtered(studies: QuerySet[Study], count: int) -> QuerySet[Study]:
-    """The same studies, by their ids where there are few of them.
+    """The same studies, by their ids where there are few of them; ``count`` is how many there are.
 
-    For the newest of few the database would go through all studies of the clinic, newest first.
+    To find the newest of few, the database would go through all studies of the clinic, newest first.
     """
     if count > FEW:
         return studies
@@ -153,7 +154,7 @@ def filtered(studies: QuerySet[Study], count: int) -> QuerySet[Study]:
 
 
 def results_of(studies: QuerySet[Study], filters: Filters) -> QuerySet[Analysis]:
-    """The results that the filters speak of: the bundle's where one is chosen, else the current ones."""
+    """The results of the studies: those of the bundle that the filters choose, else the current ones."""
     if filters.bundle:
         return Analysis.objects.filter(
             reference_prediction__bundle=filters.bundle, reference_prediction__study__in=studies
@@ -162,20 +163,20 @@ def results_of(studies: QuerySet[Study], filters: Filters) -> QuerySet[Analysis]
 
 
 @dataclass(frozen=True)
-class Said:
-    """Where a query of studies finds what the model says that the filters speak of."""
+class PredictionFields:
+    """The fields in which a query of studies finds the prediction that the filters are about."""
 
     verdict: str
     body_part: str
 
 
-def _of_part(body_part: str, said: Said) -> Q:
-    """The part by the readers where they corrected it, else by the model."""
+def _has_body_part(body_part: str, fields: PredictionFields) -> Q:
+    """By the readers where they corrected the body part, else by the model."""
     unchanged = Q(consensus__body_part="") | Q(consensus__body_part__isnull=True)
-    return Q(consensus__body_part=body_part) | (unchanged & Q(**{said.body_part: body_part}))
+    return Q(consensus__body_part=body_part) | (unchanged & Q(**{fields.body_part: body_part}))
 
 
-def _standing(code: str, said: Said) -> Q:
+def _has_review_status(code: str, fields: PredictionFields) -> Q:
     if code == "none":
         # Looked for study by study, newest first, instead of joined for all before the newest are taken.
         signed = Consensus.objects.filter(study=OuterRef("pk")).exclude(state=Consensus.State.OPEN)
@@ -184,20 +185,20 @@ def _standing(code: str, said: Said) -> Q:
         return Q(consensus__changes__gt=0)
     if code == "model":
         settled = [Consensus.State.AGREED, Consensus.State.ADJUDICATED]
-        return Q(consensus__state__in=settled) & ~Q(consensus__verdict=F(said.verdict))
+        return Q(consensus__state__in=settled) & ~Q(consensus__verdict=F(fields.verdict))
     return Q(consensus__state=code)
 
 
 @dataclass(frozen=True)
-class Place:
-    """A place in the order newest first: between two rows, so that it stays where rows come and go."""
+class Cursor:
+    """A position in the order newest first: at a row, so that it holds while rows come and go."""
 
     at: dt.datetime
     study: uuid.UUID
 
     @classmethod
-    def read(cls, text: str) -> Place | None:
-        """From the address; nonsense is no place."""
+    def read(cls, text: str) -> Cursor | None:
+        """From the address; None for any other text."""
         at, _comma, study = text.partition(",")
         try:
             moment = dt.datetime.fromisoformat(at)
@@ -212,19 +213,19 @@ class Place:
 
 @dataclass(frozen=True)
 class Page:
-    """One page and the places of its neighbours, None where there is none."""
+    """One page of studies, and the cursors of the newer and the older page, if there are any."""
 
     studies: list[Study]
-    newer: Place | None
-    older: Place | None
+    newer: Cursor | None
+    older: Cursor | None
 
 
 def page_of(
-    studies: QuerySet[Study], *, before: Place | None, after: Place | None, size: int = PER_PAGE
+    studies: QuerySet[Study], *, before: Cursor | None, after: Cursor | None, size: int = PER_PAGE
 ) -> Page:
     """The page older than ``before``, or newer than ``after``, or the newest one; newest first.
 
-    By place instead of by number: the database reads ``size`` rows from an index, on any page.
+    By cursor instead of by number: the database reads ``size`` rows from an index, on any page.
     """
     backwards = before is None and after is not None
     order = ("created_at", "pk") if backwards else ("-created_at", "-pk")
@@ -236,16 +237,16 @@ def page_of(
         ordered = ordered.filter(Q(created_at__gt=after.at) | Q(created_at=after.at, pk__gt=after.study))
         ordered = ordered.filter(created_at__gte=after.at)
     rows = list(ordered[: size + 1])
-    more = len(rows) > size
+    has_more = len(rows) > size
     rows = rows[:size]
     if backwards:
         rows.reverse()
     if not rows:
         return Page([], None, None)
-    first, last = Place(rows[0].created_at, rows[0].pk), Place(rows[-1].created_at, rows[-1].pk)
+    first, last = Cursor(rows[0].created_at, rows[0].pk), Cursor(rows[-1].created_at, rows[-1].pk)
     if backwards:
-        return Page(rows, newer=first if more else None, older=last)
-    return Page(rows, newer=first if before else None, older=last if more else None)
+        return Page(rows, newer=first if has_more else None, older=last)
+    return Page(rows, newer=first if before else None, older=last if has_more else None)
 
 
 def _date(text: str) -> dt.date | None:
@@ -256,5 +257,5 @@ def _date(text: str) -> dt.date | None:
 
 
 def _number(text: str) -> int:
-    """A row's id; nonsense is none."""
+    """The id of a row; 0 for any other text."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0

@@ -1,4 +1,4 @@
-"""What readers say of a study: Review, the Consensus of them, and the ReferencePrediction held beside."""
+"""Reviews: what a reader says of a study, the Consensus of its readers, and the ReferencePrediction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Review(models.Model):
 
     Rows are only ever added: a change of mind is a new row that names the one it supersedes. The
     database refuses every update but two, ``signed_at`` from empty to a time and ``is_current``
-    from true to false (migration 0002). Drafts come before the first signature only, so the
+    from true to false (sql/never_overwritten.sql). Drafts come before the first signature only, so the
     current row of a chain that was ever signed is itself signed.
     """
 
@@ -37,7 +37,7 @@ class Review(models.Model):
     )
     was_blind = models.BooleanField()
     verdict = models.CharField(max_length=16, choices=Verdict.choices)
-    #: The part by the reader's account; empty when they let it stand.
+    #: The body part as the reader corrected it; empty when they let the model's stand.
     body_part = models.CharField(max_length=32, blank=True)
     #: Regions drawn: a list of {image, box: [x, y, width, height]} in displayed pixels of that image.
     boxes = models.JSONField(default=list, blank=True)
@@ -81,12 +81,12 @@ class Review(models.Model):
 
     @property
     def is_signed(self) -> bool:
-        """Final: only a new review can supersede it."""
+        """Whether it is final, so that only a new review can supersede it."""
         return self.signed_at is not None
 
 
 class Consensus(models.Model):
-    """Where the reviews of one study stand: derived from them in the transaction that stores them.
+    """What the reviews of one study come to: derived from them in the transaction that stores them.
 
     Lists, counts and the scorecard ask this one row instead of every chain of reviews; the rule
     is ``reviews.consensus.derive_consensus``. ``adjudicator`` alone is not derived: an admin names them.
@@ -135,12 +135,13 @@ class Consensus(models.Model):
 
 
 class ReferencePrediction(models.Model):
-    """Which analysis counts where predictions are compared: one row a study and bundle, kept by the database.
+    """The analysis that counts where predictions are compared: one row for each study and bundle.
 
-    It is the bundle's own answer: the newest succeeded analysis, primary or shadow, that used no part but
-    the one that the sender stated. One with a part that a reader corrected afterwards is not held for or
-    against the bundle. Triggers (migration 0003) renew it with every analysis that succeeds or goes, so
-    that the scorecard adds up narrow rows instead of looking for the newest among all analyses.
+    It is the bundle's own answer: the newest succeeded analysis, primary or shadow, that used no body part
+    but the one that the sender stated. An analysis with a body part that a reader corrected afterwards does
+    not count for or against the bundle. Triggers (sql/reference_predictions.sql) renew the row whenever an
+    analysis succeeds or is deleted, so that the scorecard adds up narrow rows instead of looking for the
+    newest among all analyses.
     """
 
     analysis = models.OneToOneField(
@@ -159,7 +160,7 @@ class ReferencePrediction(models.Model):
     purpose = models.CharField(max_length=16)
     #: The study's ``created_at``.
     sent_at = models.DateTimeField()
-    # As the analysis says: a result never changes.
+    # Copied from the analysis: a result never changes.
     verdict = models.CharField(max_length=16, choices=Verdict.choices)
     body_part = models.CharField(max_length=32, blank=True)
     probability = models.FloatField(null=True)

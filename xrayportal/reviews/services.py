@@ -1,4 +1,4 @@
-"""Storing, signing and settling reviews. All writes of this room are here."""
+"""Storing and signing reviews, and naming adjudicators: all writes of this room."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from xrayportal.access import ClinicAccess, Permission
+from xrayportal.analyses.bundles import NoActiveBundleError
 from xrayportal.analyses.models import Analysis
-from xrayportal.analyses.services import NoActiveBundleError, UnknownPartError, request_analysis
+from xrayportal.analyses.services import UnknownBodyPartError, request_analysis
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.models import User
@@ -28,7 +29,7 @@ _GONE = _("This study was deleted while you had it open. Nothing was saved.")
 
 
 class ReviewRefused(Exception):
-    """Nothing was stored; ``sentence`` tells the reader why."""
+    """A change that the rules forbid: nothing was stored, and ``sentence`` tells the reader why."""
 
     def __init__(self, sentence: Sentence) -> None:
         super().__init__(str(sentence))
@@ -36,20 +37,20 @@ class ReviewRefused(Exception):
 
 
 class StaleReview(ReviewRefused):
-    """The form was made before the reader's own newest review of the study."""
+    """The form showed an older review of the reader's own than their newest one."""
 
 
-class StudyGone(ReviewRefused):
-    """The study was deleted while it was open."""
+class StudyDeleted(ReviewRefused):
+    """The study was deleted while the reader had it open."""
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What came of an opinion: the review, and the new analysis if it corrected the body part."""
+class StoredReview:
+    """A stored review, and the new analysis if the review corrected the body part."""
 
     review: Review
     analysis: Analysis | None = None
-    #: Why a corrected part could not be analysed again; the review is stored all the same.
+    #: Why the study could not be analysed again with the corrected body part; the review is stored anyway.
     problem: Sentence = ""
 
 
@@ -61,12 +62,12 @@ def store_review(
     supersedes: uuid.UUID | None,
     sign: bool,
     adjudicates: bool = False,
-) -> Stored:
-    """Keep a reader's opinion; with ``sign`` it is final, with ``adjudicates`` it adjudicates.
+) -> StoredReview:
+    """Store a reader's opinion; with ``sign`` it is final, with ``adjudicates`` it is an adjudication.
 
-    ``supersedes`` is the reader's own review that the form showed, None for none: if theirs is
-    another one by now, StaleReview. Sending the same form twice stores it once. Raises
-    ReviewRefused with a sentence where the rules forbid it.
+    ``supersedes`` is the reader's own review that the form showed, None for none. Sending the same form
+    twice stores it once. Raises `StaleReview` if their own review is another one by now, `StudyDeleted`,
+    and `ReviewRefused` where the rules forbid it.
     """
     if not access.may(Permission.REVIEW):
         raise ReviewRefused(_("Only readers of this clinic can review studies."))
@@ -76,7 +77,7 @@ def store_review(
         own = own_review(access, current, adjudicates=adjudicates)
         if (own.pk if own else None) != supersedes:
             if own and _repeats(own, entry, supersedes=supersedes, sign=sign):
-                return Stored(own)
+                return StoredReview(own)
             raise StaleReview(
                 _(
                     "You saved another review of this study in the meantime. What you entered is below: "
@@ -84,16 +85,16 @@ def store_review(
                 )
             )
         _check_rules(access, study, current, own, sign=sign, adjudicates=adjudicates)
-        same = own is not None and _says(own, entry)
-        if own is not None and same and own.is_signed is sign:
-            return Stored(own)
-        if own is not None and same:
+        is_same = own is not None and _equals(own, entry)
+        if own is not None and is_same and own.is_signed is sign:
+            return StoredReview(own)
+        if own is not None and is_same:
             own.signed_at = timezone.now()
             own.save(update_fields=["signed_at"])
             review = own
         else:
             review = _add(access, study, current, own, entry, sign=sign, adjudicates=adjudicates)
-        refresh_reading(study)
+        refresh_consensus(study)
         record(
             clinic=access.clinic,
             action=Action.REVIEW_SIGNED if sign else Action.REVIEW_SAVED,
@@ -106,11 +107,15 @@ def store_review(
                 "supersedes": str(review.supersedes_id) if review.supersedes_id else None,
             },
         )
-    return _with_corrected_part(access, study, review, own)
+    return _with_corrected_body_part(access, study, review, own)
 
 
 def name_adjudicator(*, access: ClinicAccess, study_id: uuid.UUID, reader: User | None) -> None:
-    """The admin says who settles a disagreement; None leaves it to any third reader."""
+    """Name the reader who settles a disagreement; None leaves it to any third reader.
+
+    Raises `ReviewRefused` for a person who is not an admin, a study without a disagreement, and a person
+    who is not a reader of the clinic; `StudyDeleted`.
+    """
     if not access.may(Permission.MANAGE):
         raise ReviewRefused(_("Only an admin can name who decides."))
     with transaction.atomic():
@@ -131,26 +136,26 @@ def name_adjudicator(*, access: ClinicAccess, study_id: uuid.UUID, reader: User 
         )
 
 
-def refresh_reading(study: Study) -> Consensus:
-    """Derive the study's standing from its reviews; the caller holds the study's lock."""
-    standing = derive_consensus(Review.objects.filter(study=study).order_by("created_at", "id"))
+def refresh_consensus(study: Study) -> Consensus:
+    """Derive the study's consensus from its reviews and keep it; the caller holds the study's lock."""
+    derived = derive_consensus(Review.objects.filter(study=study).order_by("created_at", "id"))
     consensus, _created = Consensus.objects.update_or_create(
         study=study,
         defaults={
             "clinic_id": study.clinic_id,
-            "state": standing.state,
-            "verdict": standing.verdict,
-            "blind_verdict": standing.blind_verdict,
-            "body_part": standing.body_part,
-            "readers": standing.readers,
-            "changes": standing.changes,
+            "state": derived.state,
+            "verdict": derived.verdict,
+            "blind_verdict": derived.blind_verdict,
+            "body_part": derived.body_part,
+            "readers": derived.readers,
+            "changes": derived.changes,
         },
     )
     return consensus
 
 
 def _locked(access: ClinicAccess, study_id: uuid.UUID) -> Study:
-    """The study, locked: two people who review it at once take turns."""
+    """The study, locked, so that two people who review it at once take turns. Raises `StudyDeleted`."""
     study = (
         access.studies()
         .select_for_update(no_key=True, of=("self",))
@@ -158,7 +163,7 @@ def _locked(access: ClinicAccess, study_id: uuid.UUID) -> Study:
         .filter(pk=study_id)
     ).first()
     if study is None:
-        raise StudyGone(_GONE)
+        raise StudyDeleted(_GONE)
     return study
 
 
@@ -185,7 +190,7 @@ def _check_rules(
             )
 
 
-def _says(review: Review, entry: Entry) -> bool:
+def _equals(review: Review, entry: Entry) -> bool:
     return (review.verdict, review.body_part, review.boxes, review.comment) == (
         entry.verdict,
         entry.body_part,
@@ -195,8 +200,8 @@ def _says(review: Review, entry: Entry) -> bool:
 
 
 def _repeats(own: Review, entry: Entry, *, supersedes: uuid.UUID | None, sign: bool) -> bool:
-    """A second click, or a request that the network sent twice."""
-    return own.supersedes_id == supersedes and own.is_signed is sign and _says(own, entry)
+    """Whether the form was sent twice: by a second click, or by the network."""
+    return own.supersedes_id == supersedes and own.is_signed is sign and _equals(own, entry)
 
 
 def _add(
@@ -209,7 +214,7 @@ def _add(
     sign: bool,
     adjudicates: bool,
 ) -> Review:
-    unseen = blind.is_blind(access, study, study.current)
+    is_blind = blind.is_blind(access, study, study.current)
     if adjudicates:
         kind: str = Kind.ADJUDICATION
     elif own is not None:
@@ -217,7 +222,7 @@ def _add(
     else:
         kind = Kind.SECOND if any(r.kind != Kind.ADJUDICATION for r in current) else Kind.FIRST
     if own is not None:
-        # Before the new row comes: the index allows one current review at any moment.
+        # Before the new row is added: the index allows one current review at any moment.
         own.is_current = False
         own.save(update_fields=["is_current"])
     return Review.objects.create(
@@ -225,8 +230,8 @@ def _add(
         study=study,
         reader=access.user,
         kind=kind,
-        analysis=None if unseen else study.current,
-        was_blind=unseen,
+        analysis=None if is_blind else study.current,
+        was_blind=is_blind,
         verdict=entry.verdict,
         body_part=entry.body_part,
         boxes=entry.boxes,
@@ -236,22 +241,24 @@ def _add(
     )
 
 
-def _with_corrected_part(access: ClinicAccess, study: Study, review: Review, own: Review | None) -> Stored:
-    """Analyse again with the part that the reader corrected, once per correction.
+def _with_corrected_body_part(
+    access: ClinicAccess, study: Study, review: Review, own: Review | None
+) -> StoredReview:
+    """Analyse again with the body part that the reader corrected, once per correction.
 
-    After the review's transaction: a bundle that is missing must not cost the reader their review.
+    After the review's transaction: a missing bundle must not cost the reader their review.
     """
     body_part = review.body_part
-    known = study.current.body_part if study.current else ""
-    if not body_part or body_part == known or (own is not None and own.body_part == body_part):
-        return Stored(review)
+    predicted = study.current.body_part if study.current else ""
+    if not body_part or body_part == predicted or (own is not None and own.body_part == body_part):
+        return StoredReview(review)
     try:
-        # A person waits for it, however the study came in.
+        # A person waits for it, also where the study came in as bulk work.
         analysis = request_analysis(
             study=study, actor=access.actor, forced_body_part=body_part, queue=Queue.INTERACTIVE
         )
-    except (NoActiveBundleError, UnknownPartError) as error:
-        return Stored(review, problem=str(error))
+    except (NoActiveBundleError, UnknownBodyPartError) as error:
+        return StoredReview(review, problem=str(error))
     except Study.DoesNotExist as error:
-        raise StudyGone(_GONE) from error
-    return Stored(review, analysis)
+        raise StudyDeleted(_GONE) from error
+    return StoredReview(review, analysis)

@@ -10,9 +10,9 @@ from xrayportal.studies.models import Study, Submission
 
 @admin.register(Submission)
 class SubmissionAdmin(ReadOnlyAdmin):
-    """How submissions go."""
+    """The states of submissions."""
 
-    shown = [
+    shown_fields = [
         *("id", "clinic", "source", "state", "queue", "expected_files"),
         *("created_at", "last_upload_at", "finished_at"),
     ]
@@ -23,9 +23,9 @@ class SubmissionAdmin(ReadOnlyAdmin):
 
 @admin.register(Study)
 class StudyAdmin(ReadOnlyAdmin):
-    """Where studies are."""
+    """The states of studies."""
 
-    shown = ["id", "clinic", "submission", "state", "priority", "created_at", "sealed_at"]
+    shown_fields = ["id", "clinic", "submission", "state", "priority", "created_at", "sealed_at"]
     list_filter = ["state", "clinic"]
     list_select_related = ["clinic"]
     ordering = ["-created_at"]

@@ -12,9 +12,9 @@ from django.db import connection
 def name_lock(name: str) -> Iterator[None]:
     """Hold one stored name from before its file is written until its row is there.
 
-    The sweep of files without rows takes the same lock and looks again before it deletes, so it never
-    takes away a file that somebody is about to name. Not a row lock: no transaction is open while a
-    file is written, so it belongs to the session and ends with it.
+    The search for orphans takes the same lock and looks again before it deletes, so it never removes a file
+    whose row is about to be written. It is a lock of the database session, not of a row: no transaction is
+    open while a file is written.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [name])

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Queue(models.TextChoices):
-    """Interactive work goes first, with a share kept for bulk."""
+    """The two queues: interactive work goes first, with a share kept for bulk work."""
 
     INTERACTIVE = "interactive", _("Interactive")
     BULK = "bulk", _("Bulk")
@@ -26,10 +26,10 @@ class Grouping(models.TextChoices):
 
 
 class SubmissionQuerySet(models.QuerySet["Submission"]):
-    """Submissions, as the portal asks for them."""
+    """The portal's questions about submissions."""
 
     def open(self) -> SubmissionQuerySet:
-        """Those that files may still come to."""
+        """The submissions that files may still come to."""
         return self.filter(state=Submission.State.OPEN)
 
 
@@ -56,9 +56,9 @@ class Submission(models.Model):
     #: How many files the sender announced; the page shows progress against it.
     expected_files = models.PositiveIntegerField(default=0)
     grouping = models.CharField(max_length=16, choices=Grouping.choices, default=Grouping.FOLDERS)
-    #: The first of several that one batch of files went into: it was ended while the sender paused.
+    #: The first of several submissions that one batch of files went into: it was ended during a pause.
     continues = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    #: What a CSV said, by file: see ``bulk.labels``.
+    #: The labels of a CSV, by file: see ``intake.bulk.labels``.
     labels = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     last_upload_at = models.DateTimeField(auto_now_add=True)
@@ -77,20 +77,20 @@ class Submission(models.Model):
 
     @property
     def is_open(self) -> bool:
-        """Files may still come."""
+        """Whether files may still come."""
         return self.state == self.State.OPEN
 
     @property
     def is_cancelled(self) -> bool:
-        """It was called off."""
+        """Whether it was called off."""
         return self.state == self.State.CANCELLED
 
 
 class StudyQuerySet(models.QuerySet["Study"]):
-    """Studies, as the portal asks for them."""
+    """The portal's questions about studies."""
 
     def open(self) -> StudyQuerySet:
-        """Those that views may still come to."""
+        """The studies that views may still come to."""
         return self.filter(state=Study.State.OPEN)
 
 
@@ -106,11 +106,11 @@ class Study(models.Model):
     submission = models.ForeignKey(Submission, on_delete=models.PROTECT, related_name="studies")
     #: What views are grouped by: the pseudonym of the DICOM study UID, or one key a file.
     grouping_key = models.CharField(max_length=64)
-    #: A reference that names nobody by itself: given by the sender, or a pseudonym of the DICOM id.
+    #: A reference that identifies nobody by itself: given by the sender, or a pseudonym of the DICOM id.
     patient_reference = models.CharField(_("patient reference"), max_length=64, blank=True)
     state = models.CharField(max_length=16, choices=State.choices, default=State.OPEN)
     priority = models.SmallIntegerField(default=0)
-    #: A part stated by the sender; empty lets the bundle find it.
+    #: A body part stated by the sender; empty lets the bundle find it.
     stated_body_part = models.CharField(max_length=32, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     last_view_at = models.DateTimeField(auto_now_add=True)
@@ -119,8 +119,8 @@ class Study(models.Model):
     current = models.ForeignKey(
         "analyses.Analysis", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
-    # What the current result says, for lists to filter and sort by from one index. The database keeps them
-    # itself whenever ``current`` is set (sql/result_of_study.sql): a result never changes.
+    # Copies of the current result, for lists to filter and sort by from one index. A trigger sets them
+    # whenever ``current`` is set (sql/result_of_study.sql); a result never changes.
     result_verdict = models.CharField(max_length=16, blank=True, editable=False)
     result_body_part = models.CharField(max_length=32, blank=True, editable=False)
     result_probability = models.FloatField(null=True, editable=False)
@@ -155,7 +155,7 @@ class Study(models.Model):
 
     @property
     def is_sealed(self) -> bool:
-        """No view comes any more, unless it opens the study again."""
+        """Whether it is complete: a view that comes now opens it again."""
         return self.state == self.State.SEALED
 
 
@@ -184,7 +184,7 @@ class Image(models.Model):
 
 
 class Upload(models.Model):
-    """One file of a submission and what became of it."""
+    """One file of a submission and its outcome."""
 
     class Outcome(models.TextChoices):
         ACCEPTED = "accepted", _("Accepted")
@@ -196,7 +196,7 @@ class Upload(models.Model):
     submission = models.ForeignKey(Submission, on_delete=models.CASCADE, related_name="uploads")
     #: Made by the sender: the same key sent again is the same upload.
     key = models.CharField(max_length=64)
-    #: As shown to people: path parts, control characters and direction marks removed.
+    #: As shown to people, without folders, control characters and direction marks.
     filename = models.CharField(max_length=255)
     #: Relative, for the rows of CSVs; only while the submission is open, since folders may bear names.
     path = models.TextField(blank=True, editable=False)
@@ -205,7 +205,7 @@ class Upload(models.Model):
     sentence = models.TextField(blank=True)
     kind = models.CharField(max_length=40, blank=True)
     image = models.ForeignKey(Image, null=True, blank=True, on_delete=models.SET_NULL, related_name="uploads")
-    #: Its picture is in a study of another submission; the database keeps it (sql/uploads_elsewhere.sql).
+    #: Its image is in a study of another submission; a trigger sets it (sql/uploads_elsewhere.sql).
     elsewhere = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 

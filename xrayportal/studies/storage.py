@@ -1,4 +1,4 @@
-"""Files that are whole and on the disk before any row names them."""
+"""A file storage whose files are complete and on the disk before any row names them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from django.utils.deconstruct import deconstructible
 
 @deconstructible(path="xrayportal.studies.storage.DurableFileStorage")
 class DurableFileStorage(FileSystemStorage):
-    """A folder whose files appear whole or not at all and survive a power cut once saved.
+    """A folder whose files appear complete or not at all, and survive a power cut once saved.
 
-    Names here are made of content hashes and row ids, so a name that exists is written again, never
-    varied: readers see the old or the new file, and its modification time is fresh either way.
+    Names are made of content hashes and row ids, so an existing name is written again, never varied: one
+    sees the old or the new file, and its modification time is fresh either way.
     """
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
-        """The name itself: the same name means the same file."""
+        """The name itself. Raises ValueError if it is longer than ``max_length``."""
         if max_length is not None and len(name) > max_length:
             raise ValueError(f"The storage name is {len(name)} characters long, {max_length} fit.")
         return name
@@ -58,8 +58,8 @@ class DurableFileStorage(FileSystemStorage):
 def write_durably(name: str, content: bytes | IO[bytes], storage: Storage | None = None) -> None:
     """Write one file under exactly this name; it is flushed when this returns.
 
-    Works with any storage: a folder (``DurableFileStorage``), or one put to an object store, which is
-    atomic by itself. Raises OSError (or the store's own error) if it could not be written.
+    Works with any storage: a folder (``DurableFileStorage``), or an object store, whose single put is
+    atomic. Raises OSError (or the store's own error) if the file could not be written.
     """
     storage = storage or default_storage
     file: File[bytes] = ContentFile(content) if isinstance(content, bytes) else File(content)

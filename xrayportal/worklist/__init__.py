@@ -1,1 +1,1 @@
-"""The lists of one person: what they have opened, the views they saved, word that a submission is done."""
+"""The worklist of one person: its order and tabs, read marks, saved views, and news of done submissions."""

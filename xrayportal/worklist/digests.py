@@ -1,6 +1,6 @@
-"""One message when everything of a submission is done: a notice on the sender's next page, and an e-mail.
+"""Digests: one message when a submission is done, as a notice on the sender's next page and by e-mail.
 
-The mail holds counts and a link, never what somebody sent or what was found.
+The mail holds counts and a link, and nothing of a patient.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from xrayportal.worklist.progress import progress_of
 logger = logging.getLogger(__name__)
 
 _PER_ROUND = 50
-#: The reconciler has other work than to wait for a mail server: one answer, and all of a round.
+#: The reconciler must not wait long for a mail server: seconds for one answer, and for all mails of a round.
 _MAIL_SECONDS = 10
 _ROUND_SECONDS = 5.0
-#: A mail that did not leave is tried again this long after it was due; then it is given up.
+#: A mail that could not be sent is tried again this long after it was due; then it is given up.
 _AGAIN_AFTER = [timedelta(), *(timedelta(minutes=minutes) for minutes in (3, 15, 60, 240))]
 _NOTICES = 5
-#: What is older is no news, even where a mail server is named only now.
+#: Older digests are not mailed, also where a mail server was configured only now.
 _NEWS = timedelta(days=1)
 
 
 def make_ready() -> int:
-    """Fill in the digests of submissions of which nothing more will come; returns how many."""
+    """Fill in the digests of submissions that are done; returns how many. Drops those of cancelled ones."""
     Digest.objects.filter(ready_at__isnull=True, submission__state=Submission.State.CANCELLED).delete()
     receiving = Study.objects.open().filter(submission=OuterRef("submission"))
     unfinished = Analysis.objects.primary().unfinished().filter(study__submission=OuterRef("submission"))
-    over = Digest.objects.filter(~Exists(receiving), ~Exists(unfinished), ready_at__isnull=True)
-    found = list(over.select_related("submission")[:_PER_ROUND])
-    for digest in found:
+    done = Digest.objects.filter(~Exists(receiving), ~Exists(unfinished), ready_at__isnull=True)
+    digests = list(done.select_related("submission")[:_PER_ROUND])
+    for digest in digests:
         progress = progress_of(digest.submission)
         Digest.objects.filter(pk=digest.pk, ready_at__isnull=True).update(
             studies=progress.studies,
@@ -52,26 +52,26 @@ def make_ready() -> int:
             rejected=progress.rejected,
             ready_at=timezone.now(),
         )
-    return len(found)
+    return len(digests)
 
 
 def send_mails() -> int:
-    """Send what is ready and was not sent; returns how many left.
+    """Mail the digests that are ready and were not mailed; returns how many.
 
-    Marked before it leaves: a crash in between loses a mail and never sends one twice.
+    Each is marked before it is sent: a crash in between loses a mail, and never sends one twice.
     """
     if not settings.PUBLIC_URL or settings.EMAIL_BACKEND.endswith("console.EmailBackend"):
         return 0
     due = Digest.objects.filter(_is_due(), mailed_at__isnull=True, ready_at__gt=timezone.now() - _NEWS)
     sent, end = 0, time.monotonic() + _ROUND_SECONDS
     for digest in due.select_related("user", "clinic").order_by("ready_at")[:_PER_ROUND]:
-        mine = Digest.objects.filter(pk=digest.pk, mailed_at__isnull=True)
-        if not mine.update(mailed_at=timezone.now(), mail_attempts=F("mail_attempts") + 1):
+        unsent = Digest.objects.filter(pk=digest.pk, mailed_at__isnull=True)
+        if not unsent.update(mailed_at=timezone.now(), mail_attempts=F("mail_attempts") + 1):
             continue
         try:
             _mail(digest).send()
         except OSError as error:
-            # Also what smtplib raises. The notice on the page says the same.
+            # The errors of smtplib are OSErrors. The notice on the page says the same as the mail.
             logger.warning("The mail for submission %s did not leave: %s", digest.pk, type(error).__name__)
             Digest.objects.filter(pk=digest.pk).update(mailed_at=None)
             break
@@ -82,26 +82,26 @@ def send_mails() -> int:
 
 
 def take_notices(user: User) -> list[Digest]:
-    """The digests that this person was not shown yet, oldest first; now they were. One query if none."""
-    found = list(
+    """The digests that this person has not seen, oldest first; marks them as seen. One query if none."""
+    unseen = list(
         Digest.objects.filter(user=user, ready_at__isnull=False, seen_at__isnull=True)
         .select_related("clinic")
         .order_by("ready_at")[:_NOTICES]
     )
-    if found:
-        Digest.objects.filter(pk__in=[digest.pk for digest in found]).update(seen_at=timezone.now())
-    return found
+    if unseen:
+        Digest.objects.filter(pk__in=[digest.pk for digest in unseen]).update(seen_at=timezone.now())
+    return unseen
 
 
 def note_seen(submission: Submission, user: User) -> None:
-    """The sender watched it end: no need to tell them."""
+    """Mark the digest as seen: the sender saw on the submission's page that it is done."""
     Digest.objects.filter(submission=submission, user=user, seen_at__isnull=True).update(
         seen_at=timezone.now()
     )
 
 
 def _is_due() -> Q:
-    """By the attempts so far: a server that restarts, or is away for an hour, loses nobody's mail."""
+    """Whether a mail is due, by its attempts so far: a mail server may be away for some hours."""
     now, due = timezone.now(), Q(pk__in=[])
     for attempts, pause in enumerate(_AGAIN_AFTER):
         due |= Q(mail_attempts=attempts, ready_at__lte=now - pause)

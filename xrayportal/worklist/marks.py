@@ -1,4 +1,4 @@
-"""Which studies a person has opened."""
+"""Read marks: which studies a person has opened."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from xrayportal.worklist.models import StudyViewed
 
 
 def read_by(access: ClinicAccess) -> Exists:
-    """Whether the person has read the study, as an annotation or a condition on studies."""
+    """Whether the person has opened the study, as an annotation or a condition on studies."""
     return Exists(StudyViewed.objects.filter(user=access.user, study=OuterRef("pk")))

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class StudyViewed(models.Model):
-    """This person has opened this study. Light and theirs alone: the audit is another matter."""
+    """A person has opened a study: their own read mark, which they may take back, unlike the audit."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     study = models.ForeignKey("studies.Study", on_delete=models.CASCADE, related_name="+")
@@ -23,9 +23,9 @@ class StudyViewed(models.Model):
 
 
 class Unopened(models.Model):
-    """A study that no reader has opened yet; the database adds the row with the study (migration 0001).
+    """A study that no reader has opened yet; a trigger adds the row with the study (sql/unopened.sql).
 
-    Few rows among many studies, so that "what has waited too long" is one look into one index.
+    Few rows beside many studies, so that one look into an index finds what has waited too long.
     """
 
     study = models.OneToOneField(
@@ -42,14 +42,14 @@ class Unopened(models.Model):
 
 
 class SavedView(models.Model):
-    """A filter of the worklist that a person gave a name, in one clinic."""
+    """Filters of the worklist that a person saved under a name, in one clinic."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False
     )
     clinic = models.ForeignKey("clinics.Clinic", on_delete=models.CASCADE, related_name="+")
     name = models.CharField(_("name"), max_length=40)
-    #: As in the address, in the canonical order of ``pages.worklist.Filters.query``.
+    #: As in the address, in the canonical order of ``web.worklist.rows.Filters.query``.
     query = models.CharField(max_length=500)
 
     class Meta:
@@ -61,7 +61,7 @@ class SavedView(models.Model):
 
 
 class Digest(models.Model):
-    """One message to the sender when everything of a submission is done; made when its last file came."""
+    """One message to the sender when a submission is done; the row is made when it is finished."""
 
     submission = models.OneToOneField(
         "studies.Submission", primary_key=True, on_delete=models.CASCADE, related_name="digest"

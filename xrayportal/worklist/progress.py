@@ -1,21 +1,20 @@
-"""How far a submission is: counts, time left, and the fate of every file."""
+"""The progress of a submission: the counts of its files and studies, and the time left."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext
 
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import latest_state
 from xrayportal.analyses.models import Analysis, Verdict
-from xrayportal.analyses.services import waiting_position
+from xrayportal.analyses.queue.waiting import waiting_position
 from xrayportal.reviews.blind import with_revealed
 from xrayportal.studies.models import Study, Submission, Upload
-from xrayportal.words import format_duration, format_duration_range, ordinal
-from xrayportal.worklist.versions import version_expr
+from xrayportal.words.figures import format_duration, format_duration_range, ordinal
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Progress:
     done: int
     failed: int
     cancelled: int
-    #: Studies by verdict, those whose prediction this person may know, and how many others there are.
+    #: Numbers of studies by verdict, of those whose prediction this person may know, and of all others.
     verdicts: dict[str, int] = field(default_factory=dict)
     hidden: int = 0
     left: str = ""
@@ -40,74 +39,45 @@ class Progress:
 
     @property
     def place(self) -> str:
-        """``34th``, of the last study that waits."""
+        """The place of the last waiting study in words: ``34th``; empty when nothing waits."""
         return ordinal(self.position) if self.position else ""
 
     @property
     def received(self) -> int:
-        """Files that came."""
+        """The number of files that came."""
         return self.accepted + self.duplicate + self.rejected + self.applied
 
     @property
     def expected(self) -> int:
-        """Files that the sender announced, or more if more came."""
+        """The number of files that the sender announced, or that came if these are more."""
         return max(self.submission.expected_files, self.received)
 
     @property
     def settled(self) -> int:
-        """Studies of which nothing more will come."""
+        """The number of studies that are done, failed or cancelled."""
         return self.done + self.failed + self.cancelled
 
     @property
     def is_receiving(self) -> bool:
-        """Files may still come."""
+        """Whether files may still come."""
         return self.submission.is_open
 
     @property
     def is_final(self) -> bool:
-        """Nothing on the page will change by itself any more."""
+        """Whether nothing of it will change without anybody's doing any more."""
         return not self.is_receiving and self.settled >= self.studies
-
-
-class Version(TypedDict):
-    """What ``versions`` adds to a submission: a text that changes when anything on its page does."""
-
-    version: str
-
-
-if TYPE_CHECKING:  # for type checkers only
-    from django_stubs_ext import WithAnnotations
-
-    VersionedSubmission = WithAnnotations[Submission, Version]
-
-
-def versions(access: ClinicAccess) -> QuerySet[VersionedSubmission]:
-    """Their submissions, each with its ``Version``."""
-    analyses = Analysis.objects.primary().filter(study__submission=OuterRef("pk")).order_by()
-    told = analyses.values("study__submission").annotate(
-        told=version_expr(
-            Count("pk", filter=Q(state=Analysis.State.QUEUED)),
-            Count("pk", filter=Q(state=Analysis.State.RUNNING)),
-            Count("pk"),
-        )
-    )
-    uploads = Upload.objects.filter(submission=OuterRef("pk")).order_by().values("submission")
-    received = Subquery(uploads.annotate(n=Count("pk")).values("n"))
-    return access.submissions().annotate(
-        version=version_expr(F("state"), received, Subquery(told.values("told")))
-    )
 
 
 def progress_of(submission: Submission, access: ClinicAccess | None = None) -> Progress:
     """Counts and time left of one submission; six queries at most.
 
-    Verdicts are counted for ``access`` only, and only those that this person may know.
+    Verdicts are counted only with ``access``, and only those that this person may know.
     """
     files = submission.uploads.order_by().aggregate(
         **{outcome: Count("pk", filter=Q(outcome=outcome)) for outcome in Upload.Outcome.values}
     )
     studies = submission.studies.order_by().annotate(newest=latest_state())
-    told = studies.aggregate(
+    by_state = studies.aggregate(
         studies=Count("pk"),
         done=Count("pk", filter=Q(newest="succeeded")),
         failed=Count("pk", filter=Q(newest="failed")),
@@ -115,20 +85,20 @@ def progress_of(submission: Submission, access: ClinicAccess | None = None) -> P
     )
     verdicts, hidden = _verdicts(submission, access) if access else ({}, 0)
     return Progress(
-        submission=submission, **files, **told, verdicts=verdicts, hidden=hidden, **_left(submission)
+        submission=submission, **files, **by_state, verdicts=verdicts, hidden=hidden, **_left(submission)
     )
 
 
 def failed_studies(submission: Submission) -> QuerySet[Study]:
-    """Those whose newest analysis failed: what the retry button asks for again."""
+    """The studies whose newest analysis failed, for the retry button."""
     return submission.studies.annotate(newest=latest_state()).filter(newest=Analysis.State.FAILED)
 
 
 def _verdicts(submission: Submission, access: ClinicAccess) -> tuple[dict[str, int], int]:
-    """Of the studies with a result: how many have each verdict, and of how many this person may not know."""
+    """The numbers of studies by verdict, and of studies whose verdict this person may not know."""
     results = submission.studies.filter(current__isnull=False).order_by()
-    told: QuerySet[Any] = with_revealed(access, results)
-    rows = told.values_list("revealed", "result_verdict").annotate(n=Count("pk"))
+    studies: QuerySet[Any] = with_revealed(access, results)
+    rows = studies.values_list("revealed", "result_verdict").annotate(n=Count("pk"))
     counts, hidden = dict.fromkeys(Verdict.values, 0), 0
     for revealed, verdict, number in rows:
         if revealed:
@@ -139,7 +109,7 @@ def _verdicts(submission: Submission, access: ClinicAccess) -> tuple[dict[str, i
 
 
 def _left(submission: Submission) -> dict[str, Any]:
-    """When the last waiting study will be done, and where it stands; nothing when none waits."""
+    """The fields of ``Progress`` about the last waiting study; none when nothing waits."""
     last = (
         Analysis.objects.primary()
         .filter(study__submission=submission, state=Analysis.State.QUEUED)

@@ -26,7 +26,7 @@ class TooManyViews(Exception):
 
 
 def save_view(*, access: ClinicAccess, name: str, query: str) -> SavedView:
-    """Keep a filter under a name; the same name again replaces it. Raises TooManyViews."""
+    """Save filters under a name; the same name again replaces them. Raises `TooManyViews`."""
     own = SavedView.objects.filter(user=access.user, clinic=access.clinic)
     if own.exclude(name=name).count() >= MOST_VIEWS:
         raise TooManyViews(_("You have saved %(n)d filters. Remove one first.") % {"n": MOST_VIEWS})
@@ -37,9 +37,9 @@ def save_view(*, access: ClinicAccess, name: str, query: str) -> SavedView:
 
 
 def mark_read(access: ClinicAccess, studies: Collection[uuid.UUID]) -> None:
-    """Theirs from now on; what a reader has opened waits for nobody any more. Two queries at most.
+    """Mark studies as read by this person; those that a reader has opened wait no longer.
 
-    A superuser's look is no reading.
+    Two queries at most. Does nothing for a superuser, who only looks.
     """
     if access.granted_until is not None or not studies:
         return
@@ -52,7 +52,7 @@ def mark_read(access: ClinicAccess, studies: Collection[uuid.UUID]) -> None:
 
 
 def mark_unread(access: ClinicAccess, studies: Collection[uuid.UUID]) -> None:
-    """Take the marks back; a study that no other reader has opened waits again, since it came."""
+    """Take read marks back; a study that no other reader has opened waits again, since it was sent."""
     try:
         _unmark(access, studies)
     except IntegrityError:  # one of them was deleted meanwhile

@@ -22,9 +22,10 @@ from inference_worker.types import UnreadableError
 from inference_worker.verdict import judge_study
 from tests.factories import make_image, make_study, make_submission, png
 from tests.live.pictures import pictures
-from xrayportal.analyses import queue
 from xrayportal.analyses.bundles import register_bundle
 from xrayportal.analyses.models import Analysis, Bundle, Finding, Worker
+from xrayportal.analyses.queue import steps
+from xrayportal.analyses.queue.claims import has_due
 from xrayportal.analyses.results import AnalysisResult
 from xrayportal.analyses.services import cancel_analysis, request_analysis
 from xrayportal.clinics.actors import COMMAND_LINE, PORTAL
@@ -154,7 +155,7 @@ def test_one_bad_file_spoils_no_neighbour(worker: InferenceWorker, monkeypatch: 
     default_storage.delete(missing.images.get().file)
     mistake = study_of(png() + b"mistake")
     last = study_of(picture(2))
-    while queue.has_due():
+    while has_due():
         worker.work()
     states = {study: Analysis.objects.get(study=study) for study in (good, broken, missing, mistake, last)}
     assert states[good].state == states[last].state == "succeeded"
@@ -162,7 +163,7 @@ def test_one_bad_file_spoils_no_neighbour(worker: InferenceWorker, monkeypatch: 
     assert states[missing].state == "queued"
     assert states[missing].attempt == 1, "it pauses before it is tried again"
     assert (states[mistake].state, states[mistake].error_kind) == ("failed", "unexpected")
-    assert states[mistake].crashes_alone == queue.CRASHES_ALONE
+    assert states[mistake].crashes_alone == steps.CRASHES_ALONE
     assert "mistake" not in states[mistake].error_sentence
 
 
@@ -184,14 +185,14 @@ def test_the_log_of_a_mistake_quotes_no_message(
 
 def test_called_off_between_claim_and_work(worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = study_of(picture(0)), study_of(picture(1))
-    complete = queue.complete
+    complete = steps.complete
 
     def complete_then_cancel(**arguments: Any) -> bool:
         done = complete(**arguments)
         cancel_analysis(analysis=Analysis.objects.get(study=second), actor=PORTAL)
         return done
 
-    monkeypatch.setattr(queue, "complete", complete_then_cancel)
+    monkeypatch.setattr(steps, "complete", complete_then_cancel)
     worker.work()
     assert Analysis.objects.get(study=first).state == "succeeded"
     assert Analysis.objects.get(study=second).state == "cancelled"
@@ -218,7 +219,7 @@ def test_time_that_ends_within_a_transaction_does_not_tear_it(
     worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The result that is being written is written; what was not begun is given back."""
-    finding, rings = queue._finding, iter([True])
+    finding, rings = steps._finding, iter([True])
 
     def late(*arguments: Any) -> Any:
         if next(rings, False):
@@ -226,7 +227,7 @@ def test_time_that_ends_within_a_transaction_does_not_tear_it(
         return finding(*arguments)
 
     first, second = study_of(picture(0)), study_of(picture(1))
-    monkeypatch.setattr(queue, "_finding", late)
+    monkeypatch.setattr(steps, "_finding", late)
     worker.work()
     assert Analysis.objects.get(study=first).state == "succeeded"
     assert Analysis.objects.get(study=second).state == "queued"
@@ -244,10 +245,10 @@ def test_a_result_that_the_database_refuses_counts_as_a_mistake(
         return replace(judge_study(*arguments, **options), body_parts={"wrist": float("nan")})
 
     monkeypatch.setattr(tasks, "judge_study", not_a_number)
-    while queue.has_due():
+    while steps.has_due():
         worker.work()
     row = Analysis.objects.get(study=study)
-    assert (row.state, row.error_kind, row.crashes_alone) == ("failed", "unexpected", queue.CRASHES_ALONE)
+    assert (row.state, row.error_kind, row.crashes_alone) == ("failed", "unexpected", steps.CRASHES_ALONE)
     assert "NaN" not in caplog.text
 
 
@@ -256,7 +257,7 @@ def test_files_of_a_result_that_is_not_taken_go_at_once(
     worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch, late: str
 ) -> None:
     study = study_of(picture(0))
-    complete, written = queue.complete, []
+    complete, written = steps.complete, []
 
     def too_late(*, claim: Analysis, result: AnalysisResult) -> bool:
         written.extend([view.display_file for view in result.views])
@@ -269,7 +270,7 @@ def test_files_of_a_result_that_is_not_taken_go_at_once(
             delete_study(study=study, reason=Reason.REQUEST, actor=PORTAL)
         return complete(claim=claim, result=result)
 
-    monkeypatch.setattr(queue, "complete", too_late)
+    monkeypatch.setattr(steps, "complete", too_late)
     worker.work()
     assert written
     assert not any(default_storage.exists(name) for name in written)
@@ -281,7 +282,7 @@ def test_without_a_database_the_lease_decides(
     def away(**_: Any) -> bool:
         raise OperationalError("gone")
 
-    monkeypatch.setattr(queue, "complete", away)
+    monkeypatch.setattr(steps, "complete", away)
     monkeypatch.setattr(tasks.connection, "close", lambda: None)  # the test's transaction lives in it
     study_of(picture(0))
     study_of(picture(1))
@@ -317,11 +318,11 @@ def test_a_worker_that_cannot_run_networks_fails_no_study(
     study = study_of(picture())
     monkeypatch.setattr(settings, "XRAY_PRECISION", "f99")
     fresh = InferenceWorker()
-    for _ in range(queue.CRASHES_ALONE + 1):
+    for _ in range(steps.CRASHES_ALONE + 1):
         fresh.work()
         Analysis.objects.update(not_before=Now())
     row = Analysis.objects.get(study=study)
-    assert (row.state, row.attempt, row.crashes_alone) == ("queued", queue.CRASHES_ALONE + 1, 0)
+    assert (row.state, row.attempt, row.crashes_alone) == ("queued", steps.CRASHES_ALONE + 1, 0)
     assert "does not run here: OpenVINO runs f32" in caplog.text
 
 

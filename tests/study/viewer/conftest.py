@@ -1,4 +1,4 @@
-"""One site and one tab for all tests of the viewer: what costs time is a new browser profile for each."""
+"""One site and one tab for all tests of the viewer: a new browser profile for each would cost time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def site() -> Iterator[Site]:
 
 
 class Tabs:
-    """A tab for each kind of browser (its size, its script, its touch), used by one test after the other."""
+    """One tab for each kind of browser (size, scripts, touch), used by one test after the other."""
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
@@ -37,7 +37,7 @@ class Tabs:
         return self._open[kind]
 
     def clear(self) -> None:
-        """Nothing that one test left in a browser is there for the next."""
+        """Remove everything that a test left in the browser."""
         for page in self._open.values():
             if page.url != "about:blank":
                 page.evaluate("localStorage.clear()")
@@ -68,7 +68,7 @@ def errors() -> list[str]:
 
 @pytest.fixture
 def open_page(tabs: Tabs, errors: list[str]) -> Iterator[Open]:
-    """Opens an address and waits for its viewers; at the end nothing may have gone wrong in the page."""
+    """Opens an address and waits for its viewers; an error in the page fails the test at its end."""
     heard: list[Page] = []
 
     def note(message: ConsoleMessage) -> None:

@@ -1,4 +1,4 @@
-"""What a person does with a viewer: find a tool, read the corner, drag."""
+"""Actions on a viewer as a person does them: choose a tool, read the corner, drag."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def tool(page: Page | Locator, name: str) -> Locator:
 
 
 def expect_figures(place: Page | Locator, words: str) -> None:
-    """The corner of the picture says this zoom, window width or level; it follows with the next frame."""
+    """Expect this zoom, window width or level in the corner of the picture, which the next frame draws."""
     expect(place.locator("[data-show=figures]")).to_contain_text(words)
 
 
 def on_screen(page: Page, x: float, y: float) -> tuple[float, float]:
-    """Where a picture point of a fitted, upright picture is on the page."""
+    """The place on the page of a point of a fitted, upright picture."""
     box = page.locator(".viewer-stage").bounding_box()
     assert box is not None
     scale = min(box["width"] / WIDTH, box["height"] / HEIGHT)

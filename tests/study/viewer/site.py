@@ -1,4 +1,4 @@
-"""Pages with viewers for the tests beside this file: pictures and maps made in code, the portal's policy."""
+"""Pages with viewers for the tests beside this file: drawn pictures and maps, the portal's content policy."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def encode(image: Image.Image) -> bytes:
 
 
 def overlay(width: int = WIDTH, height: int = HEIGHT) -> bytes:
-    """What the page shows without JavaScript: the hot cell in red."""
+    """The overlay that the page shows without JavaScript: the hot cell in red."""
     pixels = np.zeros((height, width, 4), np.uint8)
     cell = WIDTH // GRID_WIDTH
     pixels[HOT_ROW * cell : (HOT_ROW + 1) * cell, HOT_COLUMN * cell : (HOT_COLUMN + 1) * cell] = (
@@ -79,7 +79,7 @@ def evidence_map() -> bytes:
 
 
 class Site:
-    """A small server on loopback: pages, static files, and the portal's content policy on all."""
+    """A small server on loopback with pages and static files, all under the portal's content policy."""
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[str, bytes]] = {}
@@ -100,7 +100,7 @@ class Site:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *args: Any) -> None:
-                """Quiet: the tests look at the browser's console instead."""
+                """Log nothing: the tests look at the browser's console instead."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
@@ -153,7 +153,7 @@ class Site:
 
 
 def viewer(finding: Finding, **context: Any) -> str:
-    """The viewer's markup, with the addresses of this site."""
+    """The markup of a viewer, with the addresses of this site."""
     with override_settings(ROOT_URLCONF=__name__):
         return render_to_string(
             "study/viewer/_viewer.html",

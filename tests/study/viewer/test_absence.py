@@ -1,4 +1,4 @@
-"""What is not there: JavaScript, a heatmap, a prediction that may be seen, a file."""
+"""The viewer without JavaScript, without a heatmap, without a visible prediction, without a file."""
 
 from __future__ import annotations
 

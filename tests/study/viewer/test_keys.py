@@ -1,4 +1,4 @@
-"""Keys of the viewer: what they do, and where they are text."""
+"""Keys of the viewer: what they do, and fields in which they are text."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_what_works_is_announced_once_and_nothing_else(page: Page) -> None:
     expect(tool(page, "Heatmap")).to_have_attribute("title", "Heatmap (H)")
 
     def turn(how: str) -> None:
-        """As the sheet of keys does."""
+        """Turn single keys on or off, as the sheet of keys does."""
         page.evaluate(f"{how}; document.dispatchEvent(new CustomEvent('portal:single-keys'))")
 
     turn("document.documentElement.dataset.singleKeys = 'off'")

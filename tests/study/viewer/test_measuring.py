@@ -1,4 +1,4 @@
-"""Windowing, lengths and regions: by mouse and by keyboard, told in the picture's own pixels."""
+"""Windowing, lengths and regions: by mouse and by keyboard, in the picture's own pixels."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def test_regions_may_be_told_before_the_picture_is_there(site: Site, open_page: 
     page = open_page(
         site.page(viewer(site.finding(image_id=image)), head='<script src="/early.js"></script>')
     )
-    shown = "document.querySelector('figure.viewer').lightbox.regions.shown.map((region) => region.reader)"
-    assert page.evaluate(shown) == ["A reader"]
+    readers = "document.querySelector('figure.viewer').lightbox.regions.shown.map((region) => region.reader)"
+    assert page.evaluate(readers) == ["A reader"]
 
 
 def test_a_region_by_keyboard_stays_inside_the_picture(page: Page) -> None:

@@ -1,4 +1,4 @@
-"""What the viewer draws, read back from its canvases: alignment, greys, heatmap, contour, colours."""
+"""The viewer's drawing, read back from its canvases: alignment, greys, heatmap, contour, colours."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Measured:
 
 @pytest.fixture(params=["TextureSurface", "PlainSurface"])
 def page(request: pytest.FixtureRequest, site: Site, tabs: Tabs) -> Page:
-    """One viewer, once drawn by WebGL and once without it; two screen pixels to the CSS pixel."""
+    """A viewer, once with WebGL and once without it; two screen pixels to the CSS pixel."""
     page = tabs.tab(
         script=WEBGL[request.param], viewport={"width": 640, "height": 560}, device_scale_factor=2
     )

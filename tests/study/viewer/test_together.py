@@ -1,4 +1,4 @@
-"""The viewer and the rest of its page: swaps around it, a second viewer, what it remembers, full screen."""
+"""The viewer and its page: swaps around it, a second viewer, remembered settings, full screen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows by the hundred thousand: PostgreSQL's COPY, fed with model instances."""
+"""Inserting hundreds of thousands of rows: PostgreSQL's COPY, fed with model instances."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def copy_rows(rows: Sequence[models.Model]) -> None:
-    """Insert instances of one model, times and all, exactly as they are.
+    """Insert instances of one model exactly as they are, ``auto_now`` times included.
 
-    No signal is sent and no ``auto_now`` is applied; defaults of the model are in the instances, and
-    columns that the database fills (sequences, ``db_default``) are left to it. Every constraint holds.
+    No signal is sent. Columns that the database fills (sequences, ``db_default``) are left to it, and every
+    constraint and trigger holds.
     """
     if not rows:
         return

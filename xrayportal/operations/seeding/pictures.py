@@ -1,4 +1,4 @@
-"""The few small files that all seeded rows share. Drawn: nothing is ever measured on what they show."""
+"""The few small files that all seeded rows share; drawn, because no measurement depends on their content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ THUMBNAIL = 48
 
 @dataclass(frozen=True, slots=True)
 class SharedFiles:
-    """Names in the storage; ``size`` is the original's, in bytes."""
+    """The names of the files in the storage; ``size`` is the original's, in bytes."""
 
     original: str
     size: int
@@ -27,7 +27,7 @@ class SharedFiles:
 
 
 def write_shared_files(clinic: Clinic) -> SharedFiles:
-    """Write them in a folder of the clinic that the search for files without rows does not enter."""
+    """Write the files into a folder of the clinic that the search for orphans does not enter."""
     folder = f"clinics/{clinic.pk}/seeded"
     picture = grey_png(HEIGHT, WIDTH)
     evidence = json.dumps({"height": 2, "width": 2, "scale": 4.0, "values": [0.2, 1.8, -0.6, 0.4]})
@@ -45,7 +45,7 @@ def write_shared_files(clinic: Clinic) -> SharedFiles:
 
 
 def grey_png(height: int, width: int) -> bytes:
-    """A PNG, 8-bit grey, with a bright bar on a dark ground."""
+    """A PNG of ``height`` by ``width`` pixels, 8-bit grey, with a bright bar on a dark ground."""
     rows = bytearray()
     for y in range(height):
         rows.append(0)  # no filter

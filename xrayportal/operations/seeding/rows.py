@@ -36,7 +36,7 @@ _KINDS = (
 
 @dataclass(frozen=True)
 class Setting:
-    """What the rows refer to. ``now`` is the end of the time that they spread over."""
+    """What the rows refer to. ``now`` is the end of the ``days`` that they spread over."""
 
     clinic: Clinic
     bundle: Bundle
@@ -74,7 +74,7 @@ class Batch:
 
 
 class Rows:
-    """Makes batches; the same ``seed`` makes the same spread, with ids of its own."""
+    """Makes the rows in batches; the same ``seed`` makes the same spread, with other ids."""
 
     def __init__(self, setting: Setting, *, studies: int, seed: int) -> None:
         self._set = setting
@@ -84,7 +84,7 @@ class Rows:
         self._run = uuid.uuid4().hex[:12]
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """Batches of ``size`` studies and a few more, until all are made."""
+        """Batches of whole submissions with at least ``size`` studies each, until all are made."""
         while self._made < self._total:
             batch = Batch()
             while len(batch.studies) < size and self._made < self._total:
@@ -117,7 +117,7 @@ class Rows:
             self._rejected(batch, submission, begun)
 
     def _age(self) -> timedelta:
-        """More of late than long ago, by day rather than by night."""
+        """A random age: more of late than long ago, by day rather than by night."""
         day = int(self._set.days * self._random.random() ** 1.3)
         hour = min(23.9, max(0.1, self._random.gauss(13, 3)))
         return timedelta(days=day + 1, hours=-hour)
@@ -204,14 +204,14 @@ class Rows:
     ) -> Analysis:
         bundle, random = self._set.bundle, self._random
         low, high = bundle.thresholds["low"], bundle.thresholds["high"]
-        asked = at + timedelta(seconds=1)
+        requested_at = at + timedelta(seconds=1)
         analysis = Analysis(
             clinic=self._set.clinic,
             study=study,
             bundle=bundle,
             requested_by=study.submission.submitter,
-            requested_at=asked,
-            not_before=asked,
+            requested_at=requested_at,
+            not_before=requested_at,
             threshold_low=low,
             threshold_high=high,
             state=state,
@@ -226,7 +226,7 @@ class Rows:
             for stage, middle in STAGES.items()
         }
         analysis.attempt, analysis.worker = 1, WORKER
-        analysis.started_at = asked + timedelta(seconds=random.lognormvariate(1, 1))
+        analysis.started_at = requested_at + timedelta(seconds=random.lognormvariate(1, 1))
         analysis.finished_at = analysis.started_at + timedelta(milliseconds=sum(spent.values()) + 60)
         if state == Analysis.State.FAILED:
             analysis.error_kind, analysis.error_sentence = random.choice(_KINDS)
@@ -245,8 +245,8 @@ class Rows:
             Verdict.UNCERTAIN: (low, high),
             Verdict.ABNORMAL: (high, 1.0),
         }
-        is_known = analysis.verdict != Verdict.UNSUPPORTED
-        if is_known:
+        is_supported = analysis.verdict != Verdict.UNSUPPORTED
+        if is_supported:
             first, second = random.sample(self._set.bundle.body_parts, 2)
             analysis.body_part, analysis.body_parts = first, {first: 0.93, second: 0.07}
             analysis.probability = round(random.uniform(*ranges[Verdict(analysis.verdict)]), 4)
@@ -258,16 +258,16 @@ class Rows:
                     verdict=analysis.verdict,
                     body_parts=analysis.body_parts,
                     probability=analysis.probability,
-                    peak_x=WIDTH // 2 if is_known else None,
-                    peak_y=HEIGHT // 2 if is_known else None,
-                    trust=round(random.uniform(0.2, 1), 3) if is_known else None,
+                    peak_x=WIDTH // 2 if is_supported else None,
+                    peak_y=HEIGHT // 2 if is_supported else None,
+                    trust=round(random.uniform(0.2, 1), 3) if is_supported else None,
                     ood_distance=round(random.uniform(0.2, 1), 3),
                     width=WIDTH,
                     height=HEIGHT,
                     display_file=files.display,
                     thumbnail_file=files.thumbnail,
-                    overlay_file=files.overlay if is_known else "",
-                    map_file=files.map if is_known else "",
+                    overlay_file=files.overlay if is_supported else "",
+                    map_file=files.map if is_supported else "",
                     milliseconds=analysis.milliseconds,
                 )
             )
@@ -275,25 +275,25 @@ class Rows:
     def _opinions(self, batch: Batch, study: Study, analysis: Analysis) -> None:
         readers = self._random.sample(list(self._set.readers), 3)
         at = (analysis.finished_at or self._set.now) + timedelta(minutes=self._random.uniform(2, 60))
-        said = [self._opinion(study, analysis, readers[0], Review.Kind.FIRST, at)]
+        reviews = [self._opinion(study, analysis, readers[0], Review.Kind.FIRST, at)]
         if self._random.random() < 0.25:
             at += timedelta(hours=2)
-            said.append(self._opinion(study, analysis, readers[1], Review.Kind.SECOND, at))
-        if len({review.verdict for review in said}) > 1 and self._random.random() < 0.6:
+            reviews.append(self._opinion(study, analysis, readers[1], Review.Kind.SECOND, at))
+        if len({review.verdict for review in reviews}) > 1 and self._random.random() < 0.6:
             at += timedelta(hours=20)
-            said.append(self._opinion(study, analysis, readers[2], Review.Kind.ADJUDICATION, at))
-        standing = derive_consensus(said)
-        batch.reviews += said
+            reviews.append(self._opinion(study, analysis, readers[2], Review.Kind.ADJUDICATION, at))
+        derived = derive_consensus(reviews)
+        batch.reviews += reviews
         batch.consensuses.append(
             Consensus(
                 study=study,
                 clinic=study.clinic,
-                state=standing.state,
-                verdict=standing.verdict,
-                blind_verdict=standing.blind_verdict,
-                body_part=standing.body_part,
-                readers=standing.readers,
-                changes=standing.changes,
+                state=derived.state,
+                verdict=derived.verdict,
+                blind_verdict=derived.blind_verdict,
+                body_part=derived.body_part,
+                readers=derived.readers,
+                changes=derived.changes,
                 changed_at=at,
             )
         )

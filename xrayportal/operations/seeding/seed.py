@@ -1,4 +1,4 @@
-"""Fills a clinic with made-up studies: rows by COPY, a handful of files that all of them share."""
+"""Filling a clinic with made-up studies: rows by COPY, and a handful of files that all of them share."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SeedRefusedError(Exception):
 
 @dataclass(frozen=True)
 class Seeded:
-    """How many rows were made."""
+    """The numbers of studies and of all rows that were made."""
 
     studies: int
     rows: int
@@ -42,8 +42,8 @@ class Seeded:
 def seed_studies(*, clinic: Clinic, studies: int, days: int, waiting: int, seed: int, force: bool) -> Seeded:
     """Add ``studies`` made-up studies, spread over ``days``; ``waiting`` of them wait for a worker.
 
-    One event of the audit tells it, before the first row. A clinic with studies that people sent is left
-    alone unless ``force``. Raises `SeedRefusedError`.
+    One audit event records it, before the first row. Raises `SeedRefusedError` without an active bundle, and
+    for a clinic with studies that people sent unless ``force``.
     """
     if not force and clinic.studies.exclude(grouping_key__startswith=MARK).exists():
         raise SeedRefusedError(f"{clinic.name} holds real studies. Seed a clinic of its own, or use --force.")
@@ -68,18 +68,18 @@ def seed_studies(*, clinic: Clinic, studies: int, days: int, waiting: int, seed:
         target=clinic,
         detail={"seeded_studies": studies},
     )
-    made = known = 0
+    made = planned = 0
     for batch in Rows(setting, studies=studies, seed=seed).batches(BATCH):
         with transaction.atomic():
             for rows in batch.tables():
                 copy_rows(rows)
                 made += len(rows)
-        if made > 2 * known:
-            # This session keeps its plans for triggers and foreign keys: those made while the tables
-            # were small read them whole, until the tables are analysed anew.
+        if made > 2 * planned:
+            # This session keeps its plans for triggers and foreign keys. Those made while the tables were
+            # small read the tables whole, until these are analysed anew.
             _analyse()
-            known = made
-    # The database notes every new study as unopened; in a clinic at work only those of the last days are.
+            planned = made
+    # The database adds every new study to the unopened ones; in a clinic at work only recent ones are.
     opened = Study.objects.filter(clinic=clinic, created_at__lt=setting.now - UNOPENED)
     Unopened.objects.filter(study__in=opened.filter(grouping_key__startswith=MARK)).delete()
     _analyse()
@@ -92,7 +92,7 @@ def _analyse() -> None:
 
 
 def _people(clinic: Clinic, role: str, least: int) -> list[User]:
-    """Those who have the role, and made-up ones who cannot sign in up to ``least``."""
+    """The people with the role, and made-up ones who cannot sign in until there are ``least``."""
     people = list(User.objects.filter(memberships__clinic=clinic, memberships__role=role).order_by("pk"))
     for number in range(len(people), least):
         email = f"{role}-{number}.{clinic.slug}@seed.example"

@@ -1,4 +1,4 @@
-"""What the report says, gathered from the database in a constant number of queries."""
+"""The content of the report, gathered from the database in a constant number of queries."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from xrayportal import words
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.clinics.models import Clinic
 from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Study
+from xrayportal.words import figures, verdicts
 
 
 @dataclass(frozen=True)
 class ViewFact:
-    """One view: its number on the page, verdict and figure in words."""
+    """One view: its number on the page, its verdict and its probability in words."""
 
     number: int
     verdict: str
@@ -39,7 +39,7 @@ class ReviewFact:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything on the page, in words; figures only where something is drawn from them."""
+    """Everything on the page, in words; numbers only where something is drawn from them."""
 
     clinic: str
     printed: str
@@ -64,16 +64,16 @@ class Facts:
     trust: str
     bundle: str
     made: str
-    standing: str
+    review_status: str
     incomplete: str
     views: list[ViewFact] = field(default_factory=list)
     reviews: list[ReviewFact] = field(default_factory=list)
 
 
 def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Facts:
-    """The report's content for a study with a current result (``study.current`` must not be None).
+    """The report's content for a study with a current result. Raises ValueError without one.
 
-    Without reviews there is no word of the readers: for people who see none of them on any page.
+    ``with_reviews=False`` leaves the readers out, for people who see no reviews on any page.
     """
     analysis = study.current
     if analysis is None:
@@ -84,10 +84,10 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
         .select_related("image")
         .order_by("image__created_at", "image")
     )
-    shown = max(
+    # The most suspicious view is printed.
+    number, finding = max(
         enumerate(findings, start=1), key=lambda row: (row[1].probability or -1.0, -row[0]), default=(0, None)
     )
-    number, finding = shown
     current = (
         Review.objects.filter(study=study, is_current=True, signed_at__isnull=False)
         .select_related("reader")
@@ -99,9 +99,9 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
         reference=study.patient_reference or _("not given"),
         study=str(study.pk),
         sent=_moment(study.created_at),
-        body_part=words.body_part_word(analysis.forced_body_part or analysis.body_part) or _("not given"),
+        body_part=verdicts.body_part_word(analysis.forced_body_part or analysis.body_part) or _("not given"),
         verdict_code=analysis.verdict,
-        verdict=words.verdict_word(manifest, analysis.verdict),
+        verdict=verdicts.verdict_word(manifest, analysis.verdict),
         probability=analysis.probability,
         low=analysis.threshold_low,
         high=analysis.threshold_high,
@@ -120,18 +120,20 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
             "precision": analysis.precision,
             "software": analysis.software,
         },
-        standing=_standing(study, manifest) if with_reviews else "",
+        review_status=_review_status(study, manifest) if with_reviews else "",
         incomplete=_incomplete(analysis),
         views=[
-            ViewFact(i, words.verdict_word(manifest, row.verdict), words.format_probability(row.probability))
+            ViewFact(
+                i, verdicts.verdict_word(manifest, row.verdict), figures.format_probability(row.probability)
+            )
             for i, row in enumerate(findings, start=1)
         ],
         reviews=[
             ReviewFact(
                 who=str(review.reader),
                 kind=str(review.get_kind_display()),
-                verdict=words.verdict_word(manifest, review.verdict),
-                body_part=words.body_part_word(review.body_part),
+                verdict=verdicts.verdict_word(manifest, review.verdict),
+                body_part=verdicts.body_part_word(review.body_part),
                 signed=_moment(review.signed_at) if review.signed_at else "",
                 comment=review.comment,
             )
@@ -141,7 +143,7 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
 
 
 def trust_words(finding: Finding | None, analysis: Analysis) -> str:
-    """How far to trust the view's map; empty where it has none."""
+    """The sentence about the trust in the view's map; empty where it has none."""
     if finding is None or finding.trust is None:
         return ""
     if finding.trust < analysis.bundle.manifest["trust"]["weak_below"]:
@@ -164,13 +166,13 @@ def _incomplete(analysis: Analysis) -> str:
     }
 
 
-def _standing(study: Study, manifest: dict[str, object]) -> str:
+def _review_status(study: Study, manifest: dict[str, object]) -> str:
     consensus = Consensus.objects.filter(study=study).first()
     if consensus is None or consensus.state == Consensus.State.OPEN:
         return _("No reader has signed a review of this study.")
     if consensus.state == Consensus.State.DISAGREED:
         return _("The signed verdicts differ; nobody has decided yet.")
-    verdict = words.verdict_word(manifest, consensus.verdict)
+    verdict = verdicts.verdict_word(manifest, consensus.verdict)
     if consensus.state == Consensus.State.ADJUDICATED:
         return _("Decided by adjudication: %(verdict)s") % {"verdict": verdict}
     return _("Signed verdict: %(verdict)s") % {"verdict": verdict}

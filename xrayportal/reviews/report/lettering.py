@@ -1,4 +1,4 @@
-"""The type of everything printed: DejaVu Sans, because names and comments come in many scripts."""
+"""The fonts of everything printed: DejaVu Sans, because names and comments come in many scripts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _FONTS = Path(__file__).parent / "fonts"
 
 
 def register_fonts() -> None:
-    """Once per process; reportlab puts only the letters in use into a file."""
-    known = pdfmetrics.getRegisteredFontNames()
+    """Register the fonts once per process; reportlab puts only the letters in use into a file."""
+    registered = pdfmetrics.getRegisteredFontNames()
     for name in (BODY, BOLD):
-        if name not in known:
+        if name not in registered:
             pdfmetrics.registerFont(TTFont(name, str(_FONTS / f"{name}.ttf")))

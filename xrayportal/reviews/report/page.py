@@ -8,41 +8,31 @@ from typing import Final
 from django.core.files.storage import Storage
 from django.utils.html import escape
 from django.utils.translation import gettext as _
-from reportlab.lib.colors import Color, HexColor
+from reportlab.lib.colors import Color
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.utils import simpleSplit
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Paragraph
 
-from xrayportal import words
 from xrayportal.reviews.report import pictures
+from xrayportal.reviews.report.colours import token, verdict_colour
 from xrayportal.reviews.report.facts import Facts, ReviewFact
 from xrayportal.reviews.report.lettering import BODY, BOLD, register_fonts
+from xrayportal.words import figures
 
 _WIDTH, _HEIGHT = A4
 _MARGIN: Final = 42.0
 _INNER: Final = _WIDTH - 2 * _MARGIN
 _GAP: Final = 12.0
 _PICTURE_HEIGHT: Final = 320.0
-#: Where the foot begins; nothing above may reach below.
-_FOOT: Final = _MARGIN + 62.0
-_INK, _QUIET, _LINE, _PAPER = (
-    HexColor("#14171a"),
-    HexColor("#454d55"),
-    HexColor("#8a939c"),
-    HexColor("#eceef1"),
-)
-_TONES = {
-    "abnormal": HexColor("#b0330c"),
-    "uncertain": HexColor("#865700"),
-    "normal": HexColor("#0a6b66"),
-    "unsupported": HexColor("#525a62"),
-}
+#: Where the footer begins; nothing above it may reach below.
+_FOOTER: Final = _MARGIN + 62.0
+_INK, _QUIET, _LINE, _PAPER = (token(name) for name in ("ink-1", "ink-2", "line-strong", "surface-2"))
 
 
 def render_report(facts: Facts, *, storage: Storage) -> bytes:
-    """The report as PDF. Files that are missing or of another kind are named instead of drawn."""
+    """The report as PDF; a sentence stands in the place of a picture that is missing or of another kind."""
     register_fonts()
     out = BytesIO()
     canvas = Canvas(out, pagesize=A4, pageCompression=1)
@@ -55,14 +45,14 @@ def render_report(facts: Facts, *, storage: Storage) -> bytes:
     page.radiograph(facts, storage)
     page.views(facts)
     page.readers(facts)
-    page.foot(facts)
+    page.footer(facts)
     canvas.showPage()
     canvas.save()
     return out.getvalue()
 
 
 class _Page:
-    """A pen that goes down the page: ``y`` is where the next thing begins."""
+    """Draws the page from top to bottom; ``y`` is where the next thing begins, in points from the bottom."""
 
     def __init__(self, canvas: Canvas) -> None:
         self.canvas = canvas
@@ -79,7 +69,7 @@ class _Page:
         width: float = _INNER,
         y: float | None = None,
     ) -> float:
-        """Wrapped plain text; returns its height. Without ``y`` it moves the pen."""
+        """Draw wrapped plain text; returns its height in points. Without ``y`` it moves ``self.y``."""
         style = ParagraphStyle(
             "plain", fontName=BOLD if bold else BODY, fontSize=size, leading=size * 1.4, textColor=colour
         )
@@ -92,7 +82,7 @@ class _Page:
         return float(height)
 
     def head(self, facts: Facts) -> None:
-        """Title, clinic, and what study this is."""
+        """Title, clinic, and the facts that identify the study."""
         self.canvas.setFont(BODY, 8)
         self.canvas.setFillColor(_QUIET)
         self.canvas.drawRightString(
@@ -129,8 +119,8 @@ class _Page:
         self.y -= 8
 
     def result(self, facts: Facts) -> None:
-        """The verdict as shape, word and figure; the probability between its thresholds."""
-        tone = _TONES[facts.verdict_code]
+        """The verdict as shape and word; the probability between its thresholds."""
+        tone = verdict_colour(facts.verdict_code)
         self.glyph(facts.verdict_code, _MARGIN + 7, self.y - 9, tone)
         left = self.text(facts.verdict, size=14, bold=True, colour=tone, x=_MARGIN + 20, width=230, y=self.y)
         right = self.probability(facts, _MARGIN + 268) if facts.probability is not None else 0.0
@@ -140,7 +130,7 @@ class _Page:
         self.y -= 4
 
     def glyph(self, code: str, x: float, y: float, tone: Color) -> None:
-        """The verdict's own shape, so that a grey print still tells them apart."""
+        """The verdict's own shape, so that verdicts differ on a grey print, too."""
         canvas = self.canvas
         canvas.saveState()
         canvas.setFillColor(tone)
@@ -162,13 +152,13 @@ class _Page:
         canvas.restoreState()
 
     def probability(self, facts: Facts, x: float) -> float:
-        """The bar, its two thresholds and the words beneath; returns the height."""
+        """The bar, its two thresholds and the words beneath; returns the height in points."""
         width, top = _WIDTH - _MARGIN - 46 - x, self.y - 2
         value = facts.probability or 0.0
         canvas = self.canvas
         canvas.setFillColor(_PAPER)
         canvas.rect(x, top - 10, width, 8, fill=1, stroke=0)
-        canvas.setFillColor(_TONES[facts.verdict_code])
+        canvas.setFillColor(verdict_colour(facts.verdict_code))
         canvas.rect(x, top - 10, width * value, 8, fill=1, stroke=0)
         canvas.setStrokeColor(_INK)
         canvas.setLineWidth(1)
@@ -176,10 +166,10 @@ class _Page:
             canvas.line(x + width * threshold, top - 13, x + width * threshold, top + 1)
         canvas.setFillColor(_INK)
         canvas.setFont(BOLD, 12)
-        canvas.drawRightString(_WIDTH - _MARGIN, top - 10, words.format_probability(value))
+        canvas.drawRightString(_WIDTH - _MARGIN, top - 10, figures.format_probability(value))
         sentence = _("Probability; thresholds %(low)s and %(high)s") % {
-            "low": words.format_probability(facts.low),
-            "high": words.format_probability(facts.high),
+            "low": figures.format_probability(facts.low),
+            "high": figures.format_probability(facts.high),
         }
         if facts.by_clinic:
             by_clinic = _("clinic setting")
@@ -223,15 +213,15 @@ class _Page:
         self.y -= 4
 
     def readers(self, facts: Facts) -> None:
-        """The standing and as many reviews as the page holds; it says how many it leaves out."""
-        if not facts.standing:
+        """The review status and as many reviews as the page holds, with the number of those left out."""
+        if not facts.review_status:
             return
         self.rule()
         self.text(_("Readers"), size=10, bold=True)
-        self.text(facts.standing)
+        self.text(facts.review_status)
         self.y -= 4
         for done, review in enumerate(facts.reviews):
-            room = self.y - _FOOT - 14
+            room = self.y - _FOOTER - 14
             if room < 40:
                 left = len(facts.reviews) - done
                 self.text(_("More reviews in the portal: %(n)d") % {"n": left}, size=8, colour=_QUIET)
@@ -240,8 +230,8 @@ class _Page:
 
     def review(self, review: ReviewFact, room: float) -> None:
         """One reader's verdict; a comment that is too long for the page ends with an ellipsis."""
-        said = f"{review.verdict} · {review.body_part}" if review.body_part else review.verdict
-        self.text(f"{review.who}: {said}", size=9, bold=True)
+        opinion = f"{review.verdict} · {review.body_part}" if review.body_part else review.verdict
+        self.text(f"{review.who}: {opinion}", size=9, bold=True)
         signed = _("signed")
         self.text(f"{review.kind}, {signed} {review.signed}", size=7.5, colour=_QUIET)
         lines = max(0, int((room - 30) / 11.5))
@@ -251,9 +241,9 @@ class _Page:
             self.text(kept, size=8)
         self.y -= 5
 
-    def foot(self, facts: Facts) -> None:
-        """What made the result, and what it is not."""
-        self.y = _FOOT
+    def footer(self, facts: Facts) -> None:
+        """The notice of research use, and what made the result."""
+        self.y = _FOOTER
         self.rule()
         self.text(_("Research use only. Not a diagnosis."), size=10, bold=True)
         self.text(f"{_('Model version')} {facts.bundle}. {facts.made}.", size=7.5, colour=_QUIET)

@@ -1,4 +1,4 @@
-"""Radiograph and overlay into a PDF as they are: compressed bytes are passed on, no pixel is decoded.
+"""Radiograph and overlay in a PDF as they are: compressed bytes are passed on, no pixel is decoded.
 
 PDF knows JPEG (DCTDecode) and PNG's own compression (FlateDecode with PNG predictors). The overlay is
 a palette PNG whose alpha equals its palette index, so the same bytes serve twice: through the
@@ -25,7 +25,7 @@ _SPACES = {1: "/DeviceGray", 3: "/DeviceRGB"}
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that a PDF can hold as it is; with ``has_mask`` its levels are its opacity too."""
+    """A picture that a PDF can hold as it is; with ``has_mask`` its palette indices are its opacity, too."""
 
     width: int
     height: int
@@ -74,7 +74,7 @@ def overlay(content: bytes) -> Picture | None:
 def draw(
     canvas: Canvas, name: str, picture: Picture, x: float, y: float, width: float, height: float
 ) -> None:
-    """Lay the picture into the rectangle (points from the page's lower left corner)."""
+    """Draw the picture into the rectangle (points from the page's lower left corner)."""
     document: Any = canvas._doc  # type: ignore[attr-defined]  # where objects are registered; stubs omit it
     internal = document.getXObjectName(name)
     if internal not in document.idToObject:
@@ -93,7 +93,7 @@ def draw(
 def draw_marked(
     canvas: Canvas, radiograph: Picture, heatmap: Picture, x: float, y: float, width: float, height: float
 ) -> None:
-    """The radiograph with the heatmap on it; one radiograph and one heatmap to a document."""
+    """Draw the radiograph with the heatmap on it; one radiograph and one heatmap to a document."""
     draw(canvas, "radiograph", radiograph, x, y, width, height)
     canvas.saveState()
     canvas.setFillAlpha(OPACITY)
@@ -121,13 +121,13 @@ def _chunks(content: bytes) -> dict[bytes, bytes] | None:
     """The PNG's chunks by type, equal types joined; None if it is no whole PNG."""
     if not content.startswith(_SIGNATURE):
         return None
-    found: dict[bytes, bytes] = {}
+    chunks: dict[bytes, bytes] = {}
     at = len(_SIGNATURE)
     while at + 12 <= len(content):
         (length,) = struct.unpack(">I", content[at : at + 4])
         kind = content[at + 4 : at + 8]
-        found[kind] = found.get(kind, b"") + content[at + 8 : at + 8 + length]
+        chunks[kind] = chunks.get(kind, b"") + content[at + 8 : at + 8 + length]
         if kind == b"IEND":
-            return found
+            return chunks
         at += 12 + length
     return None

@@ -1,4 +1,4 @@
-"""A view with its heatmap on it as a page of its own: what exports hold for people to look at."""
+"""A plate: one view with its heatmap on it as a page of its own, for people who look through an export."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from reportlab.lib.colors import HexColor
 from reportlab.lib.utils import simpleSplit
 from reportlab.pdfgen.canvas import Canvas
 
-from xrayportal import words
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.reviews.report import pictures
+from xrayportal.reviews.report.colours import token
 from xrayportal.reviews.report.facts import trust_words
 from xrayportal.reviews.report.lettering import BODY, BOLD, register_fonts
+from xrayportal.words import figures, verdicts
 
-#: Points. The picture's longer side, and the narrowest page that the words beneath fit on.
+#: In points: the picture's longer side, and the narrowest page that the words beneath fit on.
 _SIDE: Final = 640.0
 _NARROWEST: Final = 380.0
 _MARGIN: Final = 16.0
@@ -25,7 +26,7 @@ _SIZE: Final = 8.5
 _LEADING: Final = 12.5
 #: What every PDF reader brings along: the pages stay as small as their pictures.
 _PLAIN: Final = ("Helvetica", "Helvetica-Bold")
-_INK, _DARK = HexColor("#14171a"), HexColor("#000000")
+_INK, _DARK = token("ink-1"), HexColor("#000000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +38,11 @@ class Caption:
 
 
 def caption_of(finding: Finding, analysis: Analysis, *, reference: str, number: int, views: int) -> Caption:
-    """What is said of view ``number`` of ``views``: its verdict, the trust in its map, and what made it."""
+    """The caption of view ``number`` of ``views``: its verdict, the trust in its map, and its bundle."""
     manifest = analysis.bundle.manifest
-    verdict = words.verdict_word(manifest, finding.verdict)
-    title = f"{verdict} {words.format_probability(finding.probability)}".strip()
-    body_part = words.body_part_word(analysis.forced_body_part or analysis.body_part)
+    verdict = verdicts.verdict_word(manifest, finding.verdict)
+    title = f"{verdict} {figures.format_probability(finding.probability)}".strip()
+    body_part = verdicts.body_part_word(analysis.forced_body_part or analysis.body_part)
     view = _("View %(number)d of %(all)d") % {"number": number, "all": views}
     trust = trust_words(finding, analysis)
     return Caption(
@@ -76,16 +77,16 @@ def render_plate(display: bytes, overlay: bytes, caption: Caption) -> bytes | No
         )
         for line in simpleSplit(text, font, size, page_width - 2 * _MARGIN)
     ]
-    foot = _MARGIN * 1.5 + _LEADING * len(lines)
+    footer = _MARGIN * 1.5 + _LEADING * len(lines)
     out = BytesIO()
-    canvas = Canvas(out, pagesize=(page_width, height + foot), pageCompression=1)
+    canvas = Canvas(out, pagesize=(page_width, height + footer), pageCompression=1)
     canvas.setTitle(caption.title)
     canvas.setSubject(_("Research use only. Not a diagnosis."))
     canvas.setFillColor(_DARK)
-    canvas.rect(0, foot, page_width, height, fill=1, stroke=0)
-    pictures.draw_marked(canvas, radiograph, heatmap, (page_width - width) / 2, foot, width, height)
+    canvas.rect(0, footer, page_width, height, fill=1, stroke=0)
+    pictures.draw_marked(canvas, radiograph, heatmap, (page_width - width) / 2, footer, width, height)
     canvas.setFillColor(_INK)
-    y = foot - _MARGIN * 0.5
+    y = footer - _MARGIN * 0.5
     for font, size, line in lines:
         y -= _LEADING
         canvas.setFont(font, size)
@@ -96,7 +97,7 @@ def render_plate(display: bytes, overlay: bytes, caption: Caption) -> bytes | No
 
 
 def _faces(texts: list[str]) -> tuple[str, str]:
-    """The plain type where it has all letters, else the one that has many scripts and must come along."""
+    """Regular and bold: Helvetica where it has all letters, else DejaVu Sans, which goes into the file."""
     try:
         "".join(texts).encode("cp1252")
     except UnicodeEncodeError:

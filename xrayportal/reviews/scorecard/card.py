@@ -1,4 +1,4 @@
-"""The scorecard: the figures of one clinic, and what is drawn of them."""
+"""The scorecard: the figures of one clinic, and the charts of them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ from urllib.parse import urlencode
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
-from xrayportal import words
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Bundle, Verdict
 from xrayportal.clinics.models import User
 from xrayportal.reviews.scorecard import charts, queries
 from xrayportal.reviews.scorecard.drift import Drift, Week
-from xrayportal.reviews.scorecard.lines import Agreement, Cell, Line, Question, agreement, samples, summed
+from xrayportal.reviews.scorecard.lines import (
+    Agreement,
+    Cell,
+    Line,
+    ScorecardFilter,
+    agreement,
+    samples,
+    summed,
+)
 from xrayportal.reviews.scorecard.queries import Cells, Scope
 from xrayportal.reviews.scorecard.statistics import (
     Calibration,
@@ -28,27 +35,28 @@ from xrayportal.reviews.scorecard.statistics import (
     four_fold,
     wilson,
 )
+from xrayportal.words import verdicts
 
-_PARTS_DRAWN = 6
+_BODY_PARTS_DRAWN = 6
 
 
 class Scorecard:
-    """The figures of one clinic, each asked for when the page shows it."""
+    """The figures of one clinic; each is computed when the page shows it."""
 
-    def __init__(self, access: ClinicAccess, question: Question) -> None:
+    def __init__(self, access: ClinicAccess, filters: ScorecardFilter) -> None:
         self.access = access
-        self.question = question
-        self.scope = Scope(access, question.period, question.basis)
+        self.filters = filters
+        self.scope = Scope(access, filters.period, filters.basis)
 
     @cached_property
     def bundles(self) -> list[Bundle]:
-        """Those that analysed something here."""
+        """The bundles that analysed studies of this clinic, newest first."""
         return queries.bundles_of(self.scope)
 
     @cached_property
     def bundle(self) -> Bundle | None:
-        """The chosen one, else the active, else the newest."""
-        chosen = [b for b in self.bundles if b.pk == self.question.bundle]
+        """The bundle that the filter chooses, else the active one, else the newest."""
+        chosen = [b for b in self.bundles if b.pk == self.filters.bundle]
         active = [b for b in self.bundles if b.is_active]
         return next(iter([*chosen, *active, *self.bundles]), None)
 
@@ -66,14 +74,14 @@ class Scorecard:
         return self._drift.verdicts if self._drift else {}
 
     def cells(self, bundle: Bundle) -> Cells:
-        """All parts of one bundle together."""
+        """The cells of one bundle, over all body parts."""
         return summed(self._cells.get(bundle.pk, {}))
 
     @cached_property
     def counts(self) -> FourFold:
-        """The chosen bundle's cases, folded as the page says."""
+        """The chosen bundle's cases, folded as the filter says."""
         cells = self.cells(self.bundle) if self.bundle else {}
-        return four_fold(cells, uncertain=self.question.uncertain)
+        return four_fold(cells, uncertain=self.filters.uncertain)
 
     @property
     def whole(self) -> Line:
@@ -81,13 +89,13 @@ class Scorecard:
         return Line.of(_("All body parts"), self.counts)
 
     @property
-    def by_part(self) -> list[Line]:
+    def by_body_part(self) -> list[Line]:
         """The chosen bundle by body part, most cases first."""
         body_parts = self._cells.get(self.bundle.pk, {}) if self.bundle else {}
         lines = [
             Line.of(
-                words.body_part_word(body_part) or _("Unknown"),
-                four_fold(cells, uncertain=self.question.uncertain),
+                verdicts.body_part_word(body_part) or _("Unknown"),
+                four_fold(cells, uncertain=self.filters.uncertain),
             )
             for body_part, cells in body_parts.items()
         ]
@@ -95,9 +103,9 @@ class Scorecard:
 
     @property
     def by_bundle(self) -> list[Line]:
-        """Every bundle over all parts, the chosen one's rivals and shadows included."""
+        """Every bundle over all body parts, shadow bundles included."""
         return [
-            Line.of(bundle.name, four_fold(self.cells(bundle), uncertain=self.question.uncertain))
+            Line.of(bundle.name, four_fold(self.cells(bundle), uncertain=self.filters.uncertain))
             for bundle in self.bundles
         ]
 
@@ -106,14 +114,12 @@ class Scorecard:
         """Studies that the chosen bundle analysed in the period."""
         return sum(self._analysed.values())
 
-    @cached_property
-    def referenced(self) -> int:
-        """Those of them with a reference."""
-        return sum(self.cells(self.bundle).values()) if self.bundle else 0
-
     @property
     def verification(self) -> list[tuple[str, charts.Interval | None]]:
-        """By the model's verdict, the share that was reviewed: where the shares differ, there is bias."""
+        """For each verdict of the model, its word and the share that was reviewed.
+
+        Where the shares differ, the figures are biased.
+        """
         if self.bundle is None:
             return []
         reviewed: Counter[str] = Counter()
@@ -131,17 +137,17 @@ class Scorecard:
         cells = self.cells(self.bundle) if self.bundle else {}
         return corrected_for_verification(
             Stratum(
-                is_flagged=as_what == "abnormal",
+                is_flagged=counts_as == "abnormal",
                 analysed=self._analysed.get(code, 0),
                 abnormal=cells.get((code, "abnormal"), 0),
                 normal=cells.get((code, "normal"), 0),
             )
-            for code, as_what in folding(self.question.uncertain).items()
+            for code, counts_as in folding(self.filters.uncertain).items()
         )
 
     @property
     def corrected_intervals(self) -> tuple[charts.Interval | None, charts.Interval | None]:
-        """As drawn: sensitivity, specificity."""
+        """The corrected sensitivity and specificity, as drawn."""
         if self.corrected is None:
             return None, None
         return charts.Interval.of(self.corrected.sensitivity), charts.Interval.of(self.corrected.specificity)
@@ -164,25 +170,25 @@ class Scorecard:
 
     @property
     def verdicts(self) -> list[tuple[str, str]]:
-        """The columns of the matrix: code and word."""
+        """The columns of the matrix: code and word of each verdict."""
         return [(code, self.word(code)) for code in Verdict.values]
 
     def cases(self, model: str, readers: str) -> str:
-        """The query that finds a field's cases in the history."""
-        period = self.question.period
+        """The query that finds a cell's cases in the history, by the model's and the readers' verdict."""
+        period = self.filters.period
         query = {
             "from": period.first.isoformat() if period.first else "",
             "to": period.last.isoformat() if period.last else "",
             "bundle": self.bundle.pk if self.bundle else "",
             "verdict": model,
             "readers": readers,
-            "basis": self.question.basis,
+            "basis": self.filters.basis,
         }
         return urlencode({name: value for name, value in query.items() if value})
 
     def word(self, code: str) -> str:
         """The chosen bundle's word for a verdict."""
-        return words.verdict_word(self.bundle.manifest, code) if self.bundle else code
+        return verdicts.verdict_word(self.bundle.manifest, code) if self.bundle else code
 
     @cached_property
     def _agreements(self) -> queries.Agreements:
@@ -202,17 +208,17 @@ class Scorecard:
     @property
     def with_model(self) -> list[Agreement]:
         """Each reader and the model, most cases first."""
-        found = [agreement(self._names[r], pairs) for r, pairs in self._agreements.model.items()]
-        return sorted(found, key=lambda row: (-row.n, row.label))
+        rows = [agreement(self._names[r], pairs) for r, pairs in self._agreements.model.items()]
+        return sorted(rows, key=lambda row: (-row.n, row.label))
 
     @property
     def with_each_other(self) -> list[Agreement]:
         """Every two readers who read the same studies, most cases first."""
-        found = [
+        rows = [
             agreement(f"{self._names[one]} · {self._names[other]}", pairs)
             for (one, other), pairs in self._agreements.readers.items()
         ]
-        return sorted(found, key=lambda row: (-row.n, row.label))
+        return sorted(rows, key=lambda row: (-row.n, row.label))
 
     @cached_property
     def calibration(self) -> Calibration | None:
@@ -223,7 +229,7 @@ class Scorecard:
 
     @property
     def reliability(self) -> charts.Reliability | None:
-        """As drawn."""
+        """The calibration, as drawn."""
         return charts.reliability(self.calibration) if self.calibration else None
 
     @cached_property
@@ -256,17 +262,17 @@ class Scorecard:
             total.update(week.body_parts)
         drawn = [
             charts.weekly(
-                words.body_part_word(body_part),
+                verdicts.body_part_word(body_part),
                 samples([(week, week.share(body_part)) for week in self.weeks]),
                 write=charts.percent,
             )
-            for body_part, _studies in total.most_common(_PARTS_DRAWN)
+            for body_part, _studies in total.most_common(_BODY_PARTS_DRAWN)
         ]
         return [chart for chart in drawn if chart]
 
     @property
     def inputs(self) -> list[charts.Weekly]:
-        """What the pictures are like over time: medians, with the middle half of the views as the band."""
+        """Properties of the pictures over time: medians, with the middle half of the views as the band."""
         drawn = [
             charts.weekly(
                 title,

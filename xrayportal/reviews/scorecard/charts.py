@@ -1,4 +1,4 @@
-"""Where the marks of a chart go; templates draw them. Coordinates are text with a point in any language."""
+"""The marks of a chart and their coordinates, which templates draw; with a decimal point in any language."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from django.utils.translation import gettext
 
 from xrayportal.reviews.scorecard.statistics import Calibration, Figure
 
-#: The box of a chart and the plot in it, in SVG units; on a phone one unit is about a pixel.
-WIDTH, HEIGHT = 360.0, 168.0
+#: The plot inside the viewBox of ``scorecard/_weekly.html``, in SVG units: about a pixel on a phone.
 LEFT, RIGHT, TOP, BOTTOM = 36.0, 312.0, 12.0, 140.0
-SQUARE_WIDTH, SQUARE_HEIGHT = 300.0, 300.0
+#: The plot inside the viewBox of ``scorecard/_reliability.html``.
 SQUARE_LEFT, SQUARE_RIGHT, SQUARE_TOP, SQUARE_BOTTOM = 40.0, 286.0, 12.0, 258.0
 
 
@@ -24,12 +23,12 @@ def _day(day: dt.date) -> str:
 
 
 def at(value: float) -> str:
-    """A coordinate."""
+    """A coordinate as SVG takes it."""
     return f"{value:.1f}"
 
 
 def number(value: float, places: int = 2) -> str:
-    """A figure in the reader's language."""
+    """A number in the active language."""
     return str(number_format(value, decimal_pos=places))
 
 
@@ -40,7 +39,7 @@ def percent(value: float) -> str:
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its interval, in words and as places on a scale to 1, in per cent of the width."""
+    """A value with its interval: in words, and as positions on a scale to 1 in per cent of the width."""
 
     value: str
     low: str
@@ -53,11 +52,11 @@ class Interval:
 
     @classmethod
     def of(cls, share: Figure | None, *, lowest: float = 0.0) -> Interval | None:
-        """None stays none: there is nothing to draw without cases."""
+        """The interval of a share on the scale from ``lowest`` to 1; None for None: there is no case."""
         if share is None:
             return None
 
-        def place(value: float) -> float:
+        def position(value: float) -> float:
             return 100 * (max(lowest, value) - lowest) / (1 - lowest)
 
         return cls(
@@ -65,10 +64,10 @@ class Interval:
             low=number(share.low),
             high=number(share.high),
             n=share.n,
-            x=at(place(share.value)),
-            x_low=at(place(share.low)),
-            width=at(max(0.6, place(share.high) - place(share.low))),
-            x_zero=at(place(0.0)),
+            x=at(position(share.value)),
+            x_low=at(position(share.low)),
+            width=at(max(0.6, position(share.high) - position(share.low))),
+            x_zero=at(position(0.0)),
         )
 
 
@@ -93,7 +92,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Row:
-    """The same figures for the table beneath."""
+    """The figures of a mark, for the table beneath the chart."""
 
     label: str
     value: str
@@ -116,7 +115,7 @@ class Weekly:
 
     @property
     def newest(self) -> Point:
-        """Where the label goes."""
+        """The point that carries the label."""
         return self.points[-1]
 
 
@@ -134,7 +133,7 @@ class Sample:
 def weekly(
     title: str, samples: Sequence[Sample], *, write: Callable[[float], str], top: float | None = None
 ) -> Weekly | None:
-    """A chart of at least one week, from zero to ``top`` (by default a round figure over the highest)."""
+    """A chart from zero to ``top`` (by default a round number above the highest); None without samples."""
     if not samples:
         return None
     highest = top or nice(max(sample.high for sample in samples))
@@ -165,7 +164,7 @@ def weekly(
 
 
 def nice(value: float) -> float:
-    """The next of 1, 2, 2.5, 5 times a power of ten."""
+    """The next higher of 1, 2, 2.5 and 5 times a power of ten; 1 for zero and below."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
@@ -174,7 +173,7 @@ def nice(value: float) -> float:
 
 @dataclass(frozen=True)
 class Reliability:
-    """Said against seen, with the diagonal of a perfect answer."""
+    """Observed shares against predicted probabilities; the diagonal is a perfect calibration."""
 
     points: list[Point]
     columns: list[Tick]
@@ -195,7 +194,7 @@ def reliability(calibration: Calibration) -> Reliability:
     return Reliability(
         points=[
             Point(
-                at(x(b.said)),
+                at(x(b.predicted)),
                 at(y(b.observed.value)),
                 at(y(b.observed.low)),
                 at(y(b.observed.high)),
@@ -207,7 +206,7 @@ def reliability(calibration: Calibration) -> Reliability:
         rows_up=[Tick(at(y(share)), number(share)) for share in shares],
         rows=[
             Row(
-                number(b.said),
+                number(b.predicted),
                 number(b.observed.value),
                 number(b.observed.low),
                 number(b.observed.high),

@@ -1,4 +1,4 @@
-"""Week by week: what comes in and what the model makes of it. Needs no review."""
+"""Drift: the studies of each week and the model's verdicts on them. Needs no review."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Week:
 
     @property
     def abnormal(self) -> Figure | None:
-        """The share that the model calls abnormal, of those it gave an answer for."""
+        """The share that the model calls abnormal, of the studies that it supports."""
         return wilson(self.verdicts["abnormal"], self.studies - self.verdicts["unsupported"])
 
     @property
     def unsupported(self) -> Figure | None:
-        """The share that the bundle does not know."""
+        """The share that the model calls unsupported."""
         return wilson(self.verdicts["unsupported"], self.studies)
 
     def share(self, body_part: str) -> Figure | None:
@@ -90,7 +90,7 @@ class Drift:
 
     @cached_property
     def weeks(self) -> list[Week]:
-        """The newest weeks with what their pictures are like, oldest first. One query more."""
+        """The newest weeks with the properties of their pictures, oldest first. One query more."""
         kept = self._all[-WEEKS:]
         if not kept:
             return []
@@ -102,6 +102,6 @@ class Drift:
         zone = ZoneInfo(self.scope.access.clinic.time_zone)
         predictions = predictions.filter(sent_at__gte=dt.datetime.combine(kept[0].monday, dt.time(), zone))
         for at, distance, megapixels in select_from(_INPUTS, **{"prediction(analysis, week)": predictions}):
-            if found := by_monday.get(at.date()):
-                found.distance, found.megapixels = tuple(distance), tuple(megapixels)
+            if drawn := by_monday.get(at.date()):
+                drawn.distance, drawn.megapixels = tuple(distance), tuple(megapixels)
         return kept

@@ -1,4 +1,4 @@
-"""The rows and fields of the scorecard, and what its address asks for."""
+"""The scorecard's filter, and the rows and cells of its tables."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from xrayportal.reviews.scorecard.drift import Week
 from xrayportal.reviews.scorecard.queries import Cells
 from xrayportal.reviews.scorecard.statistics import Figure, FourFold, kappa, wilson
 
+#: How the model's verdict "uncertain" counts.
 UNCERTAIN: dict[str, Promise] = {
     "abnormal": gettext_lazy("as abnormal"),
     "normal": gettext_lazy("as normal"),
@@ -27,16 +28,19 @@ _JUDGED = (Verdict.NORMAL.value, Verdict.ABNORMAL.value, Verdict.UNCERTAIN.value
 
 
 @dataclass(frozen=True)
-class Question:
-    """The page's address: ``?from=&to=&bundle=&basis=&uncertain=``."""
+class ScorecardFilter:
+    """What the scorecard counts: ``?from=&to=&bundle=&basis=&uncertain=`` of its address."""
 
     period: Period = field(default_factory=Period)
+    #: A bundle's id; 0 for the active one.
     bundle: int = 0
+    #: A code of ``history.BASES``: which opinions are the reference.
     basis: str = "blind"
+    #: A code of ``UNCERTAIN``.
     uncertain: str = "abnormal"
 
     @classmethod
-    def read(cls, query: QueryDict) -> Question:
+    def read(cls, query: QueryDict) -> ScorecardFilter:
         """From the address; an unknown value is the default."""
         bundle = query.get("bundle", "")
         basis, uncertain = query.get("basis", ""), query.get("uncertain", "")
@@ -50,7 +54,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Line:
-    """One row of the table of figures: a bundle, or a body part of it."""
+    """One row of the table of figures: those of a bundle, or of a body part."""
 
     label: str
     counts: FourFold
@@ -60,7 +64,7 @@ class Line:
 
     @classmethod
     def of(cls, label: str, counts: FourFold) -> Line:
-        """The figures of these counts."""
+        """The row with the figures of these counts."""
         return cls(
             label,
             counts,
@@ -72,7 +76,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Cell:
-    """A field of the confusion matrix: its cases and where to look at them."""
+    """A cell of the confusion matrix: its number of cases, and the query that finds them in the history."""
 
     count: int
     href: str
@@ -81,7 +85,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two agree: ``same`` is the plain share, ``kappa`` the share beyond chance."""
+    """The agreement of two over ``n`` cases: ``same`` is the plain share, ``kappa`` that beyond chance."""
 
     label: str
     same: charts.Interval | None
@@ -90,7 +94,7 @@ class Agreement:
 
 
 def summed(body_parts: Mapping[str, Cells]) -> Cells:
-    """All parts together."""
+    """The cells of all body parts added up."""
     total: Counter[tuple[str, str]] = Counter()
     for cells in body_parts.values():
         total.update(cells)
@@ -98,7 +102,7 @@ def summed(body_parts: Mapping[str, Cells]) -> Cells:
 
 
 def agreement(label: str, pairs: Mapping[tuple[str, str], int]) -> Agreement:
-    """Over normal, abnormal and uncertain; what anybody calls unsupported is no judgement."""
+    """The agreement over normal, abnormal and uncertain; a case that either calls unsupported is left out."""
     table = [[pairs.get((one, other), 0) for other in _JUDGED] for one in _JUDGED]
     n = sum(map(sum, table))
     same = wilson(sum(table[i][i] for i in range(len(table))), n)
@@ -106,5 +110,5 @@ def agreement(label: str, pairs: Mapping[tuple[str, str], int]) -> Agreement:
 
 
 def samples(rows: list[tuple[Week, Figure | None]]) -> list[charts.Sample]:
-    """Weeks with a figure, as a chart takes them."""
+    """The weeks that have a figure, as samples of a chart."""
     return [charts.Sample(week.monday, f.value, f.low, f.high, f.n) for week, f in rows if f]

@@ -22,9 +22,10 @@ from xrayportal.studies.models import Study
 
 #: (model's verdict, readers' verdict) → cases
 Cells = dict[tuple[str, str], int]
-_STANDING = {"blind": "study__consensus__blind_verdict", "all": "study__consensus__verdict"}
-#: The part by the readers where they corrected it, else by the model.
-_PART = Case(
+#: The field of the reference, by the basis.
+_REFERENCE = {"blind": "study__consensus__blind_verdict", "all": "study__consensus__verdict"}
+#: The body part by the readers where they corrected it, else by the model.
+_BODY_PART = Case(
     When(study__consensus__body_part__gt="", then="study__consensus__body_part"),
     default="body_part",
     output_field=CharField(),
@@ -53,7 +54,7 @@ GROUP BY bin ORDER BY bin
 
 @dataclass(frozen=True)
 class Scope:
-    """Whose cases: a clinic's, of a period, as far as this person may know the predictions."""
+    """The cases that are counted: a clinic's, of a period, whose predictions this person may know."""
 
     access: ClinicAccess
     period: Period
@@ -61,14 +62,17 @@ class Scope:
     basis: str
 
     def reference_predictions(self, bundle: Bundle | None = None) -> QuerySet[ReferencePrediction]:
-        """One prediction of each bundle, or of this one, for each study of the period."""
+        """The reference predictions of the period's studies, of every bundle or of this one."""
         predictions = ReferencePrediction.objects.filter(self._within("sent_at"), clinic=self.access.clinic)
         if reads_blind(self.access):
             predictions = predictions.filter(study__in=self._visible())
         return predictions.filter(bundle=bundle) if bundle else predictions
 
     def opinions(self) -> QuerySet[Review]:
-        """One opinion a reader and study, adjudications left out: the last blind one, or the signed one."""
+        """One opinion for each reader and study: by the basis, the last blind one or the signed one.
+
+        Adjudications are left out.
+        """
         signed = Review.objects.filter(
             study=OuterRef("study"), reader=OuterRef("reader"), is_current=True, signed_at__isnull=False
         ).exclude(kind=Review.Kind.ADJUDICATION)
@@ -96,12 +100,12 @@ def bundles_of(scope: Scope) -> list[Bundle]:
 
 
 def cells_of(scope: Scope) -> dict[int, dict[str, Cells]]:
-    """Cases with a reference: bundle → part → cells. One query."""
-    reference = _STANDING[scope.basis]
+    """Cases with a reference: bundle → body part → cells. One query."""
+    reference = _REFERENCE[scope.basis]
     rows = (
         scope.reference_predictions()
         .filter(**{f"{reference}__gt": ""})
-        .values_list("bundle", _PART, "verdict", reference)
+        .values_list("bundle", _BODY_PART, "verdict", reference)
         .annotate(cases=Count("pk"))
         .order_by()
     )
@@ -113,7 +117,7 @@ def cells_of(scope: Scope) -> dict[int, dict[str, Cells]]:
 
 def calibration_of(scope: Scope, bundle: Bundle) -> list[Sums]:
     """The bins of the cases with a probability and a reference, lowest first. One query."""
-    reference = _STANDING[scope.basis]
+    reference = _REFERENCE[scope.basis]
     scored = (
         scope.reference_predictions(bundle)
         .filter(probability__isnull=False, **{f"{reference}__in": ["abnormal", "normal"]})
@@ -134,7 +138,7 @@ class Agreements:
 
 
 def agreements_of(scope: Scope, bundle: Bundle) -> Agreements:
-    """All pairs. One query."""
+    """The pairs of verdicts of all readers. One query."""
     rows = select_from(
         _PAIRS,
         **{
@@ -142,13 +146,13 @@ def agreements_of(scope: Scope, bundle: Bundle) -> Agreements:
             "prediction(study, verdict)": scope.reference_predictions(bundle).values_list("study", "verdict"),
         },
     )
-    found = Agreements({}, {})
+    agreements = Agreements({}, {})
     for reader, other, first, second, cases in rows:
         if other is None:
-            found.model.setdefault(reader, Counter())[first, second] = cases
+            agreements.model.setdefault(reader, Counter())[first, second] = cases
         else:
-            found.readers.setdefault((reader, other), Counter())[first, second] = cases
-    return found
+            agreements.readers.setdefault((reader, other), Counter())[first, second] = cases
+    return agreements
 
 
 def shadows_of(scope: Scope) -> dict[int, Cells]:
@@ -161,25 +165,25 @@ def shadows_of(scope: Scope) -> dict[int, Cells]:
         .annotate(studies=Count("pk"))
         .order_by()
     )
-    found: dict[int, Cells] = {}
+    cells: dict[int, Cells] = {}
     for bundle, current, shadow, studies in rows:
-        found.setdefault(bundle, {})[current, shadow] = studies
-    return found
+        cells.setdefault(bundle, {})[current, shadow] = studies
+    return cells
 
 
 def week_of(scope: Scope) -> TruncWeek:
-    """The Monday of the week that the study was sent in, in the clinic's zone."""
+    """The Monday of the week in which the study was sent, in the clinic's zone."""
     return TruncWeek("sent_at", tzinfo=ZoneInfo(scope.access.clinic.time_zone))
 
 
 def select_from(sql: str, **tables: QuerySet[Any, Any]) -> Iterator[tuple[Any, ...]]:
     """The rows of ``sql`` over the rows of these queries, each named ``table(column, …)``.
 
-    For what the ORM has no words for: joins of grouped rows, and percentiles.
+    For what the ORM cannot express: joins of grouped rows, and percentiles.
     """
     queries = {name: table.query.sql_with_params() for name, table in tables.items()}
     named = ", ".join(f"{name} AS ({text})" for name, (text, _values) in queries.items())
-    values = [value for _text, found in queries.values() for value in found]
+    values = [value for _text, parameters in queries.values() for value in parameters]
     with connection.cursor() as cursor:
         cursor.execute(f"WITH {named} {sql}", values)
         yield from cursor.fetchall()

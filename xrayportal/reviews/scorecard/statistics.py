@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 #: The 97.5th percentile of the standard normal distribution.
 Z = 1.959963984540054
-#: Calibration is told in so many bins of equal numbers of cases.
+#: Calibration is shown in so many bins of equal numbers of cases.
 BINS = 10
-#: What rounding leaves of a variance that is 0.
+#: Rounding leaves up to this of a variance that is 0.
 _NOTHING = 1e-12
 
 
@@ -29,7 +29,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class FourFold:
-    """Cases by what the model says (first) and what the readers say (second); ``left_out`` fit neither."""
+    """Numbers of cases: true or false is the model against the readers; ``left_out`` cannot be compared."""
 
     true_positive: int
     false_positive: int
@@ -39,17 +39,17 @@ class FourFold:
 
     @property
     def n(self) -> int:
-        """Cases counted."""
+        """The number of cases that are compared."""
         return self.true_positive + self.false_positive + self.false_negative + self.true_negative
 
     @property
     def sensitivity(self) -> Figure | None:
-        """Share of the abnormal by the readers that the model flags."""
+        """The share that the model flags of the cases that the readers call abnormal."""
         return wilson(self.true_positive, self.true_positive + self.false_negative)
 
     @property
     def specificity(self) -> Figure | None:
-        """Share of the normal by the readers that the model leaves unflagged."""
+        """The share that the model does not flag of the cases that the readers call normal."""
         return wilson(self.true_negative, self.true_negative + self.false_positive)
 
     @property
@@ -59,7 +59,7 @@ class FourFold:
 
 
 def four_fold(cells: Mapping[tuple[str, str], int], *, uncertain: str) -> FourFold:
-    """Counts by (model's verdict, readers' verdict), folded to two by two.
+    """Fold counts by (model's verdict, readers' verdict) to two by two.
 
     ``uncertain`` says how the model's "uncertain" counts: ``"abnormal"``, ``"normal"`` or
     ``"left-out"``. Where the readers themselves say uncertain or unsupported there is no truth to
@@ -84,7 +84,7 @@ def four_fold(cells: Mapping[tuple[str, str], int], *, uncertain: str) -> FourFo
 
 
 def folding(uncertain: str) -> dict[str, str]:
-    """The model's verdicts that are counted, and as what; ``uncertain`` as for `four_fold`."""
+    """The model's verdicts that count → abnormal or normal; ``uncertain`` as for `four_fold`."""
     counted = {"abnormal": "abnormal", "normal": "normal"}
     if uncertain != "left-out":
         counted["uncertain"] = counted[uncertain]
@@ -108,14 +108,18 @@ def _wilson_bounds(successes: int, n: int) -> tuple[float, float]:
 def kappa(table: Sequence[Sequence[int]]) -> Figure | None:
     """Cohen's kappa of a square table of counts, with the large-sample interval of Fleiss, Cohen and Everitt.
 
-    None without cases, or where one of the two only ever says one thing: kappa would be 0 or undefined
-    whatever the other says. The interval is cut to [-1, 1]. Where all cases agree, or none, that variance
-    is 0 however few they are; then it is Wilson's interval of the plain agreement, its chance held fixed.
+    None without cases, or where one of the two uses a single category: kappa would be 0 or undefined
+    whatever the other says. The interval is cut to [-1, 1]. Where all cases agree, or none, the large-sample
+    variance is 0 however few they are; the interval is then Wilson's of the plain agreement, with the
+    agreement by chance held fixed.
     """
     n = sum(map(sum, table))
     size = range(len(table))
-    said = [sum(1 for i in size if any(table[i])), sum(1 for j in size if any(row[j] for row in table))]
-    if min(said) < 2:
+    categories_used = (
+        sum(1 for i in size if any(table[i])),
+        sum(1 for j in size if any(row[j] for row in table)),
+    )
+    if min(categories_used) < 2:
         return None
     p = [[table[i][j] / n for j in size] for i in size]
     rows = [sum(p[i]) for i in size]
@@ -137,7 +141,7 @@ def kappa(table: Sequence[Sequence[int]]) -> Figure | None:
 
 @dataclass(frozen=True)
 class Stratum:
-    """Studies with one verdict of the model: how many, and of the reviewed ones what the readers said."""
+    """Studies with one verdict of the model: how many, and the readers' verdicts on the reviewed ones."""
 
     is_flagged: bool
     analysed: int
@@ -146,7 +150,7 @@ class Stratum:
 
     @property
     def reviewed(self) -> int:
-        """Those with a verdict of the readers that can be compared."""
+        """The number of studies that the readers call abnormal or normal."""
         return self.abnormal + self.normal
 
 
@@ -162,20 +166,20 @@ def corrected_for_verification(strata: Iterable[Stratum]) -> Corrected | None:
     """Begg and Greenes' correction over any number of the model's verdicts, with logit intervals.
 
     It holds if, among studies with the same verdict of the model, those reviewed are like those not
-    reviewed. Where the readers of one verdict's cases only ever say one thing, the verdicts are pooled to
-    flagged and not flagged; None where that still leaves a field empty: the cases cannot carry it.
+    reviewed. Where the readers call all cases of one verdict the same, the verdicts are pooled to flagged
+    and not flagged; None where a cell is empty even then: there are too few cases.
     """
-    found = [stratum for stratum in strata if stratum.analysed]
-    if not all(stratum.abnormal and stratum.normal for stratum in found):
-        found = [_pooled(found, is_flagged) for is_flagged in (True, False)]
-    if {s.is_flagged for s in found if s.abnormal and s.normal} != {True, False}:
+    strata = [stratum for stratum in strata if stratum.analysed]
+    if not all(stratum.abnormal and stratum.normal for stratum in strata):
+        strata = [_pooled(strata, is_flagged) for is_flagged in (True, False)]
+    if {s.is_flagged for s in strata if s.abnormal and s.normal} != {True, False}:
         return None
     return Corrected(
         sensitivity=_corrected(
-            [(s.is_flagged, s.analysed, s.abnormal / s.reviewed, s.reviewed) for s in found]
+            [(s.is_flagged, s.analysed, s.abnormal / s.reviewed, s.reviewed) for s in strata]
         ),
         specificity=_corrected(
-            [(not s.is_flagged, s.analysed, s.normal / s.reviewed, s.reviewed) for s in found]
+            [(not s.is_flagged, s.analysed, s.normal / s.reviewed, s.reviewed) for s in strata]
         ),
     )
 
@@ -191,9 +195,9 @@ def _pooled(strata: Sequence[Stratum], is_flagged: bool) -> Stratum:
 
 
 def _corrected(strata: Sequence[tuple[bool, int, float, int]]) -> Figure:
-    """The share of hits from (is a hit, analysed, share of the kind that is asked for, reviewed).
+    """Sensitivity or specificity from (is a hit, analysed, share of the class in question, reviewed).
 
-    The variance of its logit by the delta method: of a multinomial ``analysed`` and binomial shares.
+    The variance of its logit is by the delta method, for a multinomial ``analysed`` and binomial shares.
     """
     sums = {hit: sum(n * share for is_hit, n, share, _m in strata if is_hit is hit) for hit in (True, False)}
     variance = sum(
@@ -211,27 +215,27 @@ def _expit(x: float) -> float:
 
 @dataclass(frozen=True)
 class Sums:
-    """One bin of a calibration, added up."""
+    """The sums over one bin of a calibration."""
 
     cases: int
-    #: Of the probabilities.
-    said: float
+    #: The sum of the predicted probabilities.
+    predicted: float
     abnormal: int
-    #: Of the squared differences of probability and outcome.
+    #: The sum of the squared differences of probability and outcome.
     squares: float
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Cases of similar probability: what was said on average, and how many were abnormal."""
+    """Cases of similar probability: the mean prediction, and the share that was abnormal."""
 
-    said: float
+    predicted: float
     observed: Figure
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Reliability in bins of equal mass, and two sums of it."""
+    """Reliability in bins of equal numbers of cases, and two measures of it."""
 
     bins: list[Bin]
     #: Mean squared difference of probability and outcome; 0 is perfect.
@@ -242,7 +246,7 @@ class Calibration:
 
 
 def calibration(sums: Sequence[Sums]) -> Calibration | None:
-    """Reliability from its bins; None without any.
+    """The calibration from the sums of its bins; None without cases.
 
     The cases, in order of probability, are cut into at most ``BINS`` bins with as equal numbers of cases as
     possible (``queries.calibration_of``). Equal probabilities are never torn apart, so bins may be fewer.
@@ -250,10 +254,12 @@ def calibration(sums: Sequence[Sums]) -> Calibration | None:
     n = sum(one.cases for one in sums)
     if n == 0:
         return None
-    bins = [Bin(one.said / one.cases, share) for one in sums if (share := wilson(one.abnormal, one.cases))]
+    bins = [
+        Bin(one.predicted / one.cases, share) for one in sums if (share := wilson(one.abnormal, one.cases))
+    ]
     return Calibration(
         bins=bins,
         brier=sum(one.squares for one in sums) / n,
-        gap=sum(abs(one.said - one.observed.value) * one.observed.n for one in bins) / n,
+        gap=sum(abs(one.predicted - one.observed.value) * one.observed.n for one in bins) / n,
         n=n,
     )

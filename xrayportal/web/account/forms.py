@@ -1,4 +1,4 @@
-"""Forms of the way in. A guess is refused before the password is looked at, and counted."""
+"""Forms to sign in, to change the password, and to open a clinic's content. Guesses are counted."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class SignInForm(AuthenticationForm):
     }
 
     def clean_username(self) -> str:
-        """Addresses are stored in lower case."""
+        """The address in lower case, as accounts have it."""
         return str(self.cleaned_data["username"]).lower()
 
     def clean(self) -> dict[str, Any]:
-        """Refuse before the password is looked at, so that a throttled guess teaches nothing."""
+        """Refuse a throttled attempt before the password is checked, so that it reveals nothing."""
         assert self.request is not None  # noqa: S101  # LoginView always gives it
         username = self.cleaned_data.get("username")
         if username and is_throttled(username, client_address(self.request)):
@@ -39,7 +39,7 @@ class SignInForm(AuthenticationForm):
 
 
 class PasswordForm(PasswordChangeForm):
-    """The present password proves that it is them; guessing it counts like guessing at the door."""
+    """The present and a new password; a wrong present password counts as a failed sign-in."""
 
     error_messages = {
         **PasswordChangeForm.error_messages,
@@ -51,7 +51,7 @@ class PasswordForm(PasswordChangeForm):
         self.request = request
 
     def clean_old_password(self) -> str:
-        """Refuse before the password is looked at, as at the door."""
+        """Refuse a throttled attempt before the password is checked, as the sign-in does."""
         if is_throttled(self.user.email, client_address(self.request)):
             raise ValidationError(self.error_messages["throttled"], code="throttled")
         try:
@@ -63,7 +63,7 @@ class PasswordForm(PasswordChangeForm):
 
 
 class ReasonForm(forms.Form):
-    """Why a superuser needs to see a clinic's patient content."""
+    """A superuser's reason to see a clinic's patient content."""
 
     reason = forms.CharField(
         label=_("Reason"),

@@ -1,4 +1,4 @@
-"""Addresses of the way in: home, sign-in, the password, a superuser's look at a clinic's content."""
+"""Addresses of home, sign-in and password, and of a superuser's access to a clinic's content."""
 
 from django.urls import path
 

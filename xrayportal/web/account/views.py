@@ -1,4 +1,4 @@
-"""The way in: home, sign-in, passwords, and a superuser's audited look at patient content."""
+"""Home, sign-in, passwords, and a superuser's audited access to a clinic's content."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from xrayportal.web.shared.context import accesses_of
 
 
 class SignInView(LoginView):
-    """One attempt at a time for one account from one address: parallel guesses cannot outrun the limit."""
+    """Sign-in, one attempt at a time for an account and an address, so that parallel guesses are counted."""
 
     template_name = "account/sign_in.html"
     authentication_form = SignInForm
@@ -35,24 +35,24 @@ class SignInView(LoginView):
 
 
 class SignOutView(LogoutView):
-    """Also forgets the pictures that the browser may keep for a day."""
+    """Sign-out, which also clears the pictures that the browser may keep for a day."""
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Browsers heed the header over HTTPS only."""
+        """End the session and ask the browser to clear its cache, which it does over HTTPS only."""
         response = super().post(request, *args, **kwargs)
         response.headers["Clear-Site-Data"] = '"cache"'
         return response
 
 
 class PasswordView(PasswordChangeView):
-    """A signed-in person chooses another password; their other sessions end. One attempt at a time too."""
+    """Change of the password, which ends the person's other sessions. One attempt at a time, too."""
 
     template_name = "account/password.html"
     form_class = PasswordForm
     success_url = reverse_lazy("home")
 
     def get_form_kwargs(self) -> dict[str, Any]:
-        """The form asks where the request came from."""
+        """The form's arguments, with the request, whose address is throttled."""
         return {**super().get_form_kwargs(), "request": self.request}
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -61,7 +61,7 @@ class PasswordView(PasswordChangeView):
             return super().post(request, *args, **kwargs)
 
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
-        """It is chosen."""
+        """Save the new password, audit it and say so."""
         response = super().form_valid(form)
         record_password(form.user, request=self.request)
         messages.success(self.request, _("Your password is changed. Other devices are signed out."))
@@ -70,7 +70,7 @@ class PasswordView(PasswordChangeView):
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """To the person's clinic, or a page to pick one; superusers pick among all, for a reason."""
+    """A redirect to the person's only clinic, or a page to choose one; superusers choose among all."""
     clinics = [access.clinic for access in accesses_of(request)]
     if len(clinics) == 1:
         return redirect("worklist", clinic=clinics[0].slug)
@@ -82,22 +82,22 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def content_access(request: HttpRequest, clinic: str) -> HttpResponse:
-    """A superuser gives a reason and sees one clinic's content for half an hour."""
+    """Ask a superuser for a reason, then let them see the clinic's content for ``GRANT_LASTS``."""
     _superuser_or_404(request)
-    found = get_object_or_404(Clinic, slug=clinic)
+    row = get_object_or_404(Clinic, slug=clinic)
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        grant_content(request, found, reason=form.cleaned_data["reason"])
-        return redirect("worklist", clinic=found.slug)
+        grant_content(request, row, reason=form.cleaned_data["reason"])
+        return redirect("worklist", clinic=row.slug)
     minutes = int(GRANT_LASTS.total_seconds() // 60)
     status = 422 if form.is_bound else 200
-    context = {"clinic": found, "form": form, "minutes": minutes}
+    context = {"clinic": row, "form": form, "minutes": minutes}
     return render(request, "account/content_access.html", context, status=status)
 
 
 @require_POST
 def content_access_end(request: HttpRequest, clinic: str) -> HttpResponse:
-    """The superuser has seen enough."""
+    """End a superuser's access to the clinic's content before its time."""
     _superuser_or_404(request)
     end_content(request, get_object_or_404(Clinic, slug=clinic))
     return redirect("home")
@@ -111,7 +111,7 @@ def _superuser_or_404(request: HttpRequest) -> None:
 
 @login_not_required
 def admin_sign_in(request: HttpRequest) -> HttpResponse:
-    """The admin has no door of its own: sign-in is throttled and audited in one place."""
+    """Redirect to the portal's sign-in, which is throttled and audited; the admin has none of its own."""
     if request.user.is_authenticated:
         raise Http404("Not found.")  # signed in, but not staff
     return redirect_to_login(request.GET.get("next", "/"))

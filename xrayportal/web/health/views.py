@@ -1,4 +1,4 @@
-"""Health, for load balancers and monitors: no sign-in, no patient content."""
+"""Health endpoints for load balancers and monitors: no sign-in, no patient content."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xrayportal.operations import health
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    """The process lives; nothing else is asked."""
+    """200 while the process lives; nothing else is checked."""
     return HttpResponse("ok\n", content_type="text/plain; charset=utf-8")
 
 
@@ -22,7 +22,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """This web process can serve pages, whatever the broker or the workers do."""
+    """200 if this web process can serve pages, else 503; broker and workers do not count."""
     return _answer(health.readiness())
 
 
@@ -30,7 +30,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def statusz(request: HttpRequest) -> JsonResponse:
-    """200 when a study sent now would be analysed, else 503; ``missing`` names the absent services."""
+    """200 if a study sent now would be analysed, else 503, where ``missing`` names what does not work."""
     return _answer(health.status())
 
 

@@ -18,35 +18,36 @@ from xrayportal.reviews.export import history_lines
 from xrayportal.reviews.history import (
     BASES,
     COUNTED,
-    STANDINGS,
+    REVIEW_STATUSES,
+    Cursor,
     Filters,
-    Place,
     filtered,
-    found,
+    matching_studies,
     page_of,
     results_of,
 )
 from xrayportal.reviews.models import Review
 from xrayportal.studies.models import Study
+from xrayportal.web.shared.attachment import attachment
 from xrayportal.web.worklist.rows import body_part_choices, verdict_choices
 
 
 @require_GET
 @clinic_view(Permission.MANAGE)
 def history(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    """Past predictions with what readers said of them."""
+    """The page of past predictions with the readers' reviews of them."""
     filters = Filters.read(request.GET)
-    studies = found(access, filters)
+    studies = matching_studies(access, filters)
     count = studies.order_by()[:COUNTED].count()
     page = page_of(
         filtered(studies, count),
-        before=Place.read(request.GET.get("before", "")),
-        after=Place.read(request.GET.get("after", "")),
+        before=Cursor.read(request.GET.get("before", "")),
+        after=Cursor.read(request.GET.get("after", "")),
     )
     active = Bundle.objects.active().first()
     # Not DISTINCT over a join: that would read every analysis for a handful of names.
-    used = Analysis.objects.filter(bundle=OuterRef("pk"), clinic=access.clinic)
-    wrote = Review.objects.filter(reader=OuterRef("pk"), clinic=access.clinic)
+    analyses = Analysis.objects.filter(bundle=OuterRef("pk"), clinic=access.clinic)
+    reviews = Review.objects.filter(reader=OuterRef("pk"), clinic=access.clinic)
     return render(
         request,
         "history/history.html",
@@ -60,9 +61,9 @@ def history(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
             "hides": reads_blind(access),
             "verdicts": verdict_choices(active),
             "body_parts": body_part_choices(active),
-            "bundles": Bundle.objects.filter(Exists(used)).order_by("-registered_at"),
-            "people": User.objects.filter(Exists(wrote)).order_by("email"),
-            "standings": STANDINGS.items(),
+            "bundles": Bundle.objects.filter(Exists(analyses)).order_by("-registered_at"),
+            "people": User.objects.filter(Exists(reviews)).order_by("email"),
+            "review_statuses": REVIEW_STATUSES.items(),
             "bases": BASES.items(),
         },
     )
@@ -71,7 +72,7 @@ def history(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
 @require_POST
 @clinic_view(Permission.MANAGE)
 def history_export(request: PortalRequest, access: ClinicAccess) -> StreamingHttpResponse:
-    """The same filters as CSV, all pages. POST, because each export is an event of the audit."""
+    """All pages of the same filters as CSV. A POST, because each export is audited."""
     filters = Filters.read(request.GET)
     record(
         clinic=access.clinic,
@@ -79,22 +80,16 @@ def history_export(request: PortalRequest, access: ClinicAccess) -> StreamingHtt
         actor=access.actor,
         detail={"kind": "history", "filters": filters.names},
     )
-    return StreamingHttpResponse(
-        history_lines(results_of(found(access, filters), filters), clinic=access.clinic),
-        content_type="text/csv; charset=utf-8",
-        headers={
-            "Content-Disposition": 'attachment; filename="history.csv"',
-            "Cache-Control": "private, no-store",
-        },
-    )
+    lines = history_lines(results_of(matching_studies(access, filters), filters), clinic=access.clinic)
+    return attachment(lines, filename="history.csv", media_type="text/csv; charset=utf-8")
 
 
 def _rows(studies: list[Study], filters: Filters) -> list[tuple[Study, Analysis]]:
-    """Each study with the result that the filters speak of: the bundle's, or the current one."""
+    """Each study with the result that the filters are about: the chosen bundle's, or the current one."""
     ids = [study.pk for study in studies]
     by_id = {
         study.pk: study for study in with_status(Study.objects.filter(pk__in=ids)).select_related("consensus")
     }
-    shown = results_of(Study.objects.filter(pk__in=ids), filters).select_related("bundle")
-    results = {result.study_id: result for result in shown}
+    of_page = results_of(Study.objects.filter(pk__in=ids), filters).select_related("bundle")
+    results = {result.study_id: result for result in of_page}
     return [(by_id[pk], results[pk]) for pk in ids if pk in results]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -19,8 +18,9 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
+from xrayportal.analyses.bundles import NoActiveBundleError
 from xrayportal.analyses.models import Analysis
-from xrayportal.analyses.services import NoActiveBundleError, UnknownPartError, request_analysis
+from xrayportal.analyses.services import UnknownBodyPartError, request_analysis
 from xrayportal.analyses.workers import live_workers
 from xrayportal.audit.models import AuditHead
 from xrayportal.audit.services import check
@@ -30,15 +30,16 @@ from xrayportal.operations import figures, health
 from xrayportal.security import client_address
 from xrayportal.studies.models import Study
 from xrayportal.web.shared.deleted import message_if_deleted
+from xrayportal.web.shared.polling import Version, seen_version, unchanged
 
 #: Longer chains are verified by the command, which no request waits for.
 CHECKED_HERE = 50_000
-#: Every open page asks, and Redis may take its second to say nothing.
+#: Every open page polls, and a Redis that does not answer costs a second.
 _BROKER_SECONDS = 5
 
 
 def platform_view(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Decorator for ``view(request, …)``: superusers only; for everybody else there is no such page."""
+    """Decorator for ``view(request, …)`` of superusers; everybody else gets a 404."""
 
     @functools.wraps(view)
     def wrapper(request: HttpRequest, **kwargs: Any) -> HttpResponse:
@@ -52,21 +53,21 @@ def platform_view(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespon
 @require_safe
 @platform_view
 def operations(request: HttpRequest) -> HttpResponse:
-    """The whole platform."""
+    """The operations page of the whole platform."""
     return _page(request, None)
 
 
 @require_safe
 @clinic_view(Permission.MANAGE)
 def clinic_operations(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    """One clinic's figures."""
+    """The operations page of one clinic."""
     return _page(request, access.clinic)
 
 
 @require_POST
 @platform_view
 def operations_retry(request: PortalRequest, analysis: uuid.UUID) -> HttpResponse:
-    """Ask again for an analysis that failed, in whatever clinic."""
+    """Request a failed analysis of any clinic again."""
     return _retry(request, Analysis.objects.filter(pk=analysis).first(), None, reverse("operations"))
 
 
@@ -75,7 +76,7 @@ def operations_retry(request: PortalRequest, analysis: uuid.UUID) -> HttpRespons
 def clinic_operations_retry(
     request: PortalRequest, access: ClinicAccess, analysis: uuid.UUID
 ) -> HttpResponse:
-    """Ask again for an analysis of this clinic that failed."""
+    """Request a failed analysis of this clinic again."""
     back = reverse("clinic-operations", args=[access.clinic.slug])
     return _retry(request, access.analyses().filter(pk=analysis).first(), access.clinic, back)
 
@@ -99,14 +100,13 @@ def clinic_operations_verify(request: PortalRequest, access: ClinicAccess) -> Ht
 
 
 def _page(request: HttpRequest, clinic: Clinic | None) -> HttpResponse:
-    """The page, or for a poll its figures: 204 while they read the same as what is on the screen."""
-    told = render_to_string("operations/_figures.html", _context(clinic), request)
-    version = hashlib.sha256(told.encode()).hexdigest()[:16]
-    if request.GET.get("seen") == version:
-        return HttpResponse(status=204)
-    is_poll = "seen" in request.GET
-    context = {"told": told, "version": version, "clinic": clinic}
-    return render(request, f"operations/{'_live' if is_poll else 'operations'}.html", context)
+    """The page, or for a poll the fragment with its figures; 204 while the screen shows the same ones."""
+    html = render_to_string("operations/_figures.html", _context(clinic), request)
+    version, seen = Version.of_html(html), seen_version(request)
+    if seen == version:
+        return unchanged()
+    context = {"figures": html, "version": version, "clinic": clinic}
+    return render(request, f"operations/{'operations' if seen is None else '_live'}.html", context)
 
 
 def _context(clinic: Clinic | None) -> dict[str, Any]:
@@ -126,11 +126,11 @@ def _context(clinic: Clinic | None) -> dict[str, Any]:
 
 
 def _broker() -> health.Service:
-    known: health.Service | None = cache.get("operations.broker")
-    if known is None:
-        known = health.broker()
-        cache.set("operations.broker", known, _BROKER_SECONDS)
-    return known
+    broker: health.Service | None = cache.get("operations.broker")
+    if broker is None:
+        broker = health.broker()
+        cache.set("operations.broker", broker, _BROKER_SECONDS)
+    return broker
 
 
 def _retry(request: PortalRequest, failed: Analysis | None, clinic: Clinic | None, back: str) -> HttpResponse:
@@ -146,7 +146,7 @@ def _retry(request: PortalRequest, failed: Analysis | None, clinic: Clinic | Non
             purpose=failed.purpose,
             forced_body_part=failed.forced_body_part,
         )
-    except (NoActiveBundleError, UnknownPartError) as error:
+    except (NoActiveBundleError, UnknownBodyPartError) as error:
         messages.error(request, str(error))
     except Study.DoesNotExist:
         messages.error(request, _("This study was deleted."))

@@ -27,14 +27,14 @@ else:
 
 
 class InviteForm(forms.Form):
-    """An e-mail address and what the person may do."""
+    """The e-mail address of a person and their roles."""
 
     email = forms.EmailField(label=_("E-mail address"), max_length=254)
     roles = forms.MultipleChoiceField(label=_("Roles"), choices=Role.choices)
 
 
 class RolesForm(forms.Form):
-    """What a person may do; nothing ticked deactivates them."""
+    """A person's roles; none deactivates them."""
 
     roles = forms.MultipleChoiceField(choices=Role.choices, required=False)
 
@@ -47,14 +47,14 @@ class WelcomeForm(PasswordFormOfUser):
     field_order = ("first_name", "last_name", "new_password1", "new_password2")
 
     def save(self, commit: bool = True) -> User:
-        """Keep both."""
+        """Keep the name and the password."""
         self.user.first_name = self.cleaned_data["first_name"]
         self.user.last_name = self.cleaned_data["last_name"]
         return super().save(commit)
 
 
 def offered_zones() -> list[str]:
-    """Time zones to choose from."""
+    """The time zones to choose from: UTC, and those named by a place."""
     return ["UTC", *sorted(name for name in time_zones() if name.startswith(_PLACES))]
 
 
@@ -82,23 +82,23 @@ class ClinicForm(ModelFormOfClinic):
             self.fields[f"threshold_{name}"].widget.attrs |= {"min": lowest, "max": highest, "step": "0.01"}
 
     def clean_time_zone(self) -> str:
-        """A zone by its name, in whatever capitals, or by its city, if only one has it."""
-        said: str = self.cleaned_data["time_zone"]
-        name = "_".join(said.split()).casefold()
-        known = [zone for zone in time_zones() if zone.casefold() == name]
-        cities = [zone for zone in offered_zones() if zone.rpartition("/")[2].casefold() == name]
-        found = known or cities
-        return found[0] if len(found) == 1 else said
+        """The zone of this name in any capitals, or of this city if only one zone has it; else the text."""
+        text: str = self.cleaned_data["time_zone"]
+        name = "_".join(text.split()).casefold()
+        by_name = [zone for zone in time_zones() if zone.casefold() == name]
+        by_city = [zone for zone in offered_zones() if zone.rpartition("/")[2].casefold() == name]
+        matches = by_name or by_city
+        return matches[0] if len(matches) == 1 else text
 
     def clean_retention_days(self) -> int | None:
-        """At least a day."""
+        """At least one day, or None to keep studies for ever."""
         days: int | None = self.cleaned_data["retention_days"]
         if days is not None and days < 1:
             raise forms.ValidationError(_("Enter at least 1 day, or leave empty to keep studies forever."))
         return days
 
     def clean(self) -> dict[str, Any]:
-        """The thresholds together."""
+        """Check the thresholds together: both or none, within the bundle's limits, in order."""
         cleaned = super().clean() or self.cleaned_data
         if self.bundle is None:
             return cleaned

@@ -35,14 +35,14 @@ REFUSED = 422
 @require_GET
 @clinic_view(Permission.MANAGE)
 def people(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    """Everybody with a role in the clinic."""
+    """The page of the clinic's people."""
     return _people_page(request, access, InviteForm())
 
 
 @require_POST
 @clinic_view(Permission.MANAGE)
 def invite(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    """Give a person roles and send them the way in."""
+    """Give a person roles and send them a link by which they sign in."""
     form = InviteForm(request.POST)
     if not form.is_valid():
         return _people_page(request, access, form)
@@ -63,7 +63,7 @@ def invite(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
 @require_POST
 @clinic_view(Permission.MANAGE)
 def invite_again(request: PortalRequest, access: ClinicAccess, user: int) -> HttpResponse:
-    """Send a person a link to choose a password: the invitation once more, or because theirs is gone."""
+    """Send a member a link to choose a password: after an invitation, or because they forgot theirs."""
     member = _member(access, user)
     record(
         clinic=access.clinic,
@@ -79,7 +79,7 @@ def invite_again(request: PortalRequest, access: ClinicAccess, user: int) -> Htt
 @require_POST
 @clinic_view(Permission.MANAGE)
 def member_roles(request: PortalRequest, access: ClinicAccess, user: int) -> HttpResponse:
-    """Change what a person may do here; without any role they are deactivated."""
+    """Change a member's roles; without any they have no access any more."""
     member = _member(access, user)
     form = RolesForm(request.POST)
     if not form.is_valid():
@@ -90,10 +90,10 @@ def member_roles(request: PortalRequest, access: ClinicAccess, user: int) -> Htt
     except services.PeopleRefused as refusal:
         messages.error(request, str(refusal))
     else:
-        said = (
+        sentence = (
             _("%(person)s: roles saved.") if roles else _("%(person)s no longer has access to this clinic.")
         )
-        messages.success(request, said % {"person": member})
+        messages.success(request, sentence % {"person": member})
         if member == access.user and Role.ADMIN not in roles:
             return redirect("home")
     return redirect("people", access.clinic.slug)
@@ -102,7 +102,7 @@ def member_roles(request: PortalRequest, access: ClinicAccess, user: int) -> Htt
 @require_POST
 @clinic_view(Permission.MANAGE)
 def reactivate(request: PortalRequest, access: ClinicAccess, user: int) -> HttpResponse:
-    """Let a former member in again."""
+    """Give a former member roles again."""
     former = {member.user.pk: member.user for member in former_members_of(access.clinic)}
     form = RolesForm(request.POST)
     if user not in former or not form.is_valid():
@@ -122,9 +122,9 @@ def reactivate(request: PortalRequest, access: ClinicAccess, user: int) -> HttpR
 @require_http_methods(["GET", "POST"])
 @clinic_view(Permission.MANAGE)
 def clinic_settings(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    """Name, time zone, blind first, thresholds, retention."""
+    """The page of the clinic's settings: name, time zone, blind first, thresholds, retention."""
     bundle = Bundle.objects.active().first()
-    # A row of its own: a form that is refused leaves its values on it, and the frame shows the access's.
+    # A row of its own: an invalid form leaves its values on it, and the frame shows the access's clinic.
     clinic = Clinic.objects.get(pk=access.clinic.pk)
     form = ClinicForm(request.POST or None, instance=clinic, bundle=bundle)
     if request.method == "POST" and form.is_valid():
@@ -151,7 +151,7 @@ def clinic_settings(request: PortalRequest, access: ClinicAccess) -> HttpRespons
 @login_not_required
 @require_http_methods(["GET", "POST"])
 def invitation(request: HttpRequest, uid: str, token: str) -> HttpResponse:
-    """An invited person chooses a password; the link works once."""
+    """The page on which an invited person gives their name and chooses a password; the link works once."""
     user = invited_user(uid, token)
     if user is None:
         return render(request, "people/invitation_over.html", status=404)
@@ -188,8 +188,8 @@ def _member(access: ClinicAccess, user: int) -> User:
 def _send_link(
     request: PortalRequest, access: ClinicAccess, user: User, *, with_password: bool = False
 ) -> None:
-    """By e-mail: a link to a password is for the person alone, so it is never shown to the admin."""
-    way_in = reverse("sign-in") if with_password else reverse("invitation", args=invitation_parts(user))
+    """Send the link by e-mail: it is for the person alone, so the admin never sees it."""
+    path = reverse("sign-in") if with_password else reverse("invitation", args=invitation_parts(user))
     text = render_to_string(
         "people/mail/invitation.txt",
         {
@@ -197,15 +197,15 @@ def _send_link(
             "admin": access.user,
             "person": user,
             "with_password": with_password,
-            # The configured address where there is one: a request's Host is what its sender says.
-            "link": f"{settings.PUBLIC_URL}{way_in}"
+            # The configured address where there is one: a sender chooses the Host of their request.
+            "link": f"{settings.PUBLIC_URL}{path}"
             if settings.PUBLIC_URL
-            else request.build_absolute_uri(way_in),
+            else request.build_absolute_uri(path),
         },
     )
     try:
         send_mail(
-            # One line: a clinic's name with a line end in it would be another header.
+            # On one line: a line end in a clinic's name would begin another header.
             subject=" ".join(
                 (_("X-Ray Portal: your access to %(clinic)s") % {"clinic": access.clinic}).split()
             ),

@@ -22,7 +22,10 @@ UNKNOWN_BODY_PART = _("The model does not know this body part. Choose one from t
 
 
 class BoxesField(forms.CharField):
-    """Regions drawn, as JSON: ``[{"image": id, "box": [x, y, width, height]}, …]``, in displayed pixels."""
+    """Drawn regions as JSON: ``[{"image": id, "box": [x, y, width, height]}, …]``, in displayed pixels.
+
+    ``images`` are the ids that a region may name.
+    """
 
     default_error_messages = {
         "unreadable": _("The drawn regions were not understood. Draw them again."),
@@ -34,7 +37,7 @@ class BoxesField(forms.CharField):
         self.images = {str(image) for image in images}
 
     def clean(self, value: Any) -> list[Box]:
-        """The regions alone; whatever else the sender put beside them is left out."""
+        """The regions, without other keys that the sender may have put beside them."""
         try:
             rows = json.loads(value or "[]")
         except (ValueError, RecursionError):
@@ -63,14 +66,14 @@ class BoxesField(forms.CharField):
 
 
 class ReviewForm(forms.Form):
-    """A reader's opinion. ``body_parts`` are those that the bundle knows, ``images`` the study's."""
+    """A reader's opinion. ``body_parts`` are those that the bundle knows, ``images`` are the study's ids."""
 
     verdict = forms.ChoiceField(
         choices=Verdict.choices, error_messages={"required": NO_VERDICT, "invalid_choice": NO_VERDICT}
     )
     body_part = forms.ChoiceField(required=False, error_messages={"invalid_choice": UNKNOWN_BODY_PART})
     comment = forms.CharField(required=False)
-    #: The review that the reader saw as their own; anything that is no id is nobody's, and so out of date.
+    #: The review that the reader saw as their own; any text that is not an id counts as out of date.
     supersedes = forms.CharField(required=False)
     #: Set where the form settles a disagreement.
     adjudicates = forms.CharField(required=False)
@@ -79,11 +82,11 @@ class ReviewForm(forms.Form):
         self, data: Mapping[str, str], *, body_parts: Collection[str], images: Collection[uuid.UUID]
     ) -> None:
         super().__init__({**data, "comment": data.get("comment", "").replace("\0", "")})
-        self.fields["body_part"].choices = [(part, part) for part in body_parts]  # type: ignore[attr-defined]
+        self.fields["body_part"].choices = [(body_part, body_part) for body_part in body_parts]  # type: ignore[attr-defined]
         self.fields["boxes"] = BoxesField(images=images)
 
     def clean_comment(self) -> str:
-        """Browsers send line ends as CR LF; a review is the same whichever way it came."""
+        """With LF as line ends: browsers send CR LF, and a review is the same either way."""
         comment: str = self.cleaned_data["comment"].replace("\r\n", "\n")
         if len(comment) > MAX_COMMENT:
             limit = number_format(MAX_COMMENT, force_grouping=True)
@@ -93,7 +96,7 @@ class ReviewForm(forms.Form):
         return comment
 
     def clean_supersedes(self) -> uuid.UUID | None:
-        """None for nothing."""
+        """The id, None for an empty text, and an id that no row has for any other text."""
         text: str = self.cleaned_data["supersedes"]
         try:
             return uuid.UUID(text) if text else None
@@ -106,18 +109,18 @@ class ReviewForm(forms.Form):
 
     @property
     def entry(self) -> Entry:
-        """The opinion, once the form is valid."""
+        """The opinion of a valid form."""
         cleaned = self.cleaned_data
         return Entry(cleaned["verdict"], cleaned["body_part"], cleaned["boxes"], cleaned["comment"])
 
     @property
     def sentence(self) -> str:
-        """The first thing that is wrong."""
+        """The first error of an invalid form."""
         return str(next(iter(self.errors.values()))[0])
 
 
 class AdjudicatorForm(forms.Form):
-    """Who decides a disagreement; empty leaves it to any third reader."""
+    """The reader who settles a disagreement; empty leaves it to any third reader."""
 
     reader = forms.ModelChoiceField(queryset=User.objects.none(), required=False)
 

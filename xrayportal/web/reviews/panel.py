@@ -1,4 +1,4 @@
-"""What the review panel of the study page shows to one person: gathered here, drawn by a template."""
+"""The review panel of the study page, as one person sees it; ``reviews/_panel.html`` renders it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 from django.utils.functional import cached_property
 
-from xrayportal import words
 from xrayportal.access import ClinicAccess, Permission
 from xrayportal.analyses.models import Bundle, Verdict
 from xrayportal.clinics.models import User
@@ -18,8 +17,9 @@ from xrayportal.reviews import adjudication, blind
 from xrayportal.reviews.entries import Box, Sentence
 from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Study
+from xrayportal.words import verdicts
 
-#: The words until a bundle is known: the codes have no target then.
+#: The words of verdicts while no bundle is registered that has its own.
 PLAIN_TARGET = {
     "normal": "normal",
     "abnormal": "abnormal",
@@ -40,11 +40,11 @@ class Choice:
 
 @dataclass
 class Panel:
-    """The panel's state; at most five queries, whatever the study holds."""
+    """The state of the panel; at most five queries, whatever the study holds."""
 
     access: ClinicAccess
     study: Study
-    #: What somebody sent that could not be stored: shown again, with the reason.
+    #: The values of a form that was refused: shown again, with the reason.
     sent: Mapping[str, str] | None = None
     problem: Sentence = ""
 
@@ -57,41 +57,36 @@ class Panel:
 
     @cached_property
     def current(self) -> list[Review]:
-        """The newest of each chain."""
+        """The newest review of each chain."""
         return [review for review in self.reviews if review.is_current]
 
     @cached_property
     def consensus(self) -> Consensus | None:
-        """Where the reviews stand, if there is any."""
-        found = Consensus.objects.filter(study=self.study).select_related("adjudicator", "clinic")
-        return found.first()
+        """The consensus of the reviews, if there are any."""
+        rows = Consensus.objects.filter(study=self.study).select_related("adjudicator", "clinic")
+        return rows.first()
 
     @property
     def reads(self) -> bool:
         """Whether this person may review at all."""
         return self.access.may(Permission.REVIEW)
 
-    @property
-    def manages(self) -> bool:
-        """Whether this person may name who settles."""
-        return self.access.may(Permission.MANAGE)
-
     @cached_property
     def revealed(self) -> bool:
-        """``blind.reveals``, answered from the reviews at hand."""
-        mine = any(review.reader_id == self.access.user.pk for review in self.reviews)
-        return mine or not blind.reads_blind(self.access)
+        """``blind.reveals``, from the reviews that are loaded already."""
+        has_opinion = any(review.reader_id == self.access.user.pk for review in self.reviews)
+        return has_opinion or not blind.reads_blind(self.access)
 
     @cached_property
     def adjudicates(self) -> bool:
-        """Whether the form adjudicates."""
+        """Whether the form stores an adjudication."""
         return adjudication.may_adjudicate(
             self.access, self.consensus, self.current, adjudicator=self.adjudicator
         )
 
     @cached_property
     def adjudicator(self) -> User | None:
-        """Who was named to settle, if they still can."""
+        """The person who was named to settle, if they are still a reader."""
         return adjudication.adjudicator_of(self.consensus)
 
     @cached_property
@@ -103,20 +98,21 @@ class Panel:
     def others(self) -> list[Review]:
         """Other people's signed reviews: for a blind reader after their own, for an adjudicator at once.
 
-        A blind adjudicator is shown the verdicts alone: comments, parts and regions may go by the prediction.
+        The template shows a blind adjudicator the verdicts alone: comments, body parts and regions may go by
+        the prediction.
         """
         if not (self.revealed or self.adjudicates):
             return []
         return [r for r in self.current if r.is_signed and r != self.own]
 
     @property
-    def shows_standing(self) -> bool:
-        """The standing tells what others said."""
+    def shows_review_status(self) -> bool:
+        """Whether the consensus is shown: it reveals what others said."""
         return self.consensus is not None and (self.revealed or self.adjudicates)
 
     @cached_property
     def changed_from(self) -> Review | None:
-        """The person's own blind opinion, where they now say something else."""
+        """The person's own last blind opinion, if their verdict has changed since."""
         if self.own is None:
             return None
         chain = [r for r in self.reviews if r.reader_id == self.own.reader_id and r.was_blind]
@@ -125,31 +121,31 @@ class Panel:
 
     @property
     def open(self) -> bool:
-        """The form is shown at once; after signing it waits behind a button."""
+        """Whether the form is shown at once; after signing it waits behind a button."""
         return self.sent is not None or self.own is None or not self.own.is_signed
 
     @property
     def ready(self) -> bool:
-        """Complete studies only."""
+        """Whether the study may be reviewed: when it is complete."""
         return self.study.is_sealed
 
     @cached_property
     def bundle(self) -> Bundle | None:
-        """The bundle of the result, else the active one: words and parts come from it."""
+        """The bundle of the result, else the active one: words and body parts come from it."""
         if self.study.current is not None:
             return self.study.current.bundle
         return Bundle.objects.active().first()
 
     @property
     def manifest(self) -> Mapping[str, Any]:
-        """Where verdict words come from."""
+        """The manifest that the words of verdicts come from."""
         return self.bundle.manifest if self.bundle else {"target": PLAIN_TARGET}
 
     @property
     def choices(self) -> list[Choice]:
         """The verdict buttons in order."""
         return [
-            Choice(key, code.value, words.verdict_word(self.manifest, code.value))
+            Choice(key, code.value, verdicts.verdict_word(self.manifest, code.value))
             for key, code in enumerate(ORDER, start=1)
         ]
 
@@ -157,7 +153,7 @@ class Panel:
     def body_parts(self) -> list[tuple[str, str]]:
         """Body parts to choose from: label and word."""
         return (
-            [(body_part, words.body_part_word(body_part)) for body_part in self.bundle.body_parts]
+            [(body_part, verdicts.body_part_word(body_part)) for body_part in self.bundle.body_parts]
             if self.bundle
             else []
         )
@@ -169,7 +165,7 @@ class Panel:
 
     @property
     def entered(self) -> Mapping[str, str]:
-        """The form's values: what was sent, else the own review, else nothing."""
+        """The form's values: those of the refused form, else of the own review, else none."""
         if self.sent is not None:
             return self.sent
         own = self.own
@@ -184,11 +180,11 @@ class Panel:
 
     @property
     def shown_boxes(self) -> str:
-        """Regions for the viewer, as JSON: the person's own; others' once the prediction may be known."""
-        shown = [self._drawn(r, own=False) for r in self.others if r.boxes and self.revealed]
+        """Regions for the viewer, as JSON: the person's own, and others' once the prediction is revealed."""
+        regions = [self._drawn(r, own=False) for r in self.others if r.boxes and self.revealed]
         if self.own and self.own.boxes and self.sent is None:
-            shown.append(self._drawn(self.own, own=True))
-        return json.dumps(shown)
+            regions.append(self._drawn(self.own, own=True))
+        return json.dumps(regions)
 
     @staticmethod
     def _drawn(review: Review, *, own: bool) -> dict[str, str | bool | list[Box]]:

@@ -21,7 +21,8 @@ from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.reviews import adjudication, blind, services
 from xrayportal.reviews.disagreements import disagreements_of, rows_of
-from xrayportal.reviews.report import facts_of, render_report
+from xrayportal.reviews.report.facts import facts_of
+from xrayportal.reviews.report.page import render_report
 from xrayportal.studies.models import Study
 from xrayportal.web.reviews.forms import AdjudicatorForm, ReviewForm
 from xrayportal.web.reviews.panel import Panel
@@ -36,7 +37,7 @@ BAD, STALE, GONE = 422, 409, 404
 @clinic_view(Permission.REVIEW)
 @handle_deleted_study
 def review(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
-    """The panel alone, to load it anew; in the frame of a page for somebody who came by its address."""
+    """The review panel: as a fragment for the script, as a page for a person who opens its address."""
     return _answer(request, access, Panel(access, _study(access, study)), status=200)
 
 
@@ -44,10 +45,10 @@ View = Callable[..., HttpResponseBase]
 
 
 def keep_typed_text(view: View) -> View:
-    """Decorator over ``clinic_view``: who lost their role meanwhile is told so in the panel's place.
+    """Decorator over ``clinic_view`` that answers a 404 with a fragment which holds the typed comment.
 
-    Everybody gets the same 404 where the clinic or the study is none of theirs; to the panel's script it
-    is a fragment instead of a page, with the comment that would be lost.
+    A reader who lost their role meanwhile gets the same 404 as everybody else; for the panel's script it is
+    a fragment instead of a page, so that the comment is not lost.
     """
 
     @functools.wraps(view)
@@ -66,7 +67,7 @@ def keep_typed_text(view: View) -> View:
 @keep_typed_text
 @clinic_view(Permission.REVIEW)
 def review_save(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
-    """Keep the reader's opinion as a draft; blind first, this is what reveals the prediction."""
+    """Store the reader's opinion as a draft; where they read blind first, this reveals the prediction."""
     return _store(request, access, study, sign=False)
 
 
@@ -74,7 +75,7 @@ def review_save(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) 
 @keep_typed_text
 @clinic_view(Permission.REVIEW)
 def review_sign(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
-    """Make the reader's opinion final, or supersede the one that is."""
+    """Store the reader's opinion as final, or supersede the one that is."""
     return _store(request, access, study, sign=True)
 
 
@@ -89,8 +90,8 @@ def _store(request: PortalRequest, access: ClinicAccess, study_id: uuid.UUID, *,
         images=panel.images,
     )
     if not form.is_valid():
-        anew = Panel(access, study, sent=request.POST.dict(), problem=form.sentence)
-        return _answer(request, access, anew, status=BAD)
+        refused = Panel(access, study, sent=request.POST.dict(), problem=form.sentence)
+        return _answer(request, access, refused, status=BAD)
     try:
         stored = services.store_review(
             access=access,
@@ -100,12 +101,12 @@ def _store(request: PortalRequest, access: ClinicAccess, study_id: uuid.UUID, *,
             sign=sign,
             adjudicates=form.cleaned_data["adjudicates"],
         )
-    except services.StudyGone:
+    except services.StudyDeleted:
         return _gone(request, access)
     except services.ReviewRefused as refusal:
         status = STALE if isinstance(refusal, services.StaleReview) else BAD
-        anew = Panel(access, study, sent=request.POST.dict(), problem=refusal.sentence)
-        return _answer(request, access, anew, status=status)
+        refused = Panel(access, study, sent=request.POST.dict(), problem=refusal.sentence)
+        return _answer(request, access, refused, status=status)
     message = _("Signed.") if sign else _("Saved.")
     if stored.analysis is not None:
         again = _("The study will be analysed again with the body part you chose.")
@@ -129,8 +130,7 @@ def _store(request: PortalRequest, access: ClinicAccess, study_id: uuid.UUID, *,
 
 
 def _answer(request: PortalRequest, access: ClinicAccess, panel: Panel, *, status: int) -> HttpResponse:
-    whole = not request.htmx
-    template = "reviews/panel_page.html" if whole else "reviews/_panel.html"
+    template = "reviews/_panel.html" if request.htmx else "reviews/panel_page.html"
     return render(request, template, {"access": access, "panel": panel, "study": panel.study}, status=status)
 
 
@@ -144,7 +144,7 @@ def _gone(request: PortalRequest, access: ClinicAccess | None) -> HttpResponse:
 @require_POST
 @clinic_view(Permission.MANAGE)
 def adjudicator(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
-    """The admin names who settles a disagreement; an empty ``reader`` leaves it to any third reader."""
+    """Name the reader who settles a disagreement; an empty ``reader`` leaves it to any third reader."""
     if not access.studies().filter(pk=study).exists():
         if message_if_deleted(request, study=study, clinic=access.clinic):
             return redirect("disagreements", access.clinic.slug)
@@ -182,26 +182,26 @@ def disagreements(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
 @clinic_view(Permission.SEE_OWN)
 @handle_deleted_study
 def report(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
-    """One printable page about the study's current result, once the reader may know it."""
-    found = _study(access, study)
-    if found.current is None:
+    """The report of the study's current result as PDF, for a person who may know the prediction."""
+    row = _study(access, study)
+    if row.current is None:
         messages.error(request, _("There is no result to print yet."))
         return redirect("study", access.clinic.slug, study)
-    if not blind.reveals(access, found):
+    if not blind.reveals(access, row):
         messages.error(request, _("Give your own verdict first: the report shows the prediction."))
         return redirect("study", access.clinic.slug, study)
-    facts = facts_of(found, clinic=access.clinic, with_reviews=access.may(Permission.SEE_ALL))
+    facts = facts_of(row, clinic=access.clinic, with_reviews=access.may(Permission.SEE_ALL))
     content = render_report(facts, storage=default_storage)
     record(
         clinic=access.clinic,
         action=Action.EXPORTED,
         actor=access.actor,
-        target=found.current,
-        study=found,
+        target=row.current,
+        study=row,
         detail={"kind": "report"},
     )
     response = HttpResponse(content, content_type="application/pdf")
-    response.headers["Content-Disposition"] = f'inline; filename="report-{str(found.pk)[:8]}.pdf"'
+    response.headers["Content-Disposition"] = f'inline; filename="report-{str(row.pk)[:8]}.pdf"'
     response.headers["Cache-Control"] = "private, no-store"
     return response
 

@@ -10,18 +10,18 @@ from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_vi
 from xrayportal.reviews.blind import reads_blind
 from xrayportal.reviews.history import BASES
 from xrayportal.reviews.scorecard.card import Scorecard
-from xrayportal.reviews.scorecard.lines import UNCERTAIN, Question
+from xrayportal.reviews.scorecard.lines import UNCERTAIN, ScorecardFilter
 
 
 @require_GET
 @clinic_view(Permission.MANAGE)
 def scorecard(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    """The model against signed reviews, readers against each other, and drift."""
-    question = Question.read(request.GET)
+    """The page: the model against signed reviews, readers against each other, and drift."""
+    filters = ScorecardFilter.read(request.GET)
     context = {
         "access": access,
-        "question": question,
-        "card": Scorecard(access, question),
+        "filters": filters,
+        "card": Scorecard(access, filters),
         "hides": reads_blind(access),
         "bases": BASES.items(),
         "uncertains": UNCERTAIN.items(),

@@ -1,4 +1,4 @@
-"""What the frame of every page shows: the access, the clinics to switch to, the bundle in use."""
+"""The context of every page's frame: the access, the clinics to switch to, the bundle in use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
-from xrayportal.access import ClinicAccess, Permission, access_of, places_of
+from xrayportal.access import ClinicAccess, Permission, access_of, memberships_of
 from xrayportal.analyses.models import Bundle
 from xrayportal.clinics.models import User
 from xrayportal.worklist.digests import take_notices
@@ -20,7 +20,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     ``access`` (None outside a clinic), ``roles``, ``may`` (permission name in lower case → bool),
     ``accesses`` (all of the person's, for the switcher), ``active_bundle`` (lazy, may be None),
     ``content_access_until`` (end of a superuser's look at patient content; shown as a banner) and
-    ``notices`` (submissions of theirs that are done; who looks at them has been told).
+    ``notices`` (the person's submissions that are done; reading this value marks them as seen).
     """
     access: ClinicAccess | None = getattr(request, "access", None)
     return {
@@ -38,10 +38,10 @@ def frame(request: HttpRequest) -> dict[str, Any]:
 
 
 def accesses_of(request: HttpRequest) -> list[ClinicAccess]:
-    """The signed-in person's accesses, one a clinic, by the clinic's name."""
+    """The signed-in person's accesses, one for each clinic, by the clinic's name; empty without a sign-in."""
     user = getattr(request, "user", None)
     if not isinstance(user, User):
         return []
-    places = sorted(places_of(user), key=lambda place: (place.clinic.name, str(place.clinic_id)))
-    by_clinic = groupby(places, key=lambda place: place.clinic_id)
+    memberships = sorted(memberships_of(user), key=lambda row: (row.clinic.name, str(row.clinic_id)))
+    by_clinic = groupby(memberships, key=lambda row: row.clinic_id)
     return [access_of(user, rows) for _, rows in by_clinic]

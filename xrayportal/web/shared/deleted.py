@@ -1,4 +1,4 @@
-"""What people see who act on a study that was deleted a moment ago: one sentence, no error."""
+"""Acting on a study that was deleted a moment ago: the person gets a sentence instead of an error."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ View = Callable[..., HttpResponseBase]
 
 
 def handle_deleted_study(view: View) -> View:
-    """Decorator under ``clinic_view``, for ``view(request, access, study, …)`` and for views of something
-    that went with its study, which the form names as ``study``.
+    """Decorator under ``clinic_view`` that says that a study was deleted, instead of a 404.
 
-    Only for who had looked at the study; for everybody else a study that is gone is a study that never
-    was. A fragment gets a fragment, which ends its polling; a page gets the worklist with the sentence.
+    The view takes the study as ``study``, or the form names it as ``study``, for views of something that was
+    deleted with its study. Only a person who had looked at the study gets the sentence; for everybody else
+    it never existed. A fragment gets a fragment, which ends its polling; a page gets the worklist.
     """
 
     @functools.wraps(view)
@@ -45,9 +45,10 @@ def handle_deleted_study(view: View) -> View:
 def message_if_deleted(
     request: PortalRequest, *, study: uuid.UUID | None = None, clinic: Clinic | None
 ) -> bool:
-    """For who acts from a list that they may see whole, without having opened the study: leave the sentence.
+    """Leave the message that the study was deleted, and return whether it was.
 
-    The study is the form's ``study`` unless given; ``clinic`` is None for the platform's own people.
+    For a person who acts from a list of all studies, without having opened this one. The study is the form's
+    ``study`` unless given; ``clinic`` is None for superusers on the platform's pages.
     """
     study = study or _named(request)
     if study is None or not is_deleted(study=study, clinic=clinic):

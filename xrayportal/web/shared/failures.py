@@ -1,8 +1,8 @@
-"""Why something could not be read, in the language of whoever looks.
+"""The reason why a file was rejected or an analysis failed, in the reader's language.
 
-What is stored is one English sentence, which knows most (sizes, counts), and a kind. In English the sentence
-is shown; another language has a sentence of its own for each kind, with the same file's name in it. What is
-not known by its kind is shown as it is stored.
+Stored are a kind and an English sentence with the details (sizes, counts). In English the stored sentence is
+shown; another language has one sentence for each kind, with the file's name in it. Where a kind has none,
+the stored sentence is shown.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from xrayportal.intake.bulk.archives import refusal
 from xrayportal.intake.rejection import GENERAL, general
 from xrayportal.studies.models import Upload
 
-#: What ``failure_told`` needs of an analysis, for a subquery.
+#: The values of an analysis that ``failure_from_values`` needs, for a subquery.
 FAILURE = JSONObject(kind="error_kind", sentence="error_sentence", unreadable="unreadable")
 #: How the kinds of ``intake.bulk.archives.refusal`` begin.
 OF_ARCHIVES = ("archive-", "member-")
-#: Kinds that are no file's fault.
+#: The sentences of kinds that are not about a file.
 WITHOUT_FILE = {
     "worker_died": _("The worker process died several times on this file."),
     "too_slow": _("Analysing this study took too long."),
@@ -35,7 +35,7 @@ WITHOUT_FILE = {
 
 
 def rejection_sentence(upload: Upload) -> str:
-    """Why a file was not taken, or what was read of it."""
+    """The sentence about an upload: why it was rejected, or what was taken from an archive or a CSV."""
     if upload.outcome != Upload.Outcome.REJECTED or _is_stored_language():
         return upload.sentence
     if upload.kind.startswith(OF_ARCHIVES):
@@ -44,17 +44,17 @@ def rejection_sentence(upload: Upload) -> str:
 
 
 def failure_of(analysis: Analysis) -> str:
-    """Why this analysis failed; empty unless it did."""
+    """The sentence why an analysis failed; empty unless it did."""
     return _failure(analysis.error_kind, analysis.error_sentence, analysis.unreadable)
 
 
-def failure_told(told: Mapping[str, Any] | None) -> str:
-    """The same for what ``FAILURE`` fetched; nothing for nothing."""
-    return _failure(**told) if told else ""
+def failure_from_values(values: Mapping[str, Any] | None) -> str:
+    """``failure_of`` for the values that ``FAILURE`` fetched; empty for None."""
+    return _failure(**values) if values else ""
 
 
 def unreadable_sentence(view: Mapping[str, str]) -> str:
-    """Why one view of an analysis could not be read: a row of its ``unreadable``."""
+    """The sentence why a view could not be read; ``view`` is an element of ``Analysis.unreadable``."""
     # Results of the first versions name the file in the sentence only.
     if _is_stored_language() or "file" not in view:
         return view["sentence"]
@@ -70,7 +70,7 @@ def _failure(kind: str, sentence: str, unreadable: Sequence[Mapping[str, str]]) 
 
 
 def _of_file(kind: str, filename: str) -> str:
-    """The worker writes kinds with low lines, the portal with hyphens."""
+    # The worker writes kinds with underscores, the portal with hyphens.
     kind = kind.replace("_", "-")
     return general(kind).sentence(filename) if kind in GENERAL else ""
 

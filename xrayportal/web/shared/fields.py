@@ -1,4 +1,4 @@
-"""Form fields for what browsers and scripts send: nothing that they write is an error of the portal's own."""
+"""Form fields that accept any text a browser or a script may send, and clean it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ class CutCharField(forms.CharField):
         self.longest = longest
 
     def to_python(self, value: Any) -> str:
-        """The text as it is kept."""
+        """The text as the database can keep it."""
         return str(super().to_python(value)).replace("\0", "")[: self.longest]
 
 
 class IdField(forms.CharField):
-    """The id of a row, or None for nothing and for what is no id."""
+    """The id of a row; None for an empty text and for a text that is not an id."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(required=False, **kwargs)
 
     def clean(self, value: Any) -> uuid.UUID | None:
-        """Never refuses: an id that is none names no row."""
+        """The id or None; never raises ValidationError."""
         try:
             return uuid.UUID(value or "")
         except ValueError:
@@ -35,13 +35,13 @@ class IdField(forms.CharField):
 
 
 class IdsField(forms.MultipleChoiceField):
-    """Several ids; what is no id is left out, and so is what comes after the first ``most``."""
+    """Several ids; other texts are left out, and so are all after the first ``most``."""
 
     def __init__(self, *, most: int, **kwargs: Any) -> None:
         super().__init__(required=False, **kwargs)
         self.most = most
 
     def clean(self, value: Any) -> list[uuid.UUID]:
-        """In the order in which they came."""
+        """The ids in the order in which they were sent."""
         ids = [IdField().clean(text) for text in (value or [])[: self.most]]
         return [one for one in ids if one is not None]

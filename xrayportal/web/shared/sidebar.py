@@ -1,4 +1,4 @@
-"""The places of the sidebar, in order, and who may go there."""
+"""The entries of the sidebar, in order, each with the permission that it needs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from xrayportal.access import Permission
 
 
 @dataclass(frozen=True)
-class Place:
-    """One entry of the sidebar; ``covers`` names the addresses that mark it as the current one."""
+class SidebarEntry:
+    """One entry of the sidebar.
+
+    ``name`` is the name of its address, ``covers`` are the names of all addresses that mark it as current.
+    """
 
     name: str
     word: Promise
@@ -22,17 +25,23 @@ class Place:
 
 
 SIDEBAR = (
-    Place("worklist", _("Worklist"), "list-checks", Permission.SEE_OWN, frozenset({"worklist", "study"})),
-    Place("upload", _("Upload"), "upload", Permission.SUBMIT, frozenset({"upload"})),
-    Place(
+    SidebarEntry(
+        "worklist", _("Worklist"), "list-checks", Permission.SEE_OWN, frozenset({"worklist", "study"})
+    ),
+    SidebarEntry("upload", _("Upload"), "upload", Permission.SUBMIT, frozenset({"upload"})),
+    SidebarEntry(
         "submissions", _("Submissions"), "inbox", Permission.SEE_OWN, frozenset({"submissions", "submission"})
     ),
-    Place("disagreements", _("Disagreements"), "gavel", Permission.SEE_ALL, frozenset({"disagreements"})),
-    Place(
+    SidebarEntry(
+        "disagreements", _("Disagreements"), "gavel", Permission.SEE_ALL, frozenset({"disagreements"})
+    ),
+    SidebarEntry(
         "scorecard", _("Scorecard"), "chart-column", Permission.MANAGE, frozenset({"scorecard", "history"})
     ),
-    Place(
+    SidebarEntry(
         "clinic-operations", _("Operations"), "activity", Permission.MANAGE, frozenset({"clinic-operations"})
     ),
-    Place("people", _("Settings"), "settings", Permission.MANAGE, frozenset({"people", "clinic-settings"})),
+    SidebarEntry(
+        "people", _("Settings"), "settings", Permission.MANAGE, frozenset({"people", "clinic-settings"})
+    ),
 )

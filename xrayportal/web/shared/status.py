@@ -1,4 +1,4 @@
-"""Where a study stands, as a dot with words."""
+"""The status of a study: a dot with words."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from django.utils.translation import gettext, gettext_lazy
 
 from xrayportal.analyses.models import Analysis
-from xrayportal.analyses.services import Waiting
-from xrayportal.words import format_duration, ordinal
+from xrayportal.analyses.queue.waiting import Waiting
+from xrayportal.words.figures import format_duration, ordinal
 
 State = Analysis.State
 
-#: Words for a state alone, where no position is at hand.
+#: The words for a state, where no place in the line is known.
 WORDS = {
     "": gettext_lazy("Receiving images"),
     State.QUEUED: gettext_lazy("Waiting"),
@@ -33,7 +33,7 @@ TONES = {
 
 @dataclass(frozen=True)
 class Status:
-    """``tone`` chooses the dot, ``words`` say it."""
+    """``tone`` chooses the dot, ``words`` stand beside it."""
 
     tone: str
     words: str
@@ -46,7 +46,7 @@ def status_of(state: str | None) -> Status:
 
 
 def waiting_status(waiting: Waiting) -> Status:
-    """``Waiting, 3rd in line, about 20 s``; without recent results to judge by, no time."""
+    """``Waiting, 3rd in line, about 20 s``; without a time where nothing is known to judge by."""
     if waiting.seconds is None:
         words = gettext("Waiting, %(place)s in the queue") % {"place": ordinal(waiting.position)}
     else:

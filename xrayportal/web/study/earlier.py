@@ -1,4 +1,7 @@
-"""Other studies of the same patient reference, beside the one that is read; blind first holds for each."""
+"""Other studies of the same patient reference, for a list and for a comparison side by side.
+
+Blind first holds for each of them.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,11 @@ SHOWN = 24
 
 
 @dataclass(frozen=True)
-class Beside:
-    """Another study's first picture, to be shown beside; ``revealed``: with its heatmap."""
+class ComparisonStudy:
+    """Another study of the reference and its first picture, to show beside the study that is open.
+
+    ``revealed``: with its heatmap.
+    """
 
     study: Study
     finding: Finding
@@ -27,28 +33,28 @@ class Beside:
 
 
 def earlier_of(access: ClinicAccess, study: Study) -> list[Study]:
-    """Those that this person may see, newest first; each with what a row needs. One query at most."""
+    """The other studies of the reference that this person may see, newest first. One query at most."""
     if not study.patient_reference:
         return []
     others = with_status(with_revealed(access, _others(access, study))).select_related("current__bundle")
     return list(others.order_by("-created_at", "pk")[:SHOWN])
 
 
-def beside_of(access: ClinicAccess, study: Study, wanted: str | None) -> Beside | None:
-    """The study of the same reference that the address names, if it has a picture; two queries at most."""
+def comparison_of(access: ClinicAccess, study: Study, text: str) -> ComparisonStudy | None:
+    """The study of the same reference whose id is ``text``, if it has a picture; two queries at most."""
     try:
-        pk = uuid.UUID(wanted or "")
+        pk = uuid.UUID(text)
     except ValueError:
         return None
     if not study.patient_reference:
         return None
-    found = with_revealed(access, _others(access, study)).filter(pk=pk, current__isnull=False).first()
-    if found is None:
+    other = with_revealed(access, _others(access, study)).filter(pk=pk, current__isnull=False).first()
+    if other is None:
         return None
-    first = Finding.objects.filter(analysis=found.current_id).order_by("image__created_at", "image").first()
+    first = Finding.objects.filter(analysis=other.current_id).order_by("image__created_at", "image").first()
     if first is None:
         return None
-    return Beside(found, first, found.revealed)
+    return ComparisonStudy(other, first, other.revealed)
 
 
 def _others(access: ClinicAccess, study: Study) -> QuerySet[Study]:

@@ -9,16 +9,16 @@ from xrayportal.web.shared.fields import CutCharField
 
 
 class AnalysisForm(forms.Form):
-    """What to analyse the study with: a body part instead of the one that the bundle finds, or nothing."""
+    """How to analyse the study again: with a given body part, or empty to let the bundle find it."""
 
     forced_body_part = CutCharField(longest=32)
 
 
 class DeleteForm(forms.Form):
-    """Why a study is deleted."""
+    """The reason why a study is deleted."""
 
     reason = forms.ChoiceField(choices=REASONS)
 
     def clean_reason(self) -> Reason:
-        """As the service takes it."""
+        """The reason as `delete_study` takes it."""
         return Reason(self.cleaned_data["reason"])

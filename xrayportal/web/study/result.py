@@ -14,21 +14,21 @@ from django.utils.translation import gettext
 
 from xrayportal.access import ClinicAccess, Permission
 from xrayportal.analyses.models import Analysis, Finding
-from xrayportal.analyses.services import waiting_position
+from xrayportal.analyses.queue.waiting import waiting_position
 from xrayportal.audit.models import AuditEvent
 from xrayportal.reviews.blind import with_revealed
 from xrayportal.studies.models import Image, Study, Upload
 from xrayportal.web.shared.failures import failure_of, unreadable_sentence
+from xrayportal.web.shared.polling import Version
 from xrayportal.web.shared.status import Status, status_of, waiting_status
-from xrayportal.web.study.earlier import Beside, beside_of
-from xrayportal.words import body_part_word, percent
+from xrayportal.web.study.earlier import ComparisonStudy, comparison_of
+from xrayportal.words.figures import percent
+from xrayportal.words.verdicts import body_part_word
 
-#: While a study waits, its place in the line is told anew this often (seconds).
-TELL_PLACE_EVERY = 5
+#: While a study waits, its place in the line is shown anew this often.
+PLACE_SECONDS = 5
 EVENTS_SHOWN = 200
-#: What follows in a version goes with the clock.
-_CLOCK = "~"
-#: What the version tells of the newest analysis.
+#: What the version holds of the newest analysis.
 _NEWEST = ("newest__id", "newest__state", "newest__cancel_requested")
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Part:
-    """A body part with its share of the probability, both in words."""
+class BodyPartShare:
+    """A body part and its share of the probability, both in words."""
 
     word: str
     share: str
@@ -55,13 +55,13 @@ class View:
 
     @property
     def word(self) -> str:
-        """``PA``, or its number."""
+        """The view position, such as ``PA``, or else the view's number."""
         return self.image.view_position or gettext("View %d") % self.number
 
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What ``study/_result.html`` needs; made by ``result_of``."""
+    """The context of ``study/_result.html``, made by ``result_of``."""
 
     study: RevealedStudy
     revealed: bool
@@ -69,9 +69,9 @@ class StudyResult:
     images: list[Image]
     findings: dict[uuid.UUID, Finding]
     latest: Analysis | None
-    version: str
-    #: Another study of the same patient reference that is shown beside.
-    beside: Beside | None = None
+    version: Version
+    #: Another study of the same patient reference, shown beside this one.
+    comparison: ComparisonStudy | None = None
 
     @property
     def current(self) -> Analysis | None:
@@ -79,25 +79,25 @@ class StudyResult:
         return self.study.current
 
     @property
-    def tells(self) -> bool:
+    def shows_prediction(self) -> bool:
         """Whether the page shows a prediction."""
         return self.revealed and self.current is not None
 
     @property
-    def hides(self) -> bool:
-        """Whether there is a prediction that this person may not see yet."""
+    def hides_prediction(self) -> bool:
+        """Whether a prediction is kept back from this person, also one that may still come."""
         return not self.revealed
 
     @property
     def polls(self) -> bool:
-        """Whether something will change by itself."""
+        """Whether the result will change without anybody's doing, so that the page polls."""
         if self.latest is None:
             return not self.study.submission.is_cancelled
         return not self.latest.is_finished
 
     @cached_property
     def status(self) -> Status | None:
-        """What is going on, while something is."""
+        """The status of the newest analysis while it waits or runs, else None."""
         if not self.polls:
             return None
         if self.latest is None:
@@ -108,25 +108,25 @@ class StudyResult:
 
     @property
     def problem(self) -> str:
-        """Why the newest analysis failed, if it did."""
+        """The sentence why the newest analysis failed; empty unless it did."""
         return failure_of(self.latest) if self.latest and self.latest.state == "failed" else ""
 
     @property
     def is_cancelled(self) -> bool:
-        """The newest analysis was called off, or never came to be."""
+        """Whether the newest analysis was called off, or the submission before its first analysis."""
         if self.latest is None:
             return not self.polls
         return self.latest.state == Analysis.State.CANCELLED
 
     @property
     def is_earlier(self) -> bool:
-        """Something newer than the result that is shown was asked for."""
+        """Whether a newer analysis than the one that is shown was requested."""
         return self.current is not None and (self.polls or bool(self.problem))
 
     @cached_property
     def views(self) -> list[View]:
-        """The images in order, the one to show marked."""
-        told = {
+        """The images in order, with the one to show marked."""
+        problems = {
             row["image"]: unreadable_sentence(row)
             for row in (self.current.unreadable if self.current else [])
         }
@@ -135,27 +135,30 @@ class StudyResult:
                 number,
                 image,
                 self.findings.get(image.pk),
-                told.get(str(image.pk), ""),
+                problems.get(str(image.pk), ""),
                 number == self.view_number,
             )
             for number, image in enumerate(self.images, start=1)
         ]
 
     @property
-    def shown(self) -> View | None:
+    def shown_view(self) -> View | None:
         """The view in the middle of the page."""
         return next((view for view in self.views if view.is_shown), None)
 
     @property
-    def keeper(self) -> str:
-        """The id of the viewer's place: the same id, the same picture with the same layers."""
-        finding = self.shown.finding if self.shown else None
+    def viewer_id(self) -> str:
+        """The id of the viewer's element: while it stays the same, the page keeps the viewer as it is.
+
+        It names the pictures and whether their heatmaps are shown.
+        """
+        finding = self.shown_view.finding if self.shown_view else None
         if finding is None:
             return ""
-        keeper = f"keep-{finding.pk}{'-blind' if self.hides else ''}"
-        if self.beside:
-            keeper += f"-{self.beside.finding.pk}{'' if self.beside.revealed else '-blind'}"
-        return keeper
+        viewer_id = f"keep-{finding.pk}{'-blind' if self.hides_prediction else ''}"
+        if self.comparison:
+            viewer_id += f"-{self.comparison.finding.pk}{'' if self.comparison.revealed else '-blind'}"
+        return viewer_id
 
     @property
     def view_count(self) -> int:
@@ -163,19 +166,21 @@ class StudyResult:
         return len(self.images)
 
     @property
-    def body_parts(self) -> list[Part]:
-        """The likeliest body part and its runner-up; nothing for what the bundle does not know."""
+    def body_parts(self) -> list[BodyPartShare]:
+        """The body part of the result and the next likeliest; empty for an unsupported study."""
         if self.current is None or not self.current.body_part:
             return []
         ranked = sorted(self.current.body_parts.items(), key=lambda item: -item[1])
         chosen = [item for item in ranked if item[0] == self.current.body_part]
         others = [item for item in ranked if item[0] != self.current.body_part]
-        return [Part(body_part_word(label), percent(share)) for label, share in (chosen + others)[:2]]
+        return [
+            BodyPartShare(body_part_word(label), percent(share)) for label, share in (chosen + others)[:2]
+        ]
 
     @property
     def trust_words(self) -> str:
-        """Whether the answer depends on the area that the map marks, for the view that is shown."""
-        finding = self.shown.finding if self.shown else None
+        """The sentence about the trust in the map of the view that is shown; empty where it has none."""
+        finding = self.shown_view.finding if self.shown_view else None
         if finding is None or finding.trust is None or self.current is None:
             return ""
         if finding.trust < self.current.bundle.manifest["trust"]["weak_below"]:
@@ -184,13 +189,13 @@ class StudyResult:
 
     @property
     def milliseconds(self) -> int:
-        """Time spent on the analysis, all stages and views together."""
+        """The milliseconds of the analysis, over all stages and views."""
         return round(sum(self.current.milliseconds.values())) if self.current else 0
 
 
 @dataclass(frozen=True)
 class History:
-    """What ``study/_history.html`` needs."""
+    """The context of ``study/_history.html``."""
 
     analyses: list[Analysis]
     events: list[AuditEvent]
@@ -200,25 +205,25 @@ class History:
 
 
 def study_or_404(access: ClinicAccess, pk: uuid.UUID) -> RevealedStudy:
-    """One of this person's studies with what its version needs, or Http404."""
+    """A study that this person may see, with what its version needs. Raises Http404."""
     newest = {name.replace("__", "_"): F(name) for name in _NEWEST}
     studies = _with_newest(access, pk).annotate(**newest).select_related("current__bundle", "submission")
-    found = cast("RevealedStudy | None", studies.first())
-    if found is None:
+    study = cast("RevealedStudy | None", studies.first())
+    if study is None:
         raise Http404("Not found.")
-    return found
+    return study
 
 
-def polled_version(access: ClinicAccess, pk: uuid.UUID) -> str:
-    """``version_of`` without the study: all that an idle poll asks. Http404 as ``study_or_404``."""
-    told = _with_newest(access, pk).values_list("state", "submission__state", *_NEWEST, "revealed").first()
-    if told is None:
+def polled_version(access: ClinicAccess, pk: uuid.UUID) -> Version:
+    """``version_of`` without loading the study: all that an idle poll asks. Http404 as ``study_or_404``."""
+    values = _with_newest(access, pk).values_list("state", "submission__state", *_NEWEST, "revealed").first()
+    if values is None:
         raise Http404("Not found.")
-    return _version(*told)
+    return _version(*values)
 
 
-def version_of(study: RevealedStudy) -> str:
-    """The version for the address of the next poll."""
+def version_of(study: RevealedStudy) -> Version:
+    """The version of the result, for the address of the next poll."""
     newest, state, cancel_requested = (getattr(study, name.replace("__", "_")) for name in _NEWEST)
     revealed = study.revealed
     return _version(study.state, study.submission.state, newest, state, cancel_requested, revealed)
@@ -237,27 +242,25 @@ def _version(
     newest_state: str | None,
     cancel_requested: bool | None,
     revealed: bool,
-) -> str:
-    """Changes when anything on the page does; while the study waits it also goes with the clock."""
-    told = (state, submission, newest or "", newest_state or "", bool(cancel_requested), revealed)
-    version = ".".join(str(piece) for piece in told)
-    if newest_state == Analysis.State.QUEUED:
-        return f"{version}{_CLOCK}{int(timezone.now().timestamp()) // TELL_PLACE_EVERY}"
-    return version
-
-
-def is_same_but_for_the_clock(seen: str, version: str) -> bool:
-    """Whether two versions differ at most in the place in the line: nothing has happened to the study."""
-    return seen.partition(_CLOCK)[0] == version.partition(_CLOCK)[0]
+) -> Version:
+    """Has a clock while the study waits, because its place in the line changes without any event of it."""
+    is_waiting = newest_state == Analysis.State.QUEUED
+    clock = str(int(timezone.now().timestamp()) // PLACE_SECONDS) if is_waiting else ""
+    values = (state, submission, newest, newest_state, bool(cancel_requested), revealed)
+    return Version.of_values(*values, clock=clock)
 
 
 def result_of(
     access: ClinicAccess, study: RevealedStudy, view: str | None, beside: str | None = None
 ) -> StudyResult:
-    """Gather the result of a study from ``study_or_404``; five queries at most, seven with one beside."""
+    """The result of a study from ``study_or_404``; five queries at most, seven with a comparison.
+
+    ``view`` is the number of the view to show, ``beside`` the id of a study to compare with, both as in the
+    address.
+    """
     images = list(study.images.all())
     latest = study.analyses.primary().order_by("-requested_at").first()
-    findings = {found.image_id: found for found in study.current.findings.all()} if study.current else {}
+    findings = {row.image_id: row for row in study.current.findings.all()} if study.current else {}
     number = int(view) if view and view.isascii() and view.isdigit() and len(view) < 6 else 1
     return StudyResult(
         study=study,
@@ -267,12 +270,12 @@ def result_of(
         findings=findings,
         latest=latest,
         version=version_of(study),
-        beside=beside_of(access, study, beside) if beside else None,
+        comparison=comparison_of(access, study, beside) if beside else None,
     )
 
 
 def title_of(study: Study) -> str:
-    """What people call the study: its patient reference, else the name of the first file that came."""
+    """The study's title: its patient reference, else the name of its first file."""
     if study.patient_reference:
         return study.patient_reference
     names = (
@@ -282,10 +285,10 @@ def title_of(study: Study) -> str:
 
 
 def history_of(access: ClinicAccess, study: RevealedStudy) -> History:
-    """The study's analyses, newest first, and for readers and admins who did what; two queries.
+    """The study's analyses, newest first, and its audit events for people who see all studies; two queries.
 
-    Three where the prediction is hidden: an analysis with a part that somebody corrected would tell that
-    the predicted one was another.
+    Three where the prediction is hidden. Analyses with a corrected body part are left out then: they would
+    reveal that the predicted one was another.
     """
     revealed: bool = study.revealed
     shows_events = access.may(Permission.SEE_ALL)
@@ -295,11 +298,11 @@ def history_of(access: ClinicAccess, study: RevealedStudy) -> History:
         own = Q(forced_body_part__in=["", study.stated_body_part])
         corrected = [str(pk) for pk in study.analyses.exclude(own).values_list("pk", flat=True)]
         analyses, events = analyses.filter(own), events.exclude(target_id__in=corrected)
-    found = list(events[: EVENTS_SHOWN + 1]) if shows_events else []
+    newest_events = list(events[: EVENTS_SHOWN + 1]) if shows_events else []
     return History(
         analyses=list(analyses.order_by("-requested_at")),
-        events=found[:EVENTS_SHOWN],
+        events=newest_events[:EVENTS_SHOWN],
         revealed=revealed,
         shows_events=shows_events,
-        has_more=len(found) > EVENTS_SHOWN,
+        has_more=len(newest_events) > EVENTS_SHOWN,
     )

@@ -1,4 +1,4 @@
-"""Addresses of the study page, its fragments, its files and what is asked of it."""
+"""Addresses of the study page, its fragments, its files and its actions."""
 
 from django.urls import path
 

@@ -17,6 +17,7 @@ from django_htmx.http import trigger_client_event
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.analyses import services
+from xrayportal.analyses.bundles import NoActiveBundleError
 from xrayportal.analyses.models import Finding
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
@@ -25,8 +26,10 @@ from xrayportal.intake.media_types import SUFFIXES
 from xrayportal.reviews.blind import reveals
 from xrayportal.studies.models import Study
 from xrayportal.web.shared.deleted import handle_deleted_study
-from xrayportal.web.study import earlier, result
+from xrayportal.web.shared.polling import seen_version, unchanged
+from xrayportal.web.study.earlier import earlier_of
 from xrayportal.web.study.forms import AnalysisForm, DeleteForm
+from xrayportal.web.study.result import history_of, polled_version, result_of, study_or_404, title_of
 from xrayportal.worklist.services import mark_read
 
 logger = logging.getLogger(__name__)
@@ -41,37 +44,40 @@ _FINDING_FILES = {
 }
 
 
-#: Those that show the prediction, which is kept from a reader who reads blind first.
-_TELLING = frozenset({"overlay", "map"})
+#: The files that reveal the prediction.
+_REVEALING = frozenset({"overlay", "map"})
 
 
 @require_safe
 @clinic_view(Permission.SEE_OWN)
 @handle_deleted_study
 def study_page(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
-    """The radiograph, its result and its history. The look is audited, and whether it told the prediction."""
-    found = result.study_or_404(access, study)
-    shown = result.result_of(access, found, request.GET.get("view"), request.GET.get("beside"))
-    history = result.history_of(access, found)
-    looks: list[tuple[Study, bool]] = [(found, shown.tells)]
-    if shown.beside:
-        looks.append((shown.beside.study, shown.beside.revealed))
-    for seen, told in looks:
+    """The page with the radiograph, its result and its history.
+
+    It is audited who looked at the study, and whether the page showed them the prediction.
+    """
+    row = study_or_404(access, study)
+    result = result_of(access, row, request.GET.get("view"), request.GET.get("beside"))
+    history = history_of(access, row)
+    looks: list[tuple[Study, bool]] = [(row, result.shows_prediction)]
+    if result.comparison:
+        looks.append((result.comparison.study, result.comparison.revealed))
+    for viewed, revealed in looks:
         record(
             clinic=access.clinic,
             action=Action.STUDY_VIEWED,
             actor=access.actor,
-            target=seen,
-            study=seen,
-            detail={"revealed": told},
+            target=viewed,
+            study=viewed,
+            detail={"revealed": revealed},
         )
-    mark_read(access, [found.pk])
+    mark_read(access, [row.pk])
     context = {
-        "study": found,
-        "title": result.title_of(found),
-        "result": shown,
+        "study": row,
+        "title": title_of(row),
+        "result": result,
         "history": history,
-        "earlier": earlier.earlier_of(access, found),
+        "earlier": earlier_of(access, row),
         "delete_reasons": REASONS,
     }
     return render(request, "study/study.html", context)
@@ -81,28 +87,28 @@ def study_page(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -
 @clinic_view(Permission.SEE_OWN)
 @handle_deleted_study
 def study_result(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
-    """The part of the study page that polls; 204 while nothing changed.
+    """The fragment of the study page that polls; 204 while nothing changed.
 
-    The answer that first brings a prediction to the screen is audited as a look, like the page itself.
+    The answer that first shows a prediction is audited as a look, like the page itself.
     """
-    seen = request.GET.get("seen", "")
-    if seen == result.polled_version(access, study):
-        return HttpResponse(status=204)
-    found = result.study_or_404(access, study)
-    shown = result.result_of(access, found, request.GET.get("view"), request.GET.get("beside"))
-    if shown.tells and not shown.polls:
+    seen = seen_version(request)
+    if seen == polled_version(access, study):
+        return unchanged()
+    row = study_or_404(access, study)
+    result = result_of(access, row, request.GET.get("view"), request.GET.get("beside"))
+    if result.shows_prediction and not result.polls:
         record(
             clinic=access.clinic,
             action=Action.STUDY_VIEWED,
             actor=access.actor,
-            target=found,
-            study=found,
+            target=row,
+            study=row,
             detail={"revealed": True},
         )
-    context = {"study": found, "result": shown, "kept": request.GET.get("kept")}
+    context = {"study": row, "result": result, "kept": request.GET.get("kept")}
     response = render(request, "study/_result.html", context)
-    # The history is asked for again when something happened, not whenever the line moves on.
-    if not result.is_same_but_for_the_clock(seen, shown.version):
+    # The page loads the history again when something happened, not whenever the line moves on.
+    if seen is None or seen.content != result.version.content:
         trigger_client_event(response, "result-changed")
     return response
 
@@ -111,52 +117,52 @@ def study_result(request: PortalRequest, access: ClinicAccess, study: uuid.UUID)
 @clinic_view(Permission.SEE_OWN)
 @handle_deleted_study
 def study_history(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
-    """All analyses of the study and who did what."""
-    found = result.study_or_404(access, study)
-    history = result.history_of(access, found)
-    return render(request, "study/_history.html", {"study": found, "history": history})
+    """The fragment with all analyses of the study and its audit events."""
+    row = study_or_404(access, study)
+    history = history_of(access, row)
+    return render(request, "study/_history.html", {"study": row, "history": history})
 
 
 @require_POST
 @clinic_view(Permission.SUBMIT)
 @handle_deleted_study
 def request_analysis(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
-    """Ask for an analysis: the first one after a cancellation, a retry, or one with a stated part."""
-    found = get_object_or_404(access.studies(), pk=study)
-    if not found.is_sealed:
+    """Request an analysis: after a cancellation, as a retry, or with a given body part."""
+    row = get_object_or_404(access.studies(), pk=study)
+    if not row.is_sealed:
         messages.error(request, gettext("This study is still receiving images. Finish its submission first."))
-        return redirect("study", clinic=access.clinic.slug, study=found.pk)
+        return redirect("study", clinic=access.clinic.slug, study=row.pk)
     form = AnalysisForm(request.POST)
     if not form.is_valid():
         raise Http404("Not found.")
     try:
-        services.request_analysis(study=found, actor=access.actor, **form.cleaned_data)
-    except (services.NoActiveBundleError, services.UnknownPartError) as error:
+        services.request_analysis(study=row, actor=access.actor, **form.cleaned_data)
+    except (NoActiveBundleError, services.UnknownBodyPartError) as error:
         messages.error(request, str(error))
-    return redirect("study", clinic=access.clinic.slug, study=found.pk)
+    return redirect("study", clinic=access.clinic.slug, study=row.pk)
 
 
 @require_POST
 @clinic_view(Permission.SUBMIT)
 @handle_deleted_study
 def cancel_analysis(request: PortalRequest, access: ClinicAccess, analysis: uuid.UUID) -> HttpResponse:
-    """Call an analysis off; what has finished stays."""
-    found = get_object_or_404(access.analyses(), pk=analysis)
-    services.cancel_analysis(analysis=found, actor=access.actor)
-    return redirect("study", clinic=access.clinic.slug, study=found.study_id)
+    """Call an analysis off; a finished one is left as it is."""
+    row = get_object_or_404(access.analyses(), pk=analysis)
+    services.cancel_analysis(analysis=row, actor=access.actor)
+    return redirect("study", clinic=access.clinic.slug, study=row.study_id)
 
 
 @require_POST
 @clinic_view(Permission.MANAGE)
 @handle_deleted_study
 def study_delete(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
-    """Delete with a reason; back to the worklist."""
-    found = get_object_or_404(access.studies(), pk=study)
+    """Delete the study for a reason, and go back to the worklist."""
+    row = get_object_or_404(access.studies(), pk=study)
     form = DeleteForm(request.POST)
     if not form.is_valid():
         messages.error(request, _("Choose why the study is deleted."))
-        return redirect("study", clinic=access.clinic.slug, study=found.pk)
-    delete_study(study=found, reason=form.cleaned_data["reason"], actor=access.actor)
+        return redirect("study", clinic=access.clinic.slug, study=row.pk)
+    delete_study(study=row, reason=form.cleaned_data["reason"], actor=access.actor)
     messages.success(request, _("The study was deleted."))
     return redirect("worklist", clinic=access.clinic.slug)
 
@@ -166,31 +172,29 @@ def study_delete(request: PortalRequest, access: ClinicAccess, study: uuid.UUID)
 def finding_file(
     request: PortalRequest, access: ClinicAccess, finding: uuid.UUID, kind: str
 ) -> HttpResponseBase:
-    """A picture or the map of a finding. It never changes, so the browser may keep it."""
-    found: Finding = get_object_or_404(access.findings().select_related("image__study"), pk=finding)
+    """A picture or the map of a finding. The file never changes, so the browser may keep it."""
+    row: Finding = get_object_or_404(access.findings().select_related("image__study"), pk=finding)
     field, media_type = _FINDING_FILES.get(kind, ("", ""))
-    name = getattr(found, field) if field else ""
-    if not name or (kind in _TELLING and not reveals(access, found.image.study)):
+    name = getattr(row, field) if field else ""
+    if not name or (kind in _REVEALING and not reveals(access, row.image.study)):
         raise Http404("Not found.")
-    return _file(request, name, media_type, etag=f'"{found.pk}-{kind}"')
+    return _file(request, name, media_type, etag=f'"{row.pk}-{kind}"')
 
 
 @require_safe
 @clinic_view(Permission.SEE_OWN)
 def image_file(request: PortalRequest, access: ClinicAccess, image: uuid.UUID) -> HttpResponseBase:
     """The stored, de-identified original as an attachment; every download is audited."""
-    found = get_object_or_404(access.images(), pk=image)
-    response = _file(request, found.file, found.media_type, etag=f'"{found.sha256}"')
+    row = get_object_or_404(access.images(), pk=image)
+    response = _file(request, row.file, row.media_type, etag=f'"{row.sha256}"')
     if isinstance(response, FileResponse):
-        response.headers["Content-Disposition"] = (
-            f'attachment; filename="{found.pk}{SUFFIXES[found.media_type]}"'
-        )
+        response.headers["Content-Disposition"] = f'attachment; filename="{row.pk}{SUFFIXES[row.media_type]}"'
     record(
         clinic=access.clinic,
         action=Action.IMAGE_VIEWED,
         actor=access.actor,
-        target=found,
-        study=found.study_id,
+        target=row,
+        study=row.study_id,
         detail={"file": "original"},
     )
     return response
@@ -204,7 +208,7 @@ def _file(request: HttpRequest, name: str, media_type: str, *, etag: str) -> Htt
     try:
         file = default_storage.open(name, "rb")
     except FileNotFoundError:
-        # The study was deleted a moment ago, or a backup of the rows is older than that of the files.
+        # The study was deleted a moment ago, or the files were restored from an older backup than the rows.
         logger.warning("%s is not in the file storage", name)
         raise Http404("Not found.") from None
     response = FileResponse(file, content_type=media_type, headers=headers)

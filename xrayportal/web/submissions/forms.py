@@ -1,4 +1,4 @@
-"""Forms of sending: a new submission, and one file of it."""
+"""Forms of uploading: a new submission, and one file of it."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from xrayportal.intake.filenames import clean_reference
 from xrayportal.studies.models import Grouping, Queue, Submission
 from xrayportal.web.shared.fields import CutCharField, IdField
 
-#: More files than that in one submission are bulk work and wait behind interactive work.
+#: A submission of more files is bulk work, which waits behind interactive work.
 INTERACTIVE_FILES = 20
 MOST_FILES = 100_000
 LONGEST_PATH = 1000
 LONGEST_KEY = 64
-#: What the database can hold: a browser that refused a file says how large it was.
+#: The largest number that the database can hold: a browser that refuses a file says how large it was.
 LARGEST_SIZE = 2**63 - 1
 
 
 class SubmissionForm(forms.Form):
-    """How many files will come, which of them are one study, and what they go on from."""
+    """A new submission: how many files will come, how they group into studies, and what it continues."""
 
     expected_files = forms.IntegerField(required=False, min_value=0, max_value=MOST_FILES)
     grouping = forms.CharField(required=False)
     continues = IdField()
 
     def clean_grouping(self) -> str:
-        """A folder is a study unless the sender says otherwise."""
+        """The grouping; a folder is a study unless the sender says otherwise."""
         grouping: str = self.cleaned_data["grouping"]
         return grouping if grouping in Grouping.values else Grouping.FOLDERS
 
     @property
     def sentence(self) -> str:
-        """What to say when it is not valid."""
+        """The sentence for an invalid form."""
         limit = number_format(MOST_FILES, force_grouping=True)
         return _("Say how many files you will send: a number up to %(limit)s.") % {"limit": limit}
 
     def options(self, access: ClinicAccess) -> dict[str, Any]:
-        """Arguments of ``create_submission`` that the form decides."""
+        """The arguments of ``create_submission`` that the form decides. Raises ValueError if invalid."""
         if not self.is_valid():
             raise ValueError(self.errors)
         expected = self.cleaned_data["expected_files"] or 0
@@ -54,14 +54,14 @@ class SubmissionForm(forms.Form):
         }
 
     def _continued(self, access: ClinicAccess) -> Submission | None:
-        """The person's own submission that was ended while they paused, if the form names one."""
-        named = self.cleaned_data["continues"]
+        """The person's own submission that was ended during a pause, if the form names one."""
+        pk = self.cleaned_data["continues"]
         ended = access.submissions().filter(submitter=access.user, state=Submission.State.FINISHED)
-        return ended.filter(pk=named).first() if named else None
+        return ended.filter(pk=pk).first() if pk else None
 
 
 class UploadForm(forms.Form):
-    """One file, or why the sender's page refused it; ``key`` makes sending it again harmless."""
+    """One file, or the reason why the sender's page refused it. Sending a ``key`` again changes nothing."""
 
     file = forms.FileField(required=False, allow_empty_file=True, max_length=None)
     key = forms.CharField(max_length=LONGEST_KEY, strip=False)
@@ -72,30 +72,30 @@ class UploadForm(forms.Form):
     size = forms.CharField(required=False)
 
     def clean_patient_reference(self) -> str:
-        """As it is stored."""
+        """The reference as it is stored."""
         return clean_reference(self.cleaned_data["patient_reference"])
 
     def clean_size(self) -> int:
-        """In bytes, as far as the database can count; what is no number is 0."""
+        """Bytes, at most ``LARGEST_SIZE``; 0 for a text that is not a number."""
         try:
             return min(max(0, int(self.cleaned_data["size"] or "0")), LARGEST_SIZE)
         except ValueError:
             return 0
 
     def clean(self) -> dict[str, Any]:
-        """A file or a refusal, one of them."""
+        """Check that there is either a file or a refusal."""
         cleaned = super().clean() or self.cleaned_data
         if (cleaned.get("file") is None) != bool(cleaned.get("refusal")):
-            raise ValidationError(self.how)
+            raise ValidationError(self.instruction)
         return cleaned
 
     @property
-    def how(self) -> str:
-        """What to send."""
+    def instruction(self) -> str:
+        """The sentence that says what to send."""
         return _("Send one file as “file” and a key of up to %(n)d characters as “key”.") % {"n": LONGEST_KEY}
 
     @property
     def sentence(self) -> str:
-        """What to say when it is not valid: of the reference what is wrong with it, else what to send."""
+        """The sentence for an invalid form: what is wrong with the reference, else what to send."""
         reference = self.errors.get("patient_reference")
-        return str(reference[0]) if reference and len(self.errors) == 1 else self.how
+        return str(reference[0]) if reference and len(self.errors) == 1 else self.instruction

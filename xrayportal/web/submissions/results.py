@@ -1,17 +1,15 @@
-"""The results of one submission to take away: a CSV, or a ZIP with the pictures and heatmaps beside it.
+"""The results of one submission to take away: a CSV, or a ZIP that holds the pictures and heatmaps, too.
 
-Both are made while they are sent, so their size costs no memory (one view at a time), and tell a person who
-reads blind first nothing about studies that they have given no opinion on.
+Both are made while they are sent, so that they hold one view at a time in memory. A person who reads blind
+first finds no prediction in them of studies that they have given no opinion on.
 """
 
 from __future__ import annotations
 
-import csv
 import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, cast
 from zoneinfo import ZoneInfo
@@ -21,14 +19,14 @@ from django.db.models import Prefetch, QuerySet
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from xrayportal import words
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import RowFacts, with_status
 from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.csv_export import csv_lines
 from xrayportal.reviews.blind import Revealed, with_revealed
-from xrayportal.reviews.export import BOM, safe
-from xrayportal.reviews.report import caption_of, render_plate
+from xrayportal.reviews.report.plate import caption_of, render_plate
 from xrayportal.studies.models import Study, Submission
+from xrayportal.words import verdicts
 
 COLUMNS = (
     "study",
@@ -61,22 +59,14 @@ if TYPE_CHECKING:
     ResultStudy = WithAnnotations[Study, ResultFacts]
 
 
-class _Line:
-    """A file for the CSV writer that hands back what was written."""
-
-    def write(self, text: str) -> str:
-        """The line itself."""
-        return text
-
-
 class _Pipe:
-    """A file that is written to and emptied in turn; it cannot seek, and ``zipfile`` needs it not to."""
+    """A file that is written to and emptied in turn; ``zipfile`` does not need it to seek."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
 
     def write(self, data: bytes) -> int:
-        """Keep until ``take``."""
+        """Keep the data until ``take``."""
         self._parts.append(bytes(data))
         return len(data)
 
@@ -87,31 +77,27 @@ class _Pipe:
         """Nothing to close."""
 
     def take(self) -> bytes:
-        """All since the last time."""
+        """The data written since the last call."""
         taken, self._parts = b"".join(self._parts), []
         return taken
 
 
 def result_lines(access: ClinicAccess, submission: Submission) -> Iterator[str]:
-    """The CSV, line by line: a notice, the columns, a line a study in the order they came.
-
-    The language is kept from the request, because the lines are made after it.
-    """
-    language = translation.get_language()
-    zone = ZoneInfo(access.clinic.time_zone)
-    writer = csv.writer(_Line())
-    with translation.override(language):
-        yield BOM + writer.writerow([_("Research use only. Not a diagnosis."), *safe([access.clinic.name])])
-        yield writer.writerow(COLUMNS)
-        for study in _studies(access, submission).iterator(chunk_size=_ROWS):
-            yield writer.writerow(safe(_cells(study, zone)))
+    """The lines of the CSV, a study a line in the order in which they came."""
+    studies = _studies(access, submission).iterator(chunk_size=_ROWS)
+    return csv_lines(
+        clinic=access.clinic.name,
+        zone=ZoneInfo(access.clinic.time_zone),
+        columns=COLUMNS,
+        rows=(_cells(study) for study in studies),
+    )
 
 
 def result_zip(access: ClinicAccess, submission: Submission) -> Iterator[bytes]:
-    """The ZIP, piece by piece: ``results.csv``, and a folder a study: each view, plain and with its heatmap.
+    """The pieces of the ZIP: ``results.csv``, and for each study a folder with its views and their heatmaps.
 
-    ``contents.txt`` says what is what. A file that cannot be read (its study was deleted meanwhile) is named
-    in ``missing.txt``. The language is kept from the request.
+    ``contents.txt`` explains the files. A file that cannot be read (its study was deleted meanwhile) is named
+    in ``missing.txt``.
     """
     language = translation.get_language()
     pipe = _Pipe()
@@ -127,7 +113,7 @@ def result_zip(access: ClinicAccess, submission: Submission) -> Iterator[bytes]:
                 if content is None:
                     missing.append(name)
                     continue
-                # Without a time: the moment of an export would make each a different file.
+                # Without a time, so that the same file is the same in every export.
                 archive.writestr(zipfile.ZipInfo(name), content)
                 yield pipe.take()
         if missing:
@@ -136,7 +122,7 @@ def result_zip(access: ClinicAccess, submission: Submission) -> Iterator[bytes]:
 
 
 def _contents() -> str:
-    """What lies in the archive, and what it is not."""
+    """The text of ``contents.txt``."""
     lines = [
         _("Research use only. Not a diagnosis."),
         "",
@@ -150,34 +136,34 @@ def _contents() -> str:
 
 
 def _studies(access: ClinicAccess, submission: Submission) -> QuerySet[ResultStudy]:
-    """Those that this person may see, with what a line needs."""
+    """The submission's studies that this person may see, with the facts of a line."""
     studies = with_revealed(access, with_status(access.studies().filter(submission=submission)))
     ordered = studies.select_related("current__bundle").order_by("created_at", "pk")
     return cast("QuerySet[ResultStudy]", ordered)
 
 
-def _cells(study: ResultStudy, zone: ZoneInfo) -> list[str]:
-    state = str(study.latest_state)
-    known = [str(study.pk), study.patient_reference, str(study.name)]
-    known += [_time(study.created_at, zone), state or "receiving"]
+def _cells(study: ResultStudy) -> list[object]:
+    """The values of a line in the order of ``COLUMNS``, without those of a prediction that is kept back."""
+    sent = [study.pk, study.patient_reference, study.name, study.created_at]
+    sent.append(study.latest_state or "receiving")
     result = study.current
     if result is None:
-        return known
+        return sent
     if not study.revealed:
-        return [*known, "", study.stated_body_part, "", _("Hidden until you give your verdict")]
+        return [*sent, "", study.stated_body_part, "", _("Hidden until you give your verdict")]
     return [
-        *known,
+        *sent,
         result.body_part,
         study.stated_body_part,
         result.verdict,
-        words.verdict_word(result.bundle.manifest, result.verdict),
-        "" if result.probability is None else f"{result.probability:.4f}",
-        f"{result.threshold_low:.4f}",
-        f"{result.threshold_high:.4f}",
-        "yes" if result.thresholds_by_clinic else "no",
-        "yes" if result.unreadable else "no",
+        verdicts.verdict_word(result.bundle.manifest, result.verdict),
+        result.probability,
+        result.threshold_low,
+        result.threshold_high,
+        result.thresholds_by_clinic,
+        bool(result.unreadable),
         result.bundle.name,
-        _time(result.finished_at, zone),
+        result.finished_at,
     ]
 
 
@@ -215,8 +201,8 @@ def _views(access: ClinicAccess, submission: Submission) -> Iterator[_View]:
     for place, study in enumerate(studies.iterator(chunk_size=_ROWS), start=1):
         if study.current is None:
             continue
-        known_by = study.patient_reference or PurePath(study.name).stem
-        name = re.sub(r"[^A-Za-z0-9.-]+", "_", known_by)[:40].strip(".") or study.pk
+        title = study.patient_reference or PurePath(study.name).stem
+        name = re.sub(r"[^A-Za-z0-9.-]+", "_", title)[:40].strip(".") or study.pk
         views = list(study.current.findings.all())
         for number, finding in enumerate(views, start=1):
             yield _View(
@@ -236,7 +222,3 @@ def _read(name: str) -> bytes | None:
             return bytes(file.read())
     except OSError:
         return None
-
-
-def _time(at: datetime | None, zone: ZoneInfo) -> str:
-    return at.astimezone(zone).isoformat(timespec="seconds") if at else ""

@@ -1,4 +1,4 @@
-"""The words of the uploader: ``uploader.js`` has none of its own, so that they are translated here."""
+"""The sentences of the uploader: ``uploader.js`` has none of its own, so that they are translated here."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Sending files, and what became of them: upload, list and page of submissions, results to take away."""
+"""Uploading: the drop zone, single files, the list and the page of submissions, results to take away."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
@@ -23,6 +22,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.analyses import services
+from xrayportal.analyses.bundles import NoActiveBundleError
 from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
@@ -32,25 +32,27 @@ from xrayportal.intake.ingest import IncomingFile, SubmissionClosedError
 from xrayportal.intake.services import cancel_submission, create_submission, finish_submission
 from xrayportal.security import wants_json
 from xrayportal.studies.models import Study, Submission, Upload
+from xrayportal.web.shared.attachment import attachment
 from xrayportal.web.shared.deleted import some_deleted
 from xrayportal.web.shared.failures import rejection_sentence
 from xrayportal.web.shared.fields import CutCharField
+from xrayportal.web.shared.polling import Version, seen_version, unchanged
 from xrayportal.web.submissions.forms import LONGEST_PATH, SubmissionForm, UploadForm
-from xrayportal.web.submissions.lists import files_page, with_counts
+from xrayportal.web.submissions.lists import files_page, with_counts, with_version
 from xrayportal.web.submissions.results import result_lines, result_zip
 from xrayportal.web.worklist.rows import verdict_choices
 from xrayportal.worklist import progress
 from xrayportal.worklist.digests import note_seen
 
 if TYPE_CHECKING:
-    from xrayportal.worklist.progress import VersionedSubmission
+    from xrayportal.web.submissions.lists import VersionedSubmission
 
 SUBMISSIONS_PER_PAGE = 50
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def submissions(request: HttpRequest, clinic: str) -> HttpResponseBase:
-    """The list, or a new submission."""
+    """The list of submissions (GET), or a new submission (POST)."""
     if request.method == "POST":
         return _new_submission(request, clinic=clinic)
     return submissions_page(request, clinic=clinic)
@@ -58,7 +60,7 @@ def submissions(request: HttpRequest, clinic: str) -> HttpResponseBase:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def upload(request: HttpRequest, clinic: str) -> HttpResponseBase:
-    """The page, or all files at once from a browser without JavaScript."""
+    """The drop zone (GET), or all files at once from a browser without JavaScript (POST)."""
     if request.method == "POST":
         return _plain_form(request, clinic=clinic)
     return upload_page(request, clinic=clinic)
@@ -100,14 +102,14 @@ def _plain_form(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
 @require_safe
 @clinic_view(Permission.SUBMIT)
 def upload_page(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    """The drop zone; a plain form where scripts do not run."""
+    """The page with the drop zone, a plain form where scripts do not run."""
     return render(request, "submissions/upload.html")
 
 
 @require_safe
 @clinic_view(Permission.SEE_OWN)
 def submissions_page(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    """The submissions that this person may see, newest first."""
+    """The page of the submissions that this person may see, newest first."""
     rows = with_counts(access.submissions()).select_related("submitter").order_by("-created_at", "pk")
     page = Paginator(rows, SUBMISSIONS_PER_PAGE).get_page(request.GET.get("page"))
     return render(request, "submissions/submissions.html", {"page": page})
@@ -116,93 +118,90 @@ def submissions_page(request: PortalRequest, access: ClinicAccess) -> HttpRespon
 @require_safe
 @clinic_view(Permission.SEE_OWN)
 def submission_page(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
-    """How far a submission is, and the fate of every file."""
+    """The page of a submission: its progress, and the outcome of every file."""
     return _render_progress(request, access, submission, "submissions/submission.html")
 
 
 @require_safe
 @clinic_view(Permission.SEE_OWN)
 def submission_progress(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
-    """The part of the submission page that polls; 204 while nothing changed."""
+    """The fragment of the submission page that polls; 204 while nothing changed."""
     return _render_progress(
-        request, access, submission, "submissions/_progress.html", seen=request.GET.get("seen")
+        request, access, submission, "submissions/_progress.html", seen=seen_version(request)
     )
 
 
 @require_POST
 @clinic_view(Permission.SUBMIT)
 def submission_uploads(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
-    """One file. Its outcome, good or bad, is a 201; the same key again is a 200 with the same answer.
-
-    ``path`` is the file's relative path where a folder was sent, for grouping.
-    """
-    found = _own_or_404(access, submission)
+    """Take one file. Its outcome is a 201, also if rejected; the same key again is a 200 with the same."""
+    own = _own_or_404(access, submission)
     form = UploadForm(request.POST, request.FILES)
     if not form.is_valid():
         return _refused(form.sentence)
     sent = form.cleaned_data
-    earlier = found.uploads.filter(key=sent["key"]).first()
+    earlier = own.uploads.filter(key=sent["key"]).first()
     if earlier is not None:
         return JsonResponse(_as_json(access, earlier))
     file = sent["file"]
     incoming = IncomingFile(
-        submission=found,
+        submission=own,
         key=sent["key"],
         path=sent["path"] or (file and file.name) or "",
         patient_reference=sent["patient_reference"],
         actor=access.actor,
     )
     try:
-        stored = take(incoming, file) if file else [take_refusal(incoming, sent["refusal"], sent["size"])]
+        uploads = take(incoming, file) if file else [take_refusal(incoming, sent["refusal"], sent["size"])]
     except SubmissionClosedError as error:
         return _refused(str(error), status=409)
     except KeyError:
         return _refused(_("The portal does not know this kind of rejection."))
-    answer = _as_json(access, stored[0])
-    if len(stored) > 1:
-        answer["uploads"] = [_as_json(access, inner) for inner in stored[1:]]
-    return JsonResponse(answer, status=201)
+    outcome = _as_json(access, uploads[0])
+    if len(uploads) > 1:
+        outcome["uploads"] = [_as_json(access, inner) for inner in uploads[1:]]
+    return JsonResponse(outcome, status=201)
 
 
 @require_POST
 @clinic_view(Permission.SUBMIT)
 def submission_finish(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
-    """No more files come."""
-    found = _own_or_404(access, submission, or_manage=True)
-    finish_submission(submission=found, actor=access.actor)
-    return _after(request, found)
+    """Finish a submission: no more files come."""
+    row = _own_or_404(access, submission, or_manage=True)
+    finish_submission(submission=row, actor=access.actor)
+    return _after(request, row)
 
 
 @require_POST
 @clinic_view(Permission.SUBMIT)
 def submission_cancel(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
-    """Take no more files, analyse no more of it."""
-    found = _own_or_404(access, submission, or_manage=True)
-    cancel_submission(submission=found, actor=access.actor)
-    return _after(request, found)
+    """Cancel a submission: no more of its files are taken, no more of its studies analysed."""
+    row = _own_or_404(access, submission, or_manage=True)
+    cancel_submission(submission=row, actor=access.actor)
+    return _after(request, row)
 
 
 @require_POST
 @clinic_view(Permission.SUBMIT)
 def retry_submission(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
-    """Ask again for every study of the submission whose newest analysis failed."""
-    found = get_object_or_404(access.submissions(), pk=submission)
-    asked = gone = 0
+    """Request a new analysis of every study of the submission whose newest analysis failed."""
+    row = get_object_or_404(access.submissions(), pk=submission)
+    requested = deleted = 0
     try:
-        for study in progress.failed_studies(found).select_related("clinic", "submission"):
+        for study in progress.failed_studies(row).select_related("clinic", "submission"):
             try:
                 services.request_analysis(study=study, actor=access.actor)
-                asked += 1
+                requested += 1
             except Study.DoesNotExist:
-                gone += 1
-    except services.NoActiveBundleError as error:
+                deleted += 1
+    except NoActiveBundleError as error:
         messages.error(request, str(error))
-    if asked:
-        words = ngettext("%d study will be analysed again.", "%d studies will be analysed again.", asked)
-        messages.success(request, words % asked)
-    if gone:
-        messages.info(request, some_deleted(gone))
-    return redirect("submission", clinic=access.clinic.slug, submission=found.pk)
+    if requested:
+        words = ngettext("%d study will be analysed again.", "%d studies will be analysed again.", requested)
+        messages.success(request, words % requested)
+    if deleted:
+        messages.info(request, some_deleted(deleted))
+    return redirect("submission", clinic=access.clinic.slug, submission=row.pk)
 
 
 @require_POST
@@ -210,9 +209,9 @@ def retry_submission(request: PortalRequest, access: ClinicAccess, submission: u
 def submission_results(
     request: PortalRequest, access: ClinicAccess, submission: uuid.UUID
 ) -> StreamingHttpResponse:
-    """A line a study."""
-    found = _exported(request, access, submission, "csv")
-    return _attachment(result_lines(access, found), "results.csv", "text/csv; charset=utf-8")
+    """The results as CSV, a study a line."""
+    lines = result_lines(access, _exported(request, access, submission, "csv"))
+    return attachment(lines, filename="results.csv", media_type="text/csv; charset=utf-8")
 
 
 @require_POST
@@ -220,38 +219,38 @@ def submission_results(
 def submission_pictures(
     request: PortalRequest, access: ClinicAccess, submission: uuid.UUID
 ) -> StreamingHttpResponse:
-    """The same, with every view and its heatmap."""
-    found = _exported(request, access, submission, "zip")
-    return _attachment(result_zip(access, found), "results.zip", "application/zip")
+    """The results as ZIP, with every view and its heatmap."""
+    pieces = result_zip(access, _exported(request, access, submission, "zip"))
+    return attachment(pieces, filename="results.zip", media_type="application/zip")
 
 
 def _render_progress(
-    request: PortalRequest, access: ClinicAccess, pk: uuid.UUID, template: str, seen: str | None = None
+    request: PortalRequest, access: ClinicAccess, pk: uuid.UUID, template: str, seen: Version | None = None
 ) -> HttpResponse:
-    submission: VersionedSubmission = get_object_or_404(progress.versions(access), pk=pk)
-    version = submission.version
+    submission: VersionedSubmission = get_object_or_404(with_version(access.submissions()), pk=pk)
+    version = Version(submission.version)
     if seen == version:
-        return HttpResponse(status=204)
-    told = progress.progress_of(submission, access)
-    if told.is_final and submission.submitter_id == access.user.pk:
+        return unchanged()
+    counts = progress.progress_of(submission, access)
+    if counts.is_final and submission.submitter_id == access.user.pk:
         note_seen(submission, access.user)
     context = {
-        "verdicts": _verdict_counts(told),
+        "verdicts": _verdict_counts(counts.verdicts),
         "submission": submission,
         "version": version,
-        # As studies.views decides: the sender, and the clinic's admin.
+        # As `_own_or_404` decides for the buttons: the sender, and the clinic's admin.
         "may_end": submission.submitter_id == access.user.pk or access.may(Permission.MANAGE),
-        "progress": told,
+        "progress": counts,
         "page": files_page(access, submission, request.GET.get("page")),
     }
     return render(request, template, context)
 
 
-def _verdict_counts(told: progress.Progress) -> list[tuple[str, str, int]]:
-    """Code, word and number of each verdict that there is."""
-    bundle = Bundle.objects.order_by("-is_active", "-registered_at").first() if told.verdicts else None
+def _verdict_counts(studies: dict[str, int]) -> list[tuple[str, str, int]]:
+    """Code, word and number of studies of each verdict that there is; ``studies`` are numbers by code."""
+    bundle = Bundle.objects.order_by("-is_active", "-registered_at").first() if studies else None
     choices = verdict_choices(bundle)
-    return [(one.value, one.word, told.verdicts[one.value]) for one in choices if one.value in told.verdicts]
+    return [(one.value, one.word, studies[one.value]) for one in choices if one.value in studies]
 
 
 def _create(access: ClinicAccess, form: SubmissionForm) -> Submission:
@@ -259,22 +258,22 @@ def _create(access: ClinicAccess, form: SubmissionForm) -> Submission:
 
 
 def _own_or_404(access: ClinicAccess, pk: uuid.UUID, *, or_manage: bool = False) -> Submission:
-    """Only the sender adds to a submission; the clinic's admin may end it for them."""
+    """The person's own submission; with ``or_manage``, for the clinic's admins, any. Raises Http404."""
     submissions = access.submissions()
     if not (or_manage and access.may(Permission.MANAGE)):
         submissions = submissions.filter(submitter=access.user)
     return get_object_or_404(submissions.select_related("clinic"), pk=pk)
 
 
-def _as_json(access: ClinicAccess, stored: Upload) -> dict[str, Any]:
-    study = stored.image.study_id if stored.image else None
+def _as_json(access: ClinicAccess, upload: Upload) -> dict[str, Any]:
+    study = upload.image.study_id if upload.image else None
     may_open = study is not None and access.studies().filter(pk=study).exists()
     return {
-        "id": str(stored.pk),
-        "outcome": stored.outcome,
-        "filename": stored.filename,
-        "sentence": rejection_sentence(stored),
-        "kind": stored.kind,
+        "id": str(upload.pk),
+        "outcome": upload.outcome,
+        "filename": upload.filename,
+        "sentence": rejection_sentence(upload),
+        "kind": upload.kind,
         "study": reverse("study", args=[access.clinic.slug, study]) if may_open else None,
     }
 
@@ -295,25 +294,13 @@ def _refused(sentence: str, status: int = 400) -> JsonResponse:
 
 
 def _exported(request: PortalRequest, access: ClinicAccess, pk: uuid.UUID, kind: str) -> Submission:
-    found = get_object_or_404(access.submissions(), pk=pk)
+    """The submission, after its export was audited. Raises Http404."""
+    submission = get_object_or_404(access.submissions(), pk=pk)
     record(
         clinic=access.clinic,
         action=Action.EXPORTED,
         actor=access.actor,
-        target=found,
+        target=submission,
         detail={"kind": f"submission-{kind}"},
     )
-    return found
-
-
-def _attachment(
-    content: Iterator[str] | Iterator[bytes], name: str, media_type: str
-) -> StreamingHttpResponse:
-    return StreamingHttpResponse(
-        content,
-        content_type=media_type,
-        headers={
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "Cache-Control": "private, no-store",
-        },
-    )
+    return submission

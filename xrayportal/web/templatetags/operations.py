@@ -1,4 +1,4 @@
-"""Words of the operations page."""
+"""Template filters of the operations page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from xrayportal.words import format_duration, size_words
+from xrayportal.words.figures import format_duration, size_words
 
 register = template.Library()
 
@@ -43,7 +43,7 @@ def duration(milliseconds: float) -> str:
 
 @register.filter
 def size(count: int | None) -> str:
-    """Bytes for people."""
+    """A number of bytes for people; None is 0."""
     count = count or 0
     if count >= 1_000_000_000:
         return _("%s GB") % number_format(round(count / 1e9, 1), decimal_pos=1)
@@ -52,5 +52,5 @@ def size(count: int | None) -> str:
 
 @register.filter
 def short_id(value: uuid.UUID) -> str:
-    """The first eight digits: enough to tell rows apart."""
+    """The first eight digits of an id: enough to tell rows apart."""
     return str(value)[:8]

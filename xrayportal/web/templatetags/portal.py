@@ -1,4 +1,4 @@
-"""Template tags of the pages: icons, times, and the pieces that need a little arithmetic."""
+"""Template tags of all pages: icons, times, and partials that need a little arithmetic."""
 
 from __future__ import annotations
 
@@ -17,29 +17,27 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from xrayportal import words
 from xrayportal.analyses.models import Analysis, Verdict
 from xrayportal.studies.models import Grouping
-from xrayportal.web.shared.failures import failure_of, failure_told, rejection_sentence
+from xrayportal.web.shared.failures import failure_from_values, failure_of, rejection_sentence
 from xrayportal.web.shared.sidebar import SIDEBAR
 from xrayportal.web.shared.status import Status, status_of
 from xrayportal.web.submissions.upload_words import upload_words
 from xrayportal.web.worklist.study_row import Result
+from xrayportal.words import figures, verdicts
 
 register = template.Library()
 
-register.filter("body_part_word", words.body_part_word)
-register.filter("figure", words.format_probability)
-register.filter("percent", words.percent)
-register.filter("size_words", words.size_words)
+register.filter("body_part_word", verdicts.body_part_word)
+register.filter("size_words", figures.size_words)
 register.filter("failure", failure_of)
-register.filter("failure_told", failure_told)
+register.filter("failure_from_values", failure_from_values)
 register.filter("rejection", rejection_sentence)
 
 
 @register.simple_tag
 def icon(name: str, classes: str = "") -> SafeString:
-    """A drawing of the vendored sprite, hidden from screen readers: words stand beside it."""
+    """An icon of the vendored sprite, hidden from screen readers because words stand beside it."""
     return format_html(
         '<svg class="icon {}" aria-hidden="true"><use href="{}#{}"></use></svg>',
         classes,
@@ -50,7 +48,7 @@ def icon(name: str, classes: str = "") -> SafeString:
 
 @register.filter
 def with_hint(field: BoundField, hint: str) -> SafeString:
-    """The field's control, which names its hint (``ID_hint``) and its errors for those who hear the page."""
+    """The field's control, which refers screen readers to its hint (``ID_hint``) and its errors."""
     ids = [f"{field.auto_id}_hint"] if hint else []
     ids += [f"{field.auto_id}_error"] if field.errors else []
     return field.as_widget(attrs={"aria-describedby": " ".join(ids)} if ids else {})
@@ -58,11 +56,14 @@ def with_hint(field: BoundField, hint: str) -> SafeString:
 
 @register.simple_tag
 def when(at: datetime | None, age: str = "") -> SafeString | str:
-    """Relative words, those of now unless given, with the absolute moment on hover."""
+    """How long ago a moment was, with the absolute moment on hover; ``age`` replaces the words."""
     if at is None:
         return ""
     return format_html(
-        '<time datetime="{}" title="{}">{}</time>', at.isoformat(), words.absolute(at), age or words.ago(at)
+        '<time datetime="{}" title="{}">{}</time>',
+        at.isoformat(),
+        figures.absolute(at),
+        age or figures.ago(at),
     )
 
 
@@ -70,29 +71,29 @@ def when(at: datetime | None, age: str = "") -> SafeString | str:
 def verdict(
     manifest: Mapping[str, Any], code: str, probability: float | None = None, size: str = ""
 ) -> dict[str, Any]:
-    """The verdict chip: icon, word and, if given, the figure."""
+    """The verdict chip: icon, word and, if given, the probability."""
     return {
         "code": code,
-        "word": words.verdict_word(manifest, code),
-        "figure": words.format_probability(probability),
+        "word": verdicts.verdict_word(manifest, code),
+        "figure": figures.format_probability(probability),
         "size": size,
     }
 
 
 @register.inclusion_tag("partials/_probability.html")
 def probability(analysis: Analysis | Result, size: str = "") -> dict[str, Any]:
-    """The bar with both thresholds marked on it and the figure beside it; below the large one, in words."""
+    """The bar of a probability with both thresholds on it and the number beside it; a large one has words."""
     value = analysis.probability or 0.0
     # The row of a list has no place for words.
     manifest = analysis.bundle.manifest if isinstance(analysis, Analysis) else None
     return {
         "code": analysis.verdict,
         "size": size,
-        "figure": words.format_probability(analysis.probability),
-        "low": words.format_probability(analysis.threshold_low),
-        "high": words.format_probability(analysis.threshold_high),
-        "uncertain": words.verdict_word(manifest, Verdict.UNCERTAIN) if manifest else "",
-        "abnormal": words.verdict_word(manifest, Verdict.ABNORMAL) if manifest else "",
+        "figure": figures.format_probability(analysis.probability),
+        "low": figures.format_probability(analysis.threshold_low),
+        "high": figures.format_probability(analysis.threshold_high),
+        "uncertain": verdicts.verdict_word(manifest, Verdict.UNCERTAIN) if manifest else "",
+        "abnormal": verdicts.verdict_word(manifest, Verdict.ABNORMAL) if manifest else "",
         "by_clinic": analysis.thresholds_by_clinic,
         # SVG attributes take a point as the decimal mark in every language.
         "value_x": f"{100 * value:.1f}",
@@ -103,7 +104,7 @@ def probability(analysis: Analysis | Result, size: str = "") -> dict[str, Any]:
 
 @register.inclusion_tag("partials/_status.html")
 def status(state: str | Status | None) -> dict[str, Status]:
-    """A dot with words, from an analysis' state or a ready-made ``Status``."""
+    """A dot with words, from the state of an analysis or from a ``Status``."""
     return {"status": state if isinstance(state, Status) else status_of(state)}
 
 
@@ -119,16 +120,16 @@ class SidebarItem:
 
 @register.simple_tag(takes_context=True)
 def sidebar_items(context: template.Context) -> list[SidebarItem]:
-    """The places of this clinic that the person may go to; the one they are in is marked."""
+    """The links of the sidebar that the person has the permission for; the current one is marked."""
     access, request = context["access"], context["request"]
     match = request.resolver_match
     here = match.url_name if match else ""
     return [
         SidebarItem(
-            reverse(place.name, args=[access.clinic.slug]), str(place.word), place.icon, here in place.covers
+            reverse(entry.name, args=[access.clinic.slug]), str(entry.word), entry.icon, here in entry.covers
         )
-        for place in SIDEBAR
-        if access.may(place.permission)
+        for entry in SIDEBAR
+        if access.may(entry.permission)
     ]
 
 
@@ -150,7 +151,7 @@ def uploader(context: template.Context) -> dict[str, Any]:
 
 @register.simple_tag
 def query_with(query: QueryDict, **changes: Any) -> str:
-    """The address's query with some values changed; an empty value removes its key."""
+    """The query of the address with some values changed; an empty value removes its key."""
     changed = query.copy()
     for name, value in changes.items():
         if value in ("", None):

@@ -1,4 +1,4 @@
-"""Template tags of this room."""
+"""The template tag of the review panel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done to several studies at once, each with a way back where there is one."""
+"""Actions on several studies at once, and how to undo those that can be undone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.utils.translation import gettext, ngettext
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest
 from xrayportal.analyses import services as analyses
+from xrayportal.analyses.bundles import NoActiveBundleError
 from xrayportal.analyses.models import Analysis
 from xrayportal.intake.deletion import delete_study, is_deleted
 from xrayportal.studies.models import Study
@@ -20,8 +21,8 @@ from xrayportal.worklist.services import mark_read, mark_unread
 
 
 @dataclass(frozen=True)
-class Done:
-    """What to say, and the action that takes it back with the ids that it needs."""
+class BulkActionResult:
+    """What a bulk action says, and the action with its ids that undoes it, if there is one."""
 
     words: str
     undo: str = ""
@@ -30,89 +31,97 @@ class Done:
 
     @property
     def tag(self) -> str:
-        """``success``, ``info`` or ``error``: the look of the message."""
+        """The style of the message: ``success``, ``info`` or ``error``."""
         return messages.DEFAULT_TAGS[self.level]
 
 
-def act_on(request: PortalRequest, access: ClinicAccess, action: str, ids: Sequence[uuid.UUID]) -> Done:
-    """Do ``action`` (``read``, ``unread``, ``analyse``, ``delete`` or ``withdraw``) to what they may see."""
+def act_on(
+    request: PortalRequest, access: ClinicAccess, action: str, ids: Sequence[uuid.UUID]
+) -> BulkActionResult:
+    """Do ``action`` to the studies that this person may see among ``ids``.
+
+    ``read``, ``unread``, ``analyse`` or ``delete``; or ``withdraw``, whose ids are those of analyses.
+    """
     if action == "withdraw":
         return _withdraw(request, access, ids)
     studies = list(access.studies().filter(pk__in=ids).select_related("clinic", "submission"))
-    found = [study.pk for study in studies]
-    if not found:
-        gone = (
+    visible = [study.pk for study in studies]
+    if not visible:
+        deleted = (
             sum(is_deleted(study=study, clinic=access.clinic) for study in ids)
             if access.may(Permission.SEE_ALL)
             else 0
         )
-        return Done(some_deleted(gone) if gone else gettext("Select studies first."), level=messages.ERROR)
+        return BulkActionResult(
+            some_deleted(deleted) if deleted else gettext("Select studies first."), level=messages.ERROR
+        )
     match action:
         case "read":
-            mark_read(access, found)
-            words = ngettext("%d study marked as read.", "%d studies marked as read.", len(found))
-            return Done(words % len(found), "unread", found)
+            mark_read(access, visible)
+            words = ngettext("%d study marked as read.", "%d studies marked as read.", len(visible))
+            return BulkActionResult(words % len(visible), "unread", visible)
         case "unread":
-            mark_unread(access, found)
-            words = ngettext("%d study marked as unread.", "%d studies marked as unread.", len(found))
-            return Done(words % len(found), "read", found)
+            mark_unread(access, visible)
+            words = ngettext("%d study marked as unread.", "%d studies marked as unread.", len(visible))
+            return BulkActionResult(words % len(visible), "read", visible)
         case "analyse" if access.may(Permission.SUBMIT):
             return _analyse(request, access, studies)
         case "delete" if access.may(Permission.MANAGE):
             return _delete(request, access, studies)
         case _:
-            return Done(gettext("That is not possible here."), level=messages.ERROR)
+            return BulkActionResult(gettext("That is not possible here."), level=messages.ERROR)
 
 
-def _analyse(request: PortalRequest, access: ClinicAccess, studies: Sequence[Study]) -> Done:
-    """Ask for a new analysis of each that receives no more views."""
+def _analyse(request: PortalRequest, access: ClinicAccess, studies: Sequence[Study]) -> BulkActionResult:
+    """Request a new analysis of each study that is complete."""
     unfinished = Analysis.objects.unfinished().filter(study__in=studies)
-    known = set(unfinished.values_list("pk", flat=True))
-    asked: list[uuid.UUID] = []
-    gone = 0
+    earlier = set(unfinished.values_list("pk", flat=True))
+    requested: list[uuid.UUID] = []
+    deleted = 0
     try:
         for study in studies:
             if not study.is_sealed:
                 continue
             try:
-                wanted = analyses.request_analysis(study=study, actor=access.actor)
+                analysis = analyses.request_analysis(study=study, actor=access.actor)
             except Study.DoesNotExist:
-                gone += 1
+                deleted += 1
             else:
-                asked += [] if wanted.pk in known else [wanted.pk]
-    except analyses.NoActiveBundleError as error:
-        return Done(str(error), level=messages.ERROR)
-    if not asked:
+                requested += [] if analysis.pk in earlier else [analysis.pk]
+    except NoActiveBundleError as error:
+        return BulkActionResult(str(error), level=messages.ERROR)
+    if not requested:
         nothing = gettext("Nothing to do: these studies are already waiting or still receiving images.")
-        return Done(some_deleted(gone) if gone else nothing, level=messages.INFO)
-    words = ngettext(
-        "%d study will be analysed again.", "%d studies will be analysed again.", len(asked)
-    ) % len(asked)
-    return Done(f"{words} {some_deleted(gone)}" if gone else words, "withdraw", asked)
+        return BulkActionResult(some_deleted(deleted) if deleted else nothing, level=messages.INFO)
+    count = len(requested)
+    words = ngettext("%d study will be analysed again.", "%d studies will be analysed again.", count) % count
+    return BulkActionResult(f"{words} {some_deleted(deleted)}" if deleted else words, "withdraw", requested)
 
 
-def _delete(request: PortalRequest, access: ClinicAccess, studies: Sequence[Study]) -> Done:
-    """With one reason for all; there is no way back."""
+def _delete(request: PortalRequest, access: ClinicAccess, studies: Sequence[Study]) -> BulkActionResult:
+    """Delete the studies for one reason; this cannot be undone."""
     form = DeleteForm(request.POST)
     if not form.is_valid():
-        return Done(gettext("Choose why the studies are deleted."), level=messages.ERROR)
-    gone = [
+        return BulkActionResult(gettext("Choose why the studies are deleted."), level=messages.ERROR)
+    deleted = [
         study
         for study in studies
         if delete_study(study=study, reason=form.cleaned_data["reason"], actor=access.actor)
     ]
-    if not gone:  # somebody was faster
-        return Done(some_deleted(len(studies)), level=messages.INFO)
-    return Done(ngettext("%d study was deleted.", "%d studies were deleted.", len(gone)) % len(gone))
+    if not deleted:  # another person was faster
+        return BulkActionResult(some_deleted(len(studies)), level=messages.INFO)
+    return BulkActionResult(
+        ngettext("%d study was deleted.", "%d studies were deleted.", len(deleted)) % len(deleted)
+    )
 
 
-def _withdraw(request: PortalRequest, access: ClinicAccess, ids: Sequence[uuid.UUID]) -> Done:
-    """Call off the person's own requests that nobody has begun with."""
+def _withdraw(request: PortalRequest, access: ClinicAccess, ids: Sequence[uuid.UUID]) -> BulkActionResult:
+    """Call off the person's own requests that no worker has begun with."""
     own = access.analyses().filter(pk__in=ids, requested_by=access.user, state=Analysis.State.QUEUED)
     rows = list(own) if access.may(Permission.SUBMIT) else []
     for row in rows:
         analyses.cancel_analysis(analysis=row, actor=access.actor)
     if not rows:
-        return Done(gettext("Too late: the analyses have already started."), level=messages.INFO)
+        return BulkActionResult(gettext("Too late: the analyses have already started."), level=messages.INFO)
     words = ngettext("%d analysis cancelled.", "%d analyses cancelled.", len(rows))
-    return Done(words % len(rows))
+    return BulkActionResult(words % len(rows))

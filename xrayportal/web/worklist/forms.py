@@ -1,4 +1,4 @@
-"""Forms of the worklist: what is done to several studies, and a view to keep."""
+"""Forms of the worklist: an action on several studies, and a view to save."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from xrayportal.web.shared.fields import CutCharField, IdsField
 from xrayportal.web.worklist.rows import PER_PAGE, Filters
 from xrayportal.worklist.services import LONGEST_NAME, LONGEST_QUERY
 
-#: Characters of an address that are looked at.
+#: More characters of an address are cut off.
 LONGEST_ADDRESS = 1000
 
 
 class BulkActionForm(forms.Form):
-    """``action`` on each ``study`` of one page of the list; ``query`` is the list to come back to."""
+    """An action on studies of one page of the list; ``query`` is the list to come back to."""
 
     action = forms.CharField(required=False)
     study = IdsField(most=PER_PAGE)
@@ -26,22 +26,22 @@ class BulkActionForm(forms.Form):
 
 
 class SavedViewForm(forms.Form):
-    """The filters of an address, under a name."""
+    """The filters of an address, to save under a name."""
 
     name = CutCharField(longest=LONGEST_ADDRESS)
     query = CutCharField(longest=LONGEST_ADDRESS)
 
     def clean_name(self) -> str:
-        """Words with single spaces between them, cut to what is kept."""
+        """The name with single spaces between its words, cut to ``LONGEST_NAME``."""
         return " ".join(self.cleaned_data["name"].split())[:LONGEST_NAME]
 
     def clean_query(self) -> str:
-        """The filters alone, in their own order; pages and what nobody knows are left out."""
+        """The filters in their canonical order, without the page and unknown parameters."""
         query: str = self.cleaned_data["query"]
         return Filters.read(QueryDict(query.removeprefix("?"))).query
 
     def clean(self) -> dict[str, Any]:
-        """Both are needed."""
+        """Check that there are a name and a filter, which is not too long."""
         cleaned = super().clean() or self.cleaned_data
         if not cleaned.get("name") or not cleaned.get("query"):
             raise ValidationError(_("Set a filter first, then give it a name."))

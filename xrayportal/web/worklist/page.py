@@ -1,8 +1,7 @@
-"""What the worklist page shows: the list for the filters in the address, its tabs, its version."""
+"""The context of the worklist page: the list for the filters of the address, its tabs, its version."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,18 +13,20 @@ from django.utils import timezone
 from xrayportal.access import ClinicAccess, PortalRequest
 from xrayportal.audit.models import AuditHead
 from xrayportal.reviews.blind import reads_blind
+from xrayportal.web.shared.polling import Version
 from xrayportal.web.worklist import rows
 from xrayportal.web.worklist.study_row import rendered, row_of
-from xrayportal.worklist import lists
 from xrayportal.worklist.models import SavedView
+from xrayportal.worklist.order import ORDERS
+from xrayportal.worklist.tabs import TABS, tabs_of
 
-#: Without any event of the clinic the list still ages: relative times, and what has waited too long.
+#: Without any event of the clinic the list still changes: relative times, and studies that waited too long.
 LOOK_AGAIN_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Tab:
-    """One of the lists, or a saved view, as a link."""
+    """A link to a tab, a saved view or an order."""
 
     word: str
     query: str
@@ -34,57 +35,61 @@ class Tab:
 
 
 def list_context(request: PortalRequest, access: ClinicAccess, clock: str = "") -> dict[str, Any]:
-    """What ``worklist/_studies.html`` needs, for the filters in the address."""
+    """The context of ``worklist/_studies.html`` for the filters of the address.
+
+    ``clock`` is that of ``clock_of``, if the caller knows it already. Changes ``request.GET`` to the
+    canonical query of the list.
+    """
     clock = clock or clock_of(access)
     filters = rows.Filters.read(request.GET)
     page = rows.worklist_page(access, filters, request.GET.get("page"))
     query = address_query(filters, str(page.number))
-    # The links of the list are made of it; one list has one address, whatever led to it.
+    # The links of the list are made of the query: one list has one address, whatever led to it.
     request.GET = QueryDict(query)
-    shown = [rendered(row_of(access, study)) for study in page]
-    listed = render_to_string(
-        "worklist/_list.html", {"filters": filters, "page": page, "rows": shown}, request
+    html = render_to_string(
+        "worklist/_list.html",
+        {"filters": filters, "page": page, "rows": [rendered(row_of(access, study)) for study in page]},
+        request,
     )
-    digest = hashlib.sha256(listed.encode()).hexdigest()[:16]
     tabs, views = _tabs(access, filters), _views(access, filters)
     return {
         "filters": filters,
         "page": page,
-        "list": listed,
+        "list": html,
         "query": query,
-        "version": f"{clock}.{digest}",
+        "version": Version.of_html(html, clock),
         "tabs": tabs,
         "views": views,
         "is_saved": any(view.is_current for view in views),
         "sorts": [
             Tab(str(word), filters.with_sort(code).query, filters.sort == code)
-            for code, word in lists.SORTS.items()
+            for code, word in ORDERS.items()
         ],
-        "sort": lists.SORTS[filters.sort],
+        "sort": ORDERS[filters.sort],
         "longest_wait": f"{settings.LONGEST_WAIT_HOURS:g}",
         "hides": reads_blind(access),
     }
 
 
 def address_query(filters: rows.Filters, page: str) -> str:
-    """The one query that stands for these filters and this page."""
+    """The canonical query of these filters and this page; the first page has no number."""
     query, number = filters.query, page if page.isascii() and page.isdigit() and page != "1" else ""
     return "&".join(filter(None, [query, f"page={number}" if number else ""]))
 
 
 def clock_of(access: ClinicAccess) -> str:
-    """Changes when anything happens in the clinic, and every minute."""
+    """A text that changes with every event of the clinic, and every ``LOOK_AGAIN_SECONDS``; one query."""
     head = AuditHead.objects.filter(clinic=access.clinic).values_list("number", flat=True).first()
     return f"{head or 0}-{int(timezone.now().timestamp()) // LOOK_AGAIN_SECONDS}"
 
 
 def _tabs(access: ClinicAccess, filters: rows.Filters) -> list[Tab]:
-    """All studies and the lists of this person; the other filters stay."""
-    codes = ["", *lists.available(access)]
-    words = {"": rows.ALL, **{code: word for code, (word, _reading) in lists.LISTS.items()}}
+    """The tabs of this person, all studies first; each keeps the other filters."""
+    codes = ["", *tabs_of(access)]
+    words = {"": rows.ALL, **{code: word for code, (word, _is_for_readers) in TABS.items()}}
     return [Tab(str(words[code]), filters.with_list(code).query, filters.list == code) for code in codes]
 
 
 def _views(access: ClinicAccess, filters: rows.Filters) -> list[Tab]:
-    saved = SavedView.objects.filter(user=access.user, clinic=access.clinic)
-    return [Tab(view.name, view.query, view.query == filters.query, view) for view in saved]
+    views = SavedView.objects.filter(user=access.user, clinic=access.clinic)
+    return [Tab(view.name, view.query, view.query == filters.query, view) for view in views]

@@ -1,4 +1,4 @@
-"""The rows of the worklist: filters from the address, one page of studies, a constant number of queries."""
+"""The worklist's filters, and one page of its studies in a constant number of queries."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from xrayportal.analyses.models import Analysis, Bundle, Verdict
 from xrayportal.reviews.blind import Revealed, visible_predictions, with_revealed
 from xrayportal.studies.models import Study, Upload
 from xrayportal.web.shared.status import WORDS
-from xrayportal.words import body_part_word, verdict_word
-from xrayportal.worklist import lists
+from xrayportal.words.verdicts import body_part_word, verdict_word
 from xrayportal.worklist.marks import read_by
+from xrayportal.worklist.order import ORDERS, Phases, ordered
+from xrayportal.worklist.tabs import TABS, in_tab, tabs_of
 
 PER_PAGE = 50
 #: Nobody pages further, and counting further costs time on every view.
@@ -66,13 +67,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Filters:
-    """What the address asks for; an unknown value is no filter."""
+    """The filters of the address; an unknown value is no filter."""
 
     verdict: str = ""
     body_part: str = ""
     state: str = ""
     text: str = ""
-    #: One of ``worklist.lists.LISTS`` and ``SORTS``.
+    #: A code of ``worklist.tabs.TABS``, and one of ``worklist.order.ORDERS``.
     list: str = ""
     sort: str = ""
 
@@ -84,8 +85,8 @@ class Filters:
             body_part=query.get("body_part", "")[:32].replace("\0", ""),
             state=query.get("state", "") if query.get("state") in STATES else "",
             text=query.get("q", "").strip()[:64].replace("\0", ""),
-            list=query.get("list", "") if query.get("list") in lists.LISTS else "",
-            sort=query.get("sort", "") if query.get("sort") in lists.SORTS else "",
+            list=query.get("list", "") if query.get("list") in TABS else "",
+            sort=query.get("sort", "") if query.get("sort") in ORDERS else "",
         )
 
     @property
@@ -94,7 +95,7 @@ class Filters:
         return any((self.verdict, self.body_part, self.state, self.text, self.list))
 
     def with_list(self, code: str) -> Filters:
-        """The same filters over another list."""
+        """The same filters in another tab."""
         return replace(self, list=code)
 
     def with_sort(self, code: str) -> Filters:
@@ -103,7 +104,7 @@ class Filters:
 
     @property
     def query(self) -> str:
-        """As an address says it, always in the same order, without what is empty."""
+        """The canonical query: the parameters in a fixed order, without empty ones."""
         named = {"q": self.text, "verdict": self.verdict, "body_part": self.body_part, "state": self.state}
         pairs = {**named, "list": self.list, "sort": self.sort}
         return urlencode({name: value for name, value in pairs.items() if value})
@@ -114,56 +115,59 @@ class CappedPaginator(_Paginator):
 
     @cached_property
     def count(self) -> int:
-        """Studies found, at most ``COUNTED``."""
-        found = cast("Sequence[UUID] | QuerySet[Study, UUID] | lists.Phases", self.object_list)
-        if isinstance(found, QuerySet):
-            return found.order_by()[:COUNTED].count()
-        return found.count_to(COUNTED) if isinstance(found, lists.Phases) else len(found)
+        """The number of studies, at most ``COUNTED``."""
+        ids = cast("Sequence[UUID] | QuerySet[Study, UUID] | Phases", self.object_list)
+        if isinstance(ids, QuerySet):
+            return ids.order_by()[:COUNTED].count()
+        return ids.count_to(COUNTED) if isinstance(ids, Phases) else len(ids)
 
     @property
     def is_capped(self) -> bool:
-        """There may be more than ``count`` says."""
+        """Whether there may be more studies than ``count``."""
         return self.count >= COUNTED
 
 
 def worklist_page(access: ClinicAccess, filters: Filters, number: str | None) -> Page[ListedStudy]:
-    """One page of the studies that this person may see, in the order they asked for; six queries at most."""
-    # Ids alone: what the database sorts stays small, also where it has to sort all.
-    found = lists.ordered(access, _filtered(access, filters), filters.sort)
-    # A search reads every reference of the clinic, and what failed is looked up one by one: once, not once
-    # for the rows and once to count them.
+    """One page of the studies that this person may see, filtered and in order; six queries at most.
+
+    ``number`` is the page's number from the address.
+    """
+    # Ids alone: what the database sorts stays small, also where it has to sort all studies.
+    ids = ordered(access, _filtered(access, filters), filters.sort)
+    # A search reads every reference of the clinic, and failures are looked up one by one: load the ids at
+    # once then, so that this is not done for the rows and again to count them.
     at_once = filters.text or filters.state == Analysis.State.FAILED
-    listed = cast("QuerySet[Study, UUID]", list(found[:COUNTED]) if at_once else found)
-    ids = CappedPaginator(listed, PER_PAGE).get_page(number)
-    wanted = list(ids)
-    shown = with_revealed(access, with_status(Study.objects.filter(pk__in=wanted)))
-    shown = shown.annotate(is_read=read_by(access)).select_related("current__bundle", "consensus")
-    by_id = {study.pk: study for study in cast("QuerySet[ListedStudy]", shown)}
-    studies = [by_id[pk] for pk in wanted if pk in by_id]
-    return Page(studies, ids.number, cast("Paginator[ListedStudy]", ids.paginator))
+    listed = cast("QuerySet[Study, UUID]", list(ids[:COUNTED]) if at_once else ids)
+    page = CappedPaginator(listed, PER_PAGE).get_page(number)
+    of_page = list(page)
+    rows = with_revealed(access, with_status(Study.objects.filter(pk__in=of_page)))
+    rows = rows.annotate(is_read=read_by(access)).select_related("current__bundle", "consensus")
+    by_id = {study.pk: study for study in cast("QuerySet[ListedStudy]", rows)}
+    studies = [by_id[pk] for pk in of_page if pk in by_id]
+    return Page(studies, page.number, cast("Paginator[ListedStudy]", page.paginator))
 
 
 def verdict_choices(bundle: Bundle | None) -> list[Choice]:
-    """The four verdicts in the active bundle's words."""
+    """The four verdicts in the bundle's words; none without a bundle."""
     if bundle is None:
         return []
     return [Choice(code, verdict_word(bundle.manifest, code)) for code in Verdict.values]
 
 
 def body_part_choices(bundle: Bundle | None) -> list[Choice]:
-    """The body parts of the active bundle."""
+    """The body parts of the bundle; none without a bundle."""
     return [Choice(body_part, body_part_word(body_part)) for body_part in bundle.body_parts] if bundle else []
 
 
 def state_choices() -> list[Choice]:
-    """Where a study can stand."""
+    """The states to filter by."""
     return [Choice(value, str(word)) for value, word in STATES.items()]
 
 
 def _filtered(access: ClinicAccess, filters: Filters) -> QuerySet[Study]:
     studies = access.studies(listed=True)
     if filters.verdict or filters.body_part:
-        # Which studies a filter by prediction finds would tell the prediction.
+        # A filter by prediction reveals the prediction of the studies that it finds.
         studies = visible_predictions(access, studies)
     if filters.verdict:
         studies = studies.filter(result_verdict=filters.verdict)
@@ -172,15 +176,13 @@ def _filtered(access: ClinicAccess, filters: Filters) -> QuerySet[Study]:
     if filters.state:
         studies = _in_state(access, studies, filters.state)
     if filters.text:
-        # References anywhere, names from their beginning: there is an index for those.
-        named = Upload.objects.filter(image__clinic=access.clinic, filename__istartswith=filters.text)
+        # Anywhere in a reference; names of files from their beginning only, for which there is an index.
+        uploads = Upload.objects.filter(image__clinic=access.clinic, filename__istartswith=filters.text)
         studies = studies.filter(
-            Q(patient_reference__icontains=filters.text) | Q(pk__in=named.values("image__study"))
+            Q(patient_reference__icontains=filters.text) | Q(pk__in=uploads.values("image__study"))
         )
-    # Readers' standings are no uploader's business.
-    return (
-        lists.selected(access, filters.list, studies) if filters.list in lists.available(access) else studies
-    )
+    # An uploader gets no tab that shows what readers said.
+    return in_tab(access, filters.list, studies) if filters.list in tabs_of(access) else studies
 
 
 def _in_state(access: ClinicAccess, studies: QuerySet[Study], state: str) -> QuerySet[Study]:

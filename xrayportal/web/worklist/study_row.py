@@ -1,6 +1,6 @@
-"""A row of the worklist, as plain values and as HTML that is made once for all who see the same.
+"""A row of the worklist, as plain values and as HTML that is rendered once for all who see the same.
 
-Every open worklist asks again and again, and fifty rows are most of its answer; few of them change.
+Every open worklist polls, and fifty rows are most of its answer; few of them change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from django.utils.translation import get_language
 from xrayportal.access import ClinicAccess, Permission
 from xrayportal.reviews.models import Consensus
 from xrayportal.studies.models import Study
-from xrayportal.words import ago, verdict_word
+from xrayportal.words.figures import ago
+from xrayportal.words.verdicts import verdict_word
 
 #: Rows that a process remembers, 2 kB each: what some twenty worklists show.
 REMEMBERED = 1000
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The prediction that a row tells."""
+    """The prediction that a row shows."""
 
     verdict: str
     word: str
@@ -44,10 +45,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """All that a row says, and nothing else: equal rows read the same, whoever looks.
+    """All that the HTML of a row is made of, so that equal rows have equal HTML for everybody.
 
-    ``result`` is there only if this person may know it. ``language`` and ``zone`` are those that it is
-    written in, ``age`` the words for how long ago ``created_at`` was.
+    ``result`` is None where this person may not know it. ``language`` and ``zone`` are those of the words
+    and times, ``age`` are the words for how long ago ``created_at`` was.
     """
 
     clinic: str
@@ -61,7 +62,7 @@ class Row:
     is_hidden: bool
     result: Result | None
     state: str
-    standing: str
+    review_status: str
     created_at: datetime
     age: str
     language: str
@@ -69,7 +70,7 @@ class Row:
 
 
 def row_of(access: ClinicAccess, study: ListedStudy) -> Row:
-    """What ``access`` sees of a study of ``worklist_page``; no query."""
+    """The row of a study from ``worklist_page``, as ``access`` may see it; no query."""
     is_hidden = study.current is not None and not study.revealed
     return Row(
         clinic=access.clinic.slug,
@@ -83,7 +84,7 @@ def row_of(access: ClinicAccess, study: ListedStudy) -> Row:
         is_hidden=is_hidden,
         result=None if is_hidden else _result(study),
         state=study.latest_state,
-        standing=_standing(access, study),
+        review_status=_review_status(access, study),
         created_at=study.created_at,
         age=ago(study.created_at),
         language=get_language() or "",
@@ -93,7 +94,7 @@ def row_of(access: ClinicAccess, study: ListedStudy) -> Row:
 
 @lru_cache(maxsize=REMEMBERED)
 def rendered(row: Row) -> SafeString:
-    """The row's HTML, made from nothing but the row."""
+    """The row's HTML, made of nothing but the row."""
     return render_to_string("partials/_study_row.html", {"row": row})
 
 
@@ -112,8 +113,8 @@ def _result(study: Study) -> Result | None:
     )
 
 
-def _standing(access: ClinicAccess, study: Study) -> str:
-    """How far its readers are, for those who see their work."""
+def _review_status(access: ClinicAccess, study: Study) -> str:
+    """The state of the readers' consensus, for people who see all studies; empty until one has signed."""
     consensus = getattr(study, "consensus", None)
     if consensus is None or consensus.state == Consensus.State.OPEN or not access.may(Permission.SEE_ALL):
         return ""

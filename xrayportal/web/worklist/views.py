@@ -1,4 +1,4 @@
-"""The worklist: whole, as a list for another filter, and as a poll; bulk actions and saved views."""
+"""The worklist, as a page, as a fragment for another filter and as a poll; bulk actions and saved views."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django_htmx.http import trigger_client_event
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.analyses.models import Bundle
 from xrayportal.intake.deletion import REASONS
+from xrayportal.web.shared.polling import seen_version, unchanged
 from xrayportal.web.worklist import rows
 from xrayportal.web.worklist.bulk_action import act_on
 from xrayportal.web.worklist.forms import BulkActionForm, SavedViewForm
@@ -26,20 +27,20 @@ from xrayportal.worklist.models import SavedView
 @vary_on_headers("HX-Request")
 @clinic_view(Permission.SEE_OWN)
 def worklist(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    """The studies that this person may see, filtered by the address; only the list for a change of filter.
+    """The page of the studies that this person may see; for htmx only the list.
 
     With ``?seen=`` of an earlier answer: 204 while the list reads the same. As long as nothing happened
-    in the clinic that takes one query, the number of its newest event.
+    in the clinic that takes one query, for the number of its newest event.
     """
     htmx = request.htmx
-    seen = request.GET.get("seen", "") if htmx else ""
+    seen = seen_version(request) if htmx else None
     clock = clock_of(access)
-    if seen and seen.rpartition(".")[0] == clock:
-        return HttpResponse(status=204)
+    if seen and seen.clock == clock:
+        return unchanged()
     context = list_context(request, access, clock)
-    if seen and seen.rpartition(".")[2] == context["version"].rpartition(".")[2]:
-        # The same list at a later hour: the browser notes the hour.
-        return trigger_client_event(HttpResponse(status=204), "list-unchanged", {"value": context["version"]})
+    if seen and seen.content == context["version"].content:
+        # The same list at a later clock: the browser notes the new one.
+        return trigger_client_event(unchanged(), "list-unchanged", {"value": str(context["version"])})
     if htmx and not htmx.history_restore_request:
         return render(request, "worklist/_studies.html", context)
     bundle = Bundle.objects.active().first()
@@ -55,25 +56,25 @@ def worklist(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
 @require_POST
 @clinic_view(Permission.SEE_OWN)
 def bulk_action(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    """``action`` on each ``study`` of one page of the list; ``query`` is the list to come back to."""
+    """Do ``action`` to each ``study`` of one page of the list, and come back to the list of ``query``."""
     form = BulkActionForm(request.POST)
     if not form.is_valid():
         raise Http404("Not found.")
-    done = act_on(request, access, form.cleaned_data["action"], form.cleaned_data["study"])
+    result = act_on(request, access, form.cleaned_data["action"], form.cleaned_data["study"])
     query = QueryDict(form.cleaned_data["query"])
     if not request.htmx:
-        if done.words:
-            messages.add_message(request, done.level, done.words)
+        if result.words:
+            messages.add_message(request, result.level, result.words)
         return redirect(_worklist(access, query))
     request.GET = query
-    context = {**list_context(request, access), "done": done}
+    context = {**list_context(request, access), "result": result}
     return render(request, "worklist/_bulk_action_done.html", context)
 
 
 @require_POST
 @clinic_view(Permission.SEE_OWN)
 def save_view(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    """Keep the filters of ``query`` under ``name``; the same name again replaces it."""
+    """Save the filters of ``query`` under ``name``; the same name again replaces the view."""
     form = SavedViewForm(request.POST)
     if form.is_valid():
         try:
@@ -88,11 +89,11 @@ def save_view(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
 @require_POST
 @clinic_view(Permission.SEE_OWN)
 def remove_view(request: PortalRequest, access: ClinicAccess, view: int) -> HttpResponse:
-    """Forget one of the person's own views."""
+    """Remove one of the person's own saved views."""
     get_object_or_404(SavedView, pk=view, user=access.user, clinic=access.clinic).delete()
     return redirect("worklist", clinic=access.clinic.slug)
 
 
 def _worklist(access: ClinicAccess, query: QueryDict) -> str:
-    kept = address_query(Filters.read(query), query.get("page", ""))
-    return reverse("worklist", args=[access.clinic.slug]) + (f"?{kept}" if kept else "")
+    canonical = address_query(Filters.read(query), query.get("page", ""))
+    return reverse("worklist", args=[access.clinic.slug]) + (f"?{canonical}" if canonical else "")

@@ -11,7 +11,7 @@ from xrayportal.operations import health
 
 
 class Command(BaseCommand):
-    """Exit status 1 when a service does not work."""
+    """Exits with status 1 when a service does not work."""
 
     requires_system_checks = []  # they are for releases, this runs every few seconds
     help = "Say which services work; fails when one (of those named) does not."
@@ -21,7 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("services", nargs="*", help="names as in /statusz; all of them by default")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Ask each service; one that could not be asked does not work."""
+        """Print the services that work. Raises CommandError with those that do not, or could not be asked."""
         services = health.status()
         names = options["services"] or list(services)
         missing = [name for name in names if name not in services or not services[name]["ok"]]

@@ -15,7 +15,7 @@ from xrayportal.operations import demo
 
 
 class Command(BaseCommand):
-    """Run before web, worker and reconciler start, after every update."""
+    """Runs after every update, before web, worker and reconciler start."""
 
     help = "Migrate, register the bundles of BUNDLES_DIR, and see that one that lies there is active."
 
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--sample-limit", type=int, default=0, help="see create_demo")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """In the order in which one step needs the other."""
+        """Do the steps, each of which needs the one before it."""
         call_command("migrate", interactive=False, verbosity=0)
         if options["static"]:
             call_command("collectstatic", interactive=False, verbosity=0)

@@ -8,11 +8,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from xrayportal.clinics.models import Clinic
-from xrayportal.operations.seeding import SeedRefusedError, seed_studies
+from xrayportal.operations.seeding.seed import SeedRefusedError, seed_studies
 
 
 class Command(BaseCommand):
-    """Rows with a realistic spread over verdicts, parts, states and time; drawn pictures that they share."""
+    """Makes rows with a realistic spread over verdicts, body parts, states and time, and drawn pictures."""
 
     help = "Fill a clinic with made-up studies; refuses a clinic that holds real ones."
 

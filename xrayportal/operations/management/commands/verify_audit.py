@@ -22,10 +22,10 @@ class Command(BaseCommand):
         if clinic is None:
             chains = [None, *Clinic.objects.order_by("slug")]
         else:
-            found = Clinic.objects.filter(slug=clinic).first()
-            if found is None:
+            row = Clinic.objects.filter(slug=clinic).first()
+            if row is None:
                 raise CommandError(f"There is no clinic “{clinic}”.")
-            chains = [found]
+            chains = [row]
         broken = 0
         for chain in chains:
             name = chain.slug if chain else "platform"

@@ -1,60 +1,17 @@
-"""The words for codes and figures. Verdict words are the bundle's; the rest is translated here."""
+"""Figures as people write them: probabilities, durations, moments, sizes; in the language of the request."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
-from django.utils.text import capfirst
-from django.utils.translation import gettext, gettext_noop, ngettext, pgettext
-from django.utils.translation import gettext_lazy as _
-
-#: Parts that the shipped bundles know; an unknown label is shown as it is.
-PARTS = {
-    "hand": _("Hand"),
-    "finger": _("Finger"),
-    "wrist": _("Wrist"),
-    "forearm": _("Forearm"),
-    "elbow": _("Elbow"),
-    "humerus": _("Humerus"),
-    "shoulder": _("Shoulder"),
-    "hip": _("Hip"),
-    "femur": _("Femur"),
-    "knee": _("Knee"),
-    "tibia": _("Lower leg"),
-    "ankle": _("Ankle"),
-    "foot": _("Foot"),
-}
-
-#: What the shipped bundles call their verdicts; the words of another bundle are shown as they are.
-VERDICT_WORDS = (
-    gettext_noop("no fracture seen"),
-    gettext_noop("fracture suspected"),
-    gettext_noop("uncertain"),
-    gettext_noop("unsupported"),
-    gettext_noop("outside what the model can analyse"),
-    gettext_noop("normal"),
-    gettext_noop("abnormal"),
-)
-
-
-def body_part_word(label: str) -> str:
-    """A body part in the reader's language, sentence case; empty stays empty."""
-    known = PARTS.get(label)
-    return str(known) if known is not None else capfirst(label.replace("_", " "))
-
-
-def verdict_word(manifest: Mapping[str, Any], code: str) -> str:
-    """The bundle's word for a verdict code, translated where the catalogue knows it, sentence case."""
-    return capfirst(gettext(manifest["target"][code]))
+from django.utils.translation import gettext, ngettext, pgettext
 
 
 def format_probability(probability: float | None) -> str:
-    """Two digits, never a certainty that nobody has: ``0.87``, ``<0.01``, ``>0.99``."""
+    """A probability (0 to 1) with two digits: ``0.87``; ``<0.01`` and ``>0.99`` instead of a false 0 or 1."""
     if probability is None:
         return ""
     if 0 < probability < 0.01:
@@ -65,7 +22,7 @@ def format_probability(probability: float | None) -> str:
 
 
 def percent(share: float) -> str:
-    """A share of 1 as a whole per cent, with the same modesty at both ends."""
+    """A share (0 to 1) as a whole per cent: ``86 %``; ``<1 %`` and ``>99 %`` instead of a false 0 or 100."""
     if 0 < share < 0.01:
         return "<1 %"
     if 0.99 < share < 1:
@@ -74,7 +31,7 @@ def percent(share: float) -> str:
 
 
 def ordinal(position: int) -> str:
-    """``1st``, ``2nd``, ``3rd`` …; a catalogue translates the pattern by the last digits."""
+    """``1st``, ``2nd``, ``3rd`` …; a catalogue translates each of the four patterns."""
     ending = "th" if 10 <= position % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(position % 10, "th")
     patterns = {
         "st": pgettext("ordinal", "%dst"),
@@ -101,7 +58,7 @@ def format_duration_range(quick: float, slow: float) -> str:
 
 
 def ago(at: datetime, now: datetime | None = None) -> str:
-    """How long since, short enough for a table; a date once it is a week."""
+    """How long ago a moment was, short enough for a table; its date after a week."""
     seconds = ((now or timezone.now()) - at).total_seconds()
     if seconds < 60:
         return gettext("just now")
@@ -116,14 +73,14 @@ def ago(at: datetime, now: datetime | None = None) -> str:
 
 
 def absolute(at: datetime) -> str:
-    """The moment in the clinic's zone, with the zone's name."""
+    """The moment in the active time zone, with the zone's name."""
     local = timezone.localtime(at)
     pattern = gettext("j F Y, H:i:s")
     return f"{date_format(local, pattern)} {local.tzname()}"
 
 
 def size_words(count: int) -> str:
-    """Bytes for people: ``742 kB``, ``3.1 MB``."""
+    """A number of bytes for people: ``742 kB``, ``3.1 MB``."""
     if count < 1_000_000:
         return gettext("%d kB") % max(1, round(count / 1000))
     return gettext("%s MB") % _decimal(count / 1_000_000, 1)
@@ -139,5 +96,5 @@ def _rounded(seconds: float) -> tuple[int, str]:
 
 
 def _decimal(value: float, places: int) -> str:
-    """Rounded, with the language's decimal mark: Django alone would cut a float off."""
+    """Rounded, with the language's decimal mark; Django alone would truncate a float."""
     return number_format(Decimal(f"{value:.{places}f}"), decimal_pos=places)

@@ -1,4 +1,4 @@
-"""The one statement that decides who works on what next."""
+"""The claim: one statement that decides which analyses a worker takes next."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xrayportal.analyses.models import Analysis
 #
 # owed     Bulk work has a share: one start in `every`. What it still has to get is counted over this batch
 #          and those before it, so it needs no memory of its own and holds for any number of workers; a
-#          batch never makes up for more than its own part, so that people do not wait behind arrears.
+#          batch never makes up for more than its own share, so that people do not wait behind arrears.
 # lanes    The first few waiting rows of every clinic in each of the two queues. Each is a short walk down
 #          the partial index, however long the lane; rows a rival has just locked are why it takes a few
 #          more than the batch.
@@ -93,11 +93,11 @@ SELECT * FROM taken ORDER BY place
 """
 
 
-def claim(*, worker: str, limit: int) -> list[Analysis]:
-    """Take up to ``limit`` waiting analyses for ``worker``, in the order in which to work on them.
+def claim_analyses(*, worker: str, limit: int) -> list[Analysis]:
+    """Take up to ``limit`` waiting analyses for the worker of this name, in the order of the work.
 
-    They are ``running`` with a lease of ``LEASE_SECONDS`` when this returns; bundle, study, images and
-    their uploads are loaded. An empty list: nothing that is due waits, or rivals were faster.
+    They are ``running`` with a lease of ``LEASE_SECONDS`` when this returns, with bundle, study, images and
+    uploads loaded. The list is empty where nothing is due, or other workers were faster.
     """
     parameters = {
         "worker": worker,
@@ -111,7 +111,7 @@ def claim(*, worker: str, limit: int) -> list[Analysis]:
 
 
 def has_due() -> bool:
-    """Whether an analysis is due that nobody works on."""
+    """Whether an analysis waits and may start now."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT EXISTS (SELECT 1 FROM analyses_analysis"

@@ -1,7 +1,7 @@
 """The queue's steps after the claim: extend, complete, fail, give back, expire. See docs/queue.md.
 
-Every step names the attempt that it is about. An answer for an attempt that is over, because its
-lease ran out and the analysis was requeued, changes nothing. The database's clock is the only one.
+Every step names its attempt. A step for an attempt that is over, because its lease ran out and the
+analysis was requeued, changes nothing. The database's clock is the only one.
 Locks are taken in the order of the whole portal: submission, study, analysis, audit head.
 """
 
@@ -17,7 +17,6 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from xrayportal.analyses.claims import claim, has_due
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.results import AnalysisResult, UnreadableView, ViewResult
 from xrayportal.audit.models import Action
@@ -25,23 +24,11 @@ from xrayportal.audit.services import record
 from xrayportal.clinics.actors import Actor
 from xrayportal.studies.models import Study
 
-__all__ = [
-    "claim",
-    "complete",
-    "extend",
-    "fail",
-    "has_due",
-    "is_current",
-    "record_crash",
-    "release",
-    "requeue_expired",
-]
-
 logger = logging.getLogger(__name__)
 
-#: So many unforeseen ends with nothing else to blame, and the file is given up.
+#: The analysis fails after so many unforeseen ends of attempts that ran alone.
 CRASHES_ALONE = 3
-#: So many claims, and a trouble that comes and goes (storage, database) is given up: with the pauses
+#: It also fails after so many claims, when trouble comes and goes (storage, database): with the pauses
 #: below, after about half an hour.
 ATTEMPTS = 12
 #: Pause before the next attempt: doubled each time, from the first to the second.
@@ -64,9 +51,9 @@ RETURNING a.id
 
 
 def extend(*, claims: Iterable[Analysis], worker: str) -> set[uuid.UUID]:
-    """Renew the leases; returns those that are still ours.
+    """Renew the leases of a worker's claims; returns the ids of those that it still holds.
 
-    What is missing was requeued, finished, or has run into the hard limit, beyond which no lease goes.
+    The others were requeued, have finished, or have run into the hard limit, beyond which no lease goes.
     """
     claims = list(claims)
     with connection.cursor() as cursor:
@@ -84,7 +71,10 @@ def extend(*, claims: Iterable[Analysis], worker: str) -> set[uuid.UUID]:
 
 
 def is_current(*, claim: Analysis) -> bool:
-    """Ask right before the work: ``False`` if the lease was lost, or it was called off and has now ended."""
+    """Whether to begin the work on this claim.
+
+    ``False`` if the lease was lost, or if the analysis was called off; it is then cancelled here.
+    """
     with transaction.atomic():
         row = _locked(claim)
         if row is not None and row.cancel_requested:
@@ -94,9 +84,9 @@ def is_current(*, claim: Analysis) -> bool:
 
 
 def complete(*, claim: Analysis, result: AnalysisResult) -> bool:
-    """Record the result. ``False``: the lease was lost, nothing changed; or it had been cancelled.
+    """Record the result, whose files lie in the storage already, and make it the study's current one.
 
-    The files that ``result`` names lie in the storage already.
+    ``False`` if the lease was lost, so that nothing changed, or if the analysis was called off.
     """
     with transaction.atomic():
         study = Study.objects.select_for_update(no_key=True).filter(pk=claim.study_id).first()
@@ -141,11 +131,11 @@ def fail(
     permanent: bool,
     unreadable: Sequence[UnreadableView] = (),
 ) -> bool:
-    """End the attempt. ``False``: the lease was lost, nothing changed.
+    """End an attempt that failed. ``False`` if the lease was lost, so that nothing changed.
 
-    ``permanent``: trying again would give the same; the analysis is ``failed``, and ``sentence`` tells
-    people why; ``unreadable`` are its views where that is the reason. Otherwise it waits and is tried again,
-    up to ``ATTEMPTS`` claims.
+    ``permanent``: trying again would give the same. The analysis is then ``failed``: ``sentence`` tells
+    people why, and ``unreadable`` are its views if they are the reason. Otherwise it waits and is tried
+    again, up to ``ATTEMPTS`` claims.
     """
     with transaction.atomic():
         row = _locked(claim)
@@ -163,9 +153,9 @@ def fail(
 
 
 def record_crash(*, claim: Analysis, kind: str, sentence: str) -> bool:
-    """End the attempt for a reason nobody foresaw. ``False``: the lease was lost, nothing changed.
+    """End an attempt that failed for an unforeseen reason. ``False`` if the lease was lost.
 
-    It is tried again, alone; after ``CRASHES_ALONE`` such ends without neighbours it is ``failed``.
+    The analysis is tried again, alone; it is ``failed`` after ``CRASHES_ALONE`` crashes of its own.
     """
     with transaction.atomic():
         row = _locked(claim)
@@ -177,10 +167,10 @@ def record_crash(*, claim: Analysis, kind: str, sentence: str) -> bool:
 
 
 def release(*, claims: Iterable[Analysis]) -> None:
-    """Give back what was claimed but not begun; it is nobody's fault and waits no longer than others."""
-    for claimed in claims:
+    """Give back claims that were not begun; they wait again without a pause, and no crash is counted."""
+    for claim in claims:
         with transaction.atomic():
-            row = _locked(claimed)
+            row = _locked(claim)
             if row is None:
                 continue
             if row.cancel_requested:
@@ -190,9 +180,9 @@ def release(*, claims: Iterable[Analysis]) -> None:
 
 
 def requeue_expired(*, limit: int = 500) -> int:
-    """Take back what silent workers hold, one short transaction each; returns how many.
+    """Take back analyses whose lease ran out, each in a short transaction; returns how many.
 
-    A worker that died while it had several blames none of them; each is then claimed alone.
+    Where a worker died over several, none of them counts a crash; each is then claimed alone.
     """
     for count in range(limit):
         if not _requeue_one_expired():
@@ -227,7 +217,7 @@ def _after_crash(row: Analysis, kind: str, sentence: str) -> None:
 
 
 def _locked(claim: Analysis) -> Analysis | None:
-    """The row, if this attempt still runs."""
+    """The claim's row, locked, if its attempt still runs."""
     return (
         Analysis.objects.select_for_update(no_key=True)
         .filter(pk=claim.pk, state=Analysis.State.RUNNING, attempt=claim.attempt)
@@ -282,7 +272,7 @@ def _has_newer_result(study: Study, row: Analysis) -> bool:
 
 
 def _finding(row: Analysis, view: ViewResult) -> Finding:
-    """The row of a view: what the worker says, under the same names."""
-    said = {field.name: getattr(view, field.name) for field in fields(view) if field.name != "peak"}
+    """The row of a view; its fields have the names that the worker's record has, but for the peak."""
+    values = {field.name: getattr(view, field.name) for field in fields(view) if field.name != "peak"}
     peak_x, peak_y = view.peak or (None, None)
-    return Finding(analysis=row, peak_x=peak_x, peak_y=peak_y, **said)
+    return Finding(analysis=row, peak_x=peak_x, peak_y=peak_y, **values)

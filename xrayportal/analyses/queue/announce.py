@@ -14,8 +14,8 @@ from xrayportal.celery import QUEUE, WAKE_UP, app
 
 logger = logging.getLogger(__name__)
 
-#: So many unread wake-ups are enough: whoever takes one will see all that was committed before, and a
-#: worker that fills its batch wakes the next one. A thousand studies put no thousand messages.
+#: So many unread wake-ups are enough: the worker that takes one sees all that was committed before, and a
+#: worker that fills its batch wakes the next one. A thousand studies do not make a thousand messages.
 ENOUGH = 8
 #: After a failure, requests go on without trying Redis again for this long, and without a second warning.
 QUIET_SECONDS = 5.0
@@ -70,7 +70,7 @@ def wake_workers() -> bool:
 
 
 def wake_workers_on_commit() -> None:
-    """Once after the present transaction, however many analyses it requests."""
+    """Wake the workers once after the present transaction, however many analyses it requests."""
     waiting = transaction.get_connection().run_on_commit
     if not any(entry[1] is wake_workers for entry in waiting):
         transaction.on_commit(wake_workers)

@@ -1,4 +1,4 @@
-"""Where a waiting analysis stands, and how long that takes: from the same rows that the claim goes by."""
+"""The place of a waiting analysis in the line and its expected time, from the rows that the claim goes by."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db import connection
 from xrayportal.analyses.models import Analysis
 from xrayportal.studies.models import Queue
 
-#: How far the queue is counted; beyond, a position is "more than" and no time is told.
+#: How far the queue is counted; beyond, a position is "more than" and no time is given.
 FARTHEST = 10_000
 #: Every page that polls asks; the throughput changes slowly.
 _REMEMBERED_SECONDS = 5
@@ -63,10 +63,10 @@ FROM (
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """``position`` 1 is next. Seconds until the result: the median case, and one in ten is slower.
+    """A place in the line: ``position`` 1 is next. ``seconds`` until the result in the median case.
 
-    ``None`` where nothing honest can be said: no worker lives, none has finished anything yet, or the
-    queue is longer than is counted.
+    One analysis in ten takes longer than ``seconds_slow``. Both are ``None`` where nothing is known to judge
+    by: no worker lives, none has finished anything yet, or the queue is longer than is counted.
     """
 
     position: int
@@ -75,7 +75,7 @@ class Waiting:
 
 
 def waiting_position(analysis: Analysis) -> Waiting:
-    """Place of a ``queued`` analysis in the order of claims, and its expected time, at most two queries."""
+    """The place of a ``queued`` analysis in the order of claims, and its time; two queries at most."""
     with connection.cursor() as cursor:
         cursor.execute(
             _AHEAD,
@@ -104,12 +104,12 @@ def waiting_position(analysis: Analysis) -> Waiting:
 
 def _throughput() -> tuple[float | None, float | None, int]:
     """Median and 90th percentile of one worker's seconds for one analysis, and how many workers live."""
-    known: tuple[float | None, float | None, int] | None = cache.get("analyses.throughput")
-    if known is None:
+    throughput: tuple[float | None, float | None, int] | None = cache.get("analyses.throughput")
+    if throughput is None:
         with connection.cursor() as cursor:
             cursor.execute(_THROUGHPUT, {"lease": settings.LEASE_SECONDS})
             percentiles, workers = cursor.fetchone()
         median, slow = percentiles or (None, None)
-        known = (median, slow, workers)
-        cache.set("analyses.throughput", known, _REMEMBERED_SECONDS)
-    return known
+        throughput = (median, slow, workers)
+        cache.set("analyses.throughput", throughput, _REMEMBERED_SECONDS)
+    return throughput

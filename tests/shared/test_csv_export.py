@@ -1,0 +1,51 @@
+"""CSV exports: values as text, and no cell that a spreadsheet would run."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.utils import translation
+
+from xrayportal.csv_export import csv_lines
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def table(*rows: list[object], clinic: str = "North") -> list[list[str]]:
+    lines = csv_lines(clinic=clinic, zone=BERLIN, columns=["a", "b"], rows=rows)
+    content = "".join(lines).encode()
+    assert content.startswith(codecs.BOM_UTF8)  # else Excel reads an umlaut as two signs
+    return list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
+
+
+def test_a_notice_and_the_columns_come_first() -> None:
+    assert table() == [["Research use only. Not a diagnosis.", "North"], ["a", "b"]]
+
+
+def test_values_become_text() -> None:
+    moment = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    assert table([None, True, False, 0.87, 3, moment], ["one, two", 'a "word"'])[2:] == [
+        ["", "yes", "no", "0.8700", "3", "2026-07-01T14:00:00+02:00"],
+        ["one, two", 'a "word"'],
+    ]
+
+
+def test_the_language_is_that_of_the_call() -> None:
+    with translation.override("de"):
+        lines = csv_lines(clinic="North", zone=BERLIN, columns=["a"], rows=[])
+        notice = translation.gettext("Research use only. Not a diagnosis.")
+    assert next(lines).startswith(f"\ufeff{notice}")
+
+
+@pytest.mark.parametrize(
+    "cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1+1", "\N{FULLWIDTH EQUALS SIGN}1+1"]
+)
+def test_no_cell_begins_a_formula(cell: str) -> None:
+    notice, _columns, row = table([cell, "", "3"], clinic=cell)
+    assert row == [f"'{cell}", "", "3"]
+    assert notice[1] == f"'{cell}"
