@@ -36,6 +36,7 @@ def test_delimiters_and_line_ends(delimiter: str) -> None:
         ("", "first line does not name the columns"),
         ("name,part\na.png,wrist\n", "first line does not name the columns"),
         ("file,colour\na.png,red\n", "first line does not name the columns"),
+        ("file,patient\na.png,P-1\n", "remove the column patient"),
         ("file,body_part\na.png,chest\n", "the body part in line 2 is not known"),
         ("file,priority\na.png,1\nb.png,high\n", "the priority in line 3"),
         ("file,priority\na.png,99\n", "the priority in line 2"),

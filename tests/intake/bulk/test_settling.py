@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
 from django.utils import translation
 
-from tests.factories import make_submission, png
+from tests.factories import make_analysis, make_submission, png
 from tests.intake.bulk.conftest import Take
+from tests.opinions import make_access, say
 from xrayportal.clinics.actors import PORTAL
 from xrayportal.intake.services import cancel_submission, finish_submission
 from xrayportal.studies.models import Study, Submission, Upload
@@ -180,6 +184,27 @@ def test_what_cannot_be_kept_in_a_path_is_no_error(deliver: Take, submission: Su
     deliver("s\0et/\udcfc/a.png", png(shade=1))
     assert finish(submission) == "Gives details for 1 file."
     assert references() == ["P-1"]
+
+
+def test_a_null_character_in_a_path_is_no_error(client: Client, submission: Submission) -> None:
+    client.force_login(submission.submitter)
+    address = reverse("submission-uploads", args=[submission.clinic.slug, submission.pk])
+    for name, content in {"labels.csv": csv("a.png,P-1,,"), "a.png": png(shade=1)}.items():
+        file = SimpleUploadedFile(name, content)
+        answer = client.post(address, {"key": name, "path": f"s\0et/{name}", "file": file})
+        assert answer.status_code == 201
+    assert references() == ["P-1"]
+
+
+def test_a_signed_study_is_left_as_it_is(deliver: Take, submission: Submission) -> None:
+    deliver("set/a.png", png(shade=1))
+    study = Study.objects.get()
+    make_analysis(study)
+    say(make_access(submission.clinic), study)
+    deliver("set/labels.csv", csv("a.png,P-1,wrist,"))
+    assert "1 row of labels.csv came too late to change its study: a.png." in finish(submission)
+    study.refresh_from_db()
+    assert (study.patient_reference, study.stated_body_part, study.state) == ("", "", Study.State.SEALED)
 
 
 def test_a_cancelled_submission_forgets_paths(deliver: Take, submission: Submission) -> None:

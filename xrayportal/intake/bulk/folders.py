@@ -40,7 +40,7 @@ class UnreadableError(Exception):
     def refusal(self) -> RejectedError:
         """As it is told to people."""
         match self.error:
-            case FileNotFoundError() | NotADirectoryError():
+            case FileNotFoundError() | NotADirectoryError() | IsADirectoryError():
                 reason, advice = _("it is no longer there"), _("Send it again once it is back.")
             case PermissionError():
                 reason = _("this account may not read it")

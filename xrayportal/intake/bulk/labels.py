@@ -131,10 +131,7 @@ def _rows(lines: Iterator[tuple[int, list[str]]], body_parts: Collection[str]) -
     header = [name.lower().replace(" ", "_") for name in next(lines, (1, []))[1]]
     named = [name for name in header if name]  # a spreadsheet may add empty columns
     if "file" not in named or not set(named) <= set(COLUMNS) or len(set(named)) < len(named):
-        raise _unusable(
-            _("its first line does not name the columns"),
-            _("They are %(columns)s; only the first is required.") % {"columns": ", ".join(COLUMNS)},
-        )
+        raise _unusable(_("its first line does not name the columns"), _columns_wanted(named))
     rows: dict[str, Row] = {}
     for line, row in lines:
         cells = dict(zip(header, row, strict=False))
@@ -147,6 +144,16 @@ def _rows(lines: Iterator[tuple[int, list[str]]], body_parts: Collection[str]) -
         label = Label(_reference(cells, line), _body_part(cells, body_parts, line), _priority(cells, line))
         rows[name] = _joined(rows.get(name), Row(label, written=cells["file"], line=line))
     return rows
+
+
+def _columns_wanted(named: list[str]) -> str:
+    """Which columns there are, and which is none of them: passed over, its references would be lost."""
+    columns = ", ".join(COLUMNS)
+    unknown = next((name for name in named if name not in COLUMNS), None)
+    if "file" in named and unknown is not None:
+        name = clean_filename(unknown)[:40]
+        return _("They are %(columns)s; remove the column %(name)s.") % {"columns": columns, "name": name}
+    return _("They are %(columns)s; only the first is required.") % {"columns": columns}
 
 
 def _joined(earlier: Row | None, row: Row) -> Row:
