@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 from django.utils import translation
 from django.utils.translation import gettext as _
 
+#: Before the first line: without it Excel does not take a file for UTF-8.
+BOM = "\ufeff"
 #: What a spreadsheet takes for the beginning of a formula; some take the wide forms of East Asian type too.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -43,7 +45,7 @@ def _lines(
 ) -> Iterator[str]:
     writer = csv.writer(_Echo())
     with translation.override(language):
-        yield writer.writerow([_("Research use only. Not a diagnosis."), without_formula(clinic)])
+        yield BOM + writer.writerow([_("Research use only. Not a diagnosis."), without_formula(clinic)])
         yield writer.writerow(columns)
         for row in rows:
             yield writer.writerow([without_formula(_text(value, zone)) for value in row])

@@ -12,7 +12,19 @@ const LOCAL_SIGNATURE = 0x04034b50;
 const MAX_RATIO = 200;
 /** Of a Unix file mode. */
 const KIND_MASK = 0o170000;
-const SYMBOLIC_LINK = 0o120000;
+const ORDINARY_FILE = 0o100000;
+/** The flag that says that a name is UTF-8, and Info-ZIP's extra field with the name in UTF-8. */
+const UTF_8_FLAG = 0x800;
+const UNICODE_PATH = 0x7075;
+/** The upper half of code page 437, in which Windows writes names. */
+const CODE_PAGE =
+  "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐" +
+  "└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u00a0";
+const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let value = byte;
+  for (let bit = 0; bit < 8; bit += 1) value = value & 1 ? 0xedb88320 ^ (value >>> 1) : value >>> 1;
+  return value >>> 0;
+});
 /** Bytes of the directory, which is read whole: room for thousands of long names. */
 const MAX_DIRECTORY_BYTES = 16 * 2 ** 20;
 const CLUTTER = [".ds_store", "thumbs.db", "desktop.ini", "dicomdir"];
@@ -27,8 +39,9 @@ const CLUTTER = [".ds_store", "thumbs.db", "desktop.ini", "dicomdir"];
 /**
  * What the directory says of a member: sizes in bytes, `mode` of Unix, `header` the offset of its local header,
  * `next` that of the next entry in the directory.
- * @typedef {{flags: number, method: number, packed: number, size: number, mode: number, header: number,
- *   path: string, next: number}} Entry
+ * `raw` is its name as it is written, `sum` its CRC-32.
+ * @typedef {{flags: number, method: number, sum: number, packed: number, size: number, mode: number,
+ *   header: number, raw: Uint8Array, path: string, next: number}} Entry
  */
 
 /** An archive or a member that cannot be used; `code` names the portal's sentence. */
@@ -59,9 +72,9 @@ export async function unzip(archive, limits) {
 
 /** @param {Blob} archive @param {Limits} limits @returns {Promise<Member[]>} */
 async function list(archive, limits) {
-  const { count, size, offset } = await findDirectory(archive);
+  const { count, size, offset, before } = await findDirectory(archive);
   if (count > limits.maxFiles || size > MAX_DIRECTORY_BYTES) throw new UnzipError("archive-files");
-  const view = await slice(archive, offset, size);
+  const view = await slice(archive, before + offset, size);
   /** @type {Member[]} */
   const members = [];
   let at = 0;
@@ -71,6 +84,7 @@ async function list(archive, limits) {
       throw new UnzipError("archive-damaged");
     }
     const entry = readEntry(view, at);
+    entry.header += before;
     at = entry.next;
     if (isClutter(entry.path)) continue;
     const refusal = refuse(entry, limits);
@@ -82,7 +96,7 @@ async function list(archive, limits) {
 }
 
 /**
- * The central directory: number of entries, bytes, offset.
+ * The central directory: number of entries, bytes, offset; and the bytes before the archive, such as a program.
  * @param {Blob} archive
  */
 async function findDirectory(archive) {
@@ -95,7 +109,8 @@ async function findDirectory(archive) {
     const size = view.getUint32(at + 12, true);
     const offset = view.getUint32(at + 16, true);
     const is64 = count === 0xffff || size === 0xffffffff || offset === 0xffffffff;
-    return is64 ? findDirectory64(archive, view, at - 20) : { count, size, offset };
+    const before = start + at - size - offset;
+    return is64 ? findDirectory64(archive, view, start, at - 20) : { count, size, offset, before };
   }
   throw new UnzipError("archive-damaged");
 }
@@ -103,16 +118,20 @@ async function findDirectory(archive) {
 /**
  * @param {Blob} archive
  * @param {DataView} tail of the archive
+ * @param {number} start of the tail
  * @param {number} at the locator's place in it
  */
-async function findDirectory64(archive, tail, at) {
+async function findDirectory64(archive, tail, start, at) {
   if (at < 0 || tail.getUint32(at, true) !== LOCATOR_64_SIGNATURE) throw new UnzipError("archive-damaged");
-  const view = await slice(archive, Number(tail.getBigUint64(at + 8, true)), 56);
+  const view = await slice(archive, start + at - 56, 56); // right before its locator
   if (view.getUint32(0, true) !== END_64_SIGNATURE) throw new UnzipError("archive-damaged");
+  const size = Number(view.getBigUint64(40, true));
+  const offset = Number(view.getBigUint64(48, true));
   return {
     count: Number(view.getBigUint64(32, true)),
-    size: Number(view.getBigUint64(40, true)),
-    offset: Number(view.getBigUint64(48, true)),
+    size,
+    offset,
+    before: start + at - 56 - size - offset,
   };
 }
 
@@ -122,18 +141,23 @@ function readEntry(view, at) {
   const nameLength = view.getUint16(at + 28, true);
   const extraLength = view.getUint16(at + 30, true);
   const commentLength = view.getUint16(at + 32, true);
+  const raw = new Uint8Array(view.buffer, view.byteOffset + at + 46, nameLength);
+  const extra = at + 46 + nameLength;
   const entry = {
     flags,
     method: view.getUint16(at + 10, true),
+    sum: view.getUint32(at + 16, true),
     packed: view.getUint32(at + 20, true),
     size: view.getUint32(at + 24, true),
     mode: view.getUint32(at + 38, true) >>> 16,
     header: view.getUint32(at + 42, true),
-    path: decodeName(new Uint8Array(view.buffer, view.byteOffset + at + 46, nameLength), flags),
+    raw,
+    path: "",
     next: at + 46 + nameLength + extraLength + commentLength,
   };
   if (entry.next > view.byteLength) throw new UnzipError("archive-damaged");
-  readExtra64(view, at + 46 + nameLength, extraLength, entry);
+  readExtra64(view, extra, extraLength, entry);
+  entry.path = decodeName(raw, flags, unicodePath(view, extra, extraLength, raw));
   return entry;
 }
 
@@ -156,10 +180,53 @@ function readExtra64(view, start, length, entry) {
   }
 }
 
-/** @param {Uint8Array} bytes @param {number} flags */
-function decodeName(bytes, flags) {
-  const text = new TextDecoder(flags & 0x800 ? "utf-8" : "windows-1252").decode(bytes);
-  return text.replaceAll("\\", "/");
+/**
+ * The name as its sender wrote it. Without the flag for UTF-8 it may be Info-ZIP's extra field, UTF-8 all the same
+ * (macOS), or the old code page of DOS (Windows).
+ * @param {Uint8Array} raw
+ * @param {number} flags
+ * @param {Uint8Array | null} unicode name of the extra field
+ */
+function decodeName(raw, flags, unicode) {
+  const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  let name;
+  try {
+    name = utf8.decode(unicode ?? raw);
+  } catch {
+    if (flags & UTF_8_FLAG) throw new UnzipError("archive-damaged");
+    name = Array.from(raw, (byte) => (byte < 128 ? String.fromCharCode(byte) : CODE_PAGE[byte - 128])).join(
+      "",
+    );
+  }
+  return name.split("\0", 1)[0].replaceAll("\\", "/");
+}
+
+/**
+ * The UTF-8 name of Info-ZIP's extra field; null without one, or if the file was renamed since.
+ * @param {DataView} view
+ * @param {number} start
+ * @param {number} length
+ * @param {Uint8Array} raw
+ */
+function unicodePath(view, start, length, raw) {
+  if (view.getUint16(start - raw.length - 38, true) & UTF_8_FLAG) return null;
+  for (let at = start; at + 4 <= start + length; at += 4 + view.getUint16(at + 2, true)) {
+    const size = view.getUint16(at + 2, true);
+    if (view.getUint16(at, true) !== UNICODE_PATH || size <= 5 || at + 4 + size > start + length) continue;
+    const isOfName = view.getUint8(at + 4) === 1 && view.getUint32(at + 5, true) === crc32(raw);
+    return isOfName ? new Uint8Array(view.buffer, view.byteOffset + at + 9, size - 5) : null;
+  }
+  return null;
+}
+
+/**
+ * CRC-32 of bytes; `sum` is that of the bytes before them.
+ * @param {Uint8Array} bytes
+ */
+function crc32(bytes, sum = 0) {
+  let value = ~sum;
+  for (let at = 0; at < bytes.length; at += 1) value = CRC_TABLE[(value ^ bytes[at]) & 0xff] ^ (value >>> 8);
+  return ~value >>> 0;
 }
 
 /** Folders, and what operating systems leave in them. @param {string} path */
@@ -171,11 +238,12 @@ function isClutter(path) {
 
 /** A code why the member will not be taken, or empty. @param {Entry} entry @param {Limits} limits */
 function refuse(entry, limits) {
-  const isOutside = entry.path.startsWith("/") || /^[a-z]:/i.test(entry.path);
+  const isOutside = entry.path.startsWith("/") || entry.path[1] === ":";
+  const kind = entry.mode & KIND_MASK;
+  if (entry.size > limits.maxFileBytes) return "too-large";
   if (entry.flags & 0x1) return "member-encrypted";
   if (isOutside || entry.path.split("/").includes("..")) return "member-path";
-  if ((entry.mode & KIND_MASK) === SYMBOLIC_LINK) return "member-link";
-  if (entry.size > limits.maxFileBytes) return "too-large";
+  if (kind !== 0 && kind !== ORDINARY_FILE) return "member-link";
   if (entry.size > MAX_RATIO * Math.max(entry.packed, 1024)) return "member-ratio";
   if (/\.(zip|tar|gz|tgz|7z|rar)$/i.test(entry.path)) return "member-archive";
   if (entry.method !== 0 && entry.method !== 8) return "member-method";
@@ -184,39 +252,57 @@ function refuse(entry, limits) {
 
 /** @param {Blob} archive @param {Entry} entry */
 async function readMember(archive, entry) {
-  const header = await slice(archive, entry.header, 30);
+  const header = await memberSlice(archive, entry.header, 30);
   if (header.getUint32(0, true) !== LOCAL_SIGNATURE) throw new UnzipError("member-damaged");
-  const start = entry.header + 30 + header.getUint16(26, true) + header.getUint16(28, true);
+  const nameLength = header.getUint16(26, true);
+  const name = new Uint8Array((await memberSlice(archive, entry.header + 30, nameLength)).buffer);
+  if (name.length !== entry.raw.length || name.some((byte, at) => byte !== entry.raw[at])) {
+    throw new UnzipError("member-damaged");
+  }
+  const start = entry.header + 30 + nameLength + header.getUint16(28, true);
   const packed = archive.slice(start, start + entry.packed);
-  const blob = entry.method === 0 ? packed : await inflate(packed, entry.size);
-  if (blob.size !== entry.size) throw new UnzipError("member-damaged");
-  return new File([blob], entry.path.slice(entry.path.lastIndexOf("/") + 1));
+  const stream = packed.stream();
+  const isStored = entry.method === 0;
+  const plain = isStored ? stream : stream.pipeThrough(new DecompressionStream("deflate-raw"));
+  const chunks = await readAll(plain, entry, isStored);
+  return new File(isStored ? [packed] : chunks, entry.path.slice(entry.path.lastIndexOf("/") + 1));
 }
 
 /**
- * Unpack, and stop at the size that the header gives, so that a false header cannot fill the memory.
- * @param {Blob} packed
- * @param {number} size bytes
+ * Read the member, and stop at the size that its entry gives, so that a false entry cannot fill the memory. Size and
+ * checksum must be those of the entry.
+ * @param {ReadableStream<Uint8Array<ArrayBuffer>>} stream
+ * @param {Entry} entry
+ * @param {boolean} isChecked only: the bytes themselves are not kept
  */
-async function inflate(packed, size) {
-  const reader = packed.stream().pipeThrough(new DecompressionStream("deflate-raw")).getReader();
+async function readAll(stream, entry, isChecked) {
+  const reader = stream.getReader();
   /** @type {Uint8Array<ArrayBuffer>[]} */
   const chunks = [];
   let total = 0;
+  let sum = 0;
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) break;
       total += value.byteLength;
-      if (total > size) throw new UnzipError("member-damaged");
-      chunks.push(value);
+      if (total > entry.size) throw new UnzipError("member-damaged");
+      sum = crc32(value, sum);
+      if (!isChecked) chunks.push(value);
     }
   } catch (error) {
     await reader.cancel().catch(() => undefined);
     if (error instanceof DOMException) throw error; // the browser cannot read the archive any more
     throw new UnzipError("member-damaged");
   }
-  return new Blob(chunks);
+  if (total !== entry.size || sum !== entry.sum) throw new UnzipError("member-damaged");
+  return chunks;
+}
+
+/** @param {Blob} archive @param {number} start @param {number} length bytes */
+async function memberSlice(archive, start, length) {
+  if (start < 0 || start + length > archive.size) throw new UnzipError("member-damaged");
+  return slice(archive, start, length);
 }
 
 /** @param {Blob} blob @param {number} start @param {number} length bytes */

@@ -200,7 +200,7 @@ def find_and_export(page: Page, study: Study) -> None:
     expect(row.locator(f'a[href$="{study.pk}/"]')).to_be_visible()
     with page.expect_download() as started:
         page.get_by_role("button", name="CSV").click()
-    notice, *table = Path(started.value.path()).read_text(encoding="utf-8").splitlines()
+    notice, *table = Path(started.value.path()).read_text(encoding="utf-8-sig").splitlines()
     assert notice.startswith("Research use only. Not a diagnosis.")
     (exported,) = csv.DictReader(table)
     verdict = study.current.verdict if study.current else ""

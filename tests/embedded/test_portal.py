@@ -147,6 +147,13 @@ def test_start_stop_start_kill(starter: Starter) -> None:
     assert ((starter.var / "portal.env").read_text(), logins.read_text()) == remembered
     second.wait_for("create_clinic")
 
+    (server,) = [
+        process for process in second.family() if process.name() in ("redis-server", "valkey-server")
+    ]
+    server.kill()
+    second.wait_for("redis had ended by itself and was started again.")
+    assert wait_until(lambda: second.answers("/readyz"), seconds=PATIENCE)
+
     members = second.family()
     second.process.kill()
     assert gone(members)

@@ -21,8 +21,9 @@ from xrayportal.embedded.account import Account
 from xrayportal.embedded.errors import StartProblem
 from xrayportal.embedded.ports import choose_port
 from xrayportal.embedded.postgres import Postgres
+from xrayportal.embedded.processes import wait_until
 from xrayportal.embedded.redis import Redis
-from xrayportal.embedded.servers import start_on_free_port
+from xrayportal.embedded.servers import RESTARTS, Keeper, Server, start_on_free_port
 
 Make = Callable[..., Postgres]
 
@@ -194,3 +195,70 @@ def test_a_clone_that_the_account_cannot_enter(
     assert account.can_enter(root / "programs")
     assert account.reachable(private / "site", ["programs"]) == root
     assert before == {folder: folder.stat().st_mode for folder in before}, "no folder was opened up"
+
+
+def test_servers_that_end_are_started_again(postgres: Make, var: Path) -> None:
+    """With the same data, on the same port: their clients go on by themselves."""
+    account = Account.choose()
+    home = account.home(var, "redis")
+    database = postgres()
+    broker = start_on_free_port(lambda port: Redis(account=account, home=home, port=port, password="x"))
+    database.start()
+    try:
+        query(database, "CREATE TABLE IF NOT EXISTS looked_after AS SELECT 7 AS number")
+        with redis.Redis.from_url(broker.url) as client:
+            client.set("kept", 7)
+        noted: dict[str, int] = {}
+        keeper = Keeper({"postgres": database, "redis": broker}, note=noted.__setitem__)
+        assert keeper.look() == []
+        urls, pids = (database.url, broker.url), (database.pid, broker.pid)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        assert wait_until(lambda: database.has_ended() and broker.has_ended(), seconds=10)
+        assert keeper.look() == ["postgres", "redis"]
+        assert noted == {"postgres": database.pid, "redis": broker.pid}
+        assert not {*pids} & {*noted.values()}
+        assert (database.url, broker.url) == urls
+        assert query(database, "SELECT number FROM looked_after") == [(7,)]
+        with redis.Redis.from_url(broker.url) as client:
+            assert client.get("kept") == b"7"
+    finally:
+        broker.stop()
+
+
+class Failing:
+    """A server that ends as soon as it was started, or does not start at all."""
+
+    port, pid = 1, 2
+
+    def __init__(self, problem: StartProblem | None = None) -> None:
+        self.problem = problem
+        self.starts = 0
+
+    def has_ended(self) -> bool:
+        return True
+
+    def start(self) -> None:
+        self.starts += 1
+        if self.problem:
+            raise self.problem
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+
+def test_a_server_that_ends_again_and_again_is_left_alone() -> None:
+    server: Server = Failing()
+    keeper = Keeper({"redis": server}, note=lambda name, pid: None)
+    for _ in range(RESTARTS):
+        keeper.look()
+    with pytest.raises(StartProblem, match="redis ended by itself again and again"):
+        keeper.look()
+
+
+def test_a_server_that_cannot_start_again_is_tried_some_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xrayportal.embedded.servers.time.sleep", lambda seconds: None)
+    server = Failing(StartProblem("Its port is taken."))
+    with pytest.raises(StartProblem, match="Its port is taken"):
+        Keeper({"redis": server}, note=lambda name, pid: None).look()
+    assert server.starts == 3

@@ -34,6 +34,7 @@ while True:
 DRIVER = '''
 import os, signal, sys
 from pathlib import Path
+from xrayportal.embedded.errors import StartProblem
 from xrayportal.embedded.processes import Records
 from xrayportal.embedded.tree import Tree
 folder = Path(sys.argv[1])
@@ -44,9 +45,16 @@ class Hasty(Tree):
         super()._start()
         os.killpg(0, signal.SIGINT)
 
+def look_after():
+    if (folder / "problem").exists():
+        raise StartProblem("Redis does not start.")
+
 kind = Hasty if sys.argv[2:] else Tree
-tree = kind(folder / "Procfile", records=Records(folder / "run"), env=os.environ, cwd=folder)
+records = Records(folder / "run")
+tree = kind(folder / "Procfile", records=records, env=os.environ, cwd=folder, look_after=look_after)
 tree.loop()
+if tree.problem:
+    (folder / "told").write_text(str(tree.problem))
 sys.exit(0 if tree.asked_to_stop else 1)
 '''
 
@@ -101,6 +109,16 @@ def test_a_signal_ends_everything(
     os.killpg(root.pid, number)  # a terminal signals its whole foreground group
     assert root.wait(timeout=PATIENCE) == 0
     assert left(members) == []
+
+
+def test_a_server_that_cannot_be_started_again_ends_everything(
+    folder: Path, root: subprocess.Popen[bytes]
+) -> None:
+    members = family(folder, root.pid)
+    (folder / "problem").touch()
+    assert root.wait(timeout=PATIENCE) == 1
+    assert left(members) == []
+    assert (folder / "told").read_text() == "Redis does not start."
 
 
 def test_an_interrupt_at_once_ends_everything(folder: Path) -> None:

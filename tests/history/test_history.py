@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from datetime import UTC, datetime, timedelta
@@ -235,8 +236,10 @@ def test_the_export_streams_what_the_filters_find(clinic: Clinic, admin: ClinicA
     study_of(clinic, verdict="normal")
 
     answer = client_of(admin).post(reverse("history-export", args=[clinic.slug]) + "?verdict=abnormal")
-    lines = list(csv.reader(io.StringIO(b"".join(answer.streaming_content).decode())))  # type: ignore[attr-defined]
+    content = b"".join(answer.streaming_content)  # type: ignore[attr-defined]
+    lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
 
+    assert content.startswith(codecs.BOM_UTF8)  # else Excel reads umlauts as two signs each
     assert lines[0][0] == "Research use only. Not a diagnosis."
     assert len(lines) == 3
     row = dict(zip(lines[1], lines[2], strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from datetime import UTC, datetime
@@ -17,7 +18,9 @@ BERLIN = ZoneInfo("Europe/Berlin")
 
 def table(*rows: list[object], clinic: str = "North") -> list[list[str]]:
     lines = csv_lines(clinic=clinic, zone=BERLIN, columns=["a", "b"], rows=rows)
-    return list(csv.reader(io.StringIO("".join(lines))))
+    content = "".join(lines).encode()
+    assert content.startswith(codecs.BOM_UTF8)  # else Excel reads an umlaut as two signs
+    return list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
 
 
 def test_a_notice_and_the_columns_come_first() -> None:
@@ -36,7 +39,7 @@ def test_the_language_is_that_of_the_call() -> None:
     with translation.override("de"):
         lines = csv_lines(clinic="North", zone=BERLIN, columns=["a"], rows=[])
         notice = translation.gettext("Research use only. Not a diagnosis.")
-    assert next(lines).startswith(notice)
+    assert next(lines).startswith(f"\ufeff{notice}")
 
 
 @pytest.mark.parametrize(

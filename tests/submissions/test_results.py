@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -53,7 +54,9 @@ def take(name: str, submission: Submission, person: User) -> Any:
 
 def table(submission: Submission, person: User) -> list[dict[str, str]]:
     response = take("submission-results", submission, person)
-    lines = b"".join(response).decode().splitlines()
+    content = b"".join(response)
+    assert content.startswith(codecs.BOM_UTF8)  # else Excel reads umlauts as two signs each
+    lines = content.decode("utf-8-sig").splitlines()
     assert lines[0].startswith("Research use only. Not a diagnosis.,")
     return list(csv.DictReader(io.StringIO("\n".join(lines[1:])), restval=""))
 
@@ -119,6 +122,7 @@ def test_exports_hide_what_a_blind_reader_may_not_know(house: House, submission:
         revealing = [name for name in found.namelist() if "heatmap" in name or name == "missing.txt"]
         assert revealing == []
         assert b"abnormal" not in found.read("results.csv")
+        assert found.read("results.csv").startswith(codecs.BOM_UTF8)
     with archive(submission, house.uploader) as found:
         assert len([name for name in found.namelist() if "heatmap" in name]) == 2
 

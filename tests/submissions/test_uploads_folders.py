@@ -13,7 +13,7 @@ from playwright.sync_api import Page, Request, Route, expect
 
 from tests.browser.test_accessibility import faults
 from tests.factories import dicom, png
-from tests.intake.bulk.conftest import zipped
+from tests.intake.bulk.conftest import FOREIGN, foreign, zipped
 from tests.submissions.uploads import SUBMISSION, UPLOADS, Enter, choose, choose_folder, drop
 from xrayportal.studies.models import Study, Submission, Upload
 
@@ -84,6 +84,25 @@ def test_a_dropped_archive(enter: Enter, tmp_path: Path) -> None:
     (tmp_path / "week.zip").write_bytes(zipped(contents()))
     drop(page, [tmp_path / "week.zip"])
     assert_nested_folders_became_studies(page)
+
+
+def test_an_archive_as_others_write_it(enter: Enter) -> None:
+    """The page opens it by the same rules as the portal."""
+    page = enter("upload/")
+    rows = "file;patient_reference\nMüller Röntgen.png;P-1\nJürg.png;P-2\n"
+    choose(
+        page,
+        [
+            {"name": "foreign.zip", "mimeType": "application/zip", "buffer": foreign()},
+            {"name": "labels.csv", "mimeType": "text/csv", "buffer": rows.encode("cp1252")},
+        ],
+    )
+    expect(page).to_have_url(SUBMISSION)
+    inner = Upload.objects.exclude(outcome=Upload.Outcome.APPLIED)
+    assert {upload.filename: upload.kind for upload in inner} == FOREIGN
+    assert Upload.objects.get(filename="labels.csv").sentence == "Gives details for 2 files."
+    references = Study.objects.exclude(patient_reference="").values_list("patient_reference", flat=True)
+    assert sorted(references) == ["P-1", "P-2"]
 
 
 def test_every_file_is_a_study_if_the_person_says_so(enter: Enter, week: Path) -> None:

@@ -23,7 +23,7 @@ from xrayportal.embedded.ports import is_free
 from xrayportal.embedded.postgres import Postgres
 from xrayportal.embedded.processes import Records, end_with_parent, ending_with_us
 from xrayportal.embedded.redis import Redis
-from xrayportal.embedded.servers import start_on_free_port
+from xrayportal.embedded.servers import Keeper, Server, start_on_free_port
 from xrayportal.embedded.tree import Tree
 
 BASE = Path(__file__).resolve().parents[2]
@@ -65,15 +65,15 @@ def run(request: Request) -> int:
     if "MAKELEVEL" in os.environ:  # `make` was killed: nobody could stop us any more
         end_with_parent(os.getppid(), signal.SIGTERM)
     with ExitStack() as stack:
-        environment = _prepare(request, stack)
-        return _serve(request, environment)
+        environment, servers = _prepare(request, stack)
+        return _serve(request, environment, servers)
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _prepare(request: Request, stack: ExitStack) -> dict[str, str]:
+def _prepare(request: Request, stack: ExitStack) -> tuple[dict[str, str], dict[str, Server]]:
     """Everything before the Procfile; what must be ended is left in ``stack``."""
     _make_folder(request.var)
     lock = Lock(request.var, address=request.address)
@@ -92,7 +92,7 @@ def _prepare(request: Request, stack: ExitStack) -> dict[str, str]:
     file = PortalFile(request.var)
     file.make_secrets()
     stack.callback(records.clear)
-    _start_servers(request.var, file, records, stack)
+    servers = _start_servers(request.var, file, records, stack)
     environment = {
         **file.environment({name: value for name, value in os.environ.items() if value}),
         "VAR_DIR": str(request.var),
@@ -109,7 +109,7 @@ def _prepare(request: Request, stack: ExitStack) -> dict[str, str]:
         options += [f"--samples={request.samples}", f"--sample-limit={request.sample_limit}"]
     _say("Preparing the database …")
     _manage(environment, "prepare", *options)
-    return environment
+    return environment, servers
 
 
 def _make_folder(var: Path) -> None:
@@ -121,11 +121,12 @@ def _make_folder(var: Path) -> None:
         raise StartProblem(f"The folder {var} cannot be used for the data: {error.strerror}.") from None
 
 
-def _start_servers(var: Path, file: PortalFile, records: Records, stack: ExitStack) -> None:
-    """PostgreSQL and Redis, unless the person named others."""
+def _start_servers(var: Path, file: PortalFile, records: Records, stack: ExitStack) -> dict[str, Server]:
+    """PostgreSQL and Redis, unless the person named others; by the names of their records."""
+    servers: dict[str, Server] = {}
     wanted = [name for name in ("DATABASE_URL", "REDIS_URL") if not is_given(name)]
     if not wanted:
-        return
+        return servers
     account = Account.choose()
     if "DATABASE_URL" in wanted:
         _say("Starting PostgreSQL …")
@@ -136,6 +137,7 @@ def _start_servers(var: Path, file: PortalFile, records: Records, stack: ExitSta
         )
         stack.callback(postgres.stop)
         records.add("postgres", postgres.pid)
+        servers["postgres"] = postgres
         file.put(DATABASE_URL=postgres.url)
     if "REDIS_URL" in wanted:
         _say("Starting Redis …")
@@ -146,7 +148,9 @@ def _start_servers(var: Path, file: PortalFile, records: Records, stack: ExitSta
         )
         stack.callback(redis.stop)
         records.add("redis", redis.pid)
+        servers["redis"] = redis
         file.put(REDIS_URL=redis.url)
+    return servers
 
 
 def _manage(environment: Mapping[str, str], *arguments: str) -> None:
@@ -164,9 +168,16 @@ def _manage(environment: Mapping[str, str], *arguments: str) -> None:
         raise StartProblem(f"`manage.py {arguments[0]}` failed; its messages are above.")
 
 
-def _serve(request: Request, environment: Mapping[str, str]) -> int:
-    """The Procfile's processes, until one ends or somebody asks."""
-    tree = Tree(BASE / "Procfile", records=Records(request.var / "run"), env=environment, cwd=BASE)
+def _serve(request: Request, environment: Mapping[str, str], servers: Mapping[str, Server]) -> int:
+    """The Procfile's processes, until one ends or somebody asks; a server that ends is started again."""
+    records = Records(request.var / "run")
+    keeper = Keeper(servers, note=records.add)
+
+    def look_after() -> None:
+        for name in keeper.look():
+            _say(f"{name} had ended by itself and was started again.")
+
+    tree = Tree(BASE / "Procfile", records=records, env=environment, cwd=BASE, look_after=look_after)
     command = [sys.executable, "-m", "xrayportal.embedded.announce", request.address]
     command += [request.target, str(request.var)]
     with subprocess.Popen(
@@ -174,6 +185,9 @@ def _serve(request: Request, environment: Mapping[str, str]) -> int:
     ) as announcement:
         tree.loop()
         announcement.terminate()
+    if tree.problem is not None:
+        _say(f"{tree.problem} So everything was stopped.")
+        return 1
     if tree.asked_to_stop:
         _say("Stopped.")
         return 0

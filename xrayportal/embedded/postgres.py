@@ -177,15 +177,16 @@ class Postgres:
 
     def _wait(self) -> None:
         def settled() -> bool:
-            return self._ended() or self._accepts()
+            return self.has_ended() or self._accepts()
 
-        if wait_until(settled, seconds=60) and not self._ended():
+        if wait_until(settled, seconds=60) and not self.has_ended():
             return
         self.stop()
         tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
         raise StartProblem(f"PostgreSQL did not start. The end of {self.log}:\n{tail}")
 
-    def _ended(self) -> bool:
+    def has_ended(self) -> bool:
+        """Whether it does not run (any more)."""
         return self._process is None or self._process.poll() is not None
 
     def _accepts(self) -> bool:

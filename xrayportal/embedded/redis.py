@@ -77,7 +77,7 @@ class Redis:
                 preexec_fn=ending_with_us(signal.SIGTERM),
                 **self.account.identity,
             )
-        if wait_until(lambda: self._ended() or self._answers(), seconds=60) and not self._ended():
+        if wait_until(lambda: self.has_ended() or self._answers(), seconds=60) and not self.has_ended():
             return
         self.stop()
         tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
@@ -120,7 +120,8 @@ class Redis:
         self.account.own(path)
         return path
 
-    def _ended(self) -> bool:
+    def has_ended(self) -> bool:
+        """Whether it does not run (any more)."""
         return self._process is None or self._process.poll() is not None
 
     def _answers(self) -> bool:

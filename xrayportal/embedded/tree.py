@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,6 +15,7 @@ from honcho.manager import SIGNALS, SYSTEM_PRINTER_NAME, Manager
 from honcho.printer import Printer
 from honcho.process import Popen, Process
 
+from xrayportal.embedded.errors import StartProblem
 from xrayportal.embedded.processes import Records, end_with_parent, ending_with_us
 
 #: What asks the whole tree to end.
@@ -95,15 +96,29 @@ class QuietPrinter(Printer):
 
 
 class Tree(Manager):
-    """The Procfile's processes; ``loop`` returns when all have ended, with the reason in ``returncode``."""
+    """The Procfile's processes; ``loop`` returns when all have ended, with the reason in ``returncode``.
 
-    def __init__(self, procfile: Path, *, records: Records, env: Mapping[str, str], cwd: Path) -> None:
+    Meanwhile ``look_after`` is called again and again; where it raises ``StartProblem``, that is kept in
+    ``problem``, and everything ends.
+    """
+
+    def __init__(
+        self,
+        procfile: Path,
+        *,
+        records: Records,
+        env: Mapping[str, str],
+        cwd: Path,
+        look_after: Callable[[], object] = lambda: None,
+    ) -> None:
         super().__init__(QuietPrinter(Output(sys.stdout)))
         self._process_ctor = partial(BoundProcess, records=records)
         for name, command in parse_procfile(procfile.read_text()).processes.items():
             # The command replaces its shell, so that a signal reaches it.
             self.add_process(name, f"exec {command}", env=dict(env), cwd=str(cwd))
         self._is_ending = False
+        self._look_after = look_after
+        self.problem: StartProblem | None = None
 
     def loop(self) -> None:
         """Run until a process ends by itself or somebody asks us to stop: Ctrl-C, TERM, a closed terminal."""
@@ -117,6 +132,12 @@ class Tree(Manager):
 
     def _all_started(self) -> bool:
         """honcho asks this in every round."""
+        if not self._is_ending:
+            try:
+                self._look_after()
+            except StartProblem as problem:
+                self.problem = problem
+                self._is_ending = True
         started = bool(super()._all_started())
         if started and self._is_ending:
             super().terminate()  # the second time it does nothing

@@ -26,6 +26,16 @@ def clean_filename(name: str) -> str:
     return shown if len(shown) <= LONGEST else shown[: LONGEST - len(suffix)] + suffix
 
 
+def comparable_path(path: str) -> str:
+    """Return a relative path as it is compared with others: ``/`` between folders, NFC, lower case.
+
+    The two ways to write an umlaut and what cannot be seen make no difference; the path is not shown.
+    """
+    kept = "".join(sign for sign in path if unicodedata.category(sign) not in _HIDDEN)
+    plain = unicodedata.normalize("NFC", kept.replace("\\", "/"))
+    return plain.strip().lower().removeprefix("./").lstrip("/")
+
+
 def clean_reference(text: str) -> str:
     """Return a patient reference as it is stored.
 

@@ -17,7 +17,7 @@ from xrayportal.audit.services import record
 from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic
 from xrayportal.intake.deletion import remove_if_unnamed
-from xrayportal.intake.filenames import clean_filename
+from xrayportal.intake.filenames import clean_filename, comparable_path
 from xrayportal.intake.prepare import Prepared, prepare
 from xrayportal.intake.rejection import RejectedError, as_stored
 from xrayportal.intake.services import record_seal_of_new_study, seal_new_study, try_to_seal
@@ -49,6 +49,8 @@ class IncomingFile:
     grouping_key: str = ""
     stated_body_part: str = ""
     priority: int = 0
+    #: A CSV may be about the file; which row is, all files together tell: its study waits for the end.
+    waits: bool = False
 
     @property
     def clinic(self) -> Clinic:
@@ -213,13 +215,14 @@ def _upload(incoming: IncomingFile, **fields: Any) -> Upload:
         submission=incoming.submission,
         key=incoming.key,
         filename=incoming.filename,
+        path=comparable_path(incoming.path),
         size=incoming.size,
         **fields,
     )
 
 
 def _is_grouped(incoming: IncomingFile, prepared: Prepared) -> bool:
-    return bool(prepared.study_key or incoming.grouping_key)
+    return bool(prepared.study_key or incoming.grouping_key or incoming.waits)
 
 
 def _study(incoming: IncomingFile, prepared: Prepared, submission: Submission) -> tuple[Study, bool]:

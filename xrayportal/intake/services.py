@@ -20,6 +20,7 @@ from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic
+from xrayportal.intake.bulk.settling import settle_rows
 from xrayportal.studies.models import Grouping, Image, Study, Submission
 from xrayportal.worklist.models import Digest
 
@@ -74,6 +75,7 @@ def finish_submission(*, submission: Submission, actor: Actor) -> None:
         if locked.is_cancelled:
             return
         if locked.is_open:
+            settle_rows(locked)
             _end(locked, Submission.State.FINISHED)
             if locked.submitter_id is not None:
                 Digest.objects.get_or_create(
@@ -112,9 +114,10 @@ def cancel_submission(*, submission: Submission, actor: Actor) -> None:
 
 
 def _end(submission: Submission, state: str) -> None:
-    """Set the state and drop the CSV labels, since no further file can use them."""
+    """Set the state and drop the CSV labels and the files' paths, since no further file can use them."""
     submission.state, submission.finished_at, submission.labels = state, timezone.now(), {}
     submission.save(update_fields=["state", "finished_at", "labels"])
+    submission.uploads.exclude(path="").update(path="")
 
 
 def seal_study(*, study: Study, actor: Actor) -> None:

@@ -198,6 +198,8 @@ class Upload(models.Model):
     key = models.CharField(max_length=64)
     #: As shown to people, without folders, control characters and direction marks.
     filename = models.CharField(max_length=255)
+    #: Relative, for the rows of CSVs; only while the submission is open, since folders may bear names.
+    path = models.TextField(blank=True, editable=False)
     size = models.PositiveBigIntegerField(default=0, help_text=_("Bytes"))
     outcome = models.CharField(max_length=16, choices=Outcome.choices)
     sentence = models.TextField(blank=True)

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from tests.factories import dicom, png
-from tests.intake.bulk.conftest import Take, zipped
+from tests.intake.bulk.conftest import FOREIGN, Take, foreign, zipped
 from xrayportal.studies.models import Image, Study, Submission, Upload
 
 
@@ -158,6 +158,28 @@ def test_clutter_is_left_out(deliver: Take) -> None:
     first, *inner = deliver("x.zip", zipped(files))
     assert [upload.filename for upload in inner] == ["a.png"]
     assert first.sentence == "1 file unpacked."
+
+
+def test_an_archive_as_others_write_it(deliver: Take) -> None:
+    _, *inner = deliver("foreign.zip", foreign())
+    assert {upload.filename: upload.kind for upload in inner} == FOREIGN
+
+
+def test_a_csv_names_a_file_of_an_archive_from_windows(deliver: Take, submission: Submission) -> None:
+    rows = "file;patient_reference\nMüller Röntgen.png;P-1\nJürg.png;P-2\n"
+    deliver("foreign/labels.csv", rows.encode("cp1252"))
+    deliver("foreign.zip", foreign())
+    references = Study.objects.exclude(patient_reference="").values_list("patient_reference", flat=True)
+    assert sorted(references) == ["P-1", "P-2"]
+
+
+def test_a_member_without_a_name_is_no_error(deliver: Take) -> None:
+    content = zipped({"n": png(shade=1), "b.png": png(shade=2)})
+    nameless = content.replace(b"n", b"\0", 1)
+    last = nameless.rindex(b"PK\x01\x02", 0, nameless.rindex(b"PK\x01\x02")) + 46
+    _, one, other = deliver("x.zip", nameless[:last] + b"\0" + nameless[last + 1 :])
+    assert other.outcome == Upload.Outcome.ACCEPTED
+    assert one.filename == "x"
 
 
 def test_folders_of_an_archive_are_studies(deliver: Take, submission: Submission) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 import struct
 import zipfile
@@ -24,7 +25,9 @@ _ENTRIES_PER_FILE = 4
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 _CLUTTER = ("__macosx/", ".ds_store", "thumbs.db", "desktop.ini", "dicomdir")
-
+#: The flag that says that a name is UTF-8, and Info-ZIP's extra field with the name in UTF-8.
+_UTF_8_FLAG = 0x800
+_UNICODE_PATH = 0x7075
 
 #: What the library raises for a damaged member; RuntimeError for a missing password.
 _DAMAGE = (
@@ -54,7 +57,8 @@ class Archive:
             self._zip = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error):
             raise refusal("archive-damaged") from None
-        self.members = [_member(info) for info in self._zip.infolist() if not _is_clutter(info)]
+        named = [(info, _path(info)) for info in self._zip.infolist()]
+        self.members = [_member(info, path) for info, path in named if not _is_clutter(path)]
         if len(self.members) > settings.ARCHIVE_MAX_FILES:
             raise refusal("archive-files")
         # What is refused is never unpacked: a bomb spoils no other file of its archive.
@@ -112,9 +116,35 @@ def refusal(code: str) -> RejectedError:
     return RejectedError(code, reason, advice)
 
 
-def _member(info: zipfile.ZipInfo) -> Member:
-    path = info.filename.replace("\\", "/")
+def _member(info: zipfile.ZipInfo, path: str) -> Member:
     return Member(path, info.file_size, _refusal(info, path), info)
+
+
+def _path(info: zipfile.ZipInfo) -> str:
+    """The name as its sender wrote it, ``/`` between folders; ``static/submissions/unzip.js`` does the same.
+
+    Without the flag for UTF-8 it may be: Info-ZIP's extra field (if it is about this name), UTF-8 all the
+    same (macOS), or the old code page of DOS (Windows).
+    """
+    name = info.orig_filename
+    if not info.flag_bits & _UTF_8_FLAG:
+        raw = name.encode("cp437")  # as the library decoded it: each byte is a sign of its own
+        with contextlib.suppress(UnicodeDecodeError):  # else the code page it is
+            name = (_unicode_path(info.extra, raw) or raw).decode("utf-8")
+    return name.partition("\0")[0].replace("\\", "/")
+
+
+def _unicode_path(extra: bytes, raw: bytes) -> bytes:
+    """The UTF-8 name of Info-ZIP's extra field; empty without one, or if the file was renamed since."""
+    at = 0
+    while at + 4 <= len(extra):
+        kind, length = struct.unpack_from("<HH", extra, at)
+        content = extra[at + 4 : at + 4 + length]
+        if kind == _UNICODE_PATH and len(content) > 5:
+            version, checksum = struct.unpack_from("<BL", content)
+            return content[5:] if version == 1 and checksum == zlib.crc32(raw) else b""
+        at += 4 + length
+    return b""
 
 
 def _refusal(info: zipfile.ZipInfo, path: str) -> RejectedError | None:
@@ -148,6 +178,6 @@ def _count(file: IO[bytes], mark: bytes) -> int:
     return count
 
 
-def _is_clutter(info: zipfile.ZipInfo) -> bool:
-    path = info.filename.replace("\\", "/").lower()
-    return info.is_dir() or path.startswith(_CLUTTER[0]) or PurePosixPath(path).name in _CLUTTER[1:]
+def _is_clutter(path: str) -> bool:
+    lower = path.lower()
+    return path.endswith("/") or lower.startswith(_CLUTTER[0]) or PurePosixPath(lower).name in _CLUTTER[1:]

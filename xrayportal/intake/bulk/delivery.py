@@ -19,12 +19,15 @@ from xrayportal.intake.bulk.grouping import Place, place
 from xrayportal.intake.bulk.labels import (
     MAX_BYTES,
     MAX_LABELS,
+    Label,
     as_json,
     is_labels,
-    label_for,
     parse_labels,
     too_many,
 )
+from xrayportal.intake.bulk.rows import label_at_once
+from xrayportal.intake.bulk.settling import applied_sentence
+from xrayportal.intake.filenames import comparable_path
 from xrayportal.intake.ingest import IncomingFile, ingest_file, note_applied, refuse_closed, reject, size_of
 from xrayportal.intake.rejection import RejectedError, as_stored, too_large
 from xrayportal.reviews.models import Review
@@ -42,7 +45,7 @@ def take(incoming: IncomingFile, file: IO[bytes]) -> list[Upload]:
     file.seek(0)
     head = file.read(4)
     file.seek(0)
-    if is_archive(head):
+    if is_archive(head) or _ZIP.search(incoming.path):  # it may begin with a program that unpacks it
         return _take_archive(incoming, file)
     if is_labels(incoming.path):
         return [_take_labels(incoming, file)]
@@ -59,13 +62,15 @@ def take_refusal(incoming: IncomingFile, code: str, size: int) -> Upload:
 def _take_picture(incoming: IncomingFile, file: IO[bytes]) -> Upload:
     submission = incoming.submission
     where = _place(incoming.path, submission)
-    label = label_for(incoming.path, submission.labels)
+    known = label_at_once(comparable_path(incoming.path), submission.labels)
+    label = known or Label()
     labelled = replace(
         incoming,
         patient_reference=label.patient_reference or incoming.patient_reference or where.patient_reference,
         grouping_key=where.grouping_key,
         stated_body_part=label.body_part,
         priority=label.priority,
+        waits=known is None,
     )
     return ingest_file(labelled, file)
 
@@ -139,25 +144,23 @@ def _take_labels(incoming: IncomingFile, file: IO[bytes]) -> Upload:
     data = file.read(MAX_BYTES + 1)
     incoming = replace(incoming, size=len(data))
     try:
-        labels = parse_labels(data, _body_parts())
+        labels = parse_labels(data, known_body_parts())
         with transaction.atomic():
             locked = Submission.objects.select_for_update(no_key=True).get(pk=incoming.submission.pk)
             refuse_closed(locked)  # nothing of it is kept
-            locked.labels = {**locked.labels, **as_json(labels, incoming.path)}
-            if len(locked.labels) > MAX_LABELS:
+            for name, rows in as_json(labels, incoming.path, incoming.key).items():
+                locked.labels.setdefault(name, []).extend(rows)
+            if sum(map(len, locked.labels.values())) > MAX_LABELS:
                 raise too_many()
             locked.save(update_fields=["labels"])
     except RejectedError as error:
         return reject(incoming, error)
     incoming.submission.labels = locked.labels
-    count = len(labels)
-    return note_applied(
-        incoming,
-        ngettext("Gives details for %(n)d file.", "Gives details for %(n)d files.", count) % {"n": count},
-    )
+    return note_applied(incoming, applied_sentence(len(labels)))
 
 
-def _body_parts() -> list[str]:
+def known_body_parts() -> list[str]:
+    """Those that a CSV may state: of the active bundle, none without one."""
     try:
         return active_bundle().body_parts
     except NoActiveBundleError:

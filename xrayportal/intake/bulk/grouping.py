@@ -42,4 +42,7 @@ def place(path: str, choice: str, submission: uuid.UUID) -> Place:
 
 
 def _key(submission: uuid.UUID, folder: str) -> str:
-    return "folder-" + hashlib.sha256(f"{submission}/{folder}".encode()).hexdigest()[:48]
+    return (
+        "folder-"
+        + hashlib.sha256(f"{submission}/{folder}".encode("utf-8", "surrogateescape")).hexdigest()[:48]
+    )

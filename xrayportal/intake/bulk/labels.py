@@ -1,21 +1,22 @@
 """The CSV beside the files: patient reference, body part and priority.
 
 A CSV counts for the folder that it lies in and for those below. A row names its file by the end of its path:
-by its bare name, or with as many folders as it takes to tell it from others.
+by its bare name, or with as many folders as it takes to tell it from others. ``rows.py`` decides which.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from django.utils.translation import gettext as _
 
-from xrayportal.intake.filenames import LONGEST_REFERENCE
+from xrayportal.intake.filenames import LONGEST_REFERENCE, clean_filename, comparable_path
 from xrayportal.intake.rejection import RejectedError
 
 COLUMNS = ("file", "patient_reference", "body_part", "priority")
@@ -26,8 +27,10 @@ SUFFIX = ".csv"
 #: Characters of a file's name; names that a submission may have labels for.
 MAX_NAME = 1000
 MAX_LABELS = 100_000
-#: Files in deeper folders can be named by their whole path only, which bounds the look-ups of each.
-DEEPEST = 24
+#: Rows as a submission keeps them: by name, one or more of label, CSV's key, name as written, line.
+Kept = dict[str, list[list[Any]]]
+#: Excel's line above the columns, which tells what stands between them.
+_SEPARATOR = re.compile(r"\"?sep=([^\w\s\"]|\t)\"?[\s,;]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,73 +42,131 @@ class Label:
     priority: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A label with its origin: the key of the CSV's upload, the file's name as written there, its line."""
+
+    label: Label
+    csv: str = ""
+    written: str = ""
+    line: int = 0
+
+    @property
+    def shown(self) -> str:
+        """The last part of the name, with the line where that alone may be another file's."""
+        name = clean_filename(self.written)
+        if "/" not in self.written.replace("\\", "/"):
+            return name
+        return _("%(name)s (line %(line)d)") % {"name": name, "line": self.line}
+
+
+def merged(one: Label, other: Label) -> Label | None:
+    """What both say together; None where they contradict each other."""
+    facts = [
+        (one.patient_reference, other.patient_reference),
+        (one.body_part, other.body_part),
+        (one.priority, other.priority),
+    ]
+    if any(first and second and first != second for first, second in facts):
+        return None
+    return Label(
+        one.patient_reference or other.patient_reference,
+        one.body_part or other.body_part,
+        one.priority or other.priority,
+    )
+
+
 def is_labels(path: str) -> bool:
     """Whether a file of this name is taken for a CSV of labels."""
     return PurePosixPath(path).suffix.lower() == SUFFIX
 
 
-def parse_labels(data: bytes, body_parts: Collection[str]) -> dict[str, Label]:
-    """Parse a CSV into its rows by the file they name (relative path or bare name, lower case).
+def parse_labels(data: bytes, body_parts: Collection[str]) -> dict[str, Row]:
+    """Parse a CSV into its rows by the file they name (`comparable_path`).
 
     ``body_parts`` may be stated, no others. UTF-8, UTF-16 and Windows-1252 are understood, and commas,
-    semicolons or tabs between the columns. Raises ``RejectedError`` with the line's number.
+    semicolons or tabs between the columns, or what Excel's line ``sep=`` says. Raises ``RejectedError`` with
+    the line's number.
     """
     if len(data) > MAX_BYTES:
         raise _unusable(_("the CSV is larger than %(limit)d MB") % {"limit": MAX_MEGABYTES}, _("Split it."))
-    rows = csv.reader(io.StringIO(_decode(data), newline=""), delimiter=_delimiter(data))
+    text = _decode(data)
     try:
-        return _labels(rows, body_parts)
+        return _rows(_lines(text), body_parts)
     except csv.Error as error:
         raise _unusable(_("it is not a CSV")) from error
 
 
-def label_for(path: str, labels: Mapping[str, Mapping[str, Any]]) -> Label:
-    """Find the label of the file at relative ``path``; empty where no CSV names it."""
-    row = next((labels[name] for name in _names(path.lower().split("/")) if name in labels), None)
-    return Label(**row) if row else Label()
+def as_json(rows: Mapping[str, Row], csv_path: str, csv_key: str) -> Kept:
+    """Rows as the submission keeps them, by the paths they may name; the CSV's own path and upload key."""
+    folder = comparable_path(csv_path).rpartition("/")[0]
+    return {
+        f"{folder}/{name}" if folder else name: [[list(astuple(row.label)), csv_key, row.written, row.line]]
+        for name, row in rows.items()
+    }
 
 
-def as_json(labels: Mapping[str, Label], csv_path: str) -> dict[str, dict[str, Any]]:
-    """Labels as the submission keeps them, by path; ``csv_path`` is the CSV's own relative path."""
-    folder = csv_path.lower().rpartition("/")[0]
-    return {f"{folder}/{name}" if folder else name: asdict(label) for name, label in labels.items()}
+def from_json(kept: Kept) -> dict[str, list[Row]]:
+    """The rows of all CSVs of a submission."""
+    return {name: [Row(Label(*label), *origin) for label, *origin in rows] for name, rows in kept.items()}
 
 
-def _names(pieces: list[str]) -> Iterator[str]:
-    """Yield the names that CSVs of the folders above may have for a file: longest first, then nearest CSV."""
-    if len(pieces) > DEEPEST:
-        yield "/".join(pieces)
-        return
-    for start in range(len(pieces)):
-        for folder in reversed(range(len(pieces))):
-            yield "/".join(pieces[:folder] + pieces[start:])
+def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and cells of each line that says anything."""
+    lines = text.splitlines(keepends=True)
+    skipped = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
+    first = lines[skipped].strip("\r\n") if skipped < len(lines) else ""
+    separator = _SEPARATOR.fullmatch(first)
+    if separator:
+        skipped += 1
+    delimiter = separator[1] if separator else max(",;\t", key=first.count)
+    reader = csv.reader(io.StringIO("".join(lines[skipped:]), newline=""), delimiter=delimiter)
+    for row in reader:
+        cells = [cell.strip() for cell in row]
+        if any(cells):
+            yield reader.line_num + skipped, cells
 
 
-def _labels(rows: Any, body_parts: Collection[str]) -> dict[str, Label]:
-    header = [name.strip().lower().replace(" ", "_") for name in next(rows, [])]
-    if "file" not in header or not set(header) <= set(COLUMNS):
-        raise _unusable(
-            _("its first line does not name the columns"),
-            _("They are %(columns)s; only the first is required.") % {"columns": ", ".join(COLUMNS)},
-        )
-    labels: dict[str, Label] = {}
-    for row in rows:
-        if not any(cell.strip() for cell in row):
-            continue
-        cells = dict(zip(header, (cell.strip() for cell in row), strict=False))
-        if len(row) > len(header) or not 0 < len(cells.get("file", "")) <= MAX_NAME:
-            raise _unusable(
-                _("line %(line)d does not fit the columns of the first line") % {"line": rows.line_num}
-            )
-        if len(labels) >= MAX_LABELS:
+def _rows(lines: Iterator[tuple[int, list[str]]], body_parts: Collection[str]) -> dict[str, Row]:
+    header = [name.lower().replace(" ", "_") for name in next(lines, (1, []))[1]]
+    named = [name for name in header if name]  # a spreadsheet may add empty columns
+    if "file" not in named or not set(named) <= set(COLUMNS) or len(set(named)) < len(named):
+        raise _unusable(_("its first line does not name the columns"), _columns_wanted(named))
+    rows: dict[str, Row] = {}
+    for line, row in lines:
+        cells = dict(zip(header, row, strict=False))
+        unnamed = [cell for place, cell in enumerate(row) if not "".join(header[place : place + 1])]
+        name = comparable_path(cells.get("file", ""))
+        if any(unnamed) or not 0 < len(cells.get("file", "")) <= MAX_NAME or not name:
+            raise _unusable(_("line %(line)d does not fit the columns of the first line") % {"line": line})
+        if len(rows) >= MAX_LABELS:
             raise too_many()
-        name = cells["file"].replace("\\", "/").removeprefix("./").lower()
-        labels[name] = Label(
-            _reference(cells, rows.line_num),
-            _body_part(cells, body_parts, rows.line_num),
-            _priority(cells, rows.line_num),
+        label = Label(_reference(cells, line), _body_part(cells, body_parts, line), _priority(cells, line))
+        rows[name] = _joined(rows.get(name), Row(label, written=cells["file"], line=line))
+    return rows
+
+
+def _columns_wanted(named: list[str]) -> str:
+    """Which columns there are, and which is none of them: passed over, its references would be lost."""
+    columns = ", ".join(COLUMNS)
+    unknown = next((name for name in named if name not in COLUMNS), None)
+    if "file" in named and unknown is not None:
+        name = clean_filename(unknown)[:40]
+        return _("They are %(columns)s; remove the column %(name)s.") % {"columns": columns, "name": name}
+    return _("They are %(columns)s; only the first is required.") % {"columns": columns}
+
+
+def _joined(earlier: Row | None, row: Row) -> Row:
+    """Two rows about one file as one, unless they contradict each other."""
+    if earlier is None:
+        return row
+    label = merged(earlier.label, row.label)
+    if label is None:
+        raise _unusable(
+            _("line %(line)d says something else of %(file)s than line %(earlier)d")
+            % {"line": row.line, "file": clean_filename(row.written), "earlier": earlier.line}
         )
-    return labels
+    return Row(label, written=earlier.written, line=earlier.line)
 
 
 def too_many() -> RejectedError:
@@ -165,8 +226,3 @@ def _decode(data: bytes) -> str:
         if "\0" not in text:
             return text
     raise _unusable(_("its text is in an encoding that is not known here"), _("Save it as UTF-8."))
-
-
-def _delimiter(data: bytes) -> str:
-    first = _decode(data).partition("\n")[0]
-    return max(",;\t", key=first.count)
