@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from inference_worker.manifest import Manifest
+from inference_worker.notes import SENTENCES
 from inference_worker.pipeline import Pipeline, Result
 from inference_worker.render import composite
 from inference_worker.types import STAGES
@@ -42,6 +43,7 @@ def record(path: Path, result: Result, heatmap: Path | None, pipeline: Pipeline)
         "peak": None if finding.peak is None else {"x": finding.peak[0], "y": finding.peak[1]},
         "trust": None if finding.trust is None else round(finding.trust, 6),
         "heatmap": None if heatmap is None else str(heatmap),
+        "notes": list(result.radiograph.notes),
         "bundle": manifest.label,
         "runtime": pipeline.runtime.name,
         "precision": pipeline.runtime.precision,
@@ -70,15 +72,17 @@ def sentence(record: dict[str, Any], manifest: Manifest) -> str:
     if "error" in record:
         return f"{path}: {record['error']}"
     words = manifest.target.words(record["verdict"])
+    notes = "".join(f"; note: {SENTENCES[code]}" for code in record["notes"])
     if record["abnormality"] is None:
-        return f"{path}: {words}"
+        return f"{path}: {words}{notes}"
     body_part, peak = record["body_part"], record["peak"]
     line = (
         f"{path}: {words} ({record['abnormality']['probability']:.0%}); "
         f"{body_part['label']} ({body_part['probability']:.0%}); "
         f"most evidence at x {peak['x']}, y {peak['y']}; trust {record['trust']:.2f}"
     )
-    return f"{line}; {printable(record['heatmap'])}" if record["heatmap"] else line
+    heatmap = f"; {printable(record['heatmap'])}" if record["heatmap"] else ""
+    return f"{line}{notes}{heatmap}"
 
 
 def printable(path: str) -> str:

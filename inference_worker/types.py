@@ -21,11 +21,13 @@ class Radiograph:
     inverted (bone is bright), EXIF orientation applied. ``chroma`` is the mean difference
     between the largest and smallest colour channel (0 for grey pictures, 0 to 255): a colour
     photograph has a large one. ``spacing`` is mm per pixel (row, column), if the file states it.
+    ``notes`` are codes of `inference_worker.notes`: what was left out or changed to show the picture.
     """
 
     pixels: NDArray[np.uint8]
     chroma: float = 0.0
     spacing: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def height(self) -> int:

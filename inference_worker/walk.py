@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from inference_worker.sniff import HEAD_BYTES, SUFFIXES, has_preamble
+from inference_worker.sniff import HEAD_BYTES, SUFFIXES, sniff
 
 #: A medium's list of its files: it has the DICOM preamble and never a picture.
 _INDEX = "DICOMDIR"
@@ -27,7 +27,7 @@ def expand(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def files_under(folder: Path) -> Iterator[Path]:
-    """Yield picture and DICOM files at any depth, in order: by their suffix, or else by the DICOM preamble.
+    """Yield picture and DICOM files at any depth, in order: by their suffix, or else as DICOM by their bytes.
 
     Hidden files and folders are left out, links to folders are not followed.
     """
@@ -46,6 +46,6 @@ def _is_candidate(path: Path) -> bool:
         return True
     try:
         with path.open("rb") as file:
-            return has_preamble(file.read(HEAD_BYTES))
+            return sniff(file.read(HEAD_BYTES)) == "dicom"
     except OSError:  # without permission to open it, only the suffix could tell that it is a picture
         return False

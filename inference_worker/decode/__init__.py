@@ -13,7 +13,8 @@ from pathlib import Path
 from inference_worker.decode.dicom import decode_dicom
 from inference_worker.decode.jpeg import decode as decode_jpeg
 from inference_worker.decode.limits import Limits
-from inference_worker.decode.pictures import decode_png, decode_tiff
+from inference_worker.decode.png import decode as decode_png
+from inference_worker.decode.tiff import decode as decode_tiff
 from inference_worker.sniff import HEAD_BYTES, describe, is_encrypted, sniff
 from inference_worker.types import Radiograph, UnreadableError
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from inference_worker import jpeg_header
 from inference_worker.decode import jpeg
 from inference_worker.types import UnreadableError
 
 _JPEG_2000 = b"\xff\x4f\xff\x51"
+_JPEG_2000_DATA = b"\xff\x93"  # SOD
 _JPEG = b"\xff\xd8"
 _END = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
 _MOST_COMPONENTS = 4
@@ -23,12 +25,12 @@ def check(frame: bytes, width: int, height: int) -> None:
     start = frame.find(_JPEG_2000, 0, 256)
     if start >= 0:
         _check_size(_jpeg_2000_size(frame[start:]), width, height)
-        _check_end(frame)
+        _check_end(frame, frame.find(_JPEG_2000_DATA, start))
     elif frame.startswith(_JPEG):
-        header = jpeg.frame_header(frame)
+        header = jpeg_header.frame_header(frame)
         _check_size((header.width, header.height), width, height)
         if header.process in (_JPEG_LOSSLESS, _JPEG_LS):
-            _check_end(frame)
+            _check_end(frame, jpeg_header.scan_start(frame))
         elif header.precision == 8:
             jpeg.strict(frame, "GRAY" if header.components == 1 else "RGB")
         else:
@@ -61,9 +63,13 @@ def _check_size(size: tuple[int, int], width: int, height: int) -> None:
         )
 
 
-def _check_end(frame: bytes) -> None:
-    # A frame is padded to an even length, with zeros or (seen) with ones.
-    if not frame.rstrip(b"\x00\xff").endswith(_END):
+def _check_end(frame: bytes, pixels: int) -> None:
+    """Refuse a frame without an end marker after the start of its pixels, at ``pixels``.
+
+    Coded pixels cannot hold the marker's bytes, but headers can. What follows it is padding: zeros, a space,
+    or whatever was in the writer's memory.
+    """
+    if pixels < 0 or frame.rfind(_END) < pixels:
         raise _truncated()
 
 

@@ -14,15 +14,26 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, JPEG2000TransferSyntaxes
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000TransferSyntaxes,
+    RLELossless,
+)
 
-from inference_worker.decode import codestream, grey, subprocess_decode, voi
+from inference_worker import notes
+from inference_worker.decode import aspect, codestream, grey, subprocess_decode, voi
 from inference_worker.decode.limits import Limits
 from inference_worker.dicom_attributes import DECODERS, GDCM, PIXELS, SPACINGS
+from inference_worker.dicom_numbers import mend
 from inference_worker.projections import known_other
 from inference_worker.sniff import has_preamble
 from inference_worker.types import Radiograph, UnreadableError
@@ -43,9 +54,22 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
     dataset, ends_early = _parse(data, limits)
     try:
         _check(dataset, ends_early, limits)
+        _complete(dataset)
+        _check_frame(dataset)
+        noted = mend(dataset)
         stored = _stored(dataset, data)
-        pixels, chroma = _shown(stored, dataset)
-        return Radiograph(pixels=np.ascontiguousarray(pixels), chroma=chroma, spacing=_spacing(dataset))
+        pixels, chroma, more = _shown(stored, dataset)
+        spacing = _spacing(dataset)
+        tall = _tall(dataset, spacing)
+        if not aspect.is_square(tall):
+            pixels = aspect.squared(pixels, tall, limits)
+            more = (*more, notes.RESAMPLED)
+            if spacing is not None:
+                rows, columns = int(dataset.Rows), int(dataset.Columns)
+                spacing = spacing[0] * rows / pixels.shape[0], spacing[1] * columns / pixels.shape[1]
+        return Radiograph(
+            pixels=np.ascontiguousarray(pixels), chroma=chroma, spacing=spacing, notes=(*noted, *more)
+        )
     except (UnreadableError, MemoryError):
         raise
     # Element values are converted when they are first used, and decoders come from three
@@ -133,25 +157,69 @@ def _check(dataset: Dataset, ends_early: bool, limits: Limits) -> None:
         )
     width, height = int(dataset.Columns), int(dataset.Rows)
     limits.check_size(width, height)
-    syntax = _syntax(dataset)
-    if syntax is not None and syntax.is_encapsulated:
-        codestream.check(get_frame(dataset.PixelData, 0, number_of_frames=1), width, height)
     if ends_early and PIXELS not in dataset:
         raise _truncated()
 
 
+def _check_frame(dataset: Dataset) -> None:
+    """Refuse a compressed frame that its decoder should not see."""
+    if _syntax(dataset).is_encapsulated:
+        frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+        codestream.check(frame, int(dataset.Columns), int(dataset.Rows))
+
+
+def _complete(dataset: Dataset) -> None:
+    """State what pydicom insists on and many files leave out or empty, where it can be only one thing."""
+    meta = dataset.file_meta if hasattr(dataset, "file_meta") else FileMetaDataset()
+    dataset.file_meta = meta
+    if not meta.get("TransferSyntaxUID"):
+        meta.TransferSyntaxUID = _found_syntax(dataset)
+    known = {"SamplesPerPixel": 1, "PixelRepresentation": 0, "BitsStored": dataset.get("BitsAllocated")}
+    for keyword, value in known.items():
+        if dataset.get(keyword) in (None, "") and value is not None:
+            setattr(dataset, keyword, value)
+    if not dataset.get("PhotometricInterpretation") and dataset.SamplesPerPixel == 1:
+        dataset.PhotometricInterpretation = "MONOCHROME2"
+
+
+def _found_syntax(dataset: Dataset) -> UID:
+    """The transfer syntax that pydicom found in a file that states none."""
+    is_implicit, is_little = dataset.original_encoding
+    if is_implicit:
+        return ImplicitVRLittleEndian
+    return ExplicitVRLittleEndian if is_little is not False else ExplicitVRBigEndian
+
+
 def _stored(dataset: Dataset, data: bytes) -> NDArray[Any]:
-    decoder = _DECODERS.get(_syntax(dataset), "")
+    syntax = _syntax(dataset)
+    decoder = _DECODERS.get(syntax, "")
     if decoder == GDCM:
         return subprocess_decode.stored_values(data)
-    return pixel_array(dataset, decoding_plugin=decoder)
+    allocated, bits = int(dataset.BitsAllocated), int(dataset.BitsStored)
+    top = dataset.get("HighBit")
+    is_coded = syntax.is_encapsulated and syntax != RLELossless  # then the stream tells its own depth
+    if is_coded or not isinstance(top, int) or not bits <= top < allocated:
+        return pixel_array(dataset, decoding_plugin=decoder)
+    # The stored bits sit higher in their words (PS3.5, 8.1.1); pydicom masks those above and does not shift.
+    dataset.BitsStored = top + 1
+    values = pixel_array(dataset, decoding_plugin=decoder)
+    shift = top + 1 - bits
+    return values if _lies_low(values, bits, shift) else values >> shift
 
 
-def _syntax(dataset: Dataset) -> Any:
-    return getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID")
+def _lies_low(values: NDArray[Any], bits: int, shift: int) -> bool:
+    """Whether the values lie at the low end of their words although the header says otherwise."""
+    above = values >> (bits - 1 if values.min() < 0 else bits)
+    is_small = bool(np.isin((above.min(), above.max()), (0, -1)).all())  # nothing above but signs
+    return is_small and bool(np.any(values & ((1 << shift) - 1)))
 
 
-def _shown(stored: NDArray[Any], dataset: Dataset) -> tuple[NDArray[np.uint8], float]:
+def _syntax(dataset: Dataset) -> UID:
+    return UID(dataset.file_meta.TransferSyntaxUID)
+
+
+def _shown(stored: NDArray[Any], dataset: Dataset) -> tuple[NDArray[np.uint8], float, tuple[str, ...]]:
+    """Display levels, chroma and notes."""
     photometric = str(dataset.get("PhotometricInterpretation") or "").strip()
     if photometric == "PALETTE COLOR":
         stored = apply_color_lut(stored, dataset)[..., :3]
@@ -161,8 +229,9 @@ def _shown(stored: NDArray[Any], dataset: Dataset) -> tuple[NDArray[np.uint8], f
                 "unsupported_encoding",
                 f"The DICOM file's picture has {stored.shape[-1]} channels; export it as grey or RGB.",
             )
-        return grey.from_rgb(stored if stored.dtype == np.uint8 else grey.from_deep(stored))
-    return voi.to_display(stored, dataset), 0.0
+        return *grey.from_rgb(stored if stored.dtype == np.uint8 else grey.from_deep(stored)), ()
+    pixels, noted = voi.to_display(stored, dataset)
+    return pixels, 0.0, noted
 
 
 def _spacing(dataset: Dataset) -> tuple[float, float] | None:
@@ -172,6 +241,14 @@ def _spacing(dataset: Dataset) -> tuple[float, float] | None:
         if value is not None and len(value) == 2 and all(0 < float(one) < math.inf for one in value):
             return float(value[0]), float(value[1])
     return None
+
+
+def _tall(dataset: Dataset, spacing: tuple[float, float] | None) -> float | None:
+    """Height of a pixel by its width; the ratio of PixelAspectRatio stands for a spacing (PS3.3 C.7.6.3)."""
+    ratio = spacing or dataset.get("PixelAspectRatio")
+    if ratio is None or len(ratio) != 2 or float(ratio[0]) <= 0 or float(ratio[1]) <= 0:
+        return None
+    return float(ratio[0]) / float(ratio[1])
 
 
 def _truncated() -> UnreadableError:

@@ -7,6 +7,11 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+
+# `Limits` refuses by the header, for every format and with a sentence; Pillow's own guard is a
+# warning at half that size and an exception of another kind above it.
+Image.MAX_IMAGE_PIXELS = None
 
 #: A deep picture without a window is stretched between these percentiles, so that a few hot
 #: pixels (a lead marker, a dead detector element) cannot push the bones into a handful of levels.
@@ -14,6 +19,11 @@ STRETCH_PERCENTILES = (0.1, 99.9)
 
 #: Pixels that the percentiles are taken from, at most: a regular sample is as good and 10 times faster.
 _SAMPLE = 1_000_000
+
+#: Shares of a picture: hot pixels, a burnt-in marker of one value, the soft edges of its letters.
+_MOST_HOT, _MOST_MARKED, _MOST_EDGES = 0.001, 0.05, 0.005
+#: A marker lies this many bits above the picture, or this many times the picture's range away from it.
+_MARKER_BITS, _FAR = 2, 1.5
 
 
 def orient(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
@@ -46,20 +56,16 @@ def stretch(
 ) -> NDArray[np.uint8]:
     """Map ``black``..``white`` of any real array to 0..255; what is not finite becomes black.
 
-    Where a bound is not given, it is the percentile of `STRETCH_PERCENTILES`.
+    Where a bound is not given, it is that of `bounds`.
     """
     levels = values.astype(np.float32)
     finite = np.isfinite(levels)
-    if not finite.all():
-        known = levels[finite]
-        levels[~finite] = known.min() if known.size else 0.0
     if black is None or white is None:
-        sample = levels.ravel()[:: max(1, levels.size // _SAMPLE)]
-        low, high = np.percentile(sample, STRETCH_PERCENTILES)
-        if low == high:
-            low, high = sample.min(), sample.max()
-        black = float(low) if black is None else black
-        white = float(high) if white is None else white
+        low, high = bounds(values)
+        black = low if black is None else black
+        white = high if white is None else white
+    if not finite.all():
+        levels[~finite] = black
     if white <= black:
         return np.zeros(values.shape, np.uint8)
     levels -= black
@@ -67,13 +73,65 @@ def stretch(
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 
-def from_deep(values: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """16-bit grey without a window to 8 bits, white at the smallest whole number of bits that holds it.
+def bounds(values: NDArray[Any]) -> tuple[float, float]:
+    """Black and white of a picture without a window: `STRETCH_PERCENTILES` of its finite values.
 
-    Detectors deliver 10 to 14 bits in 16-bit files; taking the upper byte would leave them black.
+    A burnt-in marker is larger than the percentiles leave out: where the highest or lowest value covers a
+    small part and lies far beyond the others, it does not count.
     """
-    bits = max(8, int(values.max(initial=0)).bit_length())
-    return stretch(values, 0.0, float(2**bits - 1))
+    sample = values.ravel()[:: max(1, values.size // _SAMPLE)].astype(np.float64)
+    sample = sample[np.isfinite(sample)]
+    if not sample.size:
+        return 0.0, 0.0
+    low, high = np.percentile(sample, STRETCH_PERCENTILES)
+    for end in (sample.max(), sample.min()):
+        others = sample[sample != end]
+        if not others.size or sample.size - others.size > _MOST_MARKED * sample.size:
+            continue
+        inner_low, inner_high = np.percentile(others, STRETCH_PERCENTILES)
+        gap = max(end - inner_high, inner_low - end)
+        if inner_low < inner_high and gap > _FAR * (inner_high - inner_low):
+            low, high = inner_low, inner_high
+    return (float(low), float(high)) if low < high else (float(sample.min()), float(sample.max()))
+
+
+def from_deep(values: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """16-bit grey or colour without a window to 8 bits, white at the smallest whole number of bits.
+
+    Detectors deliver 10 to 14 bits in 16-bit files; taking the upper byte would leave them black. A few hot
+    pixels, and a burnt-in marker far above the picture, do not count: they saturate.
+    """
+    return stretch(values, 0.0, float(2 ** _bits(values) - 1))
+
+
+def _bits(values: NDArray[np.uint16]) -> int:
+    """Bits that hold all values but those of hot pixels and burnt-in markers; at least 8."""
+    counts = np.bincount(values.ravel(), minlength=1 << 16)
+    top = int(values.max(initial=0))
+    full = max(8, top.bit_length())
+    share = 1.0 / max(1, values.size)
+    for bits in range(8, full):
+        beyond = int(counts[1 << bits :].sum()) * share
+        is_hot = beyond <= _MOST_HOT
+        is_marker = (
+            full - bits >= _MARKER_BITS
+            and beyond <= _MOST_MARKED
+            and beyond - int(counts[top]) * share <= _MOST_EDGES
+        )
+        if is_hot or is_marker:
+            return bits
+    return full
+
+
+def from_picture(picture: Image.Image) -> tuple[NDArray[np.uint8], float]:
+    """A loaded Pillow picture of 8 bits or fewer to grey ``(H, W)`` and chroma, transparent parts black."""
+    if picture.has_transparency_data or picture.mode in ("LA", "PA", "RGBA", "La", "RGBa"):
+        straight = {"La": "LA", "RGBa": "RGBA"}.get(picture.mode)
+        rgba = (picture.convert(straight) if straight else picture).convert("RGBA")
+        return from_rgb(over_black(np.asarray(rgba)))
+    if picture.mode in ("L", "1"):
+        return np.asarray(picture.convert("L")), 0.0
+    return from_rgb(np.asarray(picture.convert("RGB")))
 
 
 def _uint8(pixels: Any) -> NDArray[np.uint8]:

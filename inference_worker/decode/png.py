@@ -1,22 +1,66 @@
-"""Checks a PNG's chunks before decoding: Pillow accepts a missing end and does not check IDAT's sums."""
+"""PNG to a radiograph, through Pillow, its chunks checked first and 16-bit colours at their full depth.
+
+Pillow accepts a missing end, does not check IDAT's sums, and of 16-bit colours takes only the upper byte.
+"""
 
 from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
 
-from inference_worker.types import UnreadableError
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from inference_worker import exif, notes
+from inference_worker.decode import aspect, grey
+from inference_worker.decode.limits import Limits
+from inference_worker.types import Radiograph, UnreadableError
 
 _SIGNATURE_BYTES = 8
+_GREY, _RGB, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 4, 6
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Size in pixels and bits per sample, from IHDR."""
+    """Size in pixels, bits per sample and colour type, from IHDR."""
 
     width: int
     height: int
     depth: int
+    colour: int
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """Orientation from eXIf, and height of a pixel by its width from pHYs (``None`` where there is none)."""
+
+    orientation: int
+    tall: float | None
+
+
+def decode(data: bytes, limits: Limits) -> Radiograph:
+    """A PNG to a radiograph. Raises `UnreadableError`."""
+    header = parse_header(data)
+    limits.check_size(header.width, header.height)
+    extras = check_chunks(data)
+    try:
+        pixels, chroma = _deep(data, header) if header.depth == 16 else _shallow(data)
+    except (UnreadableError, MemoryError):
+        raise
+    # Pillow's parsers of hostile input raise whatever Python raised inside them.
+    except Exception as error:
+        if "truncated" in str(error) or "unexpected end" in str(error).lower():
+            raise _truncated() from error
+        raise UnreadableError(
+            "corrupt",
+            "The PNG is damaged or of a rare kind and cannot be decoded; export it as ordinary PNG.",
+        ) from error
+    upright = grey.orient(aspect.squared(pixels, extras.tall, limits), extras.orientation)
+    noted = () if aspect.is_square(extras.tall) else (notes.RESAMPLED,)
+    return Radiograph(pixels=upright, chroma=chroma, notes=noted)
 
 
 def parse_header(data: bytes) -> Header:
@@ -29,13 +73,16 @@ def parse_header(data: bytes) -> Header:
         width=int.from_bytes(data[16:20], "big"),
         height=int.from_bytes(data[20:24], "big"),
         depth=data[24],
+        colour=data[25],
     )
 
 
-def check_chunks(data: bytes) -> None:
+def check_chunks(data: bytes) -> Extras:
     """Walk to IEND; sums of critical chunks must match. Raises `UnreadableError`."""
     view = memoryview(data)
     at = _SIGNATURE_BYTES
+    blocks: list[bytes] = []
+    tall = None
     while at + 12 <= len(data):
         length = int.from_bytes(view[at : at + 4], "big")
         kind = bytes(view[at + 4 : at + 8])
@@ -45,10 +92,68 @@ def check_chunks(data: bytes) -> None:
         is_critical = not kind[0] & 0x20
         if is_critical and zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
             raise _corrupt()
-        if kind == b"IEND":
-            return
+        body = view[at + 8 : end - 4]
+        if kind == b"eXIf":
+            blocks.append(bytes(body))
+        elif kind == b"pHYs" and len(body) == 9:
+            across, down = int.from_bytes(body[:4], "big"), int.from_bytes(body[4:8], "big")
+            tall = across / down if across and down else None
+        elif kind == b"IEND":
+            return Extras(exif.orientation(blocks), tall)
         at = end
     raise _truncated()
+
+
+def _shallow(data: bytes) -> tuple[NDArray[np.uint8], float]:
+    with Image.open(BytesIO(data), formats=["PNG"]) as picture:
+        _check_single(picture)
+        picture.load()
+        return grey.from_picture(picture)
+
+
+def _deep(data: bytes, header: Header) -> tuple[NDArray[np.uint8], float]:
+    """16-bit samples to display levels."""
+    if header.colour == _GREY:
+        values, hole = _samples(data, "I;16", "I;16B")
+        levels = values.astype(np.uint16)
+        if isinstance(hole, int):
+            levels[levels == hole] = 0
+        return grey.from_deep(levels), 0.0
+    if header.colour == _GREY_ALPHA:
+        # As four bytes a pixel, which PNG's filters do not tell from two of 16 bits.
+        split, _hole = _samples(data, "RGBA", "RGBA")
+        both = np.ascontiguousarray(split).view(">u2").astype(np.uint16)
+        return _over_black(np.repeat(both[..., :1], 3, axis=2), both[..., 1])
+    mode = "RGB" if header.colour == _RGB else "RGBA"
+    upper, hole = _samples(data, mode, f"{mode};16B")
+    lower, _hole = _samples(data, mode, f"{mode};16L")  # the other byte of each pair
+    values = upper.astype(np.uint16) << 8 | lower
+    if mode == "RGBA":
+        return _over_black(values[..., :3], values[..., 3])
+    if isinstance(hole, tuple):
+        values[(values == np.array(hole, np.uint16)).all(axis=2)] = 0
+    return grey.from_rgb(grey.from_deep(values))
+
+
+def _samples(data: bytes, mode: str, raw: str) -> tuple[NDArray[Any], Any]:
+    """The picture unpacked as Pillow's raw mode ``raw``, and its transparent colour, if any."""
+    with Image.open(BytesIO(data), formats=["PNG"]) as picture:
+        _check_single(picture)
+        if picture.mode != mode:
+            raise ValueError(f"{picture.mode} instead of {mode}")
+        picture.tile = [tile._replace(args=raw) for tile in picture.tile]
+        hole = picture.info.get("transparency")
+        picture.load()
+        return np.asarray(picture), hole
+
+
+def _over_black(colours: NDArray[np.uint16], alpha: NDArray[np.uint16]) -> tuple[NDArray[np.uint8], float]:
+    return grey.from_rgb(grey.over_black(np.dstack([grey.from_deep(colours), grey.from_deep(alpha)])))
+
+
+def _check_single(picture: Image.Image) -> None:
+    if getattr(picture, "n_frames", 1) > 1:
+        raise UnreadableError("multi_frame", "The PNG is animated; send each picture as a file of its own.")
 
 
 def _truncated() -> UnreadableError:

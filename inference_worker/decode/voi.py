@@ -3,103 +3,166 @@
 PS3.3 C.11.1 (modality LUT, rescale), C.11.2 (VOI LUT, window) and C.7.6.3.1.2 (MONOCHROME1). Stored
 values are integers of at most 16 bits in practice, so the whole pipeline runs once over every value that
 occurs, which gives a look-up table (LUT), and the picture is one look-up in it.
+
+The data set must have passed `inference_worker.dicom_numbers.mend`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from inference_worker import notes
 from inference_worker.decode import grey
 from inference_worker.dicom_attributes import MODALITY_LUTS, VOI_LUTS
+from inference_worker.dicom_numbers import lut_descriptor, voi_function
+
+Levels = NDArray[Any]
+#: From real levels to ``uint8`` display levels of the same shape, or to levels of another unit.
+Show = Callable[[Levels], NDArray[np.uint8]]
+Map = Callable[[Levels], Levels]
 
 _LUT_ENTRIES = 1 << 16
+#: Pixels that decide how the picture is shown, at most.
+_SAMPLE = 1_000_000
+#: A window shows nothing of a picture if it leaves more than this share within an eighth of one end.
+_MOST_AT_ONE_END = 0.99
+_END_LEVELS = 32
+#: Nor if more than this share is saturated at one end and spreads over so many levels of its own range.
+_MOST_LOST, _WIDE_LEVELS = 0.8, 64
 
 
-def to_display(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
-    """``(H, W)`` stored values of a MONOCHROME picture to ``uint8 (H, W)``, bone bright."""
+def to_display(stored: NDArray[Any], dataset: Dataset) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """``(H, W)`` stored values of a MONOCHROME picture to ``uint8 (H, W)``, bone bright, and the notes."""
+    sample = stored.ravel()[:: max(1, stored.size // _SAMPLE)]
+    sample = sample[~_padding(sample, dataset)]
+    modality = _modality(sample, dataset)
+    show, noted = _values_of_interest(modality(sample), dataset)
+
+    def display(values: Levels) -> NDArray[np.uint8]:
+        shown = show(modality(values))
+        if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
+            shown = 255 - shown
+        shown[_padding(values, dataset)] = 0
+        return shown
+
     if not np.issubdtype(stored.dtype, np.integer):
-        return _display(stored, stored, dataset)
+        return display(stored), noted
     low, high = int(stored.min()), int(stored.max())
     if high - low >= _LUT_ENTRIES:
-        return _display(stored, stored, dataset)
-    values = np.arange(low, high + 1)
-    # `grey.stretch` needs the picture's own distribution where no window is given.
-    lut = _display(values, stored, dataset)
-    return lut[stored.astype(np.int64) - low] if low else lut[stored]
+        return display(stored), noted
+    lut = display(np.arange(low, high + 1))
+    return lut[stored.astype(np.int64) - low] if low else lut[stored], noted
 
 
-def _display(values: NDArray[Any], picture: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
-    padding = _padding(values, dataset)
-    shown = _window(_modality(values, dataset), picture, dataset)
-    if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
-        shown = 255 - shown
-    shown[padding] = 0
-    return shown
-
-
-def _padding(values: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_]:
+def _padding(values: Levels, dataset: Dataset) -> NDArray[np.bool_]:
     """Where ``values`` are the detector's padding (PS3.3 C.7.5.1.1.2), which is shown black."""
-    first = dataset.get("PixelPaddingValue")
+    first = _padding_value(dataset, "PixelPaddingValue")
     if first is None:
         return np.zeros(values.shape, bool)
-    last = dataset.get("PixelPaddingRangeLimit")
+    last = _padding_value(dataset, "PixelPaddingRangeLimit")
     if last is None:
         last = first
     return np.asarray((values >= min(first, last)) & (values <= max(first, last)))
 
 
-def _modality(values: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
+def _padding_value(dataset: Dataset, keyword: str) -> int | None:
+    """The value with the sign that the pixels have, whichever type it was stored with."""
+    value = dataset.get(keyword)
+    if not isinstance(value, int):
+        return None
+    size = 1 << int(dataset.get("BitsAllocated") or 16)
+    if dataset.get("PixelRepresentation") == 1 and value >= size // 2:
+        return value - size
+    return value + size if dataset.get("PixelRepresentation") == 0 and value < 0 else value
+
+
+def _modality(sample: Levels, dataset: Dataset) -> Map:
     luts = dataset.get(MODALITY_LUTS)
     if luts:
-        return _look_up(values, luts[0], dataset)[0]
-    slope = dataset.get("RescaleSlope")
-    intercept = dataset.get("RescaleIntercept")
+        return _table(luts[0], sample, dataset)[0]
+    slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
     if slope is None or intercept is None or float(slope) == 0:
-        return values
-    return values * float(slope) + float(intercept)
+        return lambda values: values
+    return lambda values: values * float(slope) + float(intercept)
 
 
-def _window(values: NDArray[Any], picture: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
+def _values_of_interest(sample: Levels, dataset: Dataset) -> tuple[Show, tuple[str, ...]]:
+    """How to show the picture: by its VOI LUT, else its window, unless they miss it; else its own range."""
+    stated: list[Show] = []
     luts = dataset.get(VOI_LUTS)
     if luts:
-        output, white = _look_up(values, luts[0], dataset)
-        return grey.stretch(output, 0.0, white)
-    center, width = _first(dataset.get("WindowCenter")), _first(dataset.get("WindowWidth"))
-    function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
-    if center is None or width is None or width <= 0 or (function == "LINEAR" and width < 1):
-        step = max(1, picture.size // 1_000_000)
-        known = picture.ravel()[::step]
-        known = known[~_padding(known, dataset)]
-        black, white = _bounds(_modality(known, dataset))
-        return grey.stretch(values, black, white)
-    levels = values.astype(np.float64)
-    if function == "SIGMOID":
-        shown = 1.0 / (1.0 + np.exp(np.clip(-4.0 * (levels - center) / width, -700.0, 700.0)))
-    elif function == "LINEAR_EXACT":
-        shown = (levels - center) / width + 0.5
-    elif width == 1:
-        shown = (levels > center - 0.5).astype(np.float64)
-    else:
-        shown = (levels - (center - 0.5)) / (width - 1.0) + 0.5
-    return np.rint(np.clip(shown, 0.0, 1.0) * 255.0).astype(np.uint8)
+        table, highest = _table(luts[0], sample, dataset)
+        stated.append(lambda values: grey.stretch(table(values), 0.0, highest))
+    if dataset.get("WindowCenter") is not None and dataset.get("WindowWidth") is not None:
+        stated.append(_window(dataset))
+    black, white = grey.bounds(sample)
+    own: Show = lambda values: grey.stretch(values, black, white)  # noqa: E731  one of several of its kind
+    if not stated:
+        return own, ()
+    full = own(sample)
+    if _is_blank(full):
+        return stated[0], ()  # there is nothing to see, whatever the window
+    for index, show in enumerate(stated):
+        shown = show(sample)
+        if not _is_blank(shown) and not _hides(shown, full):
+            return show, (notes.WINDOW_MISSES,) if index else ()
+    return own, (notes.WINDOW_MISSES,)
 
 
-def _bounds(values: NDArray[Any]) -> tuple[float, float]:
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return 0.0, 0.0
-    low, high = np.percentile(values, grey.STRETCH_PERCENTILES)
-    return (float(low), float(high)) if low < high else (float(values.min()), float(values.max()))
+def _is_blank(shown: NDArray[np.uint8]) -> bool:
+    """Whether next to nothing of the picture lies between the ends of the display range."""
+    if not shown.size:
+        return True
+    counts = np.bincount(shown, minlength=256) / shown.size
+    most = max(counts[:_END_LEVELS].sum(), counts[-_END_LEVELS:].sum(), counts[0] + counts[255])
+    return bool(most > _MOST_AT_ONE_END)
 
 
-def _look_up(values: NDArray[Any], item: Dataset, dataset: Dataset) -> tuple[NDArray[Any], float]:
-    """Values through a LUT item (PS3.3 C.11.1.1.1), and the highest value it can give."""
-    entries, first, bits = (int(number) for number in item.LUTDescriptor)
-    entries = entries or _LUT_ENTRIES
+def _hides(shown: NDArray[np.uint8], full: NDArray[np.uint8]) -> bool:
+    """Whether one end swallows most of the picture although the values there differ widely.
+
+    Of a small finger most is even background, which may saturate; ``full`` is the picture by its own range.
+    """
+    for end in (0, 255):
+        lost = full[shown == end]
+        if lost.size > _MOST_LOST * full.size:
+            low, high = np.percentile(lost, (5, 95))
+            return bool(high - low >= _WIDE_LEVELS)
+    return False
+
+
+def _window(dataset: Dataset) -> Show:
+    center, width = _first(dataset.WindowCenter), _first(dataset.WindowWidth)
+    function = voi_function(dataset)
+
+    def show(values: Levels) -> NDArray[np.uint8]:
+        levels = values.astype(np.float64)
+        if function == "SIGMOID":
+            shown = 1.0 / (1.0 + np.exp(np.clip(-4.0 * (levels - center) / width, -700.0, 700.0)))
+        elif function == "LINEAR_EXACT":
+            shown = (levels - center) / width + 0.5
+        elif width == 1:
+            shown = (levels > center - 0.5).astype(np.float64)
+        else:
+            shown = (levels - (center - 0.5)) / (width - 1.0) + 0.5
+        shown = np.nan_to_num(np.clip(shown, 0.0, 1.0))  # a float picture may hold NaN
+        return np.rint(shown * 255.0).astype(np.uint8)
+
+    return show
+
+
+def _table(item: Dataset, sample: Levels, dataset: Dataset) -> tuple[Map, float]:
+    """The look-up of a LUT item (PS3.3 C.11.1.1.1), and the highest value that it can give."""
+    descriptor = lut_descriptor(item)
+    if descriptor is None:
+        raise ValueError("a LUT without a descriptor")
+    entries, first, bits = descriptor
+    entries = entries % _LUT_ENTRIES or _LUT_ENTRIES  # 0 means 65,536, and a signed type makes it negative
     data: Any = item.LUTData
     if isinstance(data, bytes):
         if len(data) < 2 * entries:
@@ -108,12 +171,33 @@ def _look_up(values: NDArray[Any], item: Dataset, dataset: Dataset) -> tuple[NDA
             is_little = dataset.original_encoding[1] is not False
             data = np.frombuffer(data[: 2 * entries], "<u2" if is_little else ">u2")
     lut = np.atleast_1d(np.asarray(data))[:entries].astype(np.int64)
-    index = np.clip(np.rint(values).astype(np.int64) - first, 0, len(lut) - 1)
-    return lut[index], float(max(2**bits - 1, int(lut.max())))
+    first = _signed_first(first, len(lut), sample)
+    used = max(8, int(lut.max()).bit_length())  # the stated bits may be more than the entries ever use
+    white = float(2 ** min(used, bits) - 1) if bits > 0 else float(2**used - 1)
+
+    def look_up(values: Levels) -> Levels:
+        levels = np.nan_to_num(np.asarray(values, np.float64), posinf=2.0**40, neginf=-(2.0**40))
+        index = np.clip(
+            np.rint(np.clip(levels, -(2.0**40), 2.0**40)).astype(np.int64) - first, 0, len(lut) - 1
+        )
+        return lut[index]
+
+    return look_up, max(white, float(lut.max()))
 
 
-def _first(value: Any) -> float | None:
-    """The first of a multi-valued element, ``None`` where there is none."""
-    if value is None or value == "":
-        return None
+def _signed_first(first: int, entries: int, sample: Levels) -> int:
+    """The first mapped value, with the other sign if only then the table meets the picture's values."""
+    known = sample[np.isfinite(sample)]
+    if not known.size:
+        return first
+    low, high = float(known.min()), float(known.max())
+    if first > high and first >= _LUT_ENTRIES // 2 and first - _LUT_ENTRIES + entries > low:
+        return first - _LUT_ENTRIES
+    if first < 0 and first + entries <= low and first + _LUT_ENTRIES <= high:
+        return first + _LUT_ENTRIES
+    return first
+
+
+def _first(value: Any) -> float:
+    """The first of a multi-valued element."""
     return float(value if isinstance(value, (int, float, str)) else value[0])

@@ -185,7 +185,7 @@ def derive_consensus(page: Page, study: Study) -> None:
     expect(page.locator("#review-panel .review-row")).to_have_count(2)
     page.get_by_role("radio", name="Fracture suspected").check()
     page.get_by_role("button", name="Sign", exact=True).click()
-    expect(page.locator("#review-panel .review-standing")).to_contain_text("Decided by adjudication")
+    expect(page.locator("#review-panel .review-status")).to_contain_text("Decided by adjudication")
 
 
 def find_and_export(page: Page, study: Study) -> None:

@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -55,16 +56,22 @@ def children(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
+def told(process: subprocess.Popen[str], ask: Callable[[psutil.Process], Iterable[str]]) -> Iterator[str]:
+    """What its children answer; those that end meanwhile, as ``initdb`` does, are passed over."""
+    for child in children(process):
+        with suppress(psutil.NoSuchProcess):
+            yield from ask(child)
+
+
 def computes(process: subprocess.Popen[str]) -> bool:
     """Whether the network is loaded, whose library has threads of its own."""
-    return any(
-        "openvino_intel_cpu" in part.path for child in children(process) for part in child.memory_maps()
-    )
+    libraries = told(process, lambda child: [part.path for part in child.memory_maps()])
+    return any("openvino_intel_cpu" in path for path in libraries)
 
 
 def serves(process: subprocess.Popen[str]) -> bool:
     """Whether both servers run."""
-    return {"postgres", "redis-server"} <= {child.name() for child in children(process)}
+    return {"postgres", "redis-server"} <= set(told(process, lambda child: [child.name()]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process has loaded")

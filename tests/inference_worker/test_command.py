@@ -30,6 +30,7 @@ FIELDS = [
     "peak",
     "trust",
     "heatmap",
+    "notes",
     "bundle",
     "runtime",
     "precision",
@@ -119,6 +120,7 @@ def test_a_folder_is_walked_and_a_named_file_always_tried(tiny: Path, tmp_path: 
     inner.mkdir(parents=True)
     (tmp_path / "in" / "b.JPG").write_bytes(encoded(PICTURE, "JPEG"))
     (inner / "IM0001").write_bytes(written(radiograph(PICTURE)))
+    (inner / "IM0002").write_bytes(written(radiograph(PICTURE))[132:])  # as old systems write it
     (inner / "a.tiff").write_bytes(encoded(PICTURE, "TIFF"))
     (inner / "notes.txt").write_text("not a picture")
     (inner / ".hidden.png").write_bytes(b"x")
@@ -128,7 +130,18 @@ def test_a_folder_is_walked_and_a_named_file_always_tried(tiny: Path, tmp_path: 
     done = run(tmp_path / "in", odd, "--json", "--bundle", tiny)
     assert done.returncode == 0, done.stdout
     names = [Path(line["path"]).name for line in lines(done)]
-    assert names == ["b.JPG", "IM0001", "a.tiff", "picture.odd"]
+    assert names == ["b.JPG", "IM0001", "IM0002", "a.tiff", "picture.odd"]
+
+
+def test_what_was_left_out_or_changed_is_said(tiny: Path, tmp_path: Path) -> None:
+    path = tmp_path / "picture.dcm"
+    path.write_bytes(written(radiograph(PICTURE, WindowCenter=9000, WindowWidth=2, PixelAspectRatio=[2, 1])))
+    (record,) = lines(run(path, "--json", "--bundle", tiny))
+    assert record["notes"] == ["window_misses", "resampled"]
+    assert (record["width"], record["height"]) == (90, 120)
+    text = run(path, "--bundle", tiny).stdout
+    assert "; note: the file's window or look-up table shows next to nothing of this picture" in text
+    assert "; note: the file's pixels are not square; the picture was resampled" in text
 
 
 def test_an_empty_folder_is_an_error(tiny: Path, tmp_path: Path) -> None:

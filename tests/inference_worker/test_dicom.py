@@ -13,7 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 from numpy.typing import NDArray
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -21,13 +21,15 @@ from pydicom.uid import (
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
+    JPEGLosslessSV1,
     RLELossless,
 )
 
+from inference_worker import notes
 from inference_worker.decode import decode
 from inference_worker.decode.limits import Limits
 from inference_worker.types import UnreadableError
-from tests.inference_worker.drawing import encoded, radiograph, written
+from tests.inference_worker.drawing import encoded, radiograph, with_texts, written
 from tests.inference_worker.test_pictures import kind_of
 
 Find = Callable[[str], Path]
@@ -268,7 +270,241 @@ def test_spacing_that_is_no_length_is_none(spacing: list[str]) -> None:
 
 @pytest.mark.parametrize("keyword", ["PixelSpacing", "ImagerPixelSpacing"])
 def test_spacing(keyword: str) -> None:
-    assert decode(written(radiograph(RAMP, **{keyword: [0.2, 0.15]}))).spacing == (0.2, 0.15)
+    assert decode(written(radiograph(RAMP, **{keyword: [0.2, 0.2]}))).spacing == (0.2, 0.2)
+
+
+# --- numbers that are none ------------------------------------------------------------------
+
+
+def test_a_decimal_comma_is_a_point() -> None:
+    texts = {
+        "WindowCenter": "1047,5",
+        "WindowWidth": "1023,0",
+        "RescaleSlope": "0,5",
+        "RescaleIntercept": "10,5",
+    }
+    actual = decode(written(with_texts(radiograph(RAMP), **texts)))
+    points = {keyword: text.replace(",", ".") for keyword, text in texts.items()}
+    assert np.array_equal(actual.pixels, shown(with_texts(radiograph(RAMP), **points)))
+    assert not np.array_equal(actual.pixels, shown(radiograph(RAMP)))
+    assert actual.notes == ()
+
+
+NO_NUMBERS = ["NaN", "nan", "inf", "-inf", "1e999", "wide", "1.234,5", "0x10", "1_0"]
+
+
+@pytest.mark.parametrize("text", [*NO_NUMBERS, ""])
+@pytest.mark.parametrize("bad", ["WindowCenter", "WindowWidth"])
+def test_half_a_window_is_none(bad: str, text: str) -> None:
+    texts = {"WindowCenter": "2048", "WindowWidth": "1024", bad: text}
+    actual = decode(written(with_texts(radiograph(RAMP), **texts)))
+    assert np.array_equal(actual.pixels, shown(radiograph(RAMP)))
+    assert actual.notes == (notes.WINDOW_UNUSABLE,)
+
+
+def test_the_first_usable_pair_counts() -> None:
+    several = with_texts(radiograph(RAMP), WindowCenter="NaN\\2048\\1", WindowWidth="5\\1024\\1")
+    actual = decode(written(several))
+    assert np.array_equal(actual.pixels, shown(radiograph(RAMP, WindowCenter=2048, WindowWidth=1024)))
+    assert actual.notes == (notes.WINDOW_UNUSABLE,)
+
+
+@pytest.mark.parametrize("text", [*NO_NUMBERS, ""])
+@pytest.mark.parametrize("bad", ["RescaleSlope", "RescaleIntercept"])
+def test_without_slope_or_intercept_the_window_goes_too(bad: str, text: str) -> None:
+    """It counts in their units."""
+    texts = {"RescaleSlope": "2", "RescaleIntercept": "-1000", bad: text}
+    dataset = radiograph(RAMP, WindowCenter=3000, WindowWidth=2000)
+    actual = decode(written(with_texts(dataset, **texts)))
+    assert np.array_equal(actual.pixels, shown(radiograph(RAMP)))
+    assert actual.notes == (notes.RESCALE_UNUSABLE,)
+
+
+@pytest.mark.parametrize("texts", [{"RescaleSlope": "1"}, {"RescaleIntercept": "0", "RescaleSlope": ""}])
+def test_half_a_rescale_that_changes_nothing_is_none(texts: dict[str, str]) -> None:
+    window = {"WindowCenter": 2048, "WindowWidth": 1024}
+    actual = decode(written(with_texts(radiograph(RAMP, **window), **texts)))
+    assert np.array_equal(actual.pixels, shown(radiograph(RAMP, **window)))
+    assert actual.notes == ()
+
+
+@pytest.mark.parametrize("sequence", ["VOILUTSequence", "ModalityLUTSequence"])
+@pytest.mark.parametrize("left", [(), ("LUTDescriptor",), ("LUTData",), ("LUTExplanation",)])
+def test_an_empty_look_up_table_is_none(sequence: str, left: tuple[str, ...]) -> None:
+    item = pydicom.Dataset()
+    for keyword in left:
+        item.add_new(keyword, {"LUTExplanation": "LO"}.get(keyword, "US"), None)
+    window = {"WindowCenter": 2048, "WindowWidth": 1024}
+    for items in ([item], []):
+        actual = decode(written(radiograph(RAMP, **window, **{sequence: Sequence(items)})))
+        assert np.array_equal(actual.pixels, shown(radiograph(RAMP, **window)))
+        assert actual.notes == ()
+
+
+def test_a_look_up_table_without_numbers_is_left_out_and_the_next_used() -> None:
+    item = lut(np.linspace(4095, 0, 4096))
+    broken = pydicom.Dataset()
+    broken.LUTDescriptor, broken.LUTData = [4096, 0], item.LUTData
+    actual = decode(written(radiograph(RAMP, VOILUTSequence=Sequence([broken, item]))))
+    assert np.array_equal(actual.pixels, shown(radiograph(RAMP, VOILUTSequence=Sequence([item]))))
+    assert actual.notes == (notes.LUT_UNUSABLE,)
+
+
+# --- windows that miss ----------------------------------------------------------------------
+
+
+def lut(values: NDArray[Any], first: int = 0, bits: int = 12) -> pydicom.Dataset:
+    item = pydicom.Dataset()
+    item.LUTDescriptor = [len(values) % 65536, first, bits]
+    item["LUTDescriptor"].VR = "SS" if first < 0 else "US"
+    item.LUTData = values.astype("<u2").tobytes()
+    item["LUTData"].VR = "OW"
+    return item
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize(
+    ("center", "width"), [(20000, 4096), (-9000, 500), (128, 1), (32768, 65536), (40, 30), (128, 256)]
+)
+def test_a_window_that_shows_nothing_is_not_used(photometric: str, center: int, width: int) -> None:
+    plain = radiograph(RAMP, PhotometricInterpretation=photometric)
+    expected = shown(plain)
+    plain.WindowCenter, plain.WindowWidth = center, width
+    actual = decode(written(plain))
+    assert np.array_equal(actual.pixels, expected)
+    assert actual.notes == (notes.WINDOW_MISSES,)
+
+
+def test_a_narrow_window_that_shows_a_part_is_used() -> None:
+    narrow = decode(written(radiograph(RAMP, WindowCenter=2048, WindowWidth=200)))
+    assert (narrow.pixels == 255).mean() > 0.4
+    assert narrow.notes == ()
+
+
+def test_a_small_part_before_an_even_background_keeps_its_window() -> None:
+    finger = np.full((200, 200), 60000, np.uint16)
+    finger[90:110, 20:180] = np.random.default_rng(4).integers(1000, 5000, (20, 160))
+    kept = decode(written(radiograph(finger, WindowCenter=3000, WindowWidth=4000)))
+    assert (kept.pixels == 255).mean() > 0.9
+    assert np.ptp(kept.pixels[90:110, 20:180]) > 250
+    assert kept.notes == ()
+
+
+def test_an_even_picture_keeps_its_window() -> None:
+    even = decode(written(radiograph(np.full((64, 64), 900, np.uint16), WindowCenter=100, WindowWidth=100)))
+    assert ((even.pixels == 255).all(), even.notes) == (True, ())
+
+
+def test_a_look_up_table_that_misses_gives_way_to_the_window() -> None:
+    item = lut(np.linspace(0, 4095, 4096), first=30000)
+    window = {"WindowCenter": 2048, "WindowWidth": 1024}
+    actual = decode(written(radiograph(RAMP, VOILUTSequence=Sequence([item]), **window)))
+    assert np.array_equal(actual.pixels, shown(radiograph(RAMP, **window)))
+    assert actual.notes == (notes.WINDOW_MISSES,)
+
+
+def test_a_look_up_table_that_uses_fewer_bits_than_it_states_shows_its_whole_range() -> None:
+    item = lut(np.linspace(0, 4095, 4096), bits=16)
+    actual = shown(radiograph(RAMP, VOILUTSequence=Sequence([item])))
+    assert np.array_equal(actual, shown(radiograph(RAMP, VOILUTSequence=Sequence([lut(np.arange(4096))]))))
+
+
+@pytest.mark.parametrize("first", [-1024, 64512])
+def test_first_mapped_value_below_zero_in_either_type(first: int) -> None:
+    item = lut(np.arange(4096), first=first)
+    actual = shown(radiograph(RAMP, RescaleSlope=1, RescaleIntercept=-1024, VOILUTSequence=Sequence([item])))
+    assert np.abs(actual.ravel() - np.arange(4096) / 4095 * 255).max() <= 0.5
+
+
+@pytest.mark.parametrize("first", [62000, -3536])
+def test_first_mapped_value_of_high_unsigned_values_in_either_type(first: int) -> None:
+    high = (RAMP.astype(int) * 3536 // 4096 + 62000).astype(np.uint16)
+    actual = shown(radiograph(high, VOILUTSequence=Sequence([lut(np.arange(3536), first=first)])))
+    assert np.abs(actual.astype(int) - (high.astype(int) - 62000) / 4095 * 255).max() <= 1
+
+
+def test_padding_of_signed_pixels_in_an_unsigned_type() -> None:
+    signed = (np.random.default_rng(2).integers(500, 900, (100, 100)) - 700).astype(np.int16)
+    signed[:, :30] = -2000
+    dataset = radiograph(signed, PixelPaddingValue=63536)
+    dataset["PixelPaddingValue"].VR = "US"
+    actual = shown(dataset)
+    assert (actual[:, :30] == 0).all()
+    assert actual[:, 30:].max() == 255
+    assert actual[:, 30:].std() > 50
+
+
+# --- where the bits lie, and what a file leaves out -----------------------------------------
+
+
+@pytest.mark.parametrize(("bits", "top"), [(12, 15), (12, 13), (10, 15), (14, 15)])
+@pytest.mark.parametrize("is_signed", [False, True])
+def test_stored_bits_that_sit_higher(bits: int, top: int, is_signed: bool) -> None:
+    values = (np.arange(4096).reshape(64, 64) * (2**bits - 1) // 4095).astype(np.uint16)
+    if is_signed:
+        values = (values.astype(int) - 2 ** (bits - 1)).astype(np.int16)
+    plain = radiograph(values, BitsStored=bits, HighBit=bits - 1)
+    shift = top + 1 - bits
+    overlay = np.random.default_rng(1).integers(0, 1 << shift, values.shape).astype(values.dtype)
+    high = radiograph((values << shift) | overlay, BitsStored=bits, HighBit=top)
+    assert np.array_equal(shown(high), shown(plain))
+    high.compress(RLELossless, generate_instance_uid=False)
+    assert np.array_equal(shown(high), shown(plain))
+
+
+@pytest.mark.parametrize("values", [RAMP, (RAMP.astype(int) - 2048).astype(np.int16)])
+def test_a_high_bit_that_is_not_true_is_not_followed(values: NDArray[Any]) -> None:
+    plain = radiograph(values, BitsStored=12, HighBit=11)
+    assert np.array_equal(shown(radiograph(values, BitsStored=12, HighBit=15)), shown(plain))
+
+
+@pytest.mark.parametrize("is_implicit", [True, False])
+@pytest.mark.parametrize("has_preamble", [True, False])
+def test_without_a_transfer_syntax(is_implicit: bool, has_preamble: bool) -> None:
+    dataset = radiograph(RAMP, WindowCenter=2048, WindowWidth=1024)
+    expected = shown(dataset)
+    del dataset.file_meta
+    dataset.preamble = None
+    file = BytesIO()
+    dataset.save_as(file, implicit_vr=is_implicit, little_endian=True)
+    data = (bytes(128) + b"DICM" if has_preamble else b"") + file.getvalue()
+    assert np.array_equal(decode(data).pixels, expected)
+
+
+@pytest.mark.parametrize(
+    "keyword", ["PixelRepresentation", "SamplesPerPixel", "PhotometricInterpretation", "HighBit"]
+)
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_what_can_be_only_one_thing_may_be_missing(keyword: str, is_empty: bool) -> None:
+    dataset = radiograph(RAMP, **{} if is_empty else {keyword: None})
+    if is_empty:
+        dataset[keyword].value = None
+    assert np.array_equal(shown(dataset), shown(radiograph(RAMP)))
+
+
+@pytest.mark.parametrize(
+    "padding", [b" ", b"\r\n", b"\x00\x00", b"\xff\xff", b"left over from before", b"\n"]
+)
+@pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, JPEG2000Lossless, JPEGLosslessSV1])
+def test_what_follows_the_end_of_a_frame_is_padding(
+    dicom_file: Find, noise: NDArray[np.uint8], padding: bytes, syntax: str
+) -> None:
+    if syntax == JPEGLosslessSV1:
+        dataset = pydicom.dcmread(dicom_file("JPGLosslessP14SV1_1s_1f_8b.dcm"))
+        dataset.Modality, dataset.SOPClassUID = "CR", "1.2.840.10008.5.1.4.1.1.1"
+        frame = get_frame(dataset.PixelData, 0, number_of_frames=1).rstrip(b"\x00")
+    else:
+        name, options = ("JPEG", {}) if syntax == JPEGBaseline8Bit else ("JPEG2000", {"no_jp2": True})
+        frame = encoded(noise, name, **options)
+        dataset = radiograph(noise)
+        dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.PixelData = encapsulate([frame])
+    dataset["PixelData"].VR = "OB"
+    plain = shown(dataset)
+    dataset.PixelData = encapsulate([frame + padding])
+    assert np.array_equal(shown(dataset), plain)
+    dataset.PixelData = encapsulate([frame[: len(frame) // 2] + padding])
+    assert kind_of(written(dataset)) == "truncated"
 
 
 def test_rle() -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from inference_worker.decode import decode
 from inference_worker.decode.limits import Limits
 from inference_worker.types import UnreadableError
-from tests.inference_worker.drawing import encoded, stored_as
+from tests.inference_worker.drawing import ORIENTATION, encoded, png_of, stored_as
 
 LOSSLESS = ("PNG", "TIFF")
 
@@ -56,6 +56,69 @@ def test_exif_orientation_is_applied_once(name: str, orientation: int) -> None:
     actual = decode(encoded(stored_as(upright, orientation), name, orientation, quality=95))
     assert actual.pixels.shape == upright.shape
     assert np.abs(actual.pixels.astype(int) - upright).max() <= 3
+
+
+UPRIGHT = np.kron(np.array([[0, 80, 160], [40, 250, 120]], np.uint8), np.ones((16, 16), np.uint8))
+
+
+def exif_block(value: int, order: str = "<", kind: int = 3, tag: int = ORIENTATION) -> bytes:
+    """An EXIF block of one entry of type SHORT (3), LONG (4) or BYTE (1)."""
+    number = struct.pack(order + {1: "B", 3: "H", 4: "I"}[kind], value).ljust(4, b"\0")
+    mark = b"II" if order == "<" else b"MM"
+    return mark + struct.pack(f"{order}HIHHHI", 42, 8, 1, tag, kind, 1) + number + bytes(4)
+
+
+def with_segments(jpeg: bytes, *blocks: bytes) -> bytes:
+    segments = (b"Exif\0\0" + block for block in blocks)
+    return (
+        jpeg[:2]
+        + b"".join(b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body for body in segments)
+        + jpeg[2:]
+    )
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", [1, 3, 4])
+def test_orientation_of_any_type_and_place(orientation: int, order: str, kind: int) -> None:
+    stored, block = stored_as(UPRIGHT, orientation), exif_block(orientation, order, kind)
+    before, after = png_of(stored, (b"eXIf", block)), png_of(stored, after=((b"eXIf", block),))
+    assert np.array_equal(decode(before).pixels, UPRIGHT)
+    assert np.array_equal(decode(after).pixels, UPRIGHT)
+    jpeg = with_segments(encoded(stored, "JPEG", quality=95), block)
+    assert np.abs(decode(jpeg).pixels.astype(int) - UPRIGHT).max() <= 3
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        (exif_block(6), exif_block(3)),
+        (exif_block(6, tag=0x010E), exif_block(6)),
+        (b"", exif_block(6), exif_block(1)),
+        (exif_block(0), exif_block(6)),
+        (exif_block(6)[:15], exif_block(6)[15:]),
+    ],
+)
+def test_the_first_segment_that_states_an_orientation_counts(blocks: tuple[bytes, ...]) -> None:
+    jpeg = with_segments(encoded(stored_as(UPRIGHT, 6), "JPEG", quality=95), *blocks)
+    assert np.abs(decode(jpeg).pixels.astype(int) - UPRIGHT).max() <= 3
+
+
+@pytest.mark.parametrize("profile", [b"", b"ICC_PROFILE\0", b"ICC_PROFILE\0\x05\x01junk", b"other"])
+@pytest.mark.parametrize("place", [2, -1])
+def test_colour_profiles_are_nothing_to_refuse(noise: NDArray[np.uint8], profile: bytes, place: int) -> None:
+    data = encoded(noise, "JPEG")
+    at = 2 if place == 2 else data.index(b"\xff\xda")
+    segment = b"\xff\xe2" + struct.pack(">H", len(profile) + 2) + profile
+    marked = data[:at] + segment + data[at:]
+    assert np.array_equal(decode(marked).pixels, decode(data).pixels)
+    assert kind_of(marked[: len(marked) * 3 // 4]) == "truncated"
+
+
+def test_densities_of_a_jpeg_that_are_not_equal() -> None:
+    data = bytearray(encoded(UPRIGHT[::2], "JPEG", quality=95))
+    data[13:18] = b"\x00\x00\x02\x00\x01"  # no unit, two across for one down
+    assert decode(bytes(data)).pixels.shape == UPRIGHT.shape
 
 
 @pytest.mark.parametrize("name", LOSSLESS)

@@ -28,6 +28,7 @@ from xrayportal.celery import app
 from xrayportal.clinics.actors import COMMAND_LINE, Actor
 from xrayportal.clinics.models import Clinic
 from xrayportal.embedded.account import Account
+from xrayportal.embedded.processes import ending_with_us
 from xrayportal.embedded.redis import Redis
 from xrayportal.embedded.servers import start_on_free_port
 from xrayportal.intake.ingest import IncomingFile, ingest_file
@@ -67,7 +68,7 @@ class Portal:
         return self.start("reconciler", "manage.py", "reconcile", **environment)
 
     def start(self, name: str, *arguments: str, **environment: str) -> Python:
-        """A Python process of this portal, in a session of its own."""
+        """A Python process of this portal, in a session of its own; it does not outlive a killed test run."""
         server = urlsplit(os.environ["DATABASE_URL"])
         database = server._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
         with (self.logs / f"{len(self._processes)}-{name}.log").open("wb") as log:
@@ -85,6 +86,7 @@ class Portal:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=ending_with_us(signal.SIGKILL),
             )
         self._processes.append(process)
         return process

@@ -245,7 +245,7 @@ def test_a_result_that_the_database_refuses_counts_as_a_mistake(
         return replace(judge_study(*arguments, **options), body_parts={"wrist": float("nan")})
 
     monkeypatch.setattr(tasks, "judge_study", not_a_number)
-    while steps.has_due():
+    while has_due():
         worker.work()
     row = Analysis.objects.get(study=study)
     assert (row.state, row.error_kind, row.crashes_alone) == ("failed", "unexpected", steps.CRASHES_ALONE)

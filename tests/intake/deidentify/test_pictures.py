@@ -13,7 +13,12 @@ import pytest
 import tifffile
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
+from inference_worker.decode import decode
+from inference_worker.exif import orientation
+from inference_worker.notes import RESAMPLED
 from tests.factories import jpeg, png, tiff
+from tests.inference_worker.drawing import encoded, packed, png_of, stored_as, tiff_of
+from tests.inference_worker.test_pictures import exif_block, with_segments
 from xrayportal.intake.deidentify import exif
 from xrayportal.intake.deidentify import jpeg as jpegs
 from xrayportal.intake.deidentify import png as pngs
@@ -182,9 +187,89 @@ def test_tiff_cut_anywhere_is_refused() -> None:
 
 def test_exif_block_is_read_as_it_is_written() -> None:
     for value in range(1, 9):
-        assert exif.orientation(exif.block(value)) == value
+        assert orientation([exif.block(value)]) == value
     for nonsense in (b"", b"II*\x00", b"II*\x00\xff\xff\xff\xff", b"XX*\x00\x08\x00\x00\x00\x01\x00"):
-        assert exif.orientation(nonsense) == 1
+        assert orientation([nonsense]) == 1
+
+
+UPRIGHT = np.kron(np.array([[0, 80, 160], [40, 250, 120]], np.uint8), np.ones((16, 16), np.uint8))
+
+
+@pytest.mark.parametrize("value", range(1, 9))
+@pytest.mark.parametrize("kind", [1, 3, 4])
+def test_portal_and_command_line_see_the_same_way_up(value: int, kind: int) -> None:
+    stored, block = stored_as(UPRIGHT, value), exif_block(value, kind=kind)
+    picture = encoded(stored, "JPEG", quality=95)
+    name = exif_block(value, tag=0x010E)
+    sources = (
+        (pngs.strip, png_of(stored, after=((b"eXIf", block),))),
+        (pngs.strip, png_of(stored, (b"eXIf", block))),
+        (jpegs.strip, with_segments(picture, block, exif_block(3))),
+        (jpegs.strip, with_segments(picture, name, block)),
+        (jpegs.strip, with_segments(picture, block[:15], block[15:])),
+    )
+    for strip, source in sources:
+        content = strip(source)
+        assert (decode(content).pixels == decode(source).pixels).all()
+        assert np.abs(decode(content).pixels.astype(int) - UPRIGHT).max() <= 3
+        assert strip(content) == content
+
+
+def test_pixels_that_are_not_square_stay_so() -> None:
+    picture = np.ascontiguousarray(UPRIGHT[::2])
+    density = (200).to_bytes(4, "big") + (100).to_bytes(4, "big") + b"\x00"
+    photograph = bytearray(encoded(picture, "JPEG"))
+    photograph[13:18] = b"\x00\x00\x02\x00\x01"
+    for strip, source in (
+        (pngs.strip, png_of(picture, (b"pHYs", density))),
+        (tiffs.strip, tiff_of(picture.tobytes(), 48, 16, t282=(200, 1), t283=(100, 1))),
+        (jpegs.strip, bytes(photograph)),
+    ):
+        before, after = decode(source), decode(strip(source))
+        assert before.pixels.shape == UPRIGHT.shape
+        assert (before.pixels == after.pixels).all()
+        assert before.notes == after.notes == (RESAMPLED,)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14])
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_deep_samples_stay_what_they_are(bits: int, photometric: int) -> None:
+    deep = np.linspace(0, 2**bits - 1, 600).reshape(20, 30).astype(np.uint16)
+    colours = png_of(np.dstack([deep] * 3))
+    sources = (
+        (pngs.strip, colours),
+        (tiffs.strip, tiff_of(packed(deep, bits), 30, 20, ">", t258=bits, t262=photometric)),
+        (tiffs.strip, tiff_of(deep.tobytes(), 30, 20, t258=16, t262=photometric, t339=2)),
+    )
+    for strip, source in sources:
+        assert (decode(strip(source)).pixels == decode(source).pixels).all()
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"t258": 40},
+        {"t339": 5},
+        {"t258": 12, "t339": 2},
+        {"t258": (16,) * 4, "t277": 4, "t262": 5},
+        {"t258": 16, "t259": 34712},
+        {"t258": 16, "t317": 9},
+    ],
+)
+def test_samples_that_are_not_decoded_are_refused_at_the_door(tags: dict[str, Any]) -> None:
+    with pytest.raises(RejectedError) as caught:
+        tiffs.strip(tiff_of(bytes(30 * 20 * 8), 30, 20, **tags))
+    assert caught.value.kind == "unsupported-encoding"
+
+
+@pytest.mark.parametrize(("marker", "precision"), [(0xC1, 12), (0xC3, 8), (0xC9, 8)])
+def test_kinds_of_jpeg_that_are_not_decoded_are_refused_at_the_door(marker: int, precision: int) -> None:
+    source = bytearray(jpeg())
+    frame = source.index(b"\xff\xc0")
+    source[frame + 1], source[frame + 4] = marker, precision
+    with pytest.raises(RejectedError) as caught:
+        jpegs.strip(bytes(source))
+    assert caught.value.kind == "unsupported-encoding"
 
 
 def test_random_damage_is_refused_or_harmless() -> None:

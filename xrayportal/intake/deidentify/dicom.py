@@ -20,6 +20,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from pydicom import DataElement, Dataset, config, dcmread
 from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.tag import Tag
 from pydicom.uid import (
@@ -31,8 +32,11 @@ from pydicom.uid import (
 )
 
 from inference_worker.dicom_attributes import CODES, DECODERS, LUT_ATTRIBUTES, LUT_SEQUENCES, NUMBERS, PIXELS
+from inference_worker.dicom_numbers import mend
+from inference_worker.jpeg_header import HUFFMAN, frame_header
 from inference_worker.projections import COMPUTED_RADIOGRAPHY, other_than_projection
 from inference_worker.sniff import has_preamble
+from inference_worker.types import UnreadableError
 from xrayportal.intake.deidentify import allow_list
 from xrayportal.intake.deidentify.header_limits import BoundedStream, refuse_oversized
 from xrayportal.intake.rejection import RejectedError, check_dimensions, corrupt, general, truncated
@@ -106,6 +110,7 @@ def _load(data: bytes) -> Dataset:
             _refuse_deflated(data)
             source = dcmread(stream, force=not has_preamble(data), specific_tags=allow_list.LOADED_TAGS)
             refuse_oversized(source, short=allow_list.SHORT_TAGS, luts=allow_list.LUT_TAGS)
+            mend(source)
             for element in source.iterall():  # converts every value now, while errors are expected
                 del element
             allow_list.drop_mistyped(source)
@@ -171,11 +176,29 @@ def _refuse_missing_pixels(source: Dataset, rows: int, columns: int) -> None:
     if source[PIXELS].is_undefined_length:
         if syntax not in DECODERS:
             raise general("unsupported-encoding")
+        _refuse_deep_jpeg(get_frame(pixels, 0, number_of_frames=1))
         return
     if syntax in DECODERS:
         raise corrupt()
     if len(pixels) < needed:
         raise truncated()
+
+
+def _refuse_deep_jpeg(frame: bytes) -> None:
+    """Refuse lossy JPEG of more than eight bits: its header says so, and no decoder here takes it."""
+    if not frame.startswith(b"\xff\xd8"):
+        return
+    try:
+        header = frame_header(frame)
+    except UnreadableError as error:
+        raise truncated() from error
+    if header.process in HUFFMAN and header.precision != 8:
+        raise RejectedError(
+            "unsupported-encoding",
+            _("it holds %(bits)d-bit lossy JPEG (JPEG Extended), which cannot be decoded here")
+            % {"bits": header.precision},
+            _("Export it uncompressed or as JPEG 2000."),
+        )
 
 
 def _picture_bytes(source: Dataset) -> int:

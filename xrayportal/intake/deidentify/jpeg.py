@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 
+from django.utils.translation import gettext as _
+
+from inference_worker.exif import orientation
+from inference_worker.jpeg_header import HUFFMAN
 from xrayportal.intake.deidentify import exif
-from xrayportal.intake.rejection import check_dimensions, corrupt, truncated
+from xrayportal.intake.rejection import RejectedError, check_dimensions, corrupt, truncated
 
 _SOI, _EOI, _SOS, _APP0, _APP1, _APP14 = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE
 #: Coding tables and headers that the decoder needs: SOFn, DHT, DAC, DQT, DNL, DRI, DHP, EXP.
@@ -26,8 +30,9 @@ def strip(data: bytes) -> bytes:
     were coded. Raises ``RejectedError`` for a truncated or damaged file or one with too many pixels.
     """
     out = [b"\xff\xd8"]
-    at, has_frame, has_scan, has_turn = 2, False, False, False
-    for _ in range(_MOST_SEGMENTS):
+    blocks: list[bytes] = []
+    at, has_frame, has_scan = 2, False, False
+    for _segment_number in range(_MOST_SEGMENTS):
         marker, at = _next_marker(data, at)
         if marker == _EOI:
             break
@@ -42,6 +47,12 @@ def strip(data: bytes) -> bytes:
                 raise corrupt()
             height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
             check_dimensions(width, height)
+            if body[0] != 8 or marker & 0x0F not in HUFFMAN:
+                raise RejectedError(
+                    "unsupported-encoding",
+                    _("it uses a rare kind of JPEG, which cannot be decoded here"),
+                    _("Save it as PNG or ordinary JPEG."),
+                )
             has_frame = True
         if marker in _KEPT:
             out.append(_segment(marker, body))
@@ -49,15 +60,14 @@ def strip(data: bytes) -> bytes:
             out.append(_segment(_APP0, body[:12] + b"\x00\x00"))  # no thumbnail
         elif marker == _APP14 and body.startswith(b"Adobe") and len(body) >= 12:
             out.append(_segment(_APP14, body[:12]))
-        elif marker == _APP1 and body.startswith(_EXIF) and not has_turn:
-            turn = exif.orientation(body[len(_EXIF) :])
-            if turn != 1:
-                out.append(_segment(_APP1, _EXIF + exif.block(turn)))
-                has_turn = True
+        elif marker == _APP1 and body.startswith(_EXIF) and not has_scan:
+            blocks.append(body[len(_EXIF) :])
         elif marker == _SOS:
             scan_end = _SCAN_END.search(data, end)
             if scan_end is None:
                 raise truncated()
+            if not has_scan and (turn := orientation(blocks)) != 1:
+                out.append(_segment(_APP1, _EXIF + exif.block(turn)))
             out += [_segment(_SOS, body), data[end : scan_end.start()]]
             end, has_scan = scan_end.start(), True
         at = end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 
+from inference_worker.exif import orientation
 from xrayportal.intake.deidentify import exif
 from xrayportal.intake.rejection import check_dimensions, corrupt, general, truncated
 
@@ -21,6 +22,7 @@ def strip(data: bytes) -> bytes:
     """
     view = memoryview(data)
     out = [_SIGNATURE]
+    blocks: list[bytes] = []
     at, has_pixels = len(_SIGNATURE), False
     for _ in range(_MOST_CHUNKS):
         if at + 12 > len(data):
@@ -42,8 +44,8 @@ def strip(data: bytes) -> bytes:
         has_pixels = has_pixels or kind == b"IDAT"
         if kind in _KEPT:
             out.append(bytes(view[at:end]))
-        elif kind == b"eXIf" and not has_pixels and (turn := exif.orientation(bytes(body))) != 1:
-            out.append(_chunk(b"eXIf", exif.block(turn)))
+        elif kind == b"eXIf":  # it may also follow the pixels
+            blocks.append(bytes(body))
         if kind == b"IEND":
             break
         at = end
@@ -51,6 +53,9 @@ def strip(data: bytes) -> bytes:
         raise corrupt()
     if not has_pixels:
         raise truncated()
+    turn = orientation(blocks)
+    if turn != 1:
+        out.insert(2, _chunk(b"eXIf", exif.block(turn)))  # right after the signature and IHDR
     return b"".join(out)
 
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
+from inference_worker.tiff_layout import BLACK_IS_ZERO, RAW, UNSIGNED, Layout
 from xrayportal.intake.rejection import RejectedError, check_dimensions, corrupt, general, truncated
 
 _WIDTH, _HEIGHT, _COMPRESSION, _SUBFILE = 256, 257, 259, 254
+_BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _PREDICTOR, _FORMAT = 258, 262, 277, 284, 317, 339
 _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES = 273, 279, 324, 325
 _OLD_JPEG = 6
 #: Tags that it takes to decode and show the pixels. Descriptions, names, dates, EXIF, XMP, IPTC, GPS, private
@@ -66,6 +68,12 @@ def strip(data: bytes) -> bytes:
         raise RejectedError(
             "unsupported-encoding", _("it uses a withdrawn kind of compression"), _("Save it as PNG.")
         )
+    if not _layout(fields, order).is_decoded:
+        raise RejectedError(
+            "unsupported-encoding",
+            _("its samples are of a rare kind that cannot be decoded here"),
+            _("Save it as an ordinary TIFF."),
+        )
     offsets, sizes = (_TILES, _TILE_SIZES) if _TILES in fields else (_STRIPS, _STRIP_SIZES)
     if offsets not in fields or sizes not in fields:
         raise corrupt()
@@ -75,6 +83,29 @@ def strip(data: bytes) -> bytes:
     unused = {_STRIPS, _STRIP_SIZES} if offsets == _TILES else {_TILES, _TILE_SIZES}
     kept = {tag: field for tag, field in fields.items() if tag in _KEPT - unused}
     return _written(data[:2], order, kept, offsets, pieces)
+
+
+def _layout(fields: dict[int, Field], order: str) -> Layout:
+    """How the samples lie, with the standard's values where the file states none."""
+
+    def stated(tag: int, default: int) -> int:
+        numbers = fields[tag].numbers(order) if tag in fields else (default,)
+        if len(set(numbers)) != 1:
+            raise corrupt()
+        return numbers[0]
+
+    samples = stated(_SAMPLES, 1)
+    return Layout(
+        width=stated(_WIDTH, 0),
+        height=stated(_HEIGHT, 0),
+        bits=stated(_BITS, 1),
+        samples=samples,
+        format=stated(_FORMAT, UNSIGNED),
+        photometric=stated(_PHOTOMETRIC, BLACK_IS_ZERO),
+        compression=stated(_COMPRESSION, RAW),
+        predictor=stated(_PREDICTOR, 1),
+        is_planar=stated(_PLANAR, 1) == 2 and samples > 1,
+    )
 
 
 def _directory(data: bytes, order: str, start: int) -> tuple[dict[int, Field], int]:

@@ -1,0 +1,71 @@
+"""A JPEG's segments and frame header, for the intake and the decoder. Imports no decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from inference_worker.types import UnreadableError
+
+SCAN, END, APP0, APP1 = 0xDA, 0xD9, 0xE0, 0xE1
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
+#: Frame types that are decoded here: baseline, extended and progressive Huffman.
+HUFFMAN = (0, 1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A JPEG's frame header: the SOF marker's low nibble (0 baseline, 2 progressive, 3 lossless)."""
+
+    process: int
+    precision: int
+    width: int
+    height: int
+    components: int
+
+
+def frame_header(data: bytes) -> Frame:
+    """Parse the first frame header of a JPEG (ITU-T T.81, B.2.2) or JPEG-LS (marker F7) stream.
+
+    Raises `UnreadableError` (``truncated``).
+    """
+    for marker, start, end in segments(data):
+        if marker in _FRAMES:
+            body = data[start + 4 : end]
+            if len(body) < 6:
+                break
+            return Frame(
+                process=marker & 0x0F,
+                precision=body[0],
+                height=int.from_bytes(body[1:3], "big"),
+                width=int.from_bytes(body[3:5], "big"),
+                components=body[5],
+            )
+    raise truncated()
+
+
+def scan_start(data: bytes) -> int:
+    """Where the first scan's header begins; -1 if the stream ends before it."""
+    return next((start for marker, start, _end in segments(data) if marker == SCAN), -1)
+
+
+def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, start and end of each segment before the first scan's data; filler between them is skipped."""
+    at = data.find(b"\xff", 2)
+    while 0 <= at <= len(data) - 4:
+        marker = data[at + 1]
+        if marker == END:
+            return
+        if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD8:  # filler, or a marker without a body
+            at = data.find(b"\xff", at + 1)
+            continue
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        yield marker, at, end
+        if marker == SCAN:
+            return
+        at = data.find(b"\xff", end)
+
+
+def truncated() -> UnreadableError:
+    """The error of a JPEG that ends before its last line."""
+    return UnreadableError("truncated", "The JPEG ends before its last line; send it again from its source.")
