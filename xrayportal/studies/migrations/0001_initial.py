@@ -87,6 +87,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('key', models.CharField(max_length=64)),
                 ('filename', models.CharField(max_length=255)),
+                ('path', models.TextField(blank=True, editable=False)),
                 ('size', models.PositiveBigIntegerField(default=0, help_text='Bytes')),
                 ('outcome', models.CharField(choices=[('accepted', 'Accepted'), ('applied', 'Applied'), ('duplicate', 'Already here'), ('rejected', 'Rejected')], max_length=16)),
                 ('sentence', models.TextField(blank=True)),
