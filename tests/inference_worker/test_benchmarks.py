@@ -89,9 +89,9 @@ def test_ctrl_c_ends_a_measurement_with_all_that_it_started(
     tmp_path: Path, group: str, is_under_way: Callable[[subprocess.Popen[str]], bool]
 ) -> None:
     tmp_path.chmod(0o755)
+    command = ["-m", "benchmarks", group, "--json", str(tmp_path / "bench.json")]
     with subprocess.Popen(
-        [sys.executable, "-c", IN_A_TERMINAL]
-        + ["-m", "benchmarks", group, "--json", str(tmp_path / "bench.json")],
+        [sys.executable, "-c", IN_A_TERMINAL, *command],
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,
