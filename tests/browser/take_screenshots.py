@@ -146,7 +146,7 @@ def test_take_them(browser: Browser, live_server: LiveServer, portal: Portal) ->
     shoot(admin, "study-phone", here, view=PHONE)
     shoot(admin, "study-german", here, locale="de-DE")
     shoot(rosa.user, "review-blind", here, view={"width": 1440, "height": 900})
-    shoot(uma.user, "review-settle", disputed, view={"width": 1440, "height": 900}, dark=True)
+    shoot(uma.user, "review-adjudicate", disputed, view={"width": 1440, "height": 900}, dark=True)
     shoot(admin, "disagreements", "/c/north/disagreements/")
     shoot(admin, "history", "/c/north/history/")
     shoot(admin, "scorecard", "/c/north/scorecard/")
