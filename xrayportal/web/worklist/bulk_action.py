@@ -43,7 +43,7 @@ def act_on(
     ``read``, ``unread``, ``analyse`` or ``delete``; or ``withdraw``, whose ids are those of analyses.
     """
     if action == "withdraw":
-        return _withdraw(request, access, ids)
+        return _withdraw(access, ids)
     studies = list(access.studies().filter(pk__in=ids).select_related("clinic", "submission"))
     visible = [study.pk for study in studies]
     if not visible:
@@ -65,14 +65,14 @@ def act_on(
             words = ngettext("%d study marked as unread.", "%d studies marked as unread.", len(visible))
             return BulkActionResult(words % len(visible), "read", visible)
         case "analyse" if access.may(Permission.SUBMIT):
-            return _analyse(request, access, studies)
+            return _analyse(access, studies)
         case "delete" if access.may(Permission.MANAGE):
             return _delete(request, access, studies)
         case _:
             return BulkActionResult(gettext("That is not possible here."), level=messages.ERROR)
 
 
-def _analyse(request: PortalRequest, access: ClinicAccess, studies: Sequence[Study]) -> BulkActionResult:
+def _analyse(access: ClinicAccess, studies: Sequence[Study]) -> BulkActionResult:
     """Request a new analysis of each study that is complete."""
     unfinished = Analysis.objects.unfinished().filter(study__in=studies)
     earlier = set(unfinished.values_list("pk", flat=True))
@@ -115,7 +115,7 @@ def _delete(request: PortalRequest, access: ClinicAccess, studies: Sequence[Stud
     )
 
 
-def _withdraw(request: PortalRequest, access: ClinicAccess, ids: Sequence[uuid.UUID]) -> BulkActionResult:
+def _withdraw(access: ClinicAccess, ids: Sequence[uuid.UUID]) -> BulkActionResult:
     """Call off the person's own requests that no worker has begun with."""
     own = access.analyses().filter(pk__in=ids, requested_by=access.user, state=Analysis.State.QUEUED)
     rows = list(own) if access.may(Permission.SUBMIT) else []
