@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin import ModelAdmin
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.db.models import Model
+from django.test import RequestFactory
 from django.urls import reverse
 
-from tests.factories import make_analysis, make_study, make_submission
+from tests.factories import make_analysis, make_study, make_submission, make_user
 from tests.house import House, browser
+from xrayportal.admin import PortalAdmin
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import verify
 from xrayportal.clinics.models import Clinic, Membership, Role, User
@@ -75,6 +85,43 @@ def test_most_is_to_look_at_only(house: House, study: Study, app: str, model: st
     assert "delete_selected" not in client.get(reverse(f"admin:{app}_{model}_changelist")).content.decode()
 
 
+REGISTERED = sorted(admin.site._registry.items(), key=lambda item: item[0]._meta.label)
+COMPARISONS = ("", "__exact", "__startswith", "__gte", "__regex", "__in", "__isnull")
+
+
+def paths(model: type[Model], deep: int = 2) -> Iterator[tuple[str, bool]]:
+    """Every field that an address could name, through ``deep`` relations; and whether another row has it."""
+    for field in model._meta.get_fields():
+        if isinstance(field, GenericForeignKey):
+            continue
+        name = field.name
+        yield name, False
+        if field.related_model and deep:
+            for inner, _further in paths(field.related_model, deep - 1):
+                yield f"{name}__{inner}", True
+
+
+@pytest.mark.parametrize(
+    ("model", "model_admin"), REGISTERED, ids=[model._meta.label for model, _admin in REGISTERED]
+)
+def test_a_list_answers_to_its_own_filters_only(
+    model: type[Model], model_admin: ModelAdmin[Any], rf: RequestFactory
+) -> None:
+    assert isinstance(model_admin, PortalAdmin)
+    request = rf.get("/")
+    offered = {*model_admin.get_list_filter(request), *model_admin.filtered_by}
+    tried = 0
+    for path, is_of_another in paths(model):
+        for comparison in COMPARISONS:
+            allowed = model_admin.lookup_allowed(f"{path}{comparison}", "a", request)
+            may_be = path.partition("__")[0] in offered and comparison in ("", "__exact", "__isnull")
+            assert not allowed or may_be, f"{path}{comparison}"
+            if allowed and is_of_another:
+                assert (path.partition("__")[2], comparison) == ("id", "__exact")
+            tried += 1
+    assert tried > 50
+
+
 @pytest.mark.parametrize(
     ("address", "query"),
     [
@@ -86,14 +133,22 @@ def test_most_is_to_look_at_only(house: House, study: Study, app: str, model: st
         ("studies_study", "current__verdict=abnormal"),
         ("audit_auditevent", "detail__reason=x"),
         ("clinics_clinic", "pseudonym_key__gte=a"),
+        ("clinics_user", "sessions__session_key__startswith=a"),
+        ("clinics_user", "sessions__session_data__startswith=a"),
+        ("clinics_user", "password__startswith=md5"),
+        ("clinics_user", "email__startswith=a"),
+        ("clinics_membership", "user__password__startswith=md5"),
+        ("auth_group", "user__sessions__session_key__startswith=a"),
     ],
 )
 def test_no_filter_asks_for_what_the_list_does_not_show(
     house: House, study: Study, address: str, query: str
 ) -> None:
-    answer = browser(house.superuser).get(f"{reverse(f'admin:{address}_changelist')}?{query}")
-
-    assert answer.status_code == 400
+    staff = make_user(is_staff=True)
+    staff.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    for person in (house.superuser, staff):
+        answer = browser(person).get(f"{reverse(f'admin:{address}_changelist')}?{query}")
+        assert answer.status_code == 400
 
 
 def test_the_filters_that_are_offered_work(house: House, study: Study) -> None:
@@ -106,6 +161,13 @@ def test_the_filters_that_are_offered_work(house: House, study: Study) -> None:
         answer = client.get(f"{reverse('admin:analyses_analysis_changelist')}?{query}")
         assert answer.status_code == 200
         assert str(study.current_id) in answer.content.decode()
+    for address in ("clinics_user", "clinics_membership", "studies_study", "audit_auditevent"):
+        page = client.get(reverse(f"admin:{address}_changelist")).content.decode()
+        offered = set(re.findall(r'href="(\?[a-z_]+__[^"]+)"', page))
+        assert offered
+        for query in offered:
+            answer = client.get(f"{reverse(f'admin:{address}_changelist')}{query.replace('&amp;', '&')}")
+            assert answer.status_code == 200, query
 
 
 def test_nobody_else_enters(house: House) -> None:

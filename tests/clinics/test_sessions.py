@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 
 import pytest
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -130,3 +131,30 @@ def test_signing_out_leaves_no_row(reader: User) -> None:
     client = signed_in(reader)
     client.logout()
     assert not Session.objects.exists()
+
+
+def test_no_row_holds_what_a_cookie_holds(reader: User, clinic: Clinic) -> None:
+    client = signed_in(reader)
+    key = client.cookies[settings.SESSION_COOKIE_NAME].value
+    stored = Session.objects.get().session_key
+    assert stored == hashlib.sha256(key.encode()).hexdigest()
+    thief = Client()
+    thief.cookies[settings.SESSION_COOKIE_NAME] = stored
+    assert not is_in(thief, clinic)
+    assert is_in(client, clinic)
+
+
+def test_the_database_refuses_a_key_that_is_not_hashed() -> None:
+    later = timezone.now() + timedelta(hours=1)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Session.objects.create(session_key="a" * 32, session_data="", expire_date=later)
+
+
+def test_a_sign_in_changes_the_key_and_leaves_one_row(reader: User, clinic: Clinic) -> None:
+    client = Client()
+    client.get(reverse("sign-in"))
+    client.session["anything"] = 1
+    before = client.session.session_key
+    client.force_login(reader)
+    assert client.session.session_key != before
+    assert Session.objects.filter(user=reader).count() == 1

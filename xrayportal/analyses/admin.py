@@ -40,5 +40,6 @@ class AnalysisAdmin(ReadOnlyAdmin):
         *("requested_at", "attempt", "started_at", "leased_until", "worker", "finished_at", "error_kind"),
     ]
     list_filter = ["state", "queue", "error_kind", "clinic"]
+    filtered_by = ["study"]
     list_select_related = ["clinic", "bundle"]
     ordering = ["-requested_at"]

@@ -137,9 +137,20 @@ class Membership(models.Model):
 
 
 class Session(AbstractBaseSession):
-    """A browser's session with its user as a column, so that one query loads both (``sessions.py``)."""
+    """A browser's session with its user as a column, so that one query loads both (``sessions.py``).
 
+    The row holds a hash of the key that the browser's cookie holds: nobody signs in with what is read here.
+    """
+
+    session_key = models.CharField("SHA-256 of the session key", max_length=64, primary_key=True)
     user = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="sessions")
+
+    class Meta(AbstractBaseSession.Meta):
+        constraints = [
+            models.CheckConstraint(
+                name="session_key_is_hashed", condition=models.Q(session_key__regex=r"^[0-9a-f]{64}$")
+            )
+        ]
 
     @classmethod
     def get_session_store_class(cls) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextvars import ContextVar
 from typing import Any, cast
 
@@ -21,8 +22,16 @@ from xrayportal.clinics.models import Membership, Session, User
 _loaded_person: ContextVar[User | None] = ContextVar("loaded_person", default=None)
 
 
+def hashed(key: str | None) -> str:
+    """The hash of a session's key, as its row holds it: 64 hexadecimal digits; of no key, nothing.
+
+    A plain hash is enough: a key has 165 random bits, so none can be found by trying.
+    """
+    return hashlib.sha256(key.encode()).hexdigest() if key else ""
+
+
 class SessionStore(db.SessionStore):
-    """Django's sessions in the database, with the user as a column."""
+    """Django's sessions in the database, with the user as a column and a hash in place of the key."""
 
     #: Set by ``load`` if the user has a membership.
     person: User | None = None
@@ -40,22 +49,35 @@ class SessionStore(db.SessionStore):
     def create_model_instance(self, data: dict[str, Any]) -> Session:
         """The unsaved row, with its user."""
         session = cast("Session", super().create_model_instance(data))
+        session.session_key = hashed(session.session_key)
         session.user_id = data.get(auth.SESSION_KEY)
         return session
 
     def load(self) -> dict[str, Any]:
         """The session's data; the same query sets ``person`` with ``all_memberships``."""
-        alive = {"session_key": self.session_key, "expire_date__gt": timezone.now()}
+        alive = {"session_key": hashed(self.session_key), "expire_date__gt": timezone.now()}
         memberships = Membership.objects.filter(
             **{f"user__sessions__{name}": value for name, value in alive.items()}
         ).select_related("user", "clinic")
         rows = list(memberships.annotate(session_data=F("user__sessions__session_data")))
         if not rows:  # a stranger, or a person without a clinic
-            return super().load()
+            row = Session.objects.filter(**alive).first()
+            if row is None:  # and a stranger does not choose the key of a new session
+                self._session_key = None
+                return {}
+            return self.decode(row.session_data)
         self.person = rows[0].user
         self.person.all_memberships = [*rows]
         data: dict[str, Any] = self.decode(rows[0].session_data)
         return data
+
+    def exists(self, session_key: str) -> bool:
+        """Whether there is a session with this key."""
+        return Session.objects.filter(session_key=hashed(session_key)).exists()
+
+    def delete(self, session_key: str | None = None) -> None:
+        """Remove the session with this key, by default this one."""
+        Session.objects.filter(session_key=hashed(session_key or self.session_key)).delete()
 
 
 class PersonBackend(ModelBackend):
