@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
+from django.core.files.uploadhandler import load_handler
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
 
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.audit.models import Action
@@ -22,6 +25,8 @@ from xrayportal.clinics.actors import Actor, actor_of
 from xrayportal.clinics.models import Clinic, Membership, Role, User
 from xrayportal.security import HtmxRequest, client_address
 from xrayportal.studies.models import Image, Study, Submission, Upload
+from xrayportal.tokens.models import ApiToken, Scope
+from xrayportal.tokens.services import find_token, note_use
 
 
 class PortalRequest(HtmxRequest):
@@ -66,11 +71,16 @@ class ClinicAccess:
     granted_until: datetime | None = None
     #: Where the request came from.
     address: str | None = None
+    #: The token of a program's request; None for people.
+    token: ApiToken | None = None
 
     @property
     def actor(self) -> Actor:
-        """The person and the address of their request, as services take it."""
-        return Actor(self.user, self.address)
+        """The person, or the token that acts for them, and the address, as services take it."""
+        if self.token is None:
+            return Actor(self.user, self.address)
+        owner = "" if self.token.is_service else f"{self.user.email}, "
+        return Actor(self.user, self.address, name=f"{owner}API token “{self.token.name}”")
 
     @functools.cached_property
     def permissions(self) -> frozenset[Permission]:
@@ -154,6 +164,55 @@ def clinic_view(
         return wrapper
 
     return decorate
+
+
+class TokenRefused(Exception):
+    """A program's request is not answered: ``str(error)`` says why, ``status`` is 401 or 403."""
+
+    def __init__(self, sentence: str, status: int) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def token_access(request: HttpRequest, scope: Scope, permission: Permission) -> ClinicAccess:
+    """What the token of this request (``Authorization: Bearer …``) may do in its clinic.
+
+    Raises `TokenRefused`: 401 without a token that can be used, 403 where it lacks the scope or its role
+    lacks the permission. What follows goes through the same rule as a page of a person with that role.
+    """
+    kind, _space, secret = request.headers.get("Authorization", "").partition(" ")
+    token = find_token(secret.strip()) if kind.lower() == "bearer" else None
+    if token is None:
+        raise TokenRefused(_("Send a valid API token as “Authorization: Bearer …”."), 401)
+    if token.state != ApiToken.State.ACTIVE:
+        sentences = {
+            ApiToken.State.REVOKED: _("This API token was revoked. Ask the clinic's admin for a new one."),
+            ApiToken.State.EXPIRED: _("This API token has expired. Ask the clinic's admin for a new one."),
+        }
+        raise TokenRefused(sentences[token.state], 401)
+    access = _access_of_token(token)
+    if access is None:
+        raise TokenRefused(_("The person of this API token is no longer in the clinic."), 401)
+    if scope not in token.scopes:
+        raise TokenRefused(_("This API token lacks the scope “%(scope)s”.") % {"scope": scope}, 403)
+    if not access.may(permission):
+        raise TokenRefused(_("The role of this API token does not allow this."), 403)
+    access = replace(access, address=client_address(request))
+    note_use(token, access.address)
+    if request.method == "POST":
+        # Without a sign-in the middleware takes no files; this sender is known now.
+        request.upload_handlers = [load_handler(name, request) for name in settings.FILE_UPLOAD_HANDLERS]
+    return access
+
+
+def _access_of_token(token: ApiToken) -> ClinicAccess | None:
+    """The access of an active token; None where its person has left the clinic or the portal."""
+    if token.is_service:
+        return ClinicAccess(token.account, token.clinic, frozenset({token.role}), token=token)
+    if not token.account.is_active:
+        return None
+    memberships = [row for row in memberships_of(token.account) if row.clinic_id == token.clinic_id]
+    return replace(access_of(token.account, memberships), token=token) if memberships else None
 
 
 def grant_content(request: HttpRequest, clinic: Clinic, *, reason: str) -> datetime:

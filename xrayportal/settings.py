@@ -58,6 +58,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "xrayportal.audit",
     "xrayportal.clinics",
+    "xrayportal.tokens",
     "xrayportal.studies",
     "xrayportal.analyses",
     "xrayportal.reviews",
@@ -143,6 +144,10 @@ AUTH_PASSWORD_VALIDATORS = [
 EMAIL_CONFIG = env.email("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="X-Ray Portal <portal@localhost>")
+
+# --- programs -----------------------------------------------------------------------------
+#: The longest life of an API token that a clinic's admin may choose.
+API_TOKEN_MAX_DAYS = env.whole("API_TOKEN_MAX_DAYS", default=365, least=1)
 
 # --- files --------------------------------------------------------------------------------
 #: S3 instead of the local folder: FILES_STORAGE=storages.backends.s3.S3Storage and

@@ -11,7 +11,7 @@ from xrayportal.web.account.views import admin_sign_in
 handler400 = "xrayportal.security.bad_request"
 
 SCREENS = (
-    *("account", "people", "worklist", "submissions", "study"),
+    *("account", "people", "tokens", "worklist", "submissions", "study"),
     *("reviews", "history", "scorecard", "operations", "health"),
 )
 

@@ -15,6 +15,7 @@ ROOMS = (
     {"admin"},
     {"audit"},
     {"clinics"},
+    {"tokens"},
     {"studies"},
     {"analyses"},
     {"access"},

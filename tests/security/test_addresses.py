@@ -10,7 +10,9 @@ from django.urls import URLPattern, get_resolver, reverse
 from tests.factories import make_analysis, make_study, make_submission
 from tests.house import House, browser
 from xrayportal.audit.models import Action, AuditEvent
+from xrayportal.clinics.actors import Actor
 from xrayportal.studies.models import Study
+from xrayportal.tokens.services import create_token
 
 pytestmark = pytest.mark.django_db
 
@@ -37,6 +39,14 @@ def rows(house: House) -> dict[str, Any]:
     """One row of everything that an address can name, of the house's clinic."""
     study = make_study(submission=make_submission(house.clinic, house.uploader))
     analysis = make_analysis(study)
+    token, _secret = create_token(
+        clinic=house.clinic,
+        actor=Actor(house.admin),
+        name="bridge",
+        role="uploader",
+        scopes=["studies:read"],
+        days=1,
+    )
     return {
         "clinic": house.clinic.slug,
         "submission": study.submission_id,
@@ -46,6 +56,7 @@ def rows(house: House) -> dict[str, Any]:
         "finding": analysis.findings.get().pk,
         "kind": "display",
         "user": house.reader.pk,
+        "token": token.pk,
         "view": 1,
     }
 

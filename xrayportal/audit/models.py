@@ -39,6 +39,8 @@ class Action(models.TextChoices):
     CLINIC_CREATED = "clinic-created", _("created a clinic")
     CLINIC_CHANGED = "clinic-changed", _("changed the clinic's settings")
     BUNDLE_ACTIVATED = "bundle-activated", _("activated a model version")
+    TOKEN_CREATED = "token-created", _("made an API token")
+    TOKEN_REVOKED = "token-revoked", _("revoked an API token")
     CONTENT_ACCESS_GRANTED = "content-access-granted", _("opened patient data as superuser")
     CONTENT_ACCESS_ENDED = "content-access-ended", _("closed patient data as superuser")
 

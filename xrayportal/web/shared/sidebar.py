@@ -42,6 +42,10 @@ SIDEBAR = (
         "clinic-operations", _("Operations"), "activity", Permission.MANAGE, frozenset({"clinic-operations"})
     ),
     SidebarEntry(
-        "people", _("Settings"), "settings", Permission.MANAGE, frozenset({"people", "clinic-settings"})
+        "people",
+        _("Settings"),
+        "settings",
+        Permission.MANAGE,
+        frozenset({"people", "clinic-settings", "tokens"}),
     ),
 )
