@@ -53,6 +53,7 @@ def test_what_support_sees() -> None:
         ("clinics", "user"),
         ("studies", "study"),
         ("studies", "submission"),
+        ("tokens", "apitoken"),
     ]
 
 
