@@ -16,7 +16,7 @@ SAMPLES ?=
 BASE_PYTHON ?=
 export PORT VAR_DIR BASE_PYTHON
 
-.PHONY: help install demo up training test lint format bench lock clean
+.PHONY: help install demo up training test lint format bench containers lock clean
 
 help:  ## Show this
 	@echo "X-Ray Portal. Settings of demo and up: PORT=$(PORT) VAR_DIR=$(VAR_DIR)"
@@ -36,7 +36,7 @@ test: $(VENV)/.test $(VENV)/.redis  ## Run the whole test suite by two processes
 	@$(PYTHON) -m tests.chromium
 	@$(PYTHON) -m pytest $(or $(ARGS),-n 2)
 
-lint: $(VENV)/.node $(VENV)/.test  ## Formatting, lint, types, templates, Django's own checks, missing migrations
+lint: $(VENV)/.node $(VENV)/.test $(VENV)/.deploy  ## Formatting, lint, types, templates, Django's own checks, missing migrations, files of deployment
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
@@ -46,6 +46,7 @@ lint: $(VENV)/.node $(VENV)/.test  ## Formatting, lint, types, templates, Django
 	git ls-files -z 'templates/*.html' '*/templates/*.html' | xargs -0r $(VENV)/bin/curlylint
 	HTTPS=true $(PYTHON) manage.py check --deploy --fail-level WARNING --settings xrayportal.offline_settings
 	$(PYTHON) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run --settings xrayportal.offline_settings
+	scripts/lint-deployment $(VENV)
 
 format: $(VENV)/.node $(VENV)/.test  ## Put code and templates into the form that lint expects, and mend what can be mended
 	$(PYTHON) -m ruff check --fix .
@@ -57,11 +58,14 @@ format: $(VENV)/.node $(VENV)/.test  ## Put code and templates into the form tha
 bench: $(VENV)/.test $(VENV)/.redis  ## Measure speed and memory: a table, and JSON
 	@$(PYTHON) -m benchmarks $(ARGS)
 
+containers: $(VENV)/.demo  ## Build both images and try the whole compose stack on this machine's container engine
+	@$(PYTHON) -m trials.containers
+
 lock: $(VENV)/.uv  ## Compile requirements/*.in into pinned, hashed *.txt (UPGRADE=1 takes newer versions)
 	@cd requirements; compile() { "$(CURDIR)/$(VENV)/.uv/bin/uv" pip compile --quiet --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header $(if $(UPGRADE),--upgrade) "$$@"; }; \
 	compile test.in -o test.txt; \
-	for name in demo training worker web; do compile -c test.txt $$name.in -o $$name.txt; done; \
+	for name in demo training worker gpu web deploy; do compile -c test.txt $$name.in -o $$name.txt; done; \
 	compile --no-deps redis.in -o redis.txt
 
 clean:  ## Remove .venv and caches; the data in VAR_DIR stays
@@ -93,6 +97,9 @@ $(VENV)/.test: requirements/test.txt | $(PYTHON)
 	@$(has_tensorflow)
 	$(call install_list,TensorFlow and the tools of the tests: a few minutes the first time)
 	@touch $(VENV)/.demo $(VENV)/.training
+
+$(VENV)/.deploy: requirements/deploy.txt | $(VENV)/.test
+	$(call install_list,the checks of the files of deployment)
 
 has_tensorflow = $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 14) and "TensorFlow has no wheel for \
 	Python 3.14 yet, so training and tests need an older one: make clean, then name it, as in BASE_PYTHON=python3.13.")'

@@ -1,20 +1,23 @@
-# The CPU worker: decoders and OpenVINO, no TensorFlow.
+# A worker: decoders and OpenVINO for a CPU, no TensorFlow. With REQUIREMENTS=gpu TensorFlow for an NVIDIA card.
 FROM python:3.12-slim
 
-ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 VAR_DIR=/var/lib/xray-portal
+ARG REQUIREMENTS=worker
+ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 VAR_DIR=/var/lib/xray-portal HEARTBEAT_FILE=/tmp/heartbeat
 WORKDIR /srv/portal
 
-COPY requirements/worker.txt requirements/worker.txt
-RUN pip install --no-cache-dir --require-hashes -r requirements/worker.txt
+COPY requirements/${REQUIREMENTS}.txt requirements/
+RUN pip install --no-cache-dir --require-hashes -r requirements/${REQUIREMENTS}.txt
 
 COPY manage.py Procfile ./
-COPY docker/process docker/process
+COPY docker/process docker/alive docker/
 COPY inference_worker inference_worker
 COPY models models
 COPY xrayportal xrayportal
 
-RUN useradd --system --uid 10001 --no-create-home portal \
- && install -d -o portal -g portal -m 0700 /var/lib/xray-portal
+RUN groupadd --gid 10001 portal \
+ && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin portal \
+ && install -d -o 10001 -g 10001 -m 0700 /var/lib/xray-portal
 
-USER portal
+# By number: Kubernetes cannot tell from a name that it is not root.
+USER 10001:10001
 CMD ["docker/process", "worker"]

@@ -157,7 +157,12 @@ STORAGES = {
         "BACKEND": env.str("FILES_STORAGE", default="xrayportal.studies.storage.DurableFileStorage"),
         "OPTIONS": env.json("FILES_STORAGE_OPTIONS", default={}),
     },
-    "staticfiles": {"BACKEND": "xrayportal.web.shared.static_files.HashedStaticFilesStorage"},
+    # Style sheets and scripts are collected by one user and served by another, and are no secret; without
+    # these they would get the modes of uploads below.
+    "staticfiles": {
+        "BACKEND": "xrayportal.web.shared.static_files.HashedStaticFilesStorage",
+        "OPTIONS": {"file_permissions_mode": 0o644, "directory_permissions_mode": 0o755},
+    },
 }
 MEDIA_ROOT = Path(env.str("MEDIA_ROOT", default=str(VAR_DIR / "media")))
 MEDIA_URL = "/files-are-served-by-views-only/"
@@ -187,6 +192,10 @@ SEAL_AFTER_SECONDS = env.whole("SEAL_AFTER_SECONDS", default=60)
 #: An open submission is finished when no file came for this long; its sender may only have paused it.
 FINISH_AFTER_SECONDS = env.whole("FINISH_AFTER_SECONDS", default=15 * 60)
 
+# --- containers ---------------------------------------------------------------------------
+#: Workers and the reconciler set this file's time as long as they go round; see docker/alive.
+HEARTBEAT_FILE = env.str("HEARTBEAT_FILE", default="")
+
 # --- the worklist -------------------------------------------------------------------------
 #: By urgency, what no reader has opened for this long comes before everything else.
 LONGEST_WAIT_HOURS = env.real("LONGEST_WAIT_HOURS", default=24.0)
@@ -198,6 +207,8 @@ BUNDLES_DIR = Path(env.str("BUNDLES_DIR", default=str(BASE_DIR / "models")))
 #: What a worker runs the networks with: openvino on a CPU, tensorflow on a GPU; and in which precision.
 XRAY_RUNTIME = env.one_of("XRAY_RUNTIME", "openvino", "tensorflow")
 XRAY_PRECISION = env.one_of("XRAY_PRECISION", "f32", "bf16", "f16")
+#: Processor threads of one pass (openvino); 0 takes all that the machine has, whatever the container may use.
+XRAY_THREADS = env.whole("XRAY_THREADS", default=0)
 #: How many analyses a worker claims at once.
 XRAY_BATCH = env.whole("XRAY_BATCH", default=4, least=1)
 

@@ -101,7 +101,12 @@ class InferenceWorker:
             if hashlib.sha256((folder / FILE_NAME).read_bytes()).hexdigest() != bundle.manifest_sha256:
                 raise BundleError(f"{folder} is not {bundle.name} as it was registered")
             try:
-                networks = load_runtimes(files, settings.XRAY_RUNTIME, precision=settings.XRAY_PRECISION)
+                networks = load_runtimes(
+                    files,
+                    settings.XRAY_RUNTIME,
+                    precision=settings.XRAY_PRECISION,
+                    threads=settings.XRAY_THREADS or None,
+                )
             except (ImportError, RuntimeError, ValueError) as error:
                 # This machine's trouble: it must not count against the study, which others may well analyse.
                 raise BundleError(f"{bundle.name} does not run here: {error}") from error

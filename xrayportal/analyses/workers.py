@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 
 from xrayportal.analyses.models import Analysis, Worker
 from xrayportal.analyses.queue.steps import extend
+from xrayportal.liveness import report_alive
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class WorkerHeartbeat(threading.Thread):
 
     def beat(self) -> None:
         """Refresh the row and the leases once. A database that is away is tried again at the next beat."""
+        report_alive()
         worker = self._worker
         try:
             Worker.objects.update_or_create(

@@ -27,6 +27,7 @@ from xrayportal.clinics.actors import PORTAL
 from xrayportal.clinics.sessions import SessionStore
 from xrayportal.intake.retention import apply_retention
 from xrayportal.intake.services import finish_submission, studies_due, try_to_seal
+from xrayportal.liveness import report_alive
 from xrayportal.studies.models import Submission
 from xrayportal.worklist.digests import make_ready, send_mails
 
@@ -80,6 +81,7 @@ class Reconciler:
             self._apply_retention,
             send_mails,
         ):
+            report_alive()
             # A step that lost the session lost the lead with it, and another may have it by now.
             if self._stop.is_set() or not self._has_lead():
                 break
