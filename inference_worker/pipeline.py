@@ -193,7 +193,7 @@ class Pipeline:
         radiograph = picture.radiograph
         width, height = radiograph.width, radiograph.height
         signed = None if prediction.map is None else gradcam.crop(prediction.map, picture.geometry)
-        rendered = render(radiograph.pixels, signed, manifest.map.scale)
+        rendered = render(radiograph, signed, manifest.map.scale)
         probability = (
             None
             if prediction.logit is None

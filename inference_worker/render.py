@@ -13,6 +13,7 @@ from PIL import Image
 
 from inference_worker.colours import ramp
 from inference_worker.gradcam import evidence
+from inference_worker.types import Radiograph
 
 THUMBNAIL_SIDE = 192
 OVERLAY_SIDE = 512
@@ -29,20 +30,31 @@ _ALPHA = bytes(range(256))
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Encoded files. ``display`` and ``thumbnail`` are grey JPEG, ``overlay`` is PNG or ``None``."""
+    """Encoded files. ``display`` and ``thumbnail`` are grey JPEG, ``overlay`` is PNG or ``None``.
+
+    ``depth`` is a grey PNG of 16 bits, ``None`` where the display picture holds all that the file does.
+    """
 
     display: bytes
     thumbnail: bytes
     overlay: bytes | None
+    depth: bytes | None = None
 
 
-def render(pixels: NDArray[np.uint8], signed: NDArray[np.float32] | None, scale: float) -> Rendered:
-    """All files of one picture: ``pixels`` as displayed, its cropped signed map, the manifest's scale."""
+def render(radiograph: Radiograph, signed: NDArray[np.float32] | None, scale: float) -> Rendered:
+    """All files of one picture, with its cropped signed map and the manifest's scale."""
+    pixels, depth = radiograph.pixels, radiograph.depth
     return Rendered(
         display=display(pixels),
         thumbnail=thumbnail(pixels),
         overlay=None if signed is None else overlay(signed, scale, pixels.shape[1], pixels.shape[0]),
+        depth=None if depth is None else stored_depth(depth.codes),
     )
+
+
+def stored_depth(codes: NDArray[np.uint16]) -> bytes:
+    """Grey PNG of 16 bits, lossless, at full resolution. More compression saves 4 % in thrice the time."""
+    return _encode(".png", codes, [cv2.IMWRITE_PNG_COMPRESSION, 3])
 
 
 def display(pixels: NDArray[np.uint8]) -> bytes:
@@ -98,7 +110,7 @@ def _jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
     return _encode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
-def _encode(suffix: str, pixels: NDArray[np.uint8], options: list[Any]) -> bytes:
+def _encode(suffix: str, pixels: NDArray[Any], options: list[Any]) -> bytes:
     written, buffer = cv2.imencode(suffix, pixels, options)
     if not written:
         raise RuntimeError(f"OpenCV could not encode {pixels.shape} as {suffix}")

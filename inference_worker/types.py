@@ -14,6 +14,25 @@ Verdict = Literal["normal", "abnormal", "uncertain", "unsupported"]
 
 
 @dataclass(frozen=True, slots=True)
+class Depth:
+    """A grey picture of more than 256 values at its stored depth, as `Radiograph.pixels` lies.
+
+    ``codes`` is ``uint16 (H, W)`` from 0, brighter ones higher. ``level`` and ``width`` are the window as
+    sent, in codes: what lies between its ends goes from black to white along a straight line or, if there is
+    one, along ``curve`` (display levels, evenly spaced). The number that people know a code by (stored value,
+    rescaled) is ``first + code * step``. ``is_masked``: code 0 is no part of the picture and always black.
+    """
+
+    codes: NDArray[np.uint16]
+    level: float
+    width: float
+    first: float = 0.0
+    step: float = 1.0
+    is_masked: bool = False
+    curve: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Radiograph:
     """A decoded picture as a reader sees it on the screen.
 
@@ -22,12 +41,14 @@ class Radiograph:
     between the largest and smallest colour channel (0 for grey pictures, 0 to 255): a colour
     photograph has a large one. ``spacing`` is mm per pixel (row, column), if the file states it.
     ``notes`` are codes of `inference_worker.notes`: what was left out or changed to show the picture.
+    ``depth`` is the picture before the window, where it holds more than ``pixels`` can.
     """
 
     pixels: NDArray[np.uint8]
     chroma: float = 0.0
     spacing: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
+    depth: Depth | None = None
 
     @property
     def height(self) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.files.storage import default_storage
 
-from inference_worker.types import STAGES
+from inference_worker.types import STAGES, Depth
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.results import ViewResult
 from xrayportal.studies.models import Image
@@ -42,12 +42,13 @@ def write_view(*, claim: Analysis, image: Image, result: Result, scale: float) -
     lease and does not know it yet can never touch the files of the one that took over. Raises
     `StorageTroubleError`.
     """
-    finding, rendered = result.finding, result.rendered
+    finding, rendered, depth = result.finding, result.rendered, result.radiograph.depth
     files = {
         "display.jpg": rendered.display,
         "thumbnail.jpg": rendered.thumbnail,
         "overlay.png": rendered.overlay,
         "map.json": None if finding.map is None else _map(finding.map, scale),
+        "depth.png": rendered.depth,
     }
     stem = f"clinics/{claim.clinic_id}/findings/{claim.pk}/{claim.attempt}-{image.pk}"
     names = dict.fromkeys(files, "")
@@ -73,6 +74,9 @@ def write_view(*, claim: Analysis, image: Image, result: Result, scale: float) -
         thumbnail_file=names["thumbnail.jpg"],
         overlay_file=names["overlay.png"],
         map_file=names["map.json"],
+        depth_file=names["depth.png"],
+        depth=None if depth is None else _window(depth),
+        notes=list(dict.fromkeys((*image.notes, *result.radiograph.notes))),
         milliseconds={stage: round(getattr(finding.timings, stage), 2) for stage in STAGES},
     )
 
@@ -88,6 +92,19 @@ def remove_files(views: Iterable[ViewResult]) -> None:
                 default_storage.delete(name)
             except Exception as error:  # noqa: BLE001  # each storage has its own
                 logger.warning("%s is left to the sweep: %s", name, type(error).__name__)
+
+
+def _window(depth: Depth) -> dict[str, Any]:
+    """How the viewer is to show the picture's codes, as ``Finding.depth`` keeps it."""
+    return {
+        "highest": int(depth.codes.max()),
+        "level": depth.level,
+        "width": depth.width,
+        "first": depth.first,
+        "step": depth.step,
+        "is_masked": depth.is_masked,
+        "curve": None if depth.curve is None else list(depth.curve),
+    }
 
 
 def _map(evidence: Any, scale: float) -> bytes:

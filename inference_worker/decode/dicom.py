@@ -7,6 +7,7 @@ import math
 import struct
 import warnings
 import zlib
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -29,9 +30,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from inference_worker import notes
-from inference_worker.decode import aspect, codestream, grey, subprocess_decode, voi
+from inference_worker.decode import codestream, grey, subprocess_decode, voi
 from inference_worker.decode.limits import Limits
+from inference_worker.decode.upright import Shown, finish
 from inference_worker.dicom_attributes import DECODERS, GDCM, PIXELS, SPACINGS
 from inference_worker.dicom_numbers import mend
 from inference_worker.projections import known_other
@@ -58,18 +59,10 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
         _check_frame(dataset)
         noted = mend(dataset)
         stored = _stored(dataset, data)
-        pixels, chroma, more = _shown(stored, dataset)
+        shown = _shown(stored, dataset)
         spacing = _spacing(dataset)
-        tall = _tall(dataset, spacing)
-        if not aspect.is_square(tall):
-            pixels = aspect.squared(pixels, tall, limits)
-            more = (*more, notes.RESAMPLED)
-            if spacing is not None:
-                rows, columns = int(dataset.Rows), int(dataset.Columns)
-                spacing = spacing[0] * rows / pixels.shape[0], spacing[1] * columns / pixels.shape[1]
-        return Radiograph(
-            pixels=np.ascontiguousarray(pixels), chroma=chroma, spacing=spacing, notes=(*noted, *more)
-        )
+        shown = replace(shown, notes=(*noted, *shown.notes))
+        return finish(shown, limits, tall=_tall(dataset, spacing), spacing=spacing)
     except (UnreadableError, MemoryError):
         raise
     # Element values are converted when they are first used, and decoders come from three
@@ -218,8 +211,7 @@ def _syntax(dataset: Dataset) -> UID:
     return UID(dataset.file_meta.TransferSyntaxUID)
 
 
-def _shown(stored: NDArray[Any], dataset: Dataset) -> tuple[NDArray[np.uint8], float, tuple[str, ...]]:
-    """Display levels, chroma and notes."""
+def _shown(stored: NDArray[Any], dataset: Dataset) -> Shown:
     photometric = str(dataset.get("PhotometricInterpretation") or "").strip()
     if photometric == "PALETTE COLOR":
         stored = apply_color_lut(stored, dataset)[..., :3]
@@ -229,9 +221,8 @@ def _shown(stored: NDArray[Any], dataset: Dataset) -> tuple[NDArray[np.uint8], f
                 "unsupported_encoding",
                 f"The DICOM file's picture has {stored.shape[-1]} channels; export it as grey or RGB.",
             )
-        return *grey.from_rgb(stored if stored.dtype == np.uint8 else grey.from_deep(stored)), ()
-    pixels, noted = voi.to_display(stored, dataset)
-    return pixels, 0.0, noted
+        return Shown(*grey.from_rgb(stored if stored.dtype == np.uint8 else grey.from_deep(stored)))
+    return voi.to_display(stored, dataset)
 
 
 def _spacing(dataset: Dataset) -> tuple[float, float] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -13,9 +14,14 @@ from PIL import Image
 # warning at half that size and an exception of another kind above it.
 Image.MAX_IMAGE_PIXELS = None
 
+Level = TypeVar("Level", np.uint8, np.uint16)
+
 #: A deep picture without a window is stretched between these percentiles, so that a few hot
 #: pixels (a lead marker, a dead detector element) cannot push the bones into a handful of levels.
 STRETCH_PERCENTILES = (0.1, 99.9)
+
+#: Values that a look-up table may have.
+LUT_ENTRIES = 1 << 16
 
 #: Pixels that the percentiles are taken from, at most: a regular sample is as good and 10 times faster.
 _SAMPLE = 1_000_000
@@ -26,7 +32,7 @@ _MOST_HOT, _MOST_MARKED, _MOST_EDGES = 0.001, 0.05, 0.005
 _MARKER_BITS, _FAR = 2, 1.5
 
 
-def orient(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+def orient(pixels: NDArray[Level], orientation: int) -> NDArray[Level]:
     """Undo the EXIF ``orientation`` (1 to 8; anything else counts as 1) of ``(H, W)`` or ``(H, W, C)``."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
@@ -43,6 +49,11 @@ def from_rgb(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
     red, green, blue = cv2.split(rgb)
     spread = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
     return _uint8(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)), float(cv2.mean(spread)[0])
+
+
+def is_grey(colours: NDArray[Any]) -> bool:
+    """Whether the channels of ``(H, W, C)`` hold one picture."""
+    return all(np.array_equal(colours[..., 0], colours[..., i]) for i in range(1, colours.shape[-1]))
 
 
 def over_black(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -73,6 +84,19 @@ def stretch(
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 
+def looked_up(values: NDArray[Any], show: Callable[[NDArray[Any]], NDArray[Level]]) -> NDArray[Level]:
+    """``show`` of every pixel; asked once for each value where these are whole numbers of a usual range."""
+    if not np.issubdtype(values.dtype, np.integer):
+        return show(values)
+    low, high = int(values.min()), int(values.max())
+    if high - low >= LUT_ENTRIES:
+        return show(values)
+    lut = show(np.arange(low, high + 1))
+    # Of their own width: what overflows as a signed number is right as an unsigned one.
+    places = (values - values.dtype.type(low)).view(f"u{values.dtype.itemsize}")
+    return lut[places]
+
+
 def bounds(values: NDArray[Any]) -> tuple[float, float]:
     """Black and white of a picture without a window: `STRETCH_PERCENTILES` of its finite values.
 
@@ -101,7 +125,12 @@ def from_deep(values: NDArray[np.uint16]) -> NDArray[np.uint8]:
     Detectors deliver 10 to 14 bits in 16-bit files; taking the upper byte would leave them black. A few hot
     pixels, and a burnt-in marker far above the picture, do not count: they saturate.
     """
-    return stretch(values, 0.0, float(2 ** _bits(values) - 1))
+    return stretch(values, 0.0, white_of(values))
+
+
+def white_of(values: NDArray[np.uint16]) -> float:
+    """The value that `from_deep` shows white."""
+    return float(2 ** _bits(values) - 1)
 
 
 def _bits(values: NDArray[np.uint16]) -> int:

@@ -12,9 +12,10 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from inference_worker import exif, notes
-from inference_worker.decode import aspect, grey
+from inference_worker import exif
+from inference_worker.decode import grey
 from inference_worker.decode.limits import Limits
+from inference_worker.decode.upright import Shown, finish
 from inference_worker.jpeg_header import APP0, APP1, END, HUFFMAN, SCAN, frame_header, segments, truncated
 from inference_worker.types import Radiograph, UnreadableError
 
@@ -58,11 +59,7 @@ def decode(data: bytes, limits: Limits) -> Radiograph:
         pixels, chroma = grey.from_rgb(grey.over_black(strict(data, "CMYK")))
     else:
         pixels, chroma = grey.from_rgb(strict(data, "RGB"))
-    tall = _tall(data)
-    upright = grey.orient(aspect.squared(pixels, tall, limits), _orientation(data))
-    return Radiograph(
-        pixels=upright, chroma=chroma, notes=() if aspect.is_square(tall) else (notes.RESAMPLED,)
-    )
+    return finish(Shown(pixels, chroma), limits, tall=_tall(data), orientation=_orientation(data))
 
 
 def strict(data: bytes, colorspace: str) -> NDArray[np.uint8]:

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from inference_worker import exif, notes
-from inference_worker.decode import aspect, grey
+from inference_worker import exif
+from inference_worker.decode import depth, grey
 from inference_worker.decode.limits import Limits
+from inference_worker.decode.upright import Shown, finish
 from inference_worker.types import Radiograph, UnreadableError
 
 _SIGNATURE_BYTES = 8
@@ -47,7 +48,7 @@ def decode(data: bytes, limits: Limits) -> Radiograph:
     limits.check_size(header.width, header.height)
     extras = check_chunks(data)
     try:
-        pixels, chroma = _deep(data, header) if header.depth == 16 else _shallow(data)
+        shown = _deep(data, header) if header.depth == 16 else _shallow(data)
     except (UnreadableError, MemoryError):
         raise
     # Pillow's parsers of hostile input raise whatever Python raised inside them.
@@ -58,9 +59,7 @@ def decode(data: bytes, limits: Limits) -> Radiograph:
             "corrupt",
             "The PNG is damaged or of a rare kind and cannot be decoded; export it as ordinary PNG.",
         ) from error
-    upright = grey.orient(aspect.squared(pixels, extras.tall, limits), extras.orientation)
-    noted = () if aspect.is_square(extras.tall) else (notes.RESAMPLED,)
-    return Radiograph(pixels=upright, chroma=chroma, notes=noted)
+    return finish(shown, limits, tall=extras.tall, orientation=extras.orientation)
 
 
 def parse_header(data: bytes) -> Header:
@@ -104,35 +103,44 @@ def check_chunks(data: bytes) -> Extras:
     raise _truncated()
 
 
-def _shallow(data: bytes) -> tuple[NDArray[np.uint8], float]:
+def _shallow(data: bytes) -> Shown:
     with Image.open(BytesIO(data), formats=["PNG"]) as picture:
         _check_single(picture)
         picture.load()
-        return grey.from_picture(picture)
+        return Shown(*grey.from_picture(picture))
 
 
-def _deep(data: bytes, header: Header) -> tuple[NDArray[np.uint8], float]:
-    """16-bit samples to display levels."""
+def _deep(data: bytes, header: Header) -> Shown:
+    """16-bit samples to display levels and, where they are grey, their own depth."""
     if header.colour == _GREY:
         values, hole = _samples(data, "I;16", "I;16B")
         levels = values.astype(np.uint16)
         if isinstance(hole, int):
             levels[levels == hole] = 0
-        return grey.from_deep(levels), 0.0
+        return _grey(levels)
     if header.colour == _GREY_ALPHA:
         # As four bytes a pixel, which PNG's filters do not tell from two of 16 bits.
         split, _hole = _samples(data, "RGBA", "RGBA")
         both = np.ascontiguousarray(split).view(">u2").astype(np.uint16)
+        if both[..., 1].min() == 0xFFFF:
+            return _grey(both[..., 0])
         return _over_black(np.repeat(both[..., :1], 3, axis=2), both[..., 1])
     mode = "RGB" if header.colour == _RGB else "RGBA"
     upper, hole = _samples(data, mode, f"{mode};16B")
     lower, _hole = _samples(data, mode, f"{mode};16L")  # the other byte of each pair
     values = upper.astype(np.uint16) << 8 | lower
-    if mode == "RGBA":
+    if mode == "RGBA" and values[..., 3].min() < 0xFFFF:
         return _over_black(values[..., :3], values[..., 3])
     if isinstance(hole, tuple):
         values[(values == np.array(hole, np.uint16)).all(axis=2)] = 0
-    return grey.from_rgb(grey.from_deep(values))
+    if grey.is_grey(values[..., :3]):
+        return _grey(values[..., 0])
+    return Shown(*grey.from_rgb(grey.from_deep(values[..., :3])))
+
+
+def _grey(values: NDArray[np.uint16]) -> Shown:
+    white = grey.white_of(values)
+    return Shown(grey.stretch(values, 0.0, white), depth=depth.linear(values, 0.0, white))
 
 
 def _samples(data: bytes, mode: str, raw: str) -> tuple[NDArray[Any], Any]:
@@ -147,8 +155,8 @@ def _samples(data: bytes, mode: str, raw: str) -> tuple[NDArray[Any], Any]:
         return np.asarray(picture), hole
 
 
-def _over_black(colours: NDArray[np.uint16], alpha: NDArray[np.uint16]) -> tuple[NDArray[np.uint8], float]:
-    return grey.from_rgb(grey.over_black(np.dstack([grey.from_deep(colours), grey.from_deep(alpha)])))
+def _over_black(colours: NDArray[np.uint16], alpha: NDArray[np.uint16]) -> Shown:
+    return Shown(*grey.from_rgb(grey.over_black(np.dstack([grey.from_deep(colours), grey.from_deep(alpha)]))))
 
 
 def _check_single(picture: Image.Image) -> None:

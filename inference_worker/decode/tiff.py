@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
-from inference_worker import notes
-from inference_worker.decode import aspect, grey, libtiff
+from inference_worker.decode import depth, grey, libtiff
 from inference_worker.decode.limits import Limits
+from inference_worker.decode.upright import Shown, finish
 from inference_worker.tiff_layout import (
     BLACK_IS_ZERO,
     DEFLATE,
@@ -60,15 +60,13 @@ def decode(data: bytes, limits: Limits) -> Radiograph:
         layout = _layout(directory)
         limits.check_size(layout.width, layout.height)
         if layout.is_ordinary:
-            pixels, chroma = _by_pillow(data, directory, limits)
+            shown = _by_pillow(data, directory, limits)
         else:
             if not layout.is_decoded:
                 raise _corrupt()
-            pixels, chroma = _shown(_unpacked(data, directory, layout, limits), directory, layout)
-        tall = _tall(directory)
-        upright = grey.orient(aspect.squared(pixels, tall, limits), _one(directory, _ORIENTATION, 1))
-        noted = () if aspect.is_square(tall) else (notes.RESAMPLED,)
-        return Radiograph(pixels=upright, chroma=chroma, notes=noted)
+            shown = _shown(_unpacked(data, directory, layout, limits), directory, layout)
+        orientation = _one(directory, _ORIENTATION, 1)
+        return finish(shown, limits, tall=_tall(directory), orientation=orientation)
     except (UnreadableError, MemoryError):
         raise
     # Parsers of hostile input raise whatever Python raised inside them.
@@ -130,7 +128,7 @@ def _tall(directory: Directory) -> float | None:
     return across / down if across > 0 and down > 0 and math.isfinite(across / down) else None
 
 
-def _by_pillow(data: bytes, directory: Directory, limits: Limits) -> tuple[NDArray[np.uint8], float]:
+def _by_pillow(data: bytes, directory: Directory, limits: Limits) -> Shown:
     with Image.open(BytesIO(data), formats=["TIFF"]) as picture:
         limits.check_size(*picture.size)
         _check_jpeg_pieces(directory, data)
@@ -140,7 +138,7 @@ def _by_pillow(data: bytes, directory: Directory, limits: Limits) -> tuple[NDArr
             picture.load()
         if damage:
             raise _corrupt()
-        return grey.from_picture(picture)
+        return Shown(*grey.from_picture(picture))
 
 
 def _check_jpeg_pieces(directory: Directory, data: bytes) -> None:
@@ -261,32 +259,37 @@ def _packed(lines: NDArray[np.uint8], count: int, bits: int) -> Iterator[NDArray
         yield numbers.astype(f"u{wide // 8}")
 
 
-def _shown(samples: NDArray[Any], directory: Directory, layout: Layout) -> tuple[NDArray[np.uint8], float]:
+def _shown(samples: NDArray[Any], directory: Directory, layout: Layout) -> Shown:
     colours = 3 if layout.photometric == RGB else 1
     values = samples[..., :colours]
-    pixels = _levels(values, layout)
+    black, white = _bounds(values, layout)
+    pixels = grey.stretch(values, black, white)
     if layout.photometric == WHITE_IS_ZERO:
         pixels = 255 - pixels
+        black, white = white, black
     if layout.format == FLOAT:
         pixels[~np.isfinite(values)] = 0
     extra = _several(directory, _EXTRA_SAMPLES, ())
     # Associated alpha is multiplied into the colours already; what has no meaning stated is no alpha.
     if _ALPHA in extra and colours + extra.index(_ALPHA) < layout.samples:
-        alpha = _levels(samples[..., colours + extra.index(_ALPHA)], layout)
-        rgba = np.dstack([np.broadcast_to(pixels, (*alpha.shape, 3)), alpha])
-        return grey.from_rgb(grey.over_black(rgba))
-    if colours == 3:
-        return grey.from_rgb(pixels)
-    return np.ascontiguousarray(pixels[..., 0]), 0.0
+        alphas = samples[..., colours + extra.index(_ALPHA)]
+        alpha = grey.stretch(alphas, *_bounds(alphas, layout))
+        if alpha.min(initial=255) < 255:
+            rgba = np.dstack([np.broadcast_to(pixels, (*alpha.shape, 3)), alpha])
+            return Shown(*grey.from_rgb(grey.over_black(rgba)))
+    if colours == 3 and not grey.is_grey(values):
+        return Shown(*grey.from_rgb(pixels))
+    first = np.ascontiguousarray(values[..., 0])
+    return Shown(np.ascontiguousarray(pixels[..., 0]), depth=depth.linear(first, black, white))
 
 
-def _levels(values: NDArray[Any], layout: Layout) -> NDArray[np.uint8]:
-    """Samples of any type to display levels of the same shape."""
+def _bounds(values: NDArray[Any], layout: Layout) -> tuple[float, float]:
+    """The values to show black and white, of samples of any type."""
     if layout.format == FLOAT or values.min(initial=0) < 0 or values.max(initial=0) > 0xFFFF:
-        return grey.stretch(values)
+        return grey.bounds(values)
     if layout.bits < 8:
-        return grey.stretch(values, 0.0, float(2**layout.bits - 1))
-    return grey.from_deep(values.astype(np.uint16))
+        return 0.0, float(2**layout.bits - 1)
+    return 0.0, grey.white_of(values.astype(np.uint16))
 
 
 def _one(directory: Directory, tag: int, default: int) -> int:

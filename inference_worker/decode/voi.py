@@ -10,6 +10,7 @@ The data set must have passed `inference_worker.dicom_numbers.mend`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,16 +18,18 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from inference_worker import notes
-from inference_worker.decode import grey
+from inference_worker.decode import depth, grey
+from inference_worker.decode.upright import Shown
 from inference_worker.dicom_attributes import MODALITY_LUTS, VOI_LUTS
 from inference_worker.dicom_numbers import lut_descriptor, voi_function
+from inference_worker.types import Depth
 
 Levels = NDArray[Any]
 #: From real levels to ``uint8`` display levels of the same shape, or to levels of another unit.
 Show = Callable[[Levels], NDArray[np.uint8]]
 Map = Callable[[Levels], Levels]
 
-_LUT_ENTRIES = 1 << 16
+_LUT_ENTRIES = grey.LUT_ENTRIES
 #: Pixels that decide how the picture is shown, at most.
 _SAMPLE = 1_000_000
 #: A window shows nothing of a picture if it leaves more than this share within an eighth of one end.
@@ -36,27 +39,37 @@ _END_LEVELS = 32
 _MOST_LOST, _WIDE_LEVELS = 0.8, 64
 
 
-def to_display(stored: NDArray[Any], dataset: Dataset) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """``(H, W)`` stored values of a MONOCHROME picture to ``uint8 (H, W)``, bone bright, and the notes."""
+def to_display(stored: NDArray[Any], dataset: Dataset) -> Shown:
+    """``(H, W)`` stored values of a MONOCHROME picture to display levels, bone bright."""
     sample = stored.ravel()[:: max(1, stored.size // _SAMPLE)]
     sample = sample[~_padding(sample, dataset)]
     modality = _modality(sample, dataset)
-    show, noted = _values_of_interest(modality(sample), dataset)
+    voi, noted = _values_of_interest(modality(sample), dataset)
+    is_inverted = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+
+    def show(values: Levels) -> NDArray[np.uint8]:
+        shown = voi(modality(values))
+        return 255 - shown if is_inverted else shown
 
     def display(values: Levels) -> NDArray[np.uint8]:
-        shown = show(modality(values))
-        if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
-            shown = 255 - shown
+        shown = show(values)
         shown[_padding(values, dataset)] = 0
         return shown
 
-    if not np.issubdtype(stored.dtype, np.integer):
-        return display(stored), noted
-    low, high = int(stored.min()), int(stored.max())
-    if high - low >= _LUT_ENTRIES:
-        return display(stored), noted
-    lut = display(np.arange(low, high + 1))
-    return lut[stored.astype(np.int64) - low] if low else lut[stored], noted
+    return Shown(grey.looked_up(stored, display), depth=_depth(stored, dataset, voi, show), notes=noted)
+
+
+def _depth(stored: NDArray[Any], dataset: Dataset, voi: Show, show: Show) -> Depth | None:
+    """The picture at its stored depth, with the window that ``voi`` and a linear rescale make of it."""
+    padding = _padding(stored, dataset)
+    mask = padding if padding.any() else None
+    if not isinstance(voi, Ramp) or MODALITY_LUTS in dataset:
+        return depth.curved(stored, show, mask=mask)
+    slope, intercept = _rescale(dataset)
+    black, white = (voi.black - intercept) / slope, (voi.white - intercept) / slope
+    if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
+        black, white = white, black
+    return depth.linear(stored, black, white, mask=mask, scale=(slope, intercept))
 
 
 def _padding(values: Levels, dataset: Dataset) -> NDArray[np.bool_]:
@@ -85,10 +98,18 @@ def _modality(sample: Levels, dataset: Dataset) -> Map:
     luts = dataset.get(MODALITY_LUTS)
     if luts:
         return _table(luts[0], sample, dataset)[0]
+    slope, intercept = _rescale(dataset)
+    if (slope, intercept) == (1.0, 0.0):
+        return lambda values: values
+    return lambda values: values * slope + intercept
+
+
+def _rescale(dataset: Dataset) -> tuple[float, float]:
+    """Slope, never 0, and intercept."""
     slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
     if slope is None or intercept is None or float(slope) == 0:
-        return lambda values: values
-    return lambda values: values * float(slope) + float(intercept)
+        return 1.0, 0.0
+    return float(slope), float(intercept)
 
 
 def _values_of_interest(sample: Levels, dataset: Dataset) -> tuple[Show, tuple[str, ...]]:
@@ -101,7 +122,7 @@ def _values_of_interest(sample: Levels, dataset: Dataset) -> tuple[Show, tuple[s
     if dataset.get("WindowCenter") is not None and dataset.get("WindowWidth") is not None:
         stated.append(_window(dataset))
     black, white = grey.bounds(sample)
-    own: Show = lambda values: grey.stretch(values, black, white)  # noqa: E731  one of several of its kind
+    own = Ramp(black, white)
     if not stated:
         return own, ()
     full = own(sample)
@@ -136,22 +157,33 @@ def _hides(shown: NDArray[np.uint8], full: NDArray[np.uint8]) -> bool:
     return False
 
 
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """Shows levels from ``black`` to ``white`` along a straight line."""
+
+    black: float
+    white: float
+
+    def __call__(self, values: Levels) -> NDArray[np.uint8]:
+        """Display levels of real ``values``; what is not finite is black."""
+        return grey.stretch(values, self.black, self.white)
+
+
 def _window(dataset: Dataset) -> Show:
     center, width = _first(dataset.WindowCenter), _first(dataset.WindowWidth)
     function = voi_function(dataset)
+    if function == "LINEAR_EXACT":
+        return Ramp(center - width / 2, center + width / 2)
+    if function == "LINEAR" and width > 1:
+        return Ramp(center - width / 2, center + width / 2 - 1.0)
 
     def show(values: Levels) -> NDArray[np.uint8]:
         levels = values.astype(np.float64)
         if function == "SIGMOID":
             shown = 1.0 / (1.0 + np.exp(np.clip(-4.0 * (levels - center) / width, -700.0, 700.0)))
-        elif function == "LINEAR_EXACT":
-            shown = (levels - center) / width + 0.5
-        elif width == 1:
+        else:  # a step
             shown = (levels > center - 0.5).astype(np.float64)
-        else:
-            shown = (levels - (center - 0.5)) / (width - 1.0) + 0.5
-        shown = np.nan_to_num(np.clip(shown, 0.0, 1.0))  # a float picture may hold NaN
-        return np.rint(shown * 255.0).astype(np.uint8)
+        return np.rint(np.nan_to_num(shown) * 255.0).astype(np.uint8)  # a float picture may hold NaN
 
     return show
 

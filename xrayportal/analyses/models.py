@@ -208,7 +208,7 @@ class Finding(models.Model):
     """The result for one image of one analysis. Files are names in the file storage."""
 
     #: The fields that name a file, or none.
-    FILES = ("display_file", "thumbnail_file", "overlay_file", "map_file")
+    FILES = ("display_file", "thumbnail_file", "overlay_file", "map_file", "depth_file")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     # Its index is below.
@@ -228,6 +228,10 @@ class Finding(models.Model):
     thumbnail_file = models.CharField(max_length=200)
     overlay_file = models.CharField(max_length=200, blank=True)
     map_file = models.CharField(max_length=200, blank=True)
+    depth_file = models.CharField(max_length=200, blank=True)
+    #: The numbers of `inference_worker.types.Depth`, and the ``highest`` code in ``depth_file``.
+    depth = models.JSONField(null=True, blank=True)
+    notes = models.JSONField(default=list, blank=True, help_text=_("What was left out or changed to show it"))
     milliseconds = models.JSONField(default=dict)
 
     class Meta:

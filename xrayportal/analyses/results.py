@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +13,8 @@ class ViewResult:
 
     ``probability`` is calibrated, 0 to 1; ``width``, ``height`` and ``peak`` (x, y) are in displayed pixels,
     ``spacing`` (row, column) in millimetres per pixel. For the verdict ``unsupported``, ``probability``,
-    ``peak`` and ``trust`` are ``None`` and there is neither overlay nor map.
+    ``peak`` and ``trust`` are ``None`` and there is neither overlay nor map. ``depth`` and its file: see
+    `Finding`. ``notes`` are codes of `inference_worker.notes`, those of the intake among them.
     """
 
     image_id: uuid.UUID
@@ -29,6 +31,9 @@ class ViewResult:
     thumbnail_file: str
     overlay_file: str = ""
     map_file: str = ""
+    depth_file: str = ""
+    depth: dict[str, Any] | None = None
+    notes: list[str] = field(default_factory=list)
     milliseconds: dict[str, float] = field(default_factory=dict)
 
 

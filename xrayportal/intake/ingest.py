@@ -147,6 +147,7 @@ def _store_once(incoming: IncomingFile, prepared: Prepared, name: str) -> Upload
             media_type=prepared.media_type,
             size=len(prepared.content),
             view_position=prepared.view_position,
+            notes=list(prepared.notes),
         )
         # Views of a group wait for the submission's end; a study of one file has all it will ever have.
         if is_new and not _is_grouped(incoming, prepared):

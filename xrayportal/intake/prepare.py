@@ -27,7 +27,10 @@ _STRIP = {"image/png": png.strip, "image/jpeg": jpeg.strip, "image/tiff": tiff.s
 
 @dataclass(frozen=True)
 class Prepared:
-    """A file ready to be stored. The last three values are empty except for DICOM."""
+    """A file ready to be stored. The last four values are empty except for DICOM.
+
+    ``notes`` are those of `Image`.
+    """
 
     content: bytes
     media_type: str
@@ -35,6 +38,7 @@ class Prepared:
     study_key: str = ""
     patient_reference: str = ""
     view_position: str = ""
+    notes: tuple[str, ...] = ()
 
     def name(self, clinic: Clinic) -> str:
         """The storage name, from clinic and content alone, never from the sender's name of the file."""
@@ -64,6 +68,7 @@ def _cleaned(file: IO[bytes], clinic: Clinic) -> Prepared:
             study_key=cleaned.study_key,
             patient_reference=cleaned.patient_reference,
             view_position=cleaned.view_position,
+            notes=cleaned.notes,
         )
     content = _STRIP[media_type](data)
     return Prepared(content=content, media_type=media_type, sha256=_sha256(content))

@@ -173,6 +173,8 @@ class Image(models.Model):
     media_type = models.CharField(max_length=40)
     size = models.PositiveBigIntegerField(help_text=_("Bytes"))
     view_position = models.CharField(max_length=16, blank=True)
+    #: What the intake left out of the file, as codes of `inference_worker.notes`.
+    notes = models.JSONField(default=list, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

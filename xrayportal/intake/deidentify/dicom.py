@@ -62,6 +62,8 @@ class Cleaned:
     #: A pseudonym of the patient's id, e.g. ``P-K3JQ7Z2MXA``; empty without one.
     patient_reference: str
     view_position: str
+    #: What was left out because it could not be used, as codes of `inference_worker.notes`.
+    notes: tuple[str, ...] = ()
 
 
 def deidentify(data: bytes, key: bytes) -> Cleaned:
@@ -70,7 +72,7 @@ def deidentify(data: bytes, key: bytes) -> Cleaned:
     ``key`` is the clinic's, for the pseudonyms. Raises ``RejectedError`` for a file that is not one
     projection radiograph with all its pixels.
     """
-    source = _load(data)
+    source, notes = _load(data)
     _refuse_unsuitable(source)
     cleaned = Dataset()
     for keyword in (*NUMBERS, *CODES):
@@ -99,10 +101,12 @@ def deidentify(data: bytes, key: bytes) -> Cleaned:
         study_key=_keyed(key, f"study\x00{study}\x00{patient}").hex() if study else "",
         patient_reference=reference,
         view_position=_one_code(cleaned, "ViewPosition"),
+        notes=notes,
     )
 
 
-def _load(data: bytes) -> Dataset:
+def _load(data: bytes) -> tuple[Dataset, tuple[str, ...]]:
+    """The data set with mended numbers, and the notes on what had to be left out."""
     stream = BoundedStream(data)
     with _pydicom_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -110,7 +114,7 @@ def _load(data: bytes) -> Dataset:
             _refuse_deflated(data)
             source = dcmread(stream, force=not has_preamble(data), specific_tags=allow_list.LOADED_TAGS)
             refuse_oversized(source, short=allow_list.SHORT_TAGS, luts=allow_list.LUT_TAGS)
-            mend(source)
+            notes = mend(source)
             for element in source.iterall():  # converts every value now, while errors are expected
                 del element
             allow_list.drop_mistyped(source)
@@ -121,7 +125,7 @@ def _load(data: bytes) -> Dataset:
             raise (truncated() if stream.ends_early else corrupt()) from error
     if PIXELS not in source and stream.ends_early:
         raise truncated()
-    return source
+    return source, notes
 
 
 def _refuse_deflated(data: bytes) -> None:
