@@ -41,6 +41,7 @@ _FINDING_FILES = {
     "thumbnail": ("thumbnail_file", "image/jpeg"),
     "overlay": ("overlay_file", "image/png"),
     "map": ("map_file", "application/json"),
+    "depth": ("depth_file", "image/png"),
 }
 
 
