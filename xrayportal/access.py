@@ -24,7 +24,7 @@ from xrayportal.audit.services import record
 from xrayportal.clinics.actors import Actor, actor_of
 from xrayportal.clinics.models import Clinic, Membership, Role, User
 from xrayportal.security import HtmxRequest, client_address
-from xrayportal.studies.models import Image, Study, Submission, Upload
+from xrayportal.studies.models import Image, Study, Submission
 from xrayportal.tokens.models import ApiToken, Scope
 from xrayportal.tokens.services import find_token, note_use
 
@@ -99,7 +99,7 @@ class ClinicAccess:
         return submissions.filter(submitter=self.user) if self.may(Permission.SEE_OWN) else submissions.none()
 
     def studies(self, *, listed: bool = False) -> QuerySet[Study]:
-        """The clinic's studies, or those that the person sent a file of, also a file that was there already.
+        """The clinic's studies, or those that the person sent, also where every picture was here already.
 
         ``listed`` is for pages of many studies: a query first finds what the person sent to other people's
         studies, so that the database walks the studies in order and does not gather all before it sorts.
@@ -109,8 +109,7 @@ class ClinicAccess:
             return studies
         if not self.may(Permission.SEE_OWN):
             return studies.none()
-        uploads = Upload.objects.filter(submission__submitter=self.user, image__clinic=self.clinic)
-        of_others = uploads.filter(elsewhere=True).values_list("image__study", flat=True)
+        of_others = studies.sent_whole_by(self.user).values_list("pk", flat=True)
         own = Q(submission__submitter=self.user)
         return studies.filter(own | Q(pk__in=list(of_others) if listed else of_others))
 

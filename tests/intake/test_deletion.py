@@ -24,6 +24,7 @@ from xrayportal.audit.models import AuditEvent
 from xrayportal.audit.services import verify
 from xrayportal.clinics.actors import PORTAL, Actor
 from xrayportal.clinics.models import Clinic, Session, User
+from xrayportal.clinics.sessions import hashed
 from xrayportal.intake.deletion import REASONS, Reason, delete_study
 from xrayportal.intake.ingest import IncomingFile, ingest_file
 from xrayportal.intake.retention import apply_retention
@@ -345,12 +346,12 @@ def test_reconciler_applies_it_once_a_day(forgetful: Clinic, monkeypatch: pytest
     aged(forgetful, 31)
     aged(forgetful, 32)
     for key, hours in (("over", -1), ("lasting", 1)):
-        Session.objects.create(session_key=key, expire_date=timezone.now() + timedelta(hours=hours))
+        Session.objects.create(session_key=hashed(key), expire_date=timezone.now() + timedelta(hours=hours))
     reconciler = Reconciler()
     for left in (1, 0, 0):
         assert reconciler.round()
         assert Study.objects.count() == left
-    assert Session.objects.get().session_key == "lasting"
+    assert Session.objects.get().session_key == hashed("lasting")
     aged(forgetful, 33)
     assert reconciler.round()
     assert Study.objects.count() == 1

@@ -15,12 +15,14 @@ from tests.factories import (
     make_bundle,
     make_clinic,
     make_submission,
+    make_user,
     png,
 )
 from tests.house import only_study, take
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.services import verify
 from xrayportal.clinics.actors import PORTAL
+from xrayportal.clinics.models import Role
 from xrayportal.intake import services
 from xrayportal.intake.ingest import SubmissionClosedError
 from xrayportal.studies.models import Image, Study, Upload
@@ -80,9 +82,19 @@ class TestRaces:
         make_bundle()
         clinic, uid = make_clinic(), generate_uid()
         files = [dicom(study_uid=uid, shade=shade) for shade in range(6)]
-        submissions = [make_submission(clinic) for _ in files]
+        sender = make_user(clinic, Role.UPLOADER)
+        submissions = [make_submission(clinic, sender) for _ in files]
         at_once([lambda s=s, f=f: take(s, f) for s, f in zip(submissions, files, strict=True)])  # type: ignore[misc]
         assert (Study.objects.count(), Image.objects.count()) == (1, 6)
+
+    def test_first_views_of_several_senders_at_once_are_a_study_each(self) -> None:
+        make_bundle()
+        clinic, uid = make_clinic(), generate_uid()
+        files = [dicom(study_uid=uid, shade=shade) for shade in range(6)]
+        submissions = [make_submission(clinic) for _ in files]
+        at_once([lambda s=s, f=f: take(s, f) for s, f in zip(submissions, files, strict=True)])  # type: ignore[misc]
+        assert sorted(Study.objects.values_list("part", flat=True)) == [1, 2, 3, 4, 5, 6]
+        assert Image.objects.count() == 6
 
     def test_files_and_the_end_at_once(self) -> None:
         make_bundle()

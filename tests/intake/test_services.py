@@ -73,7 +73,7 @@ def test_a_later_view_means_a_new_analysis(submission: Submission) -> None:
     Analysis.objects.filter(pk=first.pk).update(
         state="succeeded", verdict="normal", finished_at=timezone.now(), views=1
     )
-    later = make_submission(submission.clinic)
+    later = make_submission(submission.clinic, submission.submitter)
     take(later, png(shade=2), key="b", grouping_key="g")
     assert only_study().state == Study.State.OPEN
     services.finish_submission(submission=later, actor=PORTAL)

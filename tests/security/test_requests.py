@@ -106,7 +106,7 @@ def test_a_traceback_does_not_quote_the_row(house: House) -> None:
     text = LineFormatter("%(message)s").format(
         logging.LogRecord("x", logging.ERROR, "", 0, "failed", None, (caught.type, caught.value, caught.tb))
     )
-    assert "study_grouping_once" in text
+    assert "study_part_once" in text
     assert name not in text
     assert text.count("(left out)") == 2  # the driver's error and Django's
 
@@ -129,5 +129,5 @@ def test_the_database_logs_no_row(house: House) -> None:
         make_study(house.clinic, grouping_key=name, views=0)
     log = (Path(settings.VAR_DIR) / "postgres" / "postgres.log").resolve().read_text()
     assert "division by zero" in log
-    assert "study_grouping_once" in log
+    assert "study_part_once" in log
     assert "Musterfrau" not in log

@@ -70,6 +70,8 @@ def test_filters_cost_the_same_when_the_list_grows(full: House, who: str, query:
 def test_study_page_costs_the_same_whatever_the_clinic_holds(full: House) -> None:
     client = browser(full.reader)
     studies = Study.objects.filter(current__isnull=False, consensus__isnull=True).order_by("created_at")
+    # Without a reference the title is the name of a file, which another query finds.
+    studies = studies.exclude(patient_reference="")
     addresses = [reverse("study", args=[full.clinic.slug, study.pk]) for study in (studies[0], studies[9])]
     first = queries(client, addresses[0])
     seed(full, 200)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
@@ -21,7 +23,8 @@ from xrayportal.intake.filenames import clean_filename, comparable_path
 from xrayportal.intake.prepare import Prepared, prepare
 from xrayportal.intake.rejection import RejectedError, as_stored
 from xrayportal.intake.services import record_seal_of_new_study, seal_new_study, try_to_seal
-from xrayportal.studies.locks import name_lock
+from xrayportal.reviews.models import Review
+from xrayportal.studies.locks import lock_group, name_lock
 from xrayportal.studies.models import Image, Study, Submission, Upload
 from xrayportal.studies.storage import write_durably
 
@@ -67,7 +70,8 @@ def ingest_file(incoming: IncomingFile, file: IO[bytes]) -> Upload:
     """Take one picture and return its Upload; a bad file is an outcome, not an exception.
 
     The same ``key`` again returns the same Upload. DICOM files are grouped by their study, others by
-    ``grouping_key`` (unique within the clinic), else each is a study of its own, sealed at once. Raises
+    ``grouping_key``, else each is a study of its own, sealed at once. A view joins a study of its own sender
+    that nobody has signed; others make the next part of it (docs/decisions/late-views.md). Raises
     `SubmissionClosedError`, and OSError (or the object store's error) where the file could not be written;
     then nothing is stored and the same key may be sent again.
     """
@@ -132,7 +136,6 @@ def _store_once(incoming: IncomingFile, prepared: Prepared, name: str) -> Upload
     image = Image.objects.filter(clinic=incoming.clinic, sha256=prepared.sha256).first()
     if image is not None:
         study = Study.objects.select_for_update(no_key=True).get(pk=image.study_id)
-        _adopt(study, submission)
         outcome, sentence = (
             Upload.Outcome.DUPLICATE,
             _("This picture is already here; it is not stored twice."),
@@ -155,13 +158,20 @@ def _store_once(incoming: IncomingFile, prepared: Prepared, name: str) -> Upload
         outcome, sentence = Upload.Outcome.ACCEPTED, ""
     image.study = study
     upload = _upload(incoming, outcome=outcome, sentence=sentence, image=image)
+    if outcome == Upload.Outcome.DUPLICATE:
+        _adopt(study, submission)
+    detail: dict[str, str | int] = {
+        "upload": str(upload.pk),
+        "media_type": image.media_type,
+        "sha256": image.sha256,
+    }
     record(
         clinic=incoming.clinic,
         action=Action.UPLOAD_DUPLICATE if outcome == Upload.Outcome.DUPLICATE else Action.IMAGE_STORED,
         actor=incoming.actor,
         target=image,
         study=study,
-        detail={"upload": str(upload.pk), "media_type": image.media_type, "sha256": image.sha256},
+        detail=detail if study.part == 1 else detail | {"part": study.part},
     )
     if analysis is not None:
         record_seal_of_new_study(analysis, incoming.actor)
@@ -229,18 +239,28 @@ def _is_grouped(incoming: IncomingFile, prepared: Prepared) -> bool:
 def _study(incoming: IncomingFile, prepared: Prepared, submission: Submission) -> tuple[Study, bool]:
     """Lock or create the study of the new view and open it (again); return it, and whether it is new."""
     key = prepared.study_key or incoming.grouping_key or prepared.sha256
-    known = Study.objects.select_for_update(no_key=True).filter(clinic=incoming.clinic, grouping_key=key)
-    study = known.first()
-    if study is None:
+    if _is_grouped(incoming, prepared):
+        lock_group(incoming.clinic.pk, key)
+    parts = list(
+        Study.objects.select_for_update(no_key=True, of=("self",))
+        .filter(clinic=incoming.clinic, grouping_key=key)
+        .select_related("submission")
+        .order_by("part")
+    )
+    signed = _signed(parts)
+    own = [part for part in parts if part.submission.has_sender_of(submission) and part.pk not in signed]
+    if not own:
         study = Study.objects.create(
             clinic=incoming.clinic,
             grouping_key=key,
+            part=parts[-1].part + 1 if parts else 1,
             submission=submission,
             patient_reference=incoming.patient_reference or prepared.patient_reference,
             stated_body_part=incoming.stated_body_part,
             priority=incoming.priority,
         )
         return study, True
+    study = own[-1]
     # A view that comes later means a new analysis: open, it will be sealed again.
     study.state, study.sealed_at, study.last_view_at = Study.State.OPEN, None, timezone.now()
     if study.submission_id != submission.pk and study.submission.is_cancelled:
@@ -252,11 +272,26 @@ def _study(incoming: IncomingFile, prepared: Prepared, submission: Submission) -
 
 
 def _adopt(study: Study, submission: Submission) -> None:
-    """Move a cancelled submission's study that was never analysed to the submission that sends it again."""
-    if not study.submission.is_cancelled:
+    """Move a cancelled submission's study that was never analysed to the submission that sends it again.
+
+    Another sender gets it with the last of its pictures: one of them opens none of the others.
+    """
+    if not study.submission.is_cancelled or _signed([study]):
         return
     if study.analyses.filter(state__in=[*Analysis.UNFINISHED, Analysis.State.SUCCEEDED]).exists():
         return
+    if not study.submission.has_sender_of(submission):
+        sender = submission.submitter
+        if sender is None or not Study.objects.sent_whole_by(sender).filter(pk=study.pk).exists():
+            return
     study.submission, study.state, study.sealed_at = submission, Study.State.OPEN, None
     study.last_view_at = timezone.now()
     study.save()
+
+
+def _signed(studies: Sequence[Study]) -> set[uuid.UUID]:
+    """The ids of those studies that a reader has signed; the caller has locked them."""
+    if not studies:
+        return set()
+    signed = Review.objects.filter(study__in=studies, is_current=True, signed_at__isnull=False)
+    return set(signed.values_list("study", flat=True))

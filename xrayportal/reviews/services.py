@@ -62,11 +62,13 @@ def store_review(
     supersedes: uuid.UUID | None,
     sign: bool,
     adjudicates: bool = False,
+    images_shown: int | None = None,
 ) -> StoredReview:
     """Store a reader's opinion; with ``sign`` it is final, with ``adjudicates`` it is an adjudication.
 
-    ``supersedes`` is the reader's own review that the form showed, None for none. Sending the same form
-    twice stores it once. Raises `StaleReview` if their own review is another one by now, `StudyDeleted`,
+    ``supersedes`` is the reader's own review that the form showed, None for none; ``images_shown`` is how
+    many images the study had then, None where nobody can say. Sending the same form twice stores it once.
+    Raises `StaleReview` if their own review is another one by now or images have come since, `StudyDeleted`,
     and `ReviewRefused` where the rules forbid it.
     """
     if not access.may(Permission.REVIEW):
@@ -85,6 +87,10 @@ def store_review(
                 )
             )
         _check_rules(access, study, current, own, sign=sign, adjudicates=adjudicates)
+        if images_shown is not None and images_shown != study.images.count():
+            raise StaleReview(
+                _("More images of this study came while you had it open. Look at them, then save again.")
+            )
         is_same = own is not None and _equals(own, entry)
         if own is not None and is_same and own.is_signed is sign:
             return StoredReview(own)

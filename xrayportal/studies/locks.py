@@ -1,11 +1,20 @@
-"""Locks on names in the file storage, held in PostgreSQL."""
+"""Locks on names in the file storage and on grouping keys, held in PostgreSQL."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import connection
+
+
+def lock_group(clinic: uuid.UUID, grouping_key: str) -> None:
+    """Hold a clinic's grouping key until this transaction ends, so that its first views take turns."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"group {clinic} {grouping_key}"]
+        )
 
 
 @contextmanager

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.contrib.postgres.indexes import OpClass
 from django.db import models
 from django.db.models.functions import Upper
 from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from xrayportal.clinics.models import User
 
 
 class Queue(models.TextChoices):
@@ -85,6 +89,12 @@ class Submission(models.Model):
         """Whether it was called off."""
         return self.state == self.State.CANCELLED
 
+    def has_sender_of(self, other: Submission) -> bool:
+        """Whether both came from one sender: the same person, or without a person the same way in."""
+        if self.submitter_id is None and other.submitter_id is None:
+            return self.source == other.source
+        return self.submitter_id == other.submitter_id
+
 
 class StudyQuerySet(models.QuerySet["Study"]):
     """The portal's questions about studies."""
@@ -92,6 +102,16 @@ class StudyQuerySet(models.QuerySet["Study"]):
     def open(self) -> StudyQuerySet:
         """The studies that views may still come to."""
         return self.filter(state=Study.State.OPEN)
+
+    def sent_whole_by(self, user: User) -> StudyQuerySet:
+        """The studies of other submissions of which this person has sent every picture as well.
+
+        Who sends one picture that is here already learns nothing of the study's others.
+        """
+        sent = Upload.objects.filter(submission__submitter=user, image=models.OuterRef("pk"))
+        unsent = Image.objects.filter(~models.Exists(sent), study=models.OuterRef("pk"))
+        elsewhere = Upload.objects.filter(submission__submitter=user, elsewhere=True)
+        return self.filter(~models.Exists(unsent), pk__in=elsewhere.values("image__study"))
 
 
 class Study(models.Model):
@@ -106,6 +126,9 @@ class Study(models.Model):
     submission = models.ForeignKey(Submission, on_delete=models.PROTECT, related_name="studies")
     #: What views are grouped by: the pseudonym of the DICOM study UID, or one key a file.
     grouping_key = models.CharField(max_length=64)
+    #: 1 for the first study of a grouping key. Views that may not join it, because it is signed or another's,
+    #: make part 2, and so on (docs/decisions/late-views.md).
+    part = models.PositiveIntegerField(default=1, db_default=1)
     #: A reference that identifies nobody by itself: given by the sender, or a pseudonym of the DICOM id.
     patient_reference = models.CharField(_("patient reference"), max_length=64, blank=True)
     state = models.CharField(max_length=16, choices=State.choices, default=State.OPEN)
@@ -130,7 +153,7 @@ class Study(models.Model):
     class Meta:
         verbose_name_plural = "studies"
         constraints = [
-            models.UniqueConstraint(fields=["clinic", "grouping_key"], name="study_grouping_once"),
+            models.UniqueConstraint(fields=["clinic", "grouping_key", "part"], name="study_part_once"),
         ]
         indexes = [
             models.Index(fields=["clinic", "-created_at"], name="study_newest"),
@@ -155,7 +178,7 @@ class Study(models.Model):
 
     @property
     def is_sealed(self) -> bool:
-        """Whether it is complete: a view that comes now opens it again."""
+        """Whether it is complete: a view that its sender adds before a reader signs opens it again."""
         return self.state == self.State.SEALED
 
 

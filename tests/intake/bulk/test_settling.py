@@ -154,7 +154,7 @@ def test_a_file_that_was_refused_came_all_the_same(deliver: Take, submission: Su
 def test_a_picture_that_is_here_already_gains_a_reference(deliver: Take, submission: Submission) -> None:
     deliver("a.png", png(shade=1))
     finish(submission)
-    again = make_submission(submission.clinic)
+    again = make_submission(submission.clinic, submission.submitter)
     assert again != submission
     deliver("labels.csv", csv("a.png,P-1,,"), submission=again)
     deliver("a.png", png(shade=1), submission=again)

@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 
 from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle
 from xrayportal.intake.bulk.archives import Archive, Member, is_archive, nested, refusal
-from xrayportal.intake.bulk.grouping import Place, place
+from xrayportal.intake.bulk.grouping import place
 from xrayportal.intake.bulk.labels import (
     MAX_BYTES,
     MAX_LABELS,
@@ -30,7 +30,6 @@ from xrayportal.intake.bulk.settling import applied_sentence
 from xrayportal.intake.filenames import comparable_path
 from xrayportal.intake.ingest import IncomingFile, ingest_file, note_applied, refuse_closed, reject, size_of
 from xrayportal.intake.rejection import RejectedError, as_stored, too_large
-from xrayportal.reviews.models import Review
 from xrayportal.studies.models import Submission, Upload
 
 _ZIP = re.compile(r"\.zip$", re.IGNORECASE)
@@ -61,7 +60,7 @@ def take_refusal(incoming: IncomingFile, code: str, size: int) -> Upload:
 
 def _take_picture(incoming: IncomingFile, file: IO[bytes]) -> Upload:
     submission = incoming.submission
-    where = _place(incoming.path, submission)
+    where = place(incoming.path, submission.grouping, submission.continues_id or submission.pk)
     known = label_at_once(comparable_path(incoming.path), submission.labels)
     label = known or Label()
     labelled = replace(
@@ -73,23 +72,6 @@ def _take_picture(incoming: IncomingFile, file: IO[bytes]) -> Upload:
         waits=known is None,
     )
     return ingest_file(labelled, file)
-
-
-def _place(path: str, submission: Submission) -> Place:
-    """Find the file's study: that of the continued submission, unless a reader has signed that one by now."""
-    if submission.continues_id is None:
-        return place(path, submission.grouping, submission.pk)
-    where = place(path, submission.grouping, submission.continues_id)
-    is_signed = (
-        where.grouping_key
-        and Review.objects.filter(
-            study__clinic=submission.clinic_id,
-            study__grouping_key=where.grouping_key,
-            is_current=True,
-            signed_at__isnull=False,
-        ).exists()
-    )
-    return place(path, submission.grouping, submission.pk) if is_signed else where
 
 
 def _take_archive(incoming: IncomingFile, file: IO[bytes]) -> list[Upload]:

@@ -17,7 +17,7 @@ from xrayportal.intake.filenames import comparable_path
 from xrayportal.reviews.models import Review
 from xrayportal.studies.models import Study, Submission, Upload
 
-#: A reader has signed the study, or it has another reference already.
+#: A reader has signed the study, it has another reference already, or another sender sent it.
 LATE = "late"
 #: Names that a sentence lists.
 _SHOWN = 5
@@ -70,7 +70,8 @@ def _apply(submission: Submission, found: Matches, paths: Mapping[uuid.UUID, str
         )
     )
     studies = Study.objects.select_for_update(no_key=True, of=("self",)).filter(pk__in=wanted)
-    for study in studies.order_by("pk"):
+    for study in studies.select_related("submission").order_by("pk"):
+        is_senders = study.submission.has_sender_of(submission)
         is_own = study.submission_id == submission.pk
         before = _facts(study)
         label = found.labels.get(study.pk)
@@ -78,9 +79,10 @@ def _apply(submission: Submission, found: Matches, paths: Mapping[uuid.UUID, str
             if is_own and study.pk not in signed:
                 folder = place(paths[study.pk], submission.grouping, submission.pk)
                 _withdraw(study, found.doubtful[study.pk], folder.patient_reference)
-        elif study.pk not in signed:
+        elif is_senders and study.pk not in signed:
             _give(study, label, is_own=is_own, is_of_batch=study.submission_id in batch)
-        if label is not None and not _says(study, label):
+        # Nor does another sender learn whether the study says the same.
+        if label is not None and not (is_senders and _says(study, label)):
             found.problems |= dict.fromkeys(found.counting.pop(study.pk), LATE)
         if _facts(study) == before:
             continue
@@ -94,7 +96,7 @@ def _facts(study: Study) -> tuple[str, str, int]:
 
 
 def _give(study: Study, label: Label, *, is_own: bool, is_of_batch: bool) -> None:
-    """As where the file's row is known when it comes; what others sent only gains a reference."""
+    """As where the file's row is known when it comes; what the sender sent before only gains a reference."""
     if is_own:
         study.patient_reference = label.patient_reference or study.patient_reference
         study.stated_body_part = label.body_part or study.stated_body_part

@@ -75,6 +75,8 @@ class ReviewForm(forms.Form):
     comment = forms.CharField(required=False)
     #: The review that the reader saw as their own; any text that is not an id counts as out of date.
     supersedes = forms.CharField(required=False)
+    #: How many images the study had when the form was made; another number counts as out of date.
+    images_shown = forms.IntegerField(required=False, min_value=0, max_value=2**31)
     #: Set where the form settles a disagreement.
     adjudicates = forms.CharField(required=False)
 

@@ -100,6 +100,7 @@ def _store(request: PortalRequest, access: ClinicAccess, study_id: uuid.UUID, *,
             supersedes=form.cleaned_data["supersedes"],
             sign=sign,
             adjudicates=form.cleaned_data["adjudicates"],
+            images_shown=form.cleaned_data["images_shown"],
         )
     except services.StudyDeleted:
         return _gone(request, access)

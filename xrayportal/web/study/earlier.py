@@ -1,4 +1,6 @@
-"""Other studies of the same patient reference, for a list and for a comparison side by side.
+"""Other studies of the same patient reference or the same examination, for a list and for a comparison.
+
+An examination is more than one study where views came after it was signed, or from another sender.
 
 Blind first holds for each of them.
 """
@@ -6,9 +8,10 @@ Blind first holds for each of them.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import with_status
@@ -33,20 +36,22 @@ class ComparisonStudy:
 
 
 def earlier_of(access: ClinicAccess, study: Study) -> list[Study]:
-    """The other studies of the reference that this person may see, newest first. One query at most."""
-    if not study.patient_reference:
-        return []
+    """The other studies that this person may see, newest first; one query."""
     others = with_status(with_revealed(access, _others(access, study))).select_related("current__bundle")
     return list(others.order_by("-created_at", "pk")[:SHOWN])
 
 
+def later_parts(study: Study, earlier: Iterable[Study]) -> list[Study]:
+    """Those of ``earlier`` that hold further views of the study's examination, oldest first; no query."""
+    parts = [one for one in earlier if one.grouping_key == study.grouping_key and one.part > study.part]
+    return sorted(parts, key=lambda one: one.part)
+
+
 def comparison_of(access: ClinicAccess, study: Study, text: str) -> ComparisonStudy | None:
-    """The study of the same reference whose id is ``text``, if it has a picture; two queries at most."""
+    """The one of these studies whose id is ``text``, if it has a picture; two queries at most."""
     try:
         pk = uuid.UUID(text)
     except ValueError:
-        return None
-    if not study.patient_reference:
         return None
     other = with_revealed(access, _others(access, study)).filter(pk=pk, current__isnull=False).first()
     if other is None:
@@ -58,4 +63,7 @@ def comparison_of(access: ClinicAccess, study: Study, text: str) -> ComparisonSt
 
 
 def _others(access: ClinicAccess, study: Study) -> QuerySet[Study]:
-    return access.studies().filter(patient_reference=study.patient_reference).exclude(pk=study.pk)
+    related = Q(grouping_key=study.grouping_key)
+    if study.patient_reference:
+        related |= Q(patient_reference=study.patient_reference)
+    return access.studies().filter(related).exclude(pk=study.pk)

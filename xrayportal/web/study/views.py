@@ -27,7 +27,7 @@ from xrayportal.reviews.blind import reveals
 from xrayportal.studies.models import Study
 from xrayportal.web.shared.deleted import handle_deleted_study
 from xrayportal.web.shared.polling import seen_version, unchanged
-from xrayportal.web.study.earlier import earlier_of
+from xrayportal.web.study.earlier import earlier_of, later_parts
 from xrayportal.web.study.forms import AnalysisForm, DeleteForm
 from xrayportal.web.study.result import history_of, polled_version, result_of, study_or_404, title_of
 from xrayportal.worklist.services import mark_read
@@ -73,12 +73,14 @@ def study_page(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -
             detail={"revealed": revealed},
         )
     mark_read(access, [row.pk])
+    earlier = earlier_of(access, row)
     context = {
         "study": row,
         "title": title_of(row),
         "result": result,
         "history": history,
-        "earlier": earlier_of(access, row),
+        "earlier": earlier,
+        "later_parts": later_parts(row, earlier),
         "delete_reasons": REASONS,
     }
     return render(request, "study/study.html", context)

@@ -51,7 +51,8 @@ def with_version(submissions: QuerySet[Submission]) -> QuerySet[VersionedSubmiss
 def files_page(access: ClinicAccess, submission: Submission, number: str | None) -> Page[Upload]:
     """One page of a submission's files, rejected ones first, then as they came; each with facts for its row.
 
-    ``number`` is the page's number from the address; ``revealed`` says whether the prediction may be shown.
+    ``number`` is the page's number from the address; ``revealed`` says whether the prediction may be shown,
+    ``opens`` whether this person may see the study at all: a colleague's may hold other pictures, too.
     """
     uploads = submission.uploads.annotate(
         is_fine=Case(When(outcome=Upload.Outcome.REJECTED, then=Value(0)), default=Value(1))
@@ -65,6 +66,7 @@ def files_page(access: ClinicAccess, submission: Submission, number: str | None)
         ),
         thumbnail=Subquery(finding.values("pk")[:1]),
         revealed=Exists(visible),
+        opens=Exists(access.studies().filter(pk=OuterRef("image__study"))),
     )
     # Two steps, so that only the rows of this page are looked into.
     page = Paginator(uploads.values_list("pk", flat=True), FILES_PER_PAGE).get_page(number)
