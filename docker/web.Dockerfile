@@ -8,7 +8,7 @@ WORKDIR /srv/portal
 COPY requirements/web.txt requirements/web.txt
 RUN pip install --no-cache-dir --require-hashes -r requirements/web.txt
 
-COPY manage.py Procfile ./
+COPY manage.py Procfile gunicorn.conf.py ./
 COPY docker/process docker/alive docker/
 COPY inference_worker inference_worker
 COPY models models

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import ssl
 
-from celery import Celery
+from celery import Celery, signals
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "xrayportal.settings")
 # Django's checks import every page of the portal, which a worker does not need.
@@ -73,9 +73,12 @@ app.conf.update(
         "retry_on_timeout": False,
         "max_retries": 0,
     },
-    # Logging is Django's (settings.LOGGING).
-    worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
     # Workers are not steered through Redis, so nobody else must be able to.
     worker_enable_remote_control=False,
 )
+
+
+@signals.setup_logging.connect  # type: ignore[untyped-decorator]  # Celery has no types
+def _leave_logging_alone(**_: object) -> None:
+    """Logging is Django's (``settings.LOGGING``): a receiver keeps Celery from setting the root's level."""

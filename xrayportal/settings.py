@@ -69,6 +69,7 @@ INSTALLED_APPS = [
     "inference_worker.celery_worker",
 ]
 MIDDLEWARE = [
+    "xrayportal.telemetry.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "xrayportal.security.HeadersMiddleware",
@@ -225,7 +226,8 @@ USE_I18N = True
 TIME_ZONE = "UTC"
 USE_TZ = True
 
-# --- logs: ids and kinds, never patient content --------------------------------------------
+# --- logs and metrics: ids and kinds, never patient content -----------------------------------
+LOG_FORMAT = env.one_of("LOG_FORMAT", "line", "json")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -233,10 +235,19 @@ LOGGING = {
         "line": {
             "class": "xrayportal.logs.LineFormatter",
             "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
-        }
+        },
+        "json": {"class": "xrayportal.logs.JsonFormatter"},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
     # A wake-up is not worth a line: what the worker did with it has lines of its own.
-    "loggers": {"celery": {"level": "WARNING"}},
+    "loggers": {
+        "celery": {"level": "WARNING"},
+        # A line for each step of each study: nobody reads those, machines do.
+        "xrayportal.trail": {"level": "INFO" if LOG_FORMAT == "json" else "WARNING"},
+    },
 }
+#: What Prometheus must send to read /metrics; without it there is no such page.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+#: Pause between two lines with the queue's figures in the reconciler's log, for hosts that scale by them.
+QUEUE_LOG_SECONDS = env.whole("QUEUE_LOG_SECONDS", default=0)

@@ -37,9 +37,11 @@ from xrayportal.analyses.queue.claims import claim_analyses, has_due
 from xrayportal.analyses.results import AnalysisResult, UnreadableView, ViewResult
 from xrayportal.analyses.workers import WorkerHeartbeat
 from xrayportal.celery import WAKE_UP, app
+from xrayportal.logs import log_context
 from xrayportal.studies.models import Image
 
 logger = logging.getLogger(__name__)
+trail = logging.getLogger("xrayportal.trail")
 
 #: The bundle in use and the one before it: a portal that changes bundles needs no more.
 _KEPT_PIPELINES = 2
@@ -127,7 +129,8 @@ class InferenceWorker:
         try:
             with self._soft_limit:
                 while claims:
-                    self._end(claims[0])
+                    with log_context(study=claims[0].study_id, analysis=claims[0].pk):
+                        self._end(claims[0])
                     del claims[0]
         except OutOfTimeError:
             slow, *others = claims
@@ -146,7 +149,7 @@ class InferenceWorker:
                 with self._soft_limit.interrupts():
                     result = self._analyse(claim)
                 if steps.complete(claim=claim, result=result):
-                    logger.info("Analysis %s is done", claim.pk)
+                    trail.info("Analysis %s is done", claim.pk)
                 else:
                     # Cancelled, taken over, or its study deleted: pictures of a person that no row names.
                     remove_files(result.views)

@@ -36,7 +36,10 @@ def test_every_documented_setting_exists() -> None:
     names = {name for cell in documented for name in re.findall(r"`([A-Z_]+)`", cell)}
     elsewhere = "".join(
         (ROOT / name).read_text()
-        for name in ("Makefile", "Procfile", "docker-compose.yml", "tests/services.py", "tests/conftest.py")
+        for name in (
+            *("Makefile", "Procfile", "docker-compose.yml", "gunicorn.conf.py"),
+            *("tests/services.py", "tests/conftest.py"),
+        )
     )
     code = "".join(path.read_text() for path in (ROOT / "inference_worker").rglob("*.py"))
     unknown = {name for name in names - variables() if not re.search(rf"\b{name}\b", elsewhere + code)}

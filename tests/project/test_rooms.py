@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 #: From the ground up. Modules of the same line may import each other.
 ROOMS = (
-    {"settings", "environment", "logs", "offline_settings", "liveness", "broker", "celery"},
+    {"settings", "environment", "logs", "telemetry", "offline_settings", "liveness", "broker", "celery"},
     {"words", "triggers", "csv_export"},
     {"security"},
     {"admin"},

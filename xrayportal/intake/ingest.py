@@ -23,12 +23,14 @@ from xrayportal.intake.filenames import clean_filename, comparable_path
 from xrayportal.intake.prepare import Prepared, prepare
 from xrayportal.intake.rejection import RejectedError, as_stored
 from xrayportal.intake.services import record_seal_of_new_study, seal_new_study, try_to_seal
+from xrayportal.logs import log_context
 from xrayportal.reviews.models import Review
 from xrayportal.studies.locks import lock_group, name_lock
 from xrayportal.studies.models import Image, Study, Submission, Upload
 from xrayportal.studies.storage import write_durably
 
 logger = logging.getLogger(__name__)
+trail = logging.getLogger("xrayportal.trail")
 
 
 class SubmissionClosedError(Exception):
@@ -100,8 +102,11 @@ def ingest_file(incoming: IncomingFile, file: IO[bytes]) -> Upload:
             remove_if_unnamed(incoming.clinic, name)
     # A study of one file that existed before, such as one of a cancelled submission.
     study = upload.image.study if upload.image else None
-    if study is not None and not study.is_sealed and not _is_grouped(incoming, prepared):
-        try_to_seal(study=study, actor=incoming.actor)
+    if study is not None:
+        with log_context(study=study.pk):
+            trail.info("Upload %s of submission %s is stored", upload.pk, submission.pk)
+            if not study.is_sealed and not _is_grouped(incoming, prepared):
+                try_to_seal(study=study, actor=incoming.actor)
     return upload
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from django.core.cache import cache
 from django.core.files.storage import FileSystemStorage, default_storage, storages
 from django.db import connection
-from django.db.models import Count, F, Min, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Count, F, Max, Min, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Now
 
 from inference_worker.types import STAGES
@@ -29,7 +29,7 @@ FAILURES_SINCE = timedelta(days=7)
 #: Adding up all images of all clinics takes a while, and changes little.
 _REMEMBERED_SECONDS = 60
 
-# The newest of the last day: with many more, the percentiles are no truer. A clock that was set back between
+# The newest of the span: with many more, the percentiles are no truer. A clock that was set back between
 # two moments makes no time negative.
 _OF_STAGES = ",\n".join(
     f"percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY (milliseconds->>'{stage}')::float8 / n)"
@@ -45,7 +45,7 @@ FROM (
            greatest(0, 1000 * extract(epoch FROM started_at - requested_at)::float8) AS wait,
            greatest(0, 1000 * extract(epoch FROM finished_at - requested_at)::float8) AS total
     FROM analyses_analysis
-    WHERE state = 'succeeded' AND finished_at > statement_timestamp() - interval '1 day'
+    WHERE state = 'succeeded' AND finished_at > statement_timestamp() - make_interval(secs => %(seconds)s)
       AND (%(clinic)s::uuid IS NULL OR clinic_id = %(clinic)s::uuid)
     ORDER BY finished_at DESC LIMIT 5000
 ) AS recent
@@ -97,6 +97,14 @@ class Storage:
 
 
 @dataclass(frozen=True)
+class Disk:
+    """Bytes of a disk."""
+
+    free: int
+    total: int
+
+
+@dataclass(frozen=True)
 class Chain:
     """One audit chain: its length now, and the outcome of its last verification."""
 
@@ -125,6 +133,15 @@ def queues_of(clinic: Clinic | None) -> list[QueueFigures]:
     ]
 
 
+def head_of_queue() -> dict[str, tuple[int, float]]:
+    """By queue: how many analyses are due, and for how many seconds the first of them has been. One query."""
+    due = Analysis.objects.filter(state=State.QUEUED, not_before__lte=Now()).order_by()
+    # One that was put back waits from then on: a second try in five minutes is no backlog of five minutes.
+    rows = due.values_list("queue").annotate(n=Count("pk"), age=Max(Now() - F("not_before")))
+    found = {queue: (count, max(0.0, age.total_seconds())) for queue, count, age in rows}
+    return {queue: found.get(queue, (0, 0.0)) for queue in Queue.values}
+
+
 def throughput_of(clinic: Clinic | None) -> Throughput:
     """Analyses that succeeded and failed in the last hour and day; two queries, each over its own index."""
     counts: dict[str, int] = {}
@@ -136,10 +153,12 @@ def throughput_of(clinic: Clinic | None) -> Throughput:
     return Throughput(**counts)
 
 
-def latency_of(clinic: Clinic | None) -> list[Latency]:
-    """Median and 95th percentile by stage over the last day; empty if nothing was analysed."""
+def latency_of(clinic: Clinic | None, span: timedelta = timedelta(days=1)) -> list[Latency]:
+    """Median and 95th percentile by stage over ``span`` until now; empty if nothing was analysed."""
     with connection.cursor() as cursor:
-        cursor.execute(_LATENCY, {"clinic": str(clinic.pk) if clinic else None})
+        cursor.execute(
+            _LATENCY, {"clinic": str(clinic.pk) if clinic else None, "seconds": span.total_seconds()}
+        )
         *stages, count = cursor.fetchone()
     if not count:
         return []
@@ -179,7 +198,8 @@ def storage_of(clinic: Clinic | None) -> Storage:
     # An object store does not say how much space is free.
     if not issubclass(type(storages["default"]), FileSystemStorage):
         return Storage(clinics, None, None)
-    return _with_disk(clinics, default_storage.path(""))
+    disk = disk_of(default_storage.path(""))
+    return Storage(clinics, disk.free, disk.total) if disk else Storage(clinics, None, None)
 
 
 def chains_of(clinic: Clinic | None) -> list[Chain]:
@@ -192,12 +212,13 @@ def chains_of(clinic: Clinic | None) -> list[Chain]:
     return [Chain(head.clinic, head.number, by_clinic.get(head.clinic_id)) for head in heads]
 
 
-def _with_disk(clinics: list[tuple[str, int, int]], location: str) -> Storage:
+def disk_of(location: str) -> Disk | None:
+    """The disk where this folder lies; None where nothing was ever stored."""
     try:
         usage = shutil.disk_usage(location)
-    except FileNotFoundError:  # nothing was ever stored
-        return Storage(clinics, None, None)
-    return Storage(clinics, usage.free, usage.total)
+    except FileNotFoundError:
+        return None
+    return Disk(usage.free, usage.total)
 
 
 def _of(analyses: QuerySet[Analysis], clinic: Clinic | None) -> QuerySet[Analysis]:

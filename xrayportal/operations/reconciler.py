@@ -28,6 +28,7 @@ from xrayportal.clinics.sessions import SessionStore
 from xrayportal.intake.retention import apply_retention
 from xrayportal.intake.services import finish_submission, studies_due, try_to_seal
 from xrayportal.liveness import report_alive
+from xrayportal.operations.figures import head_of_queue
 from xrayportal.studies.models import Submission
 from xrayportal.worklist.digests import make_ready, send_mails
 
@@ -55,6 +56,7 @@ class Reconciler:
         self._sweep: Iterator[int] | None = None
         self._next_sweep = time.monotonic()
         self._next_retention = time.monotonic()
+        self._next_log = time.monotonic()
 
     def stop(self) -> None:
         """End after the present step; called from a signal handler."""
@@ -80,6 +82,7 @@ class Reconciler:
             self._remove_orphans,
             self._apply_retention,
             send_mails,
+            self._log_queue,
         ):
             report_alive()
             # A step that lost the session lost the lead with it, and another may have it by now.
@@ -166,6 +169,24 @@ class Reconciler:
         if time.monotonic() >= self._next_retention and not apply_retention(limit=_RETAINED_PER_ROUND):
             SessionStore.clear_expired()
             self._next_retention = time.monotonic() + _RETENTION_SECONDS
+
+    def _log_queue(self) -> None:
+        """Log the figures that say how many workers are needed, every ``QUEUE_LOG_SECONDS``."""
+        if not settings.QUEUE_LOG_SECONDS or time.monotonic() < self._next_log:
+            return
+        self._next_log = time.monotonic() + settings.QUEUE_LOG_SECONDS
+        heads = head_of_queue().values()
+        fields = {
+            "event": "queue",
+            "due": sum(count for count, _ in heads),
+            "oldest_seconds": round(max(age for _, age in heads), 1),
+            "workers": live_workers().count(),
+        }
+        logger.info(
+            "%(due)d analyses wait, the first for %(oldest_seconds)s s, for %(workers)d workers",
+            fields,
+            extra={"fields": fields},
+        )
 
 
 def _beat() -> None:

@@ -8,4 +8,5 @@ urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
     path("statusz", views.statusz, name="statusz"),
+    path("metrics", views.metrics, name="metrics"),
 ]
