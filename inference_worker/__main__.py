@@ -13,9 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+# Before NumPy is imported: other threads of its matrix library would spin through the next forward pass.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from inference_worker import RESEARCH_NOTICE
 from inference_worker.bundle import Bundle, find_bundle
 from inference_worker.decode import load_file
+from inference_worker.decode.isolated import DecodeProcess, DecoderUnavailableError
 from inference_worker.manifest import BundleError
 from inference_worker.pipeline import Pipeline
 from inference_worker.report import printable, record, sentence, write_heatmap
@@ -29,17 +33,23 @@ OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status: 0, 1 if any file failed, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
-    try:
-        if options.heatmaps is not None:
-            options.heatmaps.mkdir(parents=True, exist_ok=True)
-        bundle = Bundle.load(find_bundle(options.bundle))
-        pipeline = Pipeline(bundle, load_runtimes(bundle, options.runtime))
-    except (BundleError, OSError) as error:
-        print(f"inference_worker: {error}", file=sys.stderr)
-        return USAGE
-    except ImportError as error:
-        print(f"inference_worker: {options.runtime} is not installed here ({error})", file=sys.stderr)
-        return USAGE
+    with DecodeProcess() as decoder:
+        try:
+            if options.heatmaps is not None:
+                options.heatmaps.mkdir(parents=True, exist_ok=True)
+            decoder.start()  # it loads its libraries while the networks are loaded here
+            bundle = Bundle.load(find_bundle(options.bundle))
+            pipeline = Pipeline(bundle, load_runtimes(bundle, options.runtime), decoder=decoder)
+        except (BundleError, DecoderUnavailableError, OSError) as error:
+            print(f"inference_worker: {error}", file=sys.stderr)
+            return USAGE
+        except ImportError as error:
+            print(f"inference_worker: {options.runtime} is not installed here ({error})", file=sys.stderr)
+            return USAGE
+        return _analyse_all(options, pipeline)
+
+
+def _analyse_all(options: argparse.Namespace, pipeline: Pipeline) -> int:
     # The notice stands beside the lines that people keep, and outside those that programs parse.
     print(RESEARCH_NOTICE, file=sys.stderr if options.json else sys.stdout)
     status = OK

@@ -12,14 +12,23 @@ from numpy.typing import NDArray
 
 from inference_worker import gradcam
 from inference_worker.bundle import Bundle
-from inference_worker.decode import decode
+from inference_worker.decode import DecodeHere
 from inference_worker.decode.limits import Limits
 from inference_worker.manifest import BundleError
 from inference_worker.out_of_distribution import OutOfDistributionDetector
 from inference_worker.preprocess import as_batch, letterbox
 from inference_worker.render import Rendered, render
 from inference_worker.trust import trust
-from inference_worker.types import Finding, Geometry, Radiograph, Runtime, Timings, UnreadableError
+from inference_worker.types import (
+    Decoded,
+    Decoder,
+    Finding,
+    Geometry,
+    Radiograph,
+    Runtime,
+    Timings,
+    UnreadableError,
+)
 from inference_worker.verdict import View, calibrated, judge
 
 #: Pictures in one forward pass. More gains nothing on a CPU and little on a GPU at this input size.
@@ -68,15 +77,23 @@ class Pipeline:
     """A bundle with its networks loaded, ready to analyse pictures.
 
     ``runtimes`` are the bundle's networks by id (`inference_worker.runtimes.load_runtimes`). Verdicts
-    use the bundle's own thresholds unless a call brings others. Raises `BundleError` for a
-    file of the out-of-distribution detector that cannot be loaded.
+    use the bundle's own thresholds unless a call brings others. ``decoder`` is this process where none is
+    given; files from strangers need `inference_worker.decode.isolated.DecodeProcess`. Raises `BundleError`
+    for a file of the out-of-distribution detector that cannot be loaded.
     """
 
-    def __init__(self, bundle: Bundle, runtimes: Mapping[str, Runtime], limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        runtimes: Mapping[str, Runtime],
+        limits: Limits | None = None,
+        decoder: Decoder | None = None,
+    ) -> None:
         manifest = bundle.manifest
         self.bundle = bundle
         self.manifest = manifest
         self.limits = limits or Limits()
+        self._decoder = decoder or DecodeHere(self.limits)
         self._runtimes = runtimes
         try:
             self._detector = OutOfDistributionDetector.load(
@@ -120,7 +137,7 @@ class Pipeline:
         low, high = thresholds or (self.manifest.thresholds.low, self.manifest.thresholds.high)
         results: list[Result | UnreadableError] = []
         for start in range(0, len(files), BATCH):
-            chunk = [self._prepare(data) for data in files[start : start + BATCH]]
+            chunk = self._prepare_all(files[start : start + BATCH])
             ready = [prepared for prepared in chunk if isinstance(prepared, _Prepared)]
             clock = perf_counter()
             predictions = iter(self._infer(ready, forced_body_part))
@@ -132,13 +149,23 @@ class Pipeline:
                     results.append(self._finish(prepared, next(predictions), low, high, infer_ms))
         return results
 
-    def _prepare(self, data: bytes) -> _Prepared | UnreadableError:
-        clock = perf_counter()
-        try:
-            radiograph = decode(data, self.limits)
-        except UnreadableError as error:
-            return error
-        decode_ms = _since(clock)
+    def _prepare_all(self, files: Sequence[bytes]) -> list[_Prepared | UnreadableError]:
+        """Decode the files, each while the one before it is scaled."""
+        prepared = []
+        for index, data in enumerate(files):
+            if index == 0:
+                self._decoder.begin(data)
+            try:
+                decoded: Decoded | UnreadableError = self._decoder.result()
+            except UnreadableError as error:
+                decoded = error
+            if index + 1 < len(files):
+                self._decoder.begin(files[index + 1])
+            prepared.append(decoded if isinstance(decoded, UnreadableError) else self._prepare(data, decoded))
+        return prepared
+
+    def _prepare(self, data: bytes, decoded: Decoded) -> _Prepared:
+        radiograph = decoded.radiograph
         clock = perf_counter()
         square, geometry = letterbox(radiograph.pixels, self.manifest.input.size)
         preprocess_ms = _since(clock)
@@ -147,7 +174,7 @@ class Pipeline:
             radiograph=radiograph,
             square=square,
             geometry=geometry,
-            decode_ms=decode_ms,
+            decode_ms=decoded.milliseconds,
             preprocess_ms=preprocess_ms,
         )
 

@@ -60,6 +60,25 @@ class Radiograph:
 
 
 @dataclass(frozen=True, slots=True)
+class Decoded:
+    """A decoded picture and the milliseconds that its decoder took."""
+
+    radiograph: Radiograph
+    milliseconds: float
+
+
+class Decoder(Protocol):
+    """Decodes one file after the other: ``begin`` takes its bytes, ``result`` waits for the picture.
+
+    Between the two the caller may do other work. ``result`` raises `UnreadableError`.
+    """
+
+    def begin(self, data: bytes) -> None: ...
+
+    def result(self) -> Decoded: ...
+
+
+@dataclass(frozen=True, slots=True)
 class Geometry:
     """Where the picture lies inside the square network input, in input pixels.
 

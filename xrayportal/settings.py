@@ -120,7 +120,12 @@ REDIS_KEY_PREFIX = env.str("REDIS_KEY_PREFIX", default="xrayportal:")
 #: A batch that takes longer is hung: its process is killed. xrayportal/celery.py derives the rest.
 TASK_HARD_SECONDS = env.whole("TASK_HARD_SECONDS", default=300, least=1)
 #: A worker that is silent for this long has lost its work. It extends its leases every third of it.
-LEASE_SECONDS = env.whole("LEASE_SECONDS", default=30, least=1)
+LEASE_SECONDS = env.whole("LEASE_SECONDS", default=12, least=1)
+#: An idle worker looks for work so often without being woken: what Redis loses waits no longer.
+IDLE_POLL_SECONDS = env.real("IDLE_POLL_SECONDS", default=3.0)
+#: Processor time and address space for decoding one picture; the largest sound ones take half of that.
+DECODE_SECONDS = env.real("DECODE_SECONDS", default=8.0)
+DECODE_MEMORY_BYTES = env.whole("DECODE_MEMORY_BYTES", default=3 * 1024**3, least=512 * 1024**2)
 #: Of so many analyses that start, one is kept for bulk work.
 BULK_EVERY = env.whole("BULK_EVERY", default=5, least=1)
 #: Pause between two rounds of the reconciler.

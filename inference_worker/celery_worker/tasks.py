@@ -1,8 +1,9 @@
 """The Celery worker and its task.
 
-A wake-up carries nothing. The worker claims up to ``XRAY_BATCH`` analyses from PostgreSQL and works on one
-after the other: files from the storage, the pipeline, files into the storage, and last the rows. No
-transaction is open meanwhile. An error in one analysis ends that one only.
+A wake-up carries nothing, and an idle worker looks by itself every few seconds. The worker claims up to
+``XRAY_BATCH`` analyses from PostgreSQL and works on one after the other: files from the storage, the
+pipeline, files into the storage, and last the rows. No transaction is open meanwhile. An error in one
+analysis ends that one only.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import logging
 import os
 import signal
 import socket
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from celery.signals import worker_process_init, worker_process_shutdown
@@ -23,6 +26,8 @@ from django.db import Error, InterfaceError, OperationalError, connection
 
 from inference_worker.bundle import Bundle
 from inference_worker.celery_worker.files import StorageTroubleError, load_image, remove_files, write_view
+from inference_worker.decode.isolated import TOO_SLOW, DecodeProcess
+from inference_worker.decode.limits import Limits
 from inference_worker.manifest import FILE_NAME, BundleError
 from inference_worker.pipeline import BATCH, Pipeline
 from inference_worker.runtimes import load_runtimes
@@ -45,6 +50,12 @@ trail = logging.getLogger("xrayportal.trail")
 
 #: The bundle in use and the one before it: a portal that changes bundles needs no more.
 _KEPT_PIPELINES = 2
+#: When so many views of a study could not be decoded in time, the next ones are not tried.
+_MOST_SLOW = 3
+
+
+class CalledOffError(Exception):
+    """The analysis was cancelled, or its lease was lost, while one of its pictures was decoded."""
 
 
 class OutOfTimeError(BaseException):
@@ -71,14 +82,26 @@ class InferenceWorker:
         )
         self.heartbeat = WorkerHeartbeat(self.row)
         self._pipelines: dict[str, Pipeline] = {}
+        self.decoder = DecodeProcess(decoding_limits())
         self._soft_limit = SoftLimit()
+        #: Held while a batch is worked on: wake-ups come in the main thread, `look` in another.
+        self._turn = threading.Lock()
+        self._idle_watch = IdleWatch(self)
         #: Why the active bundle is not warm: logged when that changes, not at every wake-up.
         self._trouble = ""
 
     def start(self) -> None:
         """Load the active bundle, if there is one, and report ready."""
+        self.decoder.start()
         self._prepare()
         self.heartbeat.start()
+        self._idle_watch.start()
+
+    def end(self) -> None:
+        """Finish the batch at hand and sign off."""
+        self._idle_watch.end()
+        self.heartbeat.end()
+        self.decoder.end()
 
     def _prepare(self) -> None:
         """Load the active bundle before an analysis names it; log why not, and beat."""
@@ -114,12 +137,26 @@ class InferenceWorker:
                 raise BundleError(f"{bundle.name} does not run here: {error}") from error
             while len(self._pipelines) >= _KEPT_PIPELINES:
                 del self._pipelines[next(iter(self._pipelines))]
-            self._pipelines[bundle.name] = Pipeline(files, networks)
+            self._pipelines[bundle.name] = Pipeline(files, networks, self.decoder.limits, self.decoder)
         self.row.bundle = bundle.name
         return self._pipelines[bundle.name]
 
     def work(self) -> None:
         """Claim a batch and complete, fail or release each of its analyses."""
+        with self._turn:
+            self._work()
+
+    def look(self) -> None:
+        """Work on what waits, batch after batch, unless a wake-up is being answered; for `IdleWatch`."""
+        while self._turn.acquire(blocking=False):
+            try:
+                if not has_due():
+                    return
+                self._work()
+            finally:
+                self._turn.release()
+
+    def _work(self) -> None:
         claims = claim_analyses(worker=self.row.name, limit=settings.XRAY_BATCH)
         if not claims:
             self._prepare()
@@ -135,7 +172,7 @@ class InferenceWorker:
         except OutOfTimeError:
             slow, *others = claims
             logger.error("Analysis %s ran out of time", slow.pk)
-            steps.record_crash(claim=slow, kind="too_slow", sentence="Analysing this study took too long.")
+            _ran_out(slow, "too_slow", "Analysing this study took too long.")
             steps.release(claims=others)
         finally:
             self.heartbeat.holds([])
@@ -143,9 +180,10 @@ class InferenceWorker:
     def _end(self, claim: Analysis) -> None:
         """Analyse one claim; it ends or waits again whatever happens. Raises `OutOfTimeError` alone."""
         try:
-            if self.heartbeat.has_lost(claim) or not steps.is_current(claim=claim):
+            if not self._is_wanted(claim):
                 return
             try:
+                self.decoder.while_waiting = partial(self._go_on, claim)
                 with self._soft_limit.interrupts():
                     result = self._analyse(claim)
                 if steps.complete(claim=claim, result=result):
@@ -157,6 +195,8 @@ class InferenceWorker:
                 kind, sentence = error.views[0].kind, " ".join(view.sentence for view in error.views)
                 logger.info("Analysis %s failed, no view could be decoded: %s", claim.pk, kind)
                 steps.fail(claim=claim, kind=kind, sentence=sentence, permanent=True, unreadable=error.views)
+            except CalledOffError:
+                logger.info("Analysis %s was called off", claim.pk)
             except StorageTroubleError as error:
                 logger.warning("Analysis %s waits for the file storage: %s", claim.pk, error)
                 sentence = "The file storage could not be reached for a long time."
@@ -167,6 +207,11 @@ class InferenceWorker:
                 steps.fail(claim=claim, kind="bundle", sentence=sentence, permanent=False)
             except (OperationalError, InterfaceError):
                 raise
+            except MemoryError:
+                logger.error("Analysis %s ran out of memory", claim.pk)
+                _ran_out(
+                    claim, "out_of_memory", "Analysing this study takes more memory than its worker has."
+                )
             except Exception as error:  # noqa: BLE001  # the last resort: no error may end the other claims
                 logger.error("Analysis %s failed, attempt %d: %s", claim.pk, claim.attempt, _where(error))
                 sentence = f"Analysing this study failed {steps.CRASHES_ALONE} times for an unknown reason."
@@ -175,6 +220,14 @@ class InferenceWorker:
             # The database is away, so nothing can be written; its lease will run out.
             logger.error("Analysis %s is left to its lease: %s", claim.pk, type(error).__name__)
             connection.close()
+
+    def _is_wanted(self, claim: Analysis) -> bool:
+        return not self.heartbeat.has_lost(claim) and steps.is_current(claim=claim)
+
+    def _go_on(self, claim: Analysis) -> None:
+        """Raise `CalledOffError` if nobody waits for this analysis any more."""
+        if not self._is_wanted(claim):
+            raise CalledOffError
 
     def _analyse(self, claim: Analysis) -> AnalysisResult:
         """Analyse all views and write their files.
@@ -187,6 +240,10 @@ class InferenceWorker:
         views: list[ViewResult] = []
         unreadable: list[UnreadableView] = []
         for images in _chunks(list(claim.study.images.all())):
+            if sum(view.kind == TOO_SLOW for view in unreadable) >= _MOST_SLOW:
+                judged += [None] * len(images)
+                unreadable += [_not_tried(image) for image in images]
+                continue
             files = [load_image(image) for image in images]
             results = pipeline.analyse_many(files, claim.forced_body_part or None, thresholds)
             for image, result in zip(images, results, strict=True):
@@ -220,6 +277,11 @@ class InferenceWorker:
         )
 
 
+def decoding_limits() -> Limits:
+    """What one picture may cost, as the settings say."""
+    return Limits(seconds=settings.DECODE_SECONDS, memory_bytes=settings.DECODE_MEMORY_BYTES)
+
+
 class SoftLimit:
     """Celery's soft limit, while a batch is worked on: raises `OutOfTimeError` while a study is analysed.
 
@@ -232,10 +294,12 @@ class SoftLimit:
 
     def __enter__(self) -> None:
         self._is_over = False
-        self._before = signal.signal(signal.SIGUSR1, self._end)
+        if _in_main_thread():  # no other gets signals: there only the hard limit counts
+            self._before = signal.signal(signal.SIGUSR1, self._end)
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGUSR1, self._before)
+        if _in_main_thread():
+            signal.signal(signal.SIGUSR1, self._before)
 
     @contextmanager
     def interrupts(self) -> Iterator[None]:
@@ -252,6 +316,52 @@ class SoftLimit:
         self._is_over = True
         if self._interrupts:
             raise OutOfTimeError
+
+
+class IdleWatch(threading.Thread):
+    """Asks PostgreSQL for work now and then, so that none waits for a wake-up that Redis has lost."""
+
+    def __init__(self, worker: InferenceWorker) -> None:
+        super().__init__(name="idle watch", daemon=True)
+        self._worker = worker
+        self._end = threading.Event()
+
+    def end(self) -> None:
+        """Stop after the batch at hand."""
+        self._end.set()
+        self.join()
+
+    def run(self) -> None:
+        is_away = False
+        while not self._end.wait(settings.IDLE_POLL_SECONDS):
+            try:
+                self._worker.look()
+                is_away = False
+            except Error as error:
+                if not is_away:
+                    logger.warning("No work can be asked for: %s", type(error).__name__)
+                is_away = True
+                connection.close()
+            except Exception as error:  # noqa: BLE001  # the thread must go on; the next wake-up meets it too
+                logger.error("Asking for work failed: %s", _where(error))
+        connection.close()
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _ran_out(claim: Analysis, kind: str, sentence: str) -> None:
+    """End an attempt that lacked time or memory: for good if it ran alone, else it is tried alone."""
+    if claim.claimed_alone:
+        steps.fail(claim=claim, kind=kind, sentence=sentence, permanent=True)
+    else:
+        steps.record_crash(claim=claim, kind=kind, sentence=sentence)
+
+
+def _not_tried(image: Image) -> UnreadableView:
+    sentence = f"It was not decoded, since {_MOST_SLOW} other views of the study took too long."
+    return UnreadableView(image.pk, TOO_SLOW, _filename(image), sentence)
 
 
 def _chunks(images: Sequence[Image]) -> Iterator[Sequence[Image]]:
@@ -289,7 +399,7 @@ def _begin(**_: Any) -> None:
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _finish(**_: Any) -> None:
     if _inference_worker is not None:
-        _inference_worker.heartbeat.end()
+        _inference_worker.end()
 
 
 @app.task(name=WAKE_UP)  # type: ignore[untyped-decorator]  # Celery has no types

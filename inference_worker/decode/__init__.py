@@ -9,6 +9,7 @@ from __future__ import annotations
 import stat
 import warnings
 from pathlib import Path
+from time import perf_counter
 
 from inference_worker.decode.dicom import decode_dicom
 from inference_worker.decode.jpeg import decode as decode_jpeg
@@ -16,7 +17,7 @@ from inference_worker.decode.limits import Limits
 from inference_worker.decode.png import decode as decode_png
 from inference_worker.decode.tiff import decode as decode_tiff
 from inference_worker.sniff import HEAD_BYTES, describe, is_encrypted, sniff
-from inference_worker.types import Radiograph, UnreadableError
+from inference_worker.types import Decoded, Radiograph, UnreadableError
 
 _DECODERS = {"png": decode_png, "jpeg": decode_jpeg, "tiff": decode_tiff, "dicom": decode_dicom}
 
@@ -43,6 +44,24 @@ def decode(data: bytes, limits: Limits | None = None) -> Radiograph:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return _DECODERS[name](data, limits)
+
+
+class DecodeHere:
+    """The `Decoder` of this process: for files that one trusts, and for notebooks."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits
+        self._data = b""
+
+    def begin(self, data: bytes) -> None:
+        """Keep the bytes until ``result``."""
+        self._data = data
+
+    def result(self) -> Decoded:
+        """Decode them. Raises as `decode` does."""
+        clock = perf_counter()
+        radiograph = decode(self._data, self._limits)
+        return Decoded(radiograph, (perf_counter() - clock) * 1000)
 
 
 def load_file(path: Path, limits: Limits | None = None) -> bytes:

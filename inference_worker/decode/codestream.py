@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from inference_worker import jpeg_header
 from inference_worker.decode import jpeg
 from inference_worker.types import UnreadableError
@@ -11,6 +13,10 @@ _JPEG_2000_DATA = b"\xff\x93"  # SOD
 _JPEG = b"\xff\xd8"
 _END = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
 _MOST_COMPONENTS = 4
+#: The decoder keeps a record of each tile, precinct and code block. Usual ones have 4,096 pixels or more;
+#: only in small pictures are they smaller.
+_LEAST_PIXELS_PER_PART, _PARTS_OF_ANY = 64, 10_000
+_COD, _COC = 0xFF52, 0xFF53
 _JPEG_LOSSLESS = 3
 _JPEG_LS = 7
 
@@ -25,9 +31,11 @@ def check(frame: bytes, width: int, height: int) -> None:
     start = frame.find(_JPEG_2000, 0, 256)
     if start >= 0:
         _check_size(_jpeg_2000_size(frame[start:]), width, height)
+        _check_parts(frame[start:], width, height)
         _check_end(frame, frame.find(_JPEG_2000_DATA, start))
     elif frame.startswith(_JPEG):
         header = jpeg_header.frame_header(frame)
+        jpeg.check_scans(frame)
         _check_size((header.width, header.height), width, height)
         if header.process in (_JPEG_LOSSLESS, _JPEG_LS):
             _check_end(frame, jpeg_header.scan_start(frame))
@@ -53,6 +61,72 @@ def _jpeg_2000_size(stream: bytes) -> tuple[int, int]:
         )
     right, bottom, left, top = (int.from_bytes(stream[at : at + 4], "big") for at in (8, 12, 16, 20))
     return right - left, bottom - top
+
+
+def _check_parts(stream: bytes, width: int, height: int) -> None:
+    """Refuse a picture cut into so many tiles, precincts or code blocks that their records fill the memory.
+
+    Main header of ITU-T T.800: SIZ (A.5.1), COD (A.6.1) and COC (A.6.2).
+    """
+    tile_width, tile_height = (int.from_bytes(stream[at : at + 4], "big") for at in (24, 28))
+    components = int.from_bytes(stream[40:42], "big")
+    if not tile_width or not tile_height:
+        raise _cut_up()
+    tiles = -(-width // tile_width) * -(-height // tile_height)
+    tile = min(width, tile_width), min(height, tile_height)
+    parts = tiles
+    for marker, body in _main_header(stream):
+        if marker == _COD and len(body) >= 10:
+            parts = max(parts, tiles * components * _parts(*tile, body[5:], is_cut=bool(body[0] & 1)))
+        elif marker == _COC and len(body) >= 7:
+            parts = max(parts, tiles * components * _parts(*tile, body[2:], is_cut=bool(body[1] & 1)))
+    if parts > _PARTS_OF_ANY + width * height * components // _LEAST_PIXELS_PER_PART:
+        raise _cut_up()
+
+
+def _main_header(stream: bytes) -> Iterator[tuple[int, bytes]]:
+    """Marker and body of each segment before the first tile."""
+    at = 2
+    while at + 4 <= len(stream):
+        marker, length = (int.from_bytes(stream[at + place : at + place + 2], "big") for place in (0, 2))
+        if marker in (0xFF90, 0xFF93) or marker < 0xFF00 or length < 2:  # SOT, SOD, or no marker
+            return
+        yield marker, stream[at + 4 : at + 2 + length]
+        at += 2 + length
+
+
+def _parts(width: int, height: int, style: bytes, *, is_cut: bool) -> int:
+    """Precincts and code blocks of one component of one tile, by the parameters of its coding style.
+
+    ``style``: decomposition levels, exponents of the code block less two, two bytes, exponents of precincts.
+    """
+    levels, block = style[0], (style[1] & 0x0F) + 2 + (style[2] & 0x0F) + 2
+    if levels > 32 or (is_cut and len(style) < 6 + levels):
+        raise _cut_up()
+    parts = 0
+    for resolution in range(levels + 1):
+        across, down = (-(-side >> (levels - resolution)) for side in (width, height))
+        sizes = style[5 + resolution] if is_cut else 0xFF
+        wide, tall = 1 << (sizes & 0x0F), 1 << (sizes >> 4)
+        precincts = -(-across // wide) * -(-down // tall)
+        parts += precincts + max(precincts, across * down >> block)
+    return parts
+
+
+def _cut_up() -> UnreadableError:
+    return UnreadableError(
+        "corrupt",
+        "The picture inside the DICOM file is cut into far too many pieces; export it again.",
+    )
+
+
+def check_runs(frame: bytes, bytes_of_pixels: int) -> None:
+    """Refuse RLE (PS3.5, annex G) that is too short for its picture: two bytes give 128 at most.
+
+    Raises `UnreadableError` (``truncated``).
+    """
+    if len(frame) < 64 or (len(frame) - 64) * 64 < bytes_of_pixels:
+        raise _truncated()
 
 
 def _check_size(size: tuple[int, int], width: int, height: int) -> None:

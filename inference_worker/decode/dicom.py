@@ -158,7 +158,11 @@ def _check_frame(dataset: Dataset) -> None:
     """Refuse a compressed frame that its decoder should not see."""
     if _syntax(dataset).is_encapsulated:
         frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
-        codestream.check(frame, int(dataset.Columns), int(dataset.Rows))
+        width, height = int(dataset.Columns), int(dataset.Rows)
+        codestream.check(frame, width, height)
+        if _syntax(dataset) == RLELossless:
+            samples = int(dataset.SamplesPerPixel) * -(-int(dataset.BitsAllocated) // 8)
+            codestream.check_runs(frame, width * height * samples)
 
 
 def _complete(dataset: Dataset) -> None:

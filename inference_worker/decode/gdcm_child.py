@@ -11,14 +11,11 @@ import warnings
 from io import BytesIO
 
 import numpy as np
-import pydicom
-from pydicom.pixels.utils import pixel_array
 
-from inference_worker.dicom_attributes import GDCM
+from inference_worker.decode.subprocess_decode import by_gdcm
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    dataset = pydicom.dcmread(BytesIO(sys.stdin.buffer.read()), force=True)
     file = BytesIO()
-    np.save(file, pixel_array(dataset, decoding_plugin=GDCM))
+    np.save(file, by_gdcm(sys.stdin.buffer.read()))
     sys.stdout.buffer.write(file.getvalue())

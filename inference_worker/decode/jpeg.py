@@ -20,7 +20,7 @@ from inference_worker.jpeg_header import APP0, APP1, END, HUFFMAN, SCAN, frame_h
 from inference_worker.types import Radiograph, UnreadableError
 
 #: An ordinary progressive JPEG has about ten scans. Each costs a pass over the whole picture.
-_MOSTSCANS = 100
+_MOST_SCANS = 100
 
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
 #: Bytes of filler before the end of the image that are believed to be filler: more of them mean
@@ -48,10 +48,7 @@ def decode(data: bytes, limits: Limits) -> Radiograph:
             "The JPEG uses a rare coding process (lossless, hierarchical or arithmetic); "
             "export it as PNG or ordinary JPEG.",
         )
-    if data.count(b"\xff\xda") > _MOSTSCANS:
-        raise UnreadableError(
-            "corrupt", f"The JPEG claims more than {_MOSTSCANS} scans; export it again as ordinary JPEG."
-        )
+    check_scans(data)
     if frame.components == 1:
         pixels, chroma = strict(data, "GRAY")[..., 0], 0.0
     elif frame.components == 4:
@@ -60,6 +57,14 @@ def decode(data: bytes, limits: Limits) -> Radiograph:
     else:
         pixels, chroma = grey.from_rgb(strict(data, "RGB"))
     return finish(Shown(pixels, chroma), limits, tall=_tall(data), orientation=_orientation(data))
+
+
+def check_scans(data: bytes, pictures: int = 1) -> None:
+    """Refuse JPEG data of so many pictures that asks for far more passes over them than any camera writes."""
+    if data.count(b"\xff\xda") > _MOST_SCANS * pictures:
+        raise UnreadableError(
+            "corrupt", f"The JPEG claims more than {_MOST_SCANS} scans; export it again as ordinary JPEG."
+        )
 
 
 def strict(data: bytes, colorspace: str) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""How large a file may be, checked on its size and its header before a pixel is decoded."""
+"""What a picture may cost: its size, checked before a pixel is decoded, and time and memory of decoding."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from inference_worker.types import UnreadableError
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Most bytes of a file, most pixels of a picture, most pixels along one side.
+    """Most bytes of a file, pixels of a picture, pixels along one side; seconds and memory to decode it.
 
     The largest digital radiographs have 20 million pixels; 64 million leave room for scanned film.
     The side is bounded because JPEG, the format of the display picture, ends at 65,500.
+
+    ``seconds`` (of processor time) and ``memory_bytes`` (address space) bound a decoding in a process of its
+    own (`inference_worker.decode.isolated`), whatever a header has promised.
     """
 
     file_bytes: int = 256 * 1024 * 1024
     pixels: int = 64_000_000
     side: int = 32_000
+    seconds: float = 8.0
+    memory_bytes: int = 3 * 1024**3
 
     def check_bytes(self, count: int) -> None:
         """Raise `UnreadableError` (``empty``, ``too_large``) for a file of ``count`` bytes."""

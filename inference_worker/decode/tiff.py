@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
-from inference_worker.decode import depth, grey, libtiff
+from inference_worker.decode import depth, grey, jpeg, libtiff
 from inference_worker.decode.limits import Limits
 from inference_worker.decode.upright import Shown, finish
 from inference_worker.tiff_layout import (
@@ -131,6 +131,7 @@ def _tall(directory: Directory) -> float | None:
 def _by_pillow(data: bytes, directory: Directory, limits: Limits) -> Shown:
     with Image.open(BytesIO(data), formats=["TIFF"]) as picture:
         limits.check_size(*picture.size)
+        _check_tiles(directory, limits)
         _check_jpeg_pieces(directory, data)
         # The picture is turned by `decode`, and only by its own tag: Pillow would also ask its XMP.
         picture.getexif().pop(_ORIENTATION, None)
@@ -141,10 +142,17 @@ def _by_pillow(data: bytes, directory: Directory, limits: Limits) -> Shown:
         return Shown(*grey.from_picture(picture))
 
 
+def _check_tiles(directory: Directory, limits: Limits) -> None:
+    """A tile is allocated whole, however small the picture."""
+    if _TILES in directory:
+        limits.check_size(_one(directory, _TILE_WIDTH, 0), _one(directory, _TILE_HEIGHT, 0))
+
+
 def _check_jpeg_pieces(directory: Directory, data: bytes) -> None:
     """JPEG in a TIFF: libtiff completes a strip or tile that was cut short with grey, and is silent."""
     if directory.get(_COMPRESSION) != JPEG:
         return
+    jpeg.check_scans(data, max(1, len(directory.get(_STRIPS, ())), len(directory.get(_TILES, ()))))
     for starts, sizes in ((_STRIPS, _STRIP_SIZES), (_TILES, _TILE_SIZES)):
         for start, size in zip(directory.get(starts, ()), directory.get(sizes, ()), strict=False):
             if not data[start : start + size].rstrip(b"\x00\xff").endswith(_JPEG_END):
@@ -155,8 +163,8 @@ def _unpacked(data: bytes, directory: Directory, layout: Layout, limits: Limits)
     """The samples, ``(H, W, C)``, at their own depth and type."""
     has_tiles = _TILES in directory
     if has_tiles:
+        _check_tiles(directory, limits)
         across, down = _one(directory, _TILE_WIDTH, 0), _one(directory, _TILE_HEIGHT, 0)
-        limits.check_size(across, down)
         starts, sizes = _several(directory, _TILES, ()), _several(directory, _TILE_SIZES, ())
     else:
         across, down = layout.width, min(_one(directory, _ROWS_PER_STRIP, layout.height), layout.height)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
+from django.core.cache import cache
 from django.utils import timezone
 
 from tests.factories import make_analysis, make_clinic, make_study
@@ -13,6 +14,7 @@ from xrayportal.analyses.models import Analysis, Worker
 from xrayportal.analyses.queue.claims import claim_analyses
 from xrayportal.analyses.queue.waiting import waiting_position
 from xrayportal.studies.models import Queue
+from xrayportal.web.shared.status import waiting_status
 
 pytestmark = pytest.mark.django_db
 
@@ -86,8 +88,31 @@ def test_the_slow_case_is_slower_when_times_vary(waiting: Waiting) -> None:
     assert told.seconds_slow == pytest.approx(8, abs=0.1)
 
 
+def test_no_time_is_told_while_every_worker_is_busy_for_unusually_long(waiting: Waiting) -> None:
+    """What was "about 5 s" for five minutes."""
+    now = timezone.now()
+    for number in range(10):
+        start = now - timedelta(minutes=10, seconds=-2 * number)
+        finished("a", start + timedelta(seconds=2), start)
+    Worker.objects.create(name="a")
+    held = make_analysis(make_study(views=0), state="running", worker="a", leased_until=now)
+    Analysis.objects.filter(pk=held.pk).update(started_at=now - timedelta(seconds=9))
+    row = waiting(make_clinic())
+    assert waiting_position(row).seconds == pytest.approx(2, abs=0.1), "not long yet"
+    cache.clear()
+    Analysis.objects.filter(pk=held.pk).update(started_at=now - timedelta(seconds=30))
+    told = waiting_position(row)
+    assert (told.seconds, told.is_held_up) == (None, True)
+    assert "takes unusually long" in waiting_status(told).words
+    cache.clear()
+    Worker.objects.create(name="b")
+    told = waiting_position(row)
+    assert told.seconds == pytest.approx(2, abs=0.1), "the other worker is free"
+
+
 def test_without_a_worker_no_time_is_told(waiting: Waiting) -> None:
     now = timezone.now()
     finished("a", now, now - timedelta(seconds=1))
     told = waiting_position(waiting(make_clinic()))
     assert (told.position, told.seconds, told.seconds_slow) == (1, None, None)
+    assert "no worker is running" in waiting_status(told).words

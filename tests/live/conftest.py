@@ -40,6 +40,7 @@ BUNDLE = "fracatlas-lite0"
 #: Everything that waits for minutes in a hospital waits for moments here.
 QUICK = {
     "LEASE_SECONDS": "2",
+    "IDLE_POLL_SECONDS": "0.3",
     "RECONCILE_SECONDS": "0.2",
     "TASK_HARD_SECONDS": "30",
     "LOG_LEVEL": "INFO",

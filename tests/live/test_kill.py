@@ -100,6 +100,21 @@ def test_redis_is_down_when_studies_are_submitted(portal: Portal, submit: Submit
     assert_all_succeeded_once(submission, 6)
 
 
+def test_redis_stays_away(portal: Portal, submit: Submit) -> None:
+    """An idle worker asks PostgreSQL by itself, one that starts meanwhile too."""
+    portal.reconciler()
+    portal.worker()
+    until(lambda: Worker.objects.exclude(bundle="").count() == 1)
+    portal.redis.stop()
+    first = submit(6)
+    until(lambda: states() == {"succeeded": 6})
+    assert_all_succeeded_once(first, 6)
+    portal.worker()
+    until(lambda: Worker.objects.exclude(bundle="").count() == 2)
+    submit(12)
+    until(lambda: states() == {"succeeded": 6 + 12})
+
+
 def test_two_workers_share_the_work(portal: Portal, submit: Submit) -> None:
     portal.reconciler()
     workers = [portal.worker(STRANGE_SECONDS="0.1", XRAY_BATCH="2") for _ in range(2)]

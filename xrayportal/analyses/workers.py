@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import threading
+import time
 import uuid
 from collections.abc import Iterable
 from datetime import timedelta
@@ -38,7 +41,8 @@ class WorkerHeartbeat(threading.Thread):
     """Keeps a worker's row fresh and extends the leases of what it works on, three times a lease.
 
     It runs beside the work, on a database connection of its own: a long forward pass keeps its lease,
-    and a process that is frozen or dead does not.
+    and a process that is frozen or dead does not. A process whose batch takes longer than the hard limit is
+    killed: Celery does that only to what it has started itself.
     """
 
     def __init__(self, worker: Worker) -> None:
@@ -48,12 +52,14 @@ class WorkerHeartbeat(threading.Thread):
         self._claims: list[Analysis] = []
         #: By id and attempt: what was lost may be claimed again.
         self._lost: set[tuple[uuid.UUID, int]] = set()
+        self._since = time.monotonic()
         self._end = threading.Event()
 
     def holds(self, claims: Iterable[Analysis]) -> None:
         """Extend the leases of these claims from now on, and of no others; empty when the work is done."""
         with self._lock:
             self._claims, self._lost = list(claims), set()
+            self._since = time.monotonic()
 
     def has_lost(self, claim: Analysis) -> bool:
         """Whether the lease of this claim could not be extended, so that its result would be refused."""
@@ -71,8 +77,16 @@ class WorkerHeartbeat(threading.Thread):
 
     def run(self) -> None:
         while not self._end.wait(settings.LEASE_SECONDS / 3):
+            self._end_if_hung()
             self.beat()
         connection.close()
+
+    def _end_if_hung(self) -> None:
+        with self._lock:
+            is_hung = self._claims and time.monotonic() - self._since > settings.TASK_HARD_SECONDS
+        if is_hung:
+            logger.error("Worker %s is hung, so it is killed", self._worker.name)
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def beat(self) -> None:
         """Refresh the row and the leases once. A database that is away is tried again at the next beat."""

@@ -45,6 +45,14 @@ GENERAL: dict[str, tuple[Promise, Promise]] = {
         gettext_lazy("the picture has more pixels than are taken"),
         gettext_lazy("Export it in a smaller size."),
     ),
+    "too-slow": (
+        gettext_lazy("decoding it takes too long"),
+        gettext_lazy("Export it again as ordinary DICOM, PNG or JPEG."),
+    ),
+    "too-much-memory": (
+        gettext_lazy("decoding it takes more memory than allowed"),
+        gettext_lazy("Export it again as ordinary DICOM, PNG or JPEG."),
+    ),
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from django.db.models.functions import Now
 
 from inference_worker.celery_worker import tasks
 from inference_worker.celery_worker.tasks import InferenceWorker
+from inference_worker.decode import isolated
 from inference_worker.types import UnreadableError
 from inference_worker.verdict import judge_study
 from tests.factories import make_image, make_study, make_submission, png
@@ -38,9 +41,21 @@ BROKEN = b"\x89PNG\r\n\x1a\n and then nothing"
 
 
 @pytest.fixture(scope="module")
-def worker() -> InferenceWorker:
+def worker() -> Iterator[InferenceWorker]:
     """One worker child for all tests here: loading the network takes a second."""
-    return InferenceWorker()
+    worker = InferenceWorker()
+    yield worker
+    worker.decoder.end()
+
+
+@pytest.fixture
+def strange(monkeypatch: pytest.MonkeyPatch) -> Iterator[InferenceWorker]:
+    """A worker whose decoder hangs on marked files, and waits for a second."""
+    monkeypatch.setattr(isolated, "CHILD", "tests.inference_worker.strange_child")
+    monkeypatch.setattr(settings, "DECODE_SECONDS", 1.0)
+    worker = InferenceWorker()
+    yield worker
+    worker.decoder.end()
 
 
 @pytest.fixture(autouse=True)
@@ -145,7 +160,7 @@ def test_one_bad_file_spoils_no_neighbour(worker: InferenceWorker, monkeypatch: 
 
     def mistaken(self: Any, files: list[bytes], *arguments: Any) -> Any:
         if b"mistake" in files[0]:
-            raise MemoryError("quotes the file: mistake")
+            raise RuntimeError("quotes the file: mistake")
         return analyse_many(self, files, *arguments)
 
     monkeypatch.setattr(tasks.Pipeline, "analyse_many", mistaken)
@@ -181,6 +196,71 @@ def test_the_log_of_a_mistake_quotes_no_message(
     assert "ValueError" in caplog.text
     assert "in mistaken" in caplog.text
     assert "Jane" not in caplog.text
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_out_of_memory_is_not_tried_again_where_nobody_else_took_it(
+    worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch, alone: bool
+) -> None:
+    def greedy(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(tasks.Pipeline, "analyse_many", greedy)
+    for number in range(1 if alone else 2):
+        study_of(picture(number))
+    worker.work()
+    expected = ("failed", "out_of_memory") if alone else ("queued", "")
+    assert set(Analysis.objects.values_list("state", "error_kind")) == {expected}
+
+
+def test_out_of_time_alone_is_not_tried_again(
+    worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks.Pipeline, "analyse_many", lambda *_: signal.raise_signal(signal.SIGUSR1))
+    study_of(picture())
+    worker.work()
+    row = Analysis.objects.get()
+    assert (row.state, row.error_kind, row.attempt) == ("failed", "too_slow", 1)
+
+
+def test_a_picture_that_hangs_its_decoder_is_given_up_and_the_next_one_is_analysed(
+    strange: InferenceWorker,
+) -> None:
+    hung, good = study_of(picture(0), png() + b"hang"), study_of(picture(1))
+    begun = time.monotonic()
+    strange.work()
+    assert time.monotonic() - begun < 10
+    row = Analysis.objects.get(study=hung)
+    assert (row.state, row.attempt, [view["kind"] for view in row.unreadable]) == (
+        "succeeded",
+        1,
+        ["too_slow"],
+    )
+    assert Analysis.objects.get(study=good).state == "succeeded"
+
+
+def test_after_three_slow_views_the_others_are_not_tried(strange: InferenceWorker) -> None:
+    study_of(*(png() + b"hang" * number for number in range(1, 4)), *(picture(number) for number in range(6)))
+    strange.work()
+    row = Analysis.objects.get()
+    assert (row.state, row.views, len(row.unreadable)) == ("succeeded", 9, 4)
+    assert "It was not decoded, since 3 other views" in row.unreadable[-1]["sentence"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_calling_off_frees_a_worker_whose_decoder_hangs(
+    strange: InferenceWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study_of(png() + b"hang")
+    monkeypatch.setattr(strange.decoder, "limits", replace(strange.decoder.limits, seconds=100))
+    worker = threading.Thread(target=strange.work)
+    worker.start()
+    while not Analysis.objects.filter(state="running").exists():
+        time.sleep(0.05)
+    cancel_analysis(analysis=Analysis.objects.get(), actor=PORTAL)
+    worker.join(timeout=10)
+    assert not worker.is_alive()
+    assert Analysis.objects.get().state == "cancelled"
 
 
 def test_called_off_between_claim_and_work(worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch) -> None:

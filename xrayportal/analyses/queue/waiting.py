@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 from django.core.cache import cache
@@ -15,6 +15,8 @@ from xrayportal.studies.models import Queue
 FARTHEST = 10_000
 #: Every page that polls asks; the throughput changes slowly.
 _REMEMBERED_SECONDS = 5
+#: An analysis that takes so many times, and so many seconds, longer than the slow case holds its worker up.
+UNUSUAL, UNUSUAL_SECONDS = 3.0, 5.0
 
 # Lanes as in claims.CLAIM. `turn` is our place in our own lane. Every other clinic comes before us with as
 # many as it has, up to our turn; half of those in our own turn are before us, on average: counted as all.
@@ -43,20 +45,31 @@ CROSS JOIN LATERAL (
 WHERE clinic.id <> %(clinic)s
 """
 
-# A worker's seconds for one analysis: since it finished the one before, or since it claimed this one.
+# A worker's seconds for one analysis: since it finished the one before, or since it claimed this one. And for
+# each live worker the seconds that it has spent on the one at hand: 0 if it has none.
 _THROUGHPUT = """
+WITH recent AS (
+    SELECT worker, started_at, finished_at FROM analyses_analysis
+    WHERE state = 'succeeded' ORDER BY finished_at DESC LIMIT 200
+)
 SELECT percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY seconds), (
-    SELECT count(*) FROM analyses_worker
+    SELECT coalesce(array_agg(coalesce(CASE WHEN at_hand.started_at IS NOT NULL THEN
+        extract(epoch FROM statement_timestamp() - greatest(at_hand.started_at, (
+            SELECT max(finished_at) FROM recent WHERE recent.worker = live.name
+        )))
+    END, 0)), ARRAY[]::numeric[])
+    FROM analyses_worker AS live
+    LEFT JOIN LATERAL (
+        SELECT min(started_at) AS started_at FROM analyses_analysis AS a
+        WHERE a.state = 'running' AND a.worker = live.name
+    ) AS at_hand ON true
     WHERE last_seen > statement_timestamp() - make_interval(secs => %(lease)s)
 )
 FROM (
     SELECT extract(epoch FROM finished_at - greatest(
         started_at, lag(finished_at) OVER (PARTITION BY worker ORDER BY finished_at)
     )) AS seconds
-    FROM (
-        SELECT worker, started_at, finished_at FROM analyses_analysis
-        WHERE state = 'succeeded' ORDER BY finished_at DESC LIMIT 200
-    ) AS recent
+    FROM recent
 ) AS each
 """
 
@@ -66,12 +79,32 @@ class Waiting:
     """A place in the line: ``position`` 1 is next. ``seconds`` until the result in the median case.
 
     One analysis in ten takes longer than ``seconds_slow``. Both are ``None`` where nothing is known to judge
-    by: no worker lives, none has finished anything yet, or the queue is longer than is counted.
+    by: no worker lives, none has finished anything yet, all are busy with an analysis that takes unusually
+    long (``is_held_up``), or the queue is longer than is counted.
     """
 
     position: int
-    seconds: float | None
-    seconds_slow: float | None
+    seconds: float | None = None
+    seconds_slow: float | None = None
+    has_worker: bool = True
+    is_held_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Throughput:
+    """One worker's seconds for an analysis, median and 90th percentile; ``busy``, seconds at hand of each."""
+
+    median: float | None
+    slow: float | None
+    busy: list[float]
+
+    @property
+    def moving(self) -> int:
+        """How many live workers are not busy with something that takes unusually long."""
+        if self.slow is None:
+            return len(self.busy)
+        longest = max(UNUSUAL * self.slow, self.slow + UNUSUAL_SECONDS)
+        return sum(seconds <= longest for seconds in self.busy)
 
 
 def waiting_position(analysis: Analysis) -> Waiting:
@@ -95,21 +128,22 @@ def waiting_position(analysis: Analysis) -> Waiting:
         ahead = alike + min(other, alike // max(every - 1, 1))
     else:
         ahead = alike + min(other, (alike + 1) * (every - 1))
-    median, slow, workers = _throughput()
-    if median is None or slow is None or not workers or ahead >= FARTHEST:
-        return Waiting(ahead + 1, None, None)
-    rounds = ahead // workers + 1
-    return Waiting(ahead + 1, rounds * median, rounds * slow)
+    now = _throughput()
+    place = Waiting(ahead + 1, has_worker=bool(now.busy), is_held_up=bool(now.busy) and not now.moving)
+    if now.median is None or now.slow is None or not now.moving or ahead >= FARTHEST:
+        return place
+    rounds = ahead // now.moving + 1
+    return replace(place, seconds=rounds * now.median, seconds_slow=rounds * now.slow)
 
 
-def _throughput() -> tuple[float | None, float | None, int]:
-    """Median and 90th percentile of one worker's seconds for one analysis, and how many workers live."""
-    throughput: tuple[float | None, float | None, int] | None = cache.get("analyses.throughput")
+def _throughput() -> _Throughput:
+    """The workers' throughput, at most ``_REMEMBERED_SECONDS`` old."""
+    throughput: _Throughput | None = cache.get("analyses.throughput")
     if throughput is None:
         with connection.cursor() as cursor:
             cursor.execute(_THROUGHPUT, {"lease": settings.LEASE_SECONDS})
-            percentiles, workers = cursor.fetchone()
+            percentiles, busy = cursor.fetchone()
         median, slow = percentiles or (None, None)
-        throughput = (median, slow, workers)
+        throughput = _Throughput(median, slow, [float(seconds) for seconds in busy])
         cache.set("analyses.throughput", throughput, _REMEMBERED_SECONDS)
     return throughput

@@ -37,7 +37,10 @@ def readyz(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def statusz(request: HttpRequest) -> JsonResponse:
-    """200 if a study sent now would be analysed, else 503, where ``missing`` names what does not work."""
+    """200 if a study sent now would be analysed, else 503, where ``missing`` names what does not work.
+
+    ``degraded`` names what does not work and can be done without for a while.
+    """
     return _answer(health.status())
 
 
@@ -66,8 +69,9 @@ def _of_requests() -> CollectorRegistry:
 
 
 def _answer(services: dict[str, health.Service]) -> JsonResponse:
-    missing = health.missing(services)
-    body = {"status": "unavailable" if missing else "ok", "missing": missing, "services": services}
+    missing, degraded = health.missing(services), health.degraded(services)
+    status = "unavailable" if missing else "degraded" if degraded else "ok"
+    body = {"status": status, "missing": missing, "degraded": degraded, "services": services}
     response = JsonResponse(body, status=503 if missing else 200)
     # A monitor that asks every few seconds gets its answer; the log is for errors of the portal.
     response._has_been_logged = True  # type: ignore[attr-defined]  # what Django's handler looks at

@@ -28,6 +28,7 @@ OF_ARCHIVES = ("archive-", "member-")
 WITHOUT_FILE = {
     "worker_died": _("The worker process died several times on this file."),
     "too_slow": _("Analysing this study took too long."),
+    "out_of_memory": _("Analysing this study takes more memory than its worker has."),
     "storage": _("The file storage could not be reached for a long time."),
     "bundle": _("The worker could not load the model version."),
     "unexpected": _("Analysing this study failed several times for an unknown reason."),

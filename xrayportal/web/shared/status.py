@@ -47,7 +47,15 @@ def status_of(state: str | None) -> Status:
 
 def waiting_status(waiting: Waiting) -> Status:
     """``Waiting, 3rd in line, about 20 s``; without a time where nothing is known to judge by."""
-    if waiting.seconds is None:
+    if not waiting.has_worker:
+        words = gettext("Waiting, %(place)s in the queue; no worker is running") % {
+            "place": ordinal(waiting.position)
+        }
+    elif waiting.is_held_up:
+        words = gettext("Waiting, %(place)s in the queue; the study before it takes unusually long") % {
+            "place": ordinal(waiting.position)
+        }
+    elif waiting.seconds is None:
         words = gettext("Waiting, %(place)s in the queue") % {"place": ordinal(waiting.position)}
     else:
         words = gettext("Waiting, %(place)s in the queue, about %(span)s") % {
