@@ -122,7 +122,10 @@ def _left(submission: Submission) -> dict[str, Any]:
     if not waiting.has_worker:
         return {"left": gettext("No worker is running; the studies wait"), "position": waiting.position}
     if waiting.is_held_up:
-        return {"left": gettext("A study takes unusually long; the others wait"), "position": waiting.position}
+        return {
+            "left": gettext("A study takes unusually long; the others wait"),
+            "position": waiting.position,
+        }
     if waiting.seconds is None or waiting.seconds_slow is None:
         return {"position": waiting.position}
     return {"left": _time_left(waiting.seconds, waiting.seconds_slow), "position": waiting.position}
