@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
+from xrayportal.audit.visits import record_look
 from xrayportal.clinics.actors import Actor, actor_of
 from xrayportal.clinics.models import Clinic, Membership, Role, User
 from xrayportal.security import HtmxRequest, client_address
@@ -81,6 +82,10 @@ class ClinicAccess:
             return Actor(self.user, self.address)
         owner = "" if self.token.is_service else f"{self.user.email}, "
         return Actor(self.user, self.address, name=f"{owner}API token “{self.token.name}”")
+
+    def note_look(self, study: Study, *, revealed: bool) -> None:
+        """Audit that this person sees the study, once a visit; ``revealed``: with its prediction."""
+        record_look(clinic=self.clinic, actor=self.actor, study=study, revealed=revealed)
 
     @functools.cached_property
     def permissions(self) -> frozenset[Permission]:

@@ -15,4 +15,4 @@ class AuditEventAdmin(ReadOnlyAdmin):
     shown_fields = ["at", "clinic", "number", "action", "actor_label", "target_kind", "target_id"]
     list_filter = ["action", "clinic"]
     list_select_related = ["clinic"]
-    ordering = ["-id"]
+    ordering = ["-id"]  # as they came, over all chains; `verify` finds ids that do not follow a chain

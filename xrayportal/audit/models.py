@@ -74,13 +74,14 @@ class AuditEvent(models.Model):
     hash = models.CharField(max_length=64)
 
     class Meta:
-        ordering = ["-id"]
+        # Within a chain. Ids say nothing of it, and no hash covers them.
+        ordering = ["-number"]
         constraints = [
             models.UniqueConstraint(fields=["clinic", "number"], name="audit_chain", nulls_distinct=False)
         ]
         indexes = [
-            models.Index(fields=["study_id", "id"], name="audit_by_study"),
-            models.Index(fields=["clinic", "action", "id"], name="audit_by_action"),
+            models.Index(fields=["study_id", "number"], name="audit_by_study"),
+            models.Index(fields=["clinic", "action", "number"], name="audit_by_action"),
             # What the limit on sign-in attempts asks at every attempt.
             models.Index(
                 fields=["address", "at"],
@@ -96,6 +97,34 @@ class AuditEvent(models.Model):
     def words(self) -> str:
         """The action in words; ``get_action_display`` hashes all translated labels for each event."""
         return str(_WORDS.get(self.action, self.action))
+
+
+class Visit(models.Model):
+    """The newest event ``study-viewed`` of one actor, study and address: until when no other is written.
+
+    Written by ``audit.visits`` only. A row says no more than its event, and goes when the visit is over.
+    """
+
+    study_id = models.UUIDField()
+    actor_id_text = models.CharField(max_length=40, blank=True)
+    actor_label = models.CharField(max_length=254, blank=True)
+    address = models.GenericIPAddressField(null=True)
+    at = models.DateTimeField()
+    #: Whether the prediction was shown.
+    revealed = models.BooleanField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["study_id", "actor_id_text", "actor_label", "address"],
+                name="audit_visit_once",
+                nulls_distinct=False,
+            )
+        ]
+        indexes = [models.Index(fields=["at"], name="audit_visit_at")]
+
+    def __str__(self) -> str:
+        return f"{self.actor_label} {self.study_id}"
 
 
 class AuditHead(models.Model):

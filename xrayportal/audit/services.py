@@ -88,7 +88,7 @@ def verify(*, clinic: models.Model | None) -> ChainState:
     It finds changed, removed, inserted and cut-off events. Where the events were rewritten together with the
     head, only a head that was kept elsewhere shows it (``verify_audit`` prints the head).
     """
-    length, previous = 0, START
+    length, previous, last_id = 0, START, 0
     recorded = AuditHead.objects.filter(clinic=_key(clinic)).first()
     events = AuditEvent.objects.filter(clinic=_key(clinic)).order_by("number").iterator(chunk_size=2000)
     for event in events:
@@ -98,9 +98,11 @@ def verify(*, clinic: models.Model | None) -> ChainState:
             return ChainState(clinic, length, event.number, "it does not follow the event before it")
         if event.hash != link(event):
             return ChainState(clinic, length, event.number, "its content does not match its hash")
+        if event.pk <= last_id:
+            return ChainState(clinic, length, event.number, "its id does not follow the one before it")
         if recorded is not None and event.number == recorded.number and event.hash != recorded.hash:
             return ChainState(clinic, length, event.number, "it is not the event that the head names")
-        length, previous = event.number, event.hash
+        length, previous, last_id = event.number, event.hash, event.pk
     # The head moves while we read, but only forwards: events past it were not written by ``record``.
     if length < (recorded.number if recorded else 0):
         return ChainState(clinic, length, length + 1, "the end of the chain is missing")

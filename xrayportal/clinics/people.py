@@ -48,7 +48,7 @@ class FormerMember:
 def former_members_of(clinic: Clinic) -> list[FormerMember]:
     """Everybody who had roles in the clinic and has none now, the most recent first; two queries."""
     removals: dict[int, AuditEvent] = {}
-    for event in AuditEvent.objects.filter(clinic=clinic, action=Action.MEMBER_REMOVED).order_by("-id"):
+    for event in AuditEvent.objects.filter(clinic=clinic, action=Action.MEMBER_REMOVED).order_by("-number"):
         removals.setdefault(int(event.target_id), event)
     former = User.objects.exclude(memberships__clinic=clinic).in_bulk(removals)
     return [

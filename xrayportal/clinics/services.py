@@ -49,6 +49,8 @@ def add_member(
 ) -> Membership:
     """Give a person a role; a role that they have already is left as it is."""
     with transaction.atomic():
+        _lock(clinic)
+        held = sorted(Membership.objects.filter(clinic=clinic, user=user).values_list("role", flat=True))
         membership, is_new = Membership.objects.get_or_create(clinic=clinic, user=user, role=role)
         if is_new:
             record(
@@ -56,7 +58,7 @@ def add_member(
                 action=Action.MEMBER_ADDED,
                 actor=actor,
                 target=user,
-                detail={"role": str(role)},
+                detail={"role": str(role), "held": held},
             )
     return membership
 

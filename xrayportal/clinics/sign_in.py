@@ -60,8 +60,8 @@ def is_throttled(email: str, address: str | None) -> bool:
     if failures.count() >= ADDRESS_LIMIT:
         return True
     account = _account(email)
-    succeeded = events.filter(action=Action.SIGNED_IN, detail__account=account).order_by("-id").first()
-    on_account = failures.filter(detail__account=account, id__gt=succeeded.pk if succeeded else 0)
+    succeeded = events.filter(action=Action.SIGNED_IN, detail__account=account).order_by("-number").first()
+    on_account = failures.filter(detail__account=account, number__gt=succeeded.number if succeeded else 0)
     return on_account.count() >= ACCOUNT_LIMIT
 
 

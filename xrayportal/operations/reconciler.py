@@ -23,6 +23,7 @@ from xrayportal.analyses.queue.announce import wake_workers
 from xrayportal.analyses.queue.claims import has_due
 from xrayportal.analyses.queue.steps import requeue_expired
 from xrayportal.analyses.workers import live_workers, remove_dead_workers
+from xrayportal.audit.visits import forget_visits
 from xrayportal.clinics.actors import PORTAL
 from xrayportal.clinics.sessions import SessionStore
 from xrayportal.intake.retention import apply_retention
@@ -165,9 +166,10 @@ class Reconciler:
                 return
 
     def _apply_retention(self) -> None:
-        """Delete a few studies a round until none is due, then expired sessions; again after a day."""
+        """Delete a few studies a round until none is due, then what has expired; again after a day."""
         if time.monotonic() >= self._next_retention and not apply_retention(limit=_RETAINED_PER_ROUND):
             SessionStore.clear_expired()
+            forget_visits()
             self._next_retention = time.monotonic() + _RETENTION_SECONDS
 
     def _log_queue(self) -> None:

@@ -8,16 +8,19 @@ all; an admin who also reads is a reader.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict
 
-from django.db.models import BooleanField, Exists, OuterRef, Q, QuerySet, Value
+from django.db.models import BooleanField, Exists, Min, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Coalesce
 
-from xrayportal.access import ClinicAccess, Permission
+from xrayportal.access import GRANT_LASTS, ClinicAccess, Permission
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.models import Role
 from xrayportal.reviews.models import Review
 from xrayportal.studies.models import Study
+from xrayportal.tokens.models import ApiToken, Scope
 
 
 class Revealed(TypedDict):
@@ -55,38 +58,60 @@ def with_revealed(access: ClinicAccess, studies: QuerySet[Study]) -> QuerySet[Re
 
 
 def is_blind(access: ClinicAccess, study: Study, analysis: Analysis | None) -> bool:
-    """Whether an opinion that this person stores now is blind; at most three queries.
+    """Whether an opinion that this person stores now is blind; at most five queries.
 
     ``analysis`` is the study's current result; without one every opinion is blind. An opinion is not blind
-    if the person stored one before, if a page showed them the result (their own event ``study-viewed`` with
-    ``revealed`` in its detail), or if the result was there before the clinic turned blind reading on, or
-    while the person had a role here without being a reader, because lists showed it then.
+    if the person stored one before, or could ever know a result of this study, however old: a newer analysis
+    of the same pictures makes nobody forget. So it counts from the study's first result on what they were
+    shown (`_was_shown`), and when every page, export and file was open to them (`_was_open_to`).
     """
     if analysis is None:
         return True
     if not reads_blind(access) or reveals(access, study):
         return False
-    looks = AuditEvent.objects.filter(
-        study_id=study.pk,
-        action=Action.STUDY_VIEWED,
-        actor_id_text=str(access.user.pk),
-        detail__revealed=True,
-    )
-    if looks.exists():
-        return False
-    turned_on = Q(action=Action.CLINIC_CHANGED, detail__blind_first=True)
+    succeeded = Analysis.objects.filter(study=study, state=Analysis.State.SUCCEEDED)
+    first = succeeded.aggregate(at=Min(Coalesce("finished_at", "requested_at")))["at"]
+    return not (_was_shown(access, study) or _was_open_to(access, first))
+
+
+def _was_shown(access: ClinicAccess, study: Study) -> bool:
+    """Whether an event says that this person got a result of the study: on a page, in a file, on paper."""
+    shown = Q(action=Action.STUDY_VIEWED, detail__revealed=True)
+    printed = Q(action=Action.EXPORTED)
+    events = AuditEvent.objects.filter(study_id=study.pk, actor_id_text=str(access.user.pk))
+    return events.filter(shown | printed).exists()
+
+
+def _was_open_to(access: ClinicAccess, first: datetime) -> bool:
+    """Whether predictions were open to this person at any time since ``first``, in lists and exports too.
+
+    They were before the clinic turned blind reading on, while the person had a role here without being a
+    reader, with a superuser's reason, and by a token of theirs that acts as somebody who does not read.
+    """
+    person = str(access.user.pk)
+    turned_on = Q(action=Action.CLINIC_CHANGED, detail__blind_first=True, at__gt=first)
     # An event of a role keeps the roles held until then. None tells of the time after the last change, but
     # they are a reader now, so the time without that role was ended by a change.
     was_no_reader = Q(
         ~Q(detail__held__contains=[Role.READER.value]),
         action__in=[Action.MEMBER_ADDED, Action.MEMBER_REMOVED],
         target_kind="user",
-        target_id=str(access.user.pk),
+        target_id=person,
         detail__held__0__isnull=False,
+        at__gt=first,
     )
-    return not AuditEvent.objects.filter(
-        turned_on | was_no_reader, clinic=access.clinic, at__gt=analysis.finished_at or analysis.requested_at
-    ).exists()
+    was_superuser = Q(action=Action.CONTENT_ACCESS_GRANTED, actor_id_text=person, at__gt=first - GRANT_LASTS)
+    events = AuditEvent.objects.filter(turned_on | was_no_reader | was_superuser, clinic=access.clinic)
+    if events.exists():
+        return True
+    tokens = ApiToken.objects.filter(
+        clinic=access.clinic,
+        created_by=access.user,
+        scopes__contains=[Scope.STUDIES_READ],
+        expires_at__gt=first,
+    )
+    usable = Q(revoked_at__isnull=True) | Q(revoked_at__gt=first)
+    return tokens.filter(usable).exclude(role__in=["", Role.READER]).exists()
 
 
 def _opinion(access: ClinicAccess) -> Exists:

@@ -38,7 +38,9 @@ BAD, STALE, GONE = 422, 409, 404
 @handle_deleted_study
 def review(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """The review panel: as a fragment for the script, as a page for a person who opens its address."""
-    return _answer(request, access, Panel(access, _study(access, study)), status=200)
+    panel = Panel(access, _study(access, study))
+    access.note_look(panel.study, revealed=panel.revealed and panel.study.current_id is not None)
+    return _answer(request, access, panel, status=200)
 
 
 View = Callable[..., HttpResponseBase]

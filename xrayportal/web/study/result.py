@@ -293,7 +293,7 @@ def history_of(access: ClinicAccess, study: RevealedStudy) -> History:
     revealed: bool = study.revealed
     shows_events = access.may(Permission.SEE_ALL)
     analyses = study.analyses.primary().select_related("bundle", "requested_by")
-    events = AuditEvent.objects.filter(study_id=study.pk, clinic=access.clinic).order_by("-id")
+    events = AuditEvent.objects.filter(study_id=study.pk, clinic=access.clinic).order_by("-number")
     if not revealed:
         own = Q(forced_body_part__in=["", study.stated_body_part])
         corrected = [str(pk) for pk in study.analyses.exclude(own).values_list("pk", flat=True)]

@@ -24,12 +24,18 @@ from xrayportal.audit.services import record
 from xrayportal.intake.deletion import REASONS, delete_study
 from xrayportal.intake.media_types import SUFFIXES
 from xrayportal.reviews.blind import reveals
-from xrayportal.studies.models import Study
 from xrayportal.web.shared.deleted import handle_deleted_study
 from xrayportal.web.shared.polling import seen_version, unchanged
 from xrayportal.web.study.earlier import earlier_of, later_parts
 from xrayportal.web.study.forms import AnalysisForm, DeleteForm
-from xrayportal.web.study.result import history_of, polled_version, result_of, study_or_404, title_of
+from xrayportal.web.study.result import (
+    StudyResult,
+    history_of,
+    polled_version,
+    result_of,
+    study_or_404,
+    title_of,
+)
 from xrayportal.worklist.services import mark_read
 
 logger = logging.getLogger(__name__)
@@ -47,6 +53,8 @@ _FINDING_FILES = {
 
 #: The files that reveal the prediction.
 _REVEALING = frozenset({"overlay", "map"})
+#: Lists show it of fifty studies at once: seeing a list is no look at each of them.
+_LISTED = "thumbnail"
 
 
 @require_safe
@@ -60,18 +68,7 @@ def study_page(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -
     row = study_or_404(access, study)
     result = result_of(access, row, request.GET.get("view"), request.GET.get("beside"))
     history = history_of(access, row)
-    looks: list[tuple[Study, bool]] = [(row, result.shows_prediction)]
-    if result.comparison:
-        looks.append((result.comparison.study, result.comparison.revealed))
-    for viewed, revealed in looks:
-        record(
-            clinic=access.clinic,
-            action=Action.STUDY_VIEWED,
-            actor=access.actor,
-            target=viewed,
-            study=viewed,
-            detail={"revealed": revealed},
-        )
+    _note_looks(access, result)
     mark_read(access, [row.pk])
     earlier = earlier_of(access, row)
     context = {
@@ -92,22 +89,14 @@ def study_page(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -
 def study_result(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """The fragment of the study page that polls; 204 while nothing changed.
 
-    The answer that first shows a prediction is audited as a look, like the page itself.
+    It is a look like the page itself, so the answer that first shows a prediction is audited.
     """
     seen = seen_version(request)
     if seen == polled_version(access, study):
         return unchanged()
     row = study_or_404(access, study)
     result = result_of(access, row, request.GET.get("view"), request.GET.get("beside"))
-    if result.shows_prediction and not result.polls:
-        record(
-            clinic=access.clinic,
-            action=Action.STUDY_VIEWED,
-            actor=access.actor,
-            target=row,
-            study=row,
-            detail={"revealed": True},
-        )
+    _note_looks(access, result)
     context = {"study": row, "result": result, "kept": request.GET.get("kept")}
     response = render(request, "study/_result.html", context)
     # The page loads the history again when something happened, not whenever the line moves on.
@@ -123,6 +112,7 @@ def study_history(request: PortalRequest, access: ClinicAccess, study: uuid.UUID
     """The fragment with all analyses of the study and its audit events."""
     row = study_or_404(access, study)
     history = history_of(access, row)
+    access.note_look(row, revealed=history.revealed and row.current_id is not None)
     return render(request, "study/_history.html", {"study": row, "history": history})
 
 
@@ -181,7 +171,10 @@ def finding_file(
     name = getattr(row, field) if field else ""
     if not name or (kind in _REVEALING and not reveals(access, row.image.study)):
         raise Http404("Not found.")
-    return _file(request, name, media_type, etag=f'"{row.pk}-{kind}"')
+    response = _file(request, name, media_type, etag=f'"{row.pk}-{kind}"')
+    if kind != _LISTED:
+        access.note_look(row.image.study, revealed=kind in _REVEALING)
+    return response
 
 
 @require_safe
@@ -201,6 +194,13 @@ def image_file(request: PortalRequest, access: ClinicAccess, image: uuid.UUID) -
         detail={"file": "original"},
     )
     return response
+
+
+def _note_looks(access: ClinicAccess, result: StudyResult) -> None:
+    """Audit the look at the study, and at the one beside it."""
+    access.note_look(result.study, revealed=result.shows_prediction)
+    if result.comparison:
+        access.note_look(result.comparison.study, revealed=result.comparison.revealed)
 
 
 def _file(request: HttpRequest, name: str, media_type: str, *, etag: str) -> HttpResponseBase:
