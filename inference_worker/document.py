@@ -50,6 +50,11 @@ class Node:
             raise self.error("must be a text that is not empty")
         return self._value
 
+    def truth(self) -> bool:
+        if not isinstance(self._value, bool):
+            raise self.error("must be true or false")
+        return self._value
+
     def texts(self) -> tuple[str, ...]:
         texts = tuple(item.text() for item in self.items())
         if len(set(texts)) != len(texts):

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from inference_worker.document import DocumentError, Node
 
 if TYPE_CHECKING:
-    from inference_worker.types import Verdict
+    from inference_worker.types import LocationBand, Verdict
 
 FILE_NAME = "manifest.json"
 SCHEMA = 1
@@ -31,6 +31,12 @@ ANY_PART = "*"
 
 #: The terms of the trust score, see `inference_worker.trust`.
 TRUST_FEATURES = ("peak", "focus", "border", "rival")
+
+
+#: The results that the manifest's ``rates`` count, in order of probability.
+RESULTS = ("normal", "towards_normal", "towards_abnormal", "abnormal")
+
+_MOST_PICTURES = 10**9
 
 
 class BundleError(Exception):
@@ -92,12 +98,17 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """``p < low`` normal, ``p >= high`` abnormal, between uncertain; the limits bound a clinic's own."""
+    """``p < low`` normal, ``p >= high`` abnormal, between uncertain; the limits bound a clinic's own.
+
+    Uncertain probabilities below ``even`` lean towards normal, the others towards abnormal; ``None`` where
+    the bundle measured no leanings.
+    """
 
     low: float
     high: float
     low_limits: tuple[float, float]
     high_limits: tuple[float, float]
+    even: float | None = None
 
     def at(self, low: float, high: float) -> Thresholds:
         """The same with a clinic's own values. Raises `ValueError` outside the limits or if low > high."""
@@ -108,7 +119,7 @@ class Thresholds:
                 )
         if low > high:
             raise ValueError(f"the low threshold ({low:g}) must not be above the high one ({high:g})")
-        return Thresholds(low, high, self.low_limits, self.high_limits)
+        return Thresholds(low, high, self.low_limits, self.high_limits, self.even)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +129,83 @@ class OutOfDistribution:
     file: str
     limit: float
     chroma_limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A measured value and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """How well the networks tell abnormal from normal pictures of one body part.
+
+    Measured out of fold on ``pictures``, of which ``abnormal`` are abnormal; ``auc`` is ``None`` where it
+    cannot be computed. ``judged``: whether the bundle gives verdicts on this body part.
+    """
+
+    pictures: int
+    abnormal: int
+    auc: Interval | None
+    judged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Test pictures with one result, and how many of them were abnormal."""
+
+    pictures: int
+    abnormal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What became of the test pictures of judged body parts, with the bundle's own thresholds.
+
+    ``measured_on`` names the test set in a sentence; ``prevalence`` is its share of abnormal pictures, and
+    ``pictures`` their number, with those that were out of distribution.
+    """
+
+    measured_on: str
+    prevalence: float
+    pictures: int
+    normal: Rate
+    towards_normal: Rate
+    towards_abnormal: Rate
+    abnormal: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Abnormal pictures with boxes, and in how many of them the map's peak lay in a box."""
+
+    pictures: int
+    hits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Two limits on the map's highest value, in logit units, and the hits of each band between them.
+
+    Below ``visible_from`` nothing stands out and nothing is drawn; at or above ``strong_from`` the
+    evidence is strong.
+    """
+
+    visible_from: float
+    strong_from: float
+    none: Hits
+    weak: Hits
+    strong: Hits
+
+    def band(self, peak: float) -> LocationBand:
+        """The band of a map whose highest value is ``peak``."""
+        if peak < self.visible_from:
+            return "none"
+        return "strong" if peak >= self.strong_from else "weak"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,21 +225,27 @@ class Manifest:
     prevalence: float
     aggregate: Aggregate
     out_of_distribution: OutOfDistribution
-    trust: Mapping[str, Any]
+    trust: Mapping[str, Any] | None
     metrics: Mapping[str, Any]
     data: Mapping[str, Any]
     software: Mapping[str, Any]
     files: Mapping[str, str]
+    #: By body part; empty where none was measured, and then every body part is judged.
+    body_part_reliability: Mapping[str, Reliability] = field(default_factory=dict)
+    rates: Rates | None = None
+    location: Location | None = None
+
+    @property
+    def unjudged(self) -> frozenset[str]:
+        """The body parts on which the bundle gives no verdict."""
+        return frozenset(
+            label for label, reliability in self.body_part_reliability.items() if not reliability.judged
+        )
 
     @property
     def label(self) -> str:
         """``name@version``, as every result shows it."""
         return f"{self.name}@{self.version}"
-
-    @property
-    def weak_below(self) -> float:
-        """The trust score under which the page warns people not to rely on the map."""
-        return float(self.trust.get("weak_below", 0.0))
 
     @property
     def body_part_network(self) -> Network:
@@ -225,11 +319,14 @@ def _manifest(root: Node) -> Manifest:
             limit=root["out_of_distribution"]["limit"].number(1e-9),
             chroma_limit=root["out_of_distribution"]["chroma_limit"].number(1e-9),
         ),
-        trust=_trust(root["trust"]),
+        trust=_trust(root.optional("trust")),
         metrics=root["metrics"].mapping(),
         data=root["data"].mapping(),
         software=root["software"].mapping(),
         files={Node(name, "files").file_name(): node.text() for name, node in root["files"].pairs()},
+        body_part_reliability=_reliability(root.optional("body_part_reliability"), body_parts),
+        rates=_rates(root.optional("rates")),
+        location=_location(root.optional("location")),
     )
 
 
@@ -269,8 +366,13 @@ def _calibration(node: Node, body_parts: tuple[str, ...]) -> Calibration:
     return Calibration(slope=node["slope"].number(), intercept=node["intercept"].number(), offsets=offsets)
 
 
-def _trust(node: Node) -> Mapping[str, Any]:
-    """Check that every value that `inference_worker.trust` computes with is there; return all of them."""
+def _trust(node: Node | None) -> Mapping[str, Any] | None:
+    """Check that every value that `inference_worker.trust` computes with is there; return all of them.
+
+    A bundle may have no trust score: its measure was too poor to show.
+    """
+    if node is None:
+        return None
     node["temperature"].number(1e-9)
     node["intercept"].number()
     for feature in TRUST_FEATURES:
@@ -279,17 +381,85 @@ def _trust(node: Node) -> Mapping[str, Any]:
 
 
 def _thresholds(node: Node) -> Thresholds:
-    limits = node["limits"]
+    limits, even = node["limits"], node.optional("even")
     bounds = Thresholds(
         low=node["low"].number(0.0, 1.0),
         high=node["high"].number(0.0, 1.0),
         low_limits=limits["low"].pair(0.0, 1.0),
         high_limits=limits["high"].pair(0.0, 1.0),
+        even=None if even is None else even.number(0.0, 1.0),
     )
     try:
-        return bounds.at(bounds.low, bounds.high)
+        bounds = bounds.at(bounds.low, bounds.high)
     except ValueError as error:
         raise node.error(f"contradicts itself: {error}") from error
+    if even is not None and bounds.even is not None and not bounds.low <= bounds.even <= bounds.high:
+        raise even.error(f"must lie between low ({bounds.low:g}) and high ({bounds.high:g})")
+    return bounds
+
+
+def _reliability(node: Node | None, body_parts: tuple[str, ...]) -> Mapping[str, Reliability]:
+    if node is None:
+        return {}
+    entries = node.pairs()
+    known = {label for label, _ in entries}
+    for label in body_parts:
+        if label not in known:
+            raise node.error(f"lacks the body part {label!r}")
+    unknown = sorted(known - set(body_parts))
+    if unknown:
+        raise node.error(f"names {', '.join(unknown)}, which are not among the bundle's body parts")
+    reliability = {label: _one_reliability(entry) for label, entry in entries}
+    if not any(one.judged for one in reliability.values()):
+        raise node.error("judges no body part at all")
+    return reliability
+
+
+def _one_reliability(node: Node) -> Reliability:
+    pictures, abnormal = _counted(node, "abnormal")
+    auc = node.optional("auc")
+    return Reliability(pictures, abnormal, None if auc is None else _interval(auc), node["judged"].truth())
+
+
+def _interval(node: Node) -> Interval:
+    interval = Interval(*(node[key].number(0.0, 1.0) for key in ("value", "low", "high")))
+    if not interval.low <= interval.value <= interval.high:
+        raise node.error("must have its value between low and high")
+    return interval
+
+
+def _rates(node: Node | None) -> Rates | None:
+    if node is None:
+        return None
+    groups = {result: Rate(*_counted(node[result], "abnormal")) for result in RESULTS}
+    pictures = node["pictures"].whole(1, _MOST_PICTURES)
+    if sum(group.pictures for group in groups.values()) > pictures:
+        raise node["pictures"].error("must not be fewer than the pictures of all four results together")
+    return Rates(
+        measured_on=node["measured_on"].text(),
+        prevalence=node["prevalence"].number(0.0, 1.0),
+        pictures=pictures,
+        **groups,
+    )
+
+
+def _location(node: Node | None) -> Location | None:
+    if node is None:
+        return None
+    location = Location(
+        visible_from=node["visible_from"].number(),
+        strong_from=node["strong_from"].number(),
+        **{band: Hits(*_counted(node[band], "hits")) for band in ("none", "weak", "strong")},
+    )
+    if location.visible_from > location.strong_from:
+        raise node["strong_from"].error(f"must not lie below visible_from ({location.visible_from:g})")
+    return location
+
+
+def _counted(node: Node, part: str) -> tuple[int, int]:
+    """The counts ``pictures`` and ``part``, which is a part of them."""
+    pictures = node["pictures"].whole(0, _MOST_PICTURES)
+    return pictures, node[part].whole(0, pictures)
 
 
 def _check_networks(manifest: Manifest, path: Path) -> None:

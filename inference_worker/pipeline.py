@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -28,8 +28,9 @@ from inference_worker.types import (
     Runtime,
     Timings,
     UnreadableError,
+    Verdict,
 )
-from inference_worker.verdict import View, calibrated, judge
+from inference_worker.verdict import View, calibrated, judge, lean, not_judged
 
 #: Pictures in one forward pass. More gains nothing on a CPU and little on a GPU at this input size.
 BATCH = 8
@@ -37,17 +38,21 @@ BATCH = 8
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of one picture that could be decoded. ``sha256`` is of the file's bytes."""
+    """The result of one picture that could be decoded. ``sha256`` is of the file's bytes.
+
+    ``view`` has the values that `inference_worker.verdict.judge_study` needs, also of a picture that is not
+    judged by itself.
+    """
 
     sha256: str
     radiograph: Radiograph
     finding: Finding
     rendered: Rendered
+    view: View
 
-    @property
-    def view(self) -> View:
-        """The values that `inference_worker.verdict.judge_study` needs."""
-        return View(body_parts=self.finding.body_parts, probability=self.finding.probability)
+    def without_verdict(self) -> Result:
+        """The same picture where its body part is not judged: no probability and no heatmap."""
+        return replace(self, finding=not_judged(self.finding), rendered=replace(self.rendered, overlay=None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +134,26 @@ class Pipeline:
         """Analyse files' bytes in batches; one that cannot be decoded gives its error in its place.
 
         ``forced_body_part`` (a label of the manifest) replaces the predicted one in the choice of expert
-        and calibration. ``thresholds`` are (low, high) on the calibrated probability. Raises `ValueError`
-        for an unknown body part or if low > high.
+        and calibration. A picture of a body part that the bundle does not judge gets neither probability
+        nor heatmap. ``thresholds`` are (low, high) on the calibrated probability. Raises `ValueError` for
+        an unknown body part or if low > high.
+        """
+        return [
+            result
+            if isinstance(result, UnreadableError) or self._is_judged(result, forced_body_part)
+            else result.without_verdict()
+            for result in self.analyse_views(files, forced_body_part, thresholds)
+        ]
+
+    def analyse_views(
+        self,
+        files: Sequence[bytes],
+        forced_body_part: str | None = None,
+        thresholds: tuple[float, float] | None = None,
+    ) -> list[Result | UnreadableError]:
+        """As `analyse_many`, for views of one study: whether they are judged is left to `judge_study`.
+
+        Where it says that the study's body part is not judged, each view's `Result.without_verdict` counts.
         """
         if forced_body_part is not None and forced_body_part not in self.manifest.body_parts:
             raise ValueError(f"{forced_body_part!r} is not among the bundle's body parts")
@@ -148,6 +171,11 @@ class Pipeline:
                 else:
                     results.append(self._finish(prepared, next(predictions), low, high, infer_ms))
         return results
+
+    def _is_judged(self, result: Result, forced_body_part: str | None) -> bool:
+        body_parts = result.finding.body_parts
+        body_part = forced_body_part or max(body_parts, key=lambda label: body_parts[label])
+        return body_part not in self.manifest.unjudged
 
     def _prepare_all(self, files: Sequence[bytes]) -> list[_Prepared | UnreadableError]:
         """Decode the files, each while the one before it is scaled."""
@@ -220,18 +248,23 @@ class Pipeline:
         radiograph = picture.radiograph
         width, height = radiograph.width, radiograph.height
         signed = None if prediction.map is None else gradcam.crop(prediction.map, picture.geometry)
-        rendered = render(radiograph, signed, manifest.map.scale)
+        location = None
+        if signed is not None and manifest.location is not None:
+            location = manifest.location.band(float(signed.max()))
+        drawn = None if location == "none" else signed
+        rendered = render(radiograph, drawn, manifest.map.scale)
         probability = (
             None
             if prediction.logit is None
             else calibrated(prediction.logit, prediction.body_part, manifest.calibration)
         )
+        verdict: Verdict = "unsupported" if probability is None else judge(probability, low, high)
         finding = Finding(
-            verdict="unsupported" if probability is None else judge(probability, low, high),
+            verdict=verdict,
             body_parts=dict(zip(manifest.body_parts, prediction.body_parts.tolist(), strict=True)),
             probability=probability,
-            peak=None if signed is None else gradcam.peak(signed, width, height),
-            trust=None if signed is None else trust(signed, manifest.trust),
+            peak=None if drawn is None else gradcam.peak(drawn, width, height),
+            trust=None if signed is None or manifest.trust is None else trust(signed, manifest.trust),
             map=signed,
             ood_distance=prediction.distance,
             width=width,
@@ -242,8 +275,11 @@ class Pipeline:
                 infer=infer_ms,
                 render=_since(clock),
             ),
+            leaning=lean(verdict, probability, manifest.thresholds.even),
+            location=location,
         )
-        return Result(picture.sha256, radiograph, finding, rendered)
+        view = View(body_parts=finding.body_parts, probability=probability)
+        return Result(picture.sha256, radiograph, finding, rendered, view)
 
 
 def _since(clock: float) -> float:

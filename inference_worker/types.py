@@ -11,6 +11,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Verdict = Literal["normal", "abnormal", "uncertain", "unsupported"]
+#: Where an uncertain probability lies: below or above the bundle's threshold `even`.
+Leaning = Literal["towards_normal", "towards_abnormal"]
+#: How much the map's peak stands out, by the bundle's own limits (`inference_worker.manifest.Location`).
+LocationBand = Literal["none", "weak", "strong"]
+
+#: The reason for an uncertain verdict without a probability: measured on this body part, the networks
+#: could not tell abnormal from normal.
+BODY_PART_NOT_JUDGED = "body_part_not_judged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +164,15 @@ STAGES = tuple(field.name for field in fields(Timings))
 class Finding:
     """The result for one picture.
 
-    For ``unsupported`` the fields ``probability``, ``peak``, ``trust`` and ``map`` are ``None``.
+    For ``unsupported``, and for a body part that the bundle does not judge (``reason`` is then
+    `BODY_PART_NOT_JUDGED`, else empty), the fields ``probability``, ``peak``, ``trust``, ``map``,
+    ``leaning`` and ``location`` are ``None``.
     ``body_parts`` are all body part probabilities by label. ``probability`` is calibrated, 0 to 1.
-    ``peak`` is ``(x, y)`` in displayed pixels. ``map`` is ``float32 (h, w)``, cropped to the
-    picture (no padding), signed, in logit units. ``trust`` is 0 to 1. ``ood_distance`` is the
-    out-of-distribution detector's distance divided by its limit: above 1 is out of distribution.
+    ``peak`` is ``(x, y)`` in displayed pixels, ``None`` where ``location`` is ``"none"``: nothing stands
+    out. ``map`` is ``float32 (h, w)``, cropped to the picture (no padding), signed, in logit units.
+    ``trust`` is 0 to 1. ``leaning``, ``location`` and ``trust`` are ``None``, too, where the manifest has
+    no figures for them. ``ood_distance`` is the out-of-distribution detector's distance divided by its
+    limit: above 1 is out of distribution.
     """
 
     verdict: Verdict
@@ -173,3 +185,6 @@ class Finding:
     width: int
     height: int
     timings: Timings
+    reason: str = ""
+    leaning: Leaning | None = None
+    location: LocationBand | None = None

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from inference_worker.types import BODY_PART_NOT_JUDGED
+
 if TYPE_CHECKING:
     from inference_worker.manifest import Aggregate, Calibration
-    from inference_worker.types import Verdict
+    from inference_worker.types import Finding, Leaning, Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """The prediction for one picture: probabilities by body part, and of abnormality (0 to 1).
 
-    ``probability`` is ``None`` for an unsupported picture.
+    ``probability`` is ``None`` for an unsupported picture. It is there for every other one, also for a body
+    part that is not judged: in a study the body part of all its views together decides about that.
     """
 
     body_parts: Mapping[str, float]
@@ -28,6 +31,9 @@ class View:
 class StudyResult:
     """The result of a study of ``views`` pictures.
 
+    ``reason`` is `BODY_PART_NOT_JUDGED` where the study's body part is not judged: the verdict is then
+    uncertain and ``probability`` is ``None``. It is empty otherwise. ``leaning`` is for an uncertain verdict
+    with a probability.
     ``body_part``, ``body_part_probability`` and ``probability`` are ``None`` and ``body_parts`` is empty if
     no view is supported. With a forced body part, ``body_part`` is that one and ``body_part_probability``
     still the networks' own. ``unreadable`` counts views that could not be decoded, ``unsupported`` those
@@ -42,6 +48,8 @@ class StudyResult:
     views: int
     unreadable: int
     unsupported: int
+    reason: str = ""
+    leaning: Leaning | None = None
 
     @property
     def is_incomplete(self) -> bool:
@@ -64,18 +72,52 @@ def judge(probability: float, low: float, high: float) -> Verdict:
     return "normal" if probability < low else "uncertain"
 
 
+def lean(verdict: Verdict, probability: float | None, even: float | None) -> Leaning | None:
+    """Below ``even`` an uncertain probability leans towards normal, else towards abnormal.
+
+    ``None`` for any other verdict, without a probability, or where the bundle has no ``even``.
+    """
+    if verdict != "uncertain" or probability is None or even is None:
+        return None
+    return "towards_normal" if probability < even else "towards_abnormal"
+
+
+def not_judged(finding: Finding) -> Finding:
+    """The finding of a picture whose body part the bundle does not judge: nothing is said of it.
+
+    An unsupported finding is returned as it is.
+    """
+    if finding.verdict == "unsupported":
+        return finding
+    return replace(
+        finding,
+        verdict="uncertain",
+        reason=BODY_PART_NOT_JUDGED,
+        probability=None,
+        peak=None,
+        trust=None,
+        map=None,
+        leaning=None,
+        location=None,
+    )
+
+
 def judge_study(
     views: Sequence[View | None],
     *,
     low: float,
     high: float,
+    even: float | None = None,
     aggregate: Aggregate = "mean",
     forced_body_part: str | None = None,
+    unjudged: Collection[str] = (),
 ) -> StudyResult:
     """Judge a study from its views; ``None`` stands for a view that could not be decoded.
 
-    Body part: the largest mean of the body part probabilities over supported views. Score:
-    ``aggregate`` of their probabilities. A study with a view that could not be decoded is never normal: the
+    Body part: the largest mean of the body part probabilities over supported views, unless
+    ``forced_body_part``. A body part among ``unjudged`` gets no probability, and the verdict uncertain with
+    its reason. Score: ``aggregate`` of the views' probabilities; ``even`` splits uncertain ones into two
+    leanings. A study with a view that could not be decoded is never normal: the
     view may be abnormal. Raises `ValueError` if no view could be decoded or the forced body part is not
     among the labels.
     """
@@ -101,10 +143,15 @@ def judge_study(
     body_parts = {label: fmean(view_parts[label] for view_parts, _ in supported) for label in labels}
     body_part = forced_body_part or max(body_parts, key=lambda label: body_parts[label])
     scores = [score for _, score in supported]
-    probability = fmean(scores) if aggregate == "mean" else max(scores)
-    verdict = judge(probability, low, high)
-    if verdict == "normal" and unreadable:
-        verdict = "uncertain"
+    probability: float | None
+    verdict: Verdict
+    if body_part in unjudged:
+        reason, probability, verdict = BODY_PART_NOT_JUDGED, None, "uncertain"
+    else:
+        reason, probability = "", fmean(scores) if aggregate == "mean" else max(scores)
+        verdict = judge(probability, low, high)
+        if verdict == "normal" and unreadable:
+            verdict = "uncertain"
     return StudyResult(
         verdict=verdict,
         body_part=body_part,
@@ -114,4 +161,6 @@ def judge_study(
         views=len(views),
         unreadable=unreadable,
         unsupported=len(decoded) - len(supported),
+        reason=reason,
+        leaning=lean(verdict, probability, even),
     )

@@ -209,6 +209,8 @@ def make_finding(analysis: Analysis, image: Image, **fields: Any) -> Finding:
         default_storage.save(name, ContentFile(content))
     defaults = {
         "verdict": analysis.verdict,
+        "reason": analysis.reason,
+        "leaning": analysis.leaning,
         "body_parts": analysis.body_parts,
         "probability": analysis.probability,
         "peak_x": 8,
@@ -219,7 +221,7 @@ def make_finding(analysis: Analysis, image: Image, **fields: Any) -> Finding:
         "height": 32,
         **{field: name for field, (name, _) in files.items()},
     }
-    if analysis.verdict == "unsupported":
+    if analysis.verdict == "unsupported" or analysis.reason:
         defaults |= {"peak_x": None, "peak_y": None, "trust": None, "overlay_file": "", "map_file": ""}
     return Finding.objects.create(analysis=analysis, image=image, **{**defaults, **fields})
 

@@ -12,7 +12,7 @@ handler400 = "xrayportal.security.bad_request"
 
 SCREENS = (
     *("account", "people", "tokens", "worklist", "submissions", "study"),
-    *("reviews", "history", "scorecard", "operations", "health"),
+    *("reviews", "history", "scorecard", "model_card", "operations", "health"),
 )
 
 urlpatterns = [

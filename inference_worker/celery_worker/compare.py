@@ -37,7 +37,8 @@ class Replay:
 
     @property
     def is_changed(self) -> bool:
-        return self.after is not None and self.after.verdict != self.before.verdict
+        after, before = self.after, self.before
+        return after is not None and (after.verdict, after.reason) != (before.verdict, before.reason)
 
 
 class Comparison:
@@ -83,8 +84,16 @@ class Comparison:
         views = [self._view(image, forced) for image in study.images.all()]
         if not any(views):
             return None
-        aggregate = self._pipeline.manifest.aggregate
-        return judge_study(views, low=low, high=high, aggregate=aggregate, forced_body_part=forced)
+        manifest = self._pipeline.manifest
+        return judge_study(
+            views,
+            low=low,
+            high=high,
+            even=manifest.thresholds.even,
+            aggregate=manifest.aggregate,
+            forced_body_part=forced,
+            unjudged=manifest.unjudged,
+        )
 
     def _view(self, image: Image, forced: str | None) -> View | None:
         from inference_worker.celery_worker.files import StorageTroubleError, load_image

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from django.core.files.storage import default_storage
 
 from inference_worker.types import STAGES, Depth
-from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.analyses.models import Analysis, Finding, Verdict
 from xrayportal.analyses.results import ViewResult
 from xrayportal.studies.models import Image
 from xrayportal.studies.storage import write_durably
@@ -66,6 +67,9 @@ def write_view(*, claim: Analysis, image: Image, result: Result, scale: float) -
         probability=finding.probability,
         peak=finding.peak,
         trust=finding.trust,
+        reason=finding.reason,
+        leaning=finding.leaning or "",
+        location=finding.location or "",
         ood_distance=finding.ood_distance,
         width=finding.width,
         height=finding.height,
@@ -81,17 +85,44 @@ def write_view(*, claim: Analysis, image: Image, result: Result, scale: float) -
     )
 
 
+def without_verdict(view: ViewResult, reason: str) -> ViewResult:
+    """The view of a study whose body part is not judged: its heatmap's files are removed again.
+
+    An unsupported view stays as it is.
+    """
+    if view.verdict == Verdict.UNSUPPORTED:
+        return view
+    _delete(view.overlay_file, view.map_file)
+    return replace(
+        view,
+        verdict=Verdict.UNCERTAIN.value,
+        reason=reason,
+        leaning="",
+        location="",
+        probability=None,
+        peak=None,
+        trust=None,
+        overlay_file="",
+        map_file="",
+    )
+
+
 def remove_files(views: Iterable[ViewResult]) -> None:
     """Remove the files that ``write_view`` wrote for a result that the queue refused.
 
-    No row names these files. The reconciler's sweep finds those that cannot be removed now.
+    No row names these files.
     """
     for view in views:
-        for name in filter(None, (getattr(view, field) for field in Finding.FILES)):
-            try:
-                default_storage.delete(name)
-            except Exception as error:  # noqa: BLE001  # each storage has its own
-                logger.warning("%s is left to the sweep: %s", name, type(error).__name__)
+        _delete(*(getattr(view, field) for field in Finding.FILES))
+
+
+def _delete(*names: str) -> None:
+    """Remove files that no row names. The reconciler's sweep finds those that cannot be removed now."""
+    for name in filter(None, names):
+        try:
+            default_storage.delete(name)
+        except Exception as error:  # noqa: BLE001  # each storage has its own
+            logger.warning("%s is left to the sweep: %s", name, type(error).__name__)
 
 
 def _window(depth: Depth) -> dict[str, Any]:

@@ -25,7 +25,13 @@ from django.conf import settings
 from django.db import Error, InterfaceError, OperationalError, connection
 
 from inference_worker.bundle import Bundle
-from inference_worker.celery_worker.files import StorageTroubleError, load_image, remove_files, write_view
+from inference_worker.celery_worker.files import (
+    StorageTroubleError,
+    load_image,
+    remove_files,
+    without_verdict,
+    write_view,
+)
 from inference_worker.decode.isolated import TOO_SLOW, DecodeProcess
 from inference_worker.decode.limits import Limits
 from inference_worker.manifest import FILE_NAME, BundleError
@@ -245,7 +251,7 @@ class InferenceWorker:
                 unreadable += [_not_tried(image) for image in images]
                 continue
             files = [load_image(image) for image in images]
-            results = pipeline.analyse_many(files, claim.forced_body_part or None, thresholds)
+            results = pipeline.analyse_views(files, claim.forced_body_part or None, thresholds)
             for image, result in zip(images, results, strict=True):
                 if isinstance(result, UnreadableError):
                     judged.append(None)
@@ -260,11 +266,17 @@ class InferenceWorker:
             judged,
             low=claim.threshold_low,
             high=claim.threshold_high,
+            even=pipeline.manifest.thresholds.even,
             aggregate=pipeline.manifest.aggregate,
             forced_body_part=claim.forced_body_part or None,
+            unjudged=pipeline.manifest.unjudged,
         )
+        if study.reason:
+            views = [without_verdict(view, study.reason) for view in views]
         return AnalysisResult(
             verdict=study.verdict,
+            reason=study.reason,
+            leaning=study.leaning or "",
             body_part=study.body_part or "",
             body_parts=dict(study.body_parts),
             probability=study.probability,

@@ -142,12 +142,12 @@ def test_a_claim_is_fast_with_a_hundred_thousand_waiting(explain: Callable[..., 
                 " forced_body_part, requested_at, threshold_low, threshold_high, thresholds_by_clinic, state,"
                 " queue, priority,"
                 " not_before, attempt, claimed_alone, crashes_alone, worker, cancel_requested, error_kind,"
-                " error_sentence, verdict, body_part, body_parts, unreadable, views, runtime, precision,"
-                " software, milliseconds)"
+                " error_sentence, verdict, reason, leaning, body_part, body_parts, unreadable, views,"
+                " runtime, precision, software, milliseconds)"
                 " SELECT gen_random_uuid(), %(clinic)s, id, %(bundle)s, 'primary', '',"
                 " now() - random() * interval '1 hour', 0.2, 0.7, false, 'queued',"
                 " CASE WHEN random() < 0.8 THEN 'bulk' ELSE 'interactive' END, 0, now(), 0, false, 0, '',"
-                " false, '', '', '', '', '{}', '[]', 0, '', '', '', '{}' FROM s",
+                " false, '', '', '', '', '', '', '{}', '[]', 0, '', '', '', '{}' FROM s",
                 {"clinic": clinic.pk, "submission": submission.pk, "bundle": bundle.pk},
             )
     with connection.cursor() as cursor:

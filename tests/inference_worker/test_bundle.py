@@ -12,8 +12,9 @@ import pytest
 
 from inference_worker import bundle as bundles_module
 from inference_worker.bundle import Bundle, find_bundle
-from inference_worker.manifest import BundleError
+from inference_worker.manifest import BundleError, Interval, Rate
 from inference_worker.runtimes import load_runtimes
+from tests.measured import with_measures
 
 Document = dict[str, Any]
 
@@ -36,7 +37,9 @@ def test_loads(folder: Path) -> None:
     assert manifest.label == "tiny@1"
     assert manifest.body_parts == ("hand", "wrist", "ankle")
     assert manifest.target.words("abnormal") == "Fracture suspected"
-    assert manifest.weak_below == 0.3
+    assert manifest.trust is not None
+    assert (manifest.thresholds.even, manifest.rates, manifest.location) == (None, None, None)
+    assert manifest.unjudged == frozenset()
     assert bundle.file(manifest.body_part_network, "openvino") == folder / "network.xml"
     with pytest.raises(BundleError, match="no abacus file"):
         bundle.file(manifest.body_part_network, "abacus")
@@ -157,3 +160,61 @@ def test_find(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundles_module, "MODELS", folder)
     with pytest.raises(BundleError, match="there is no bundle under"):
         find_bundle()
+
+
+def add_measures(document: Document) -> None:
+    document.update(with_measures(document, unjudged="ankle"))
+
+
+def test_a_measured_bundle_loads(folder: Path) -> None:
+    edit(folder, add_measures)
+    manifest = Bundle.load(folder).manifest
+    assert manifest.unjudged == {"ankle"}
+    assert manifest.body_part_reliability["ankle"].auc == Interval(0.52, 0.38, 0.66)
+    assert manifest.thresholds.even == manifest.thresholds.at(0.1, 0.9).even == 0.45
+    assert manifest.rates is not None
+    assert manifest.rates.towards_normal == Rate(pictures=140, abnormal=14)
+    assert manifest.location is not None
+    assert [manifest.location.band(peak) for peak in (-0.1, 0.0, 2.0, 2.1)] == [
+        "none",
+        "weak",
+        "weak",
+        "strong",
+    ]
+    assert manifest.trust is None
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda d: d["thresholds"].update(even=0.8), r"even must lie between low \(0\.3\) and high \(0\.7\)"),
+        (lambda d: d["body_part_reliability"].pop("hand"), "lacks the body part 'hand'"),
+        (lambda d: d["body_part_reliability"].update(skull={}), "names skull, which"),
+        (
+            lambda d: d["body_part_reliability"]["hand"].update(judged=1),
+            r"hand\.judged must be true or false",
+        ),
+        (lambda d: d["body_part_reliability"]["hand"].update(abnormal=353), r"between 0 and 352"),
+        (
+            lambda d: d["body_part_reliability"]["ankle"]["auc"].update(low=0.6),
+            r"ankle\.auc must have its value between low and high",
+        ),
+        (
+            lambda d: [entry.update(judged=False) for entry in d["body_part_reliability"].values()],
+            "judges no body part",
+        ),
+        (lambda d: d["rates"].pop("towards_normal"), "rates lacks `towards_normal`"),
+        (lambda d: d["rates"].update(measured_on=""), r"measured_on must be a text"),
+        (lambda d: d["rates"]["normal"].update(abnormal=301), r"normal\.abnormal must be a number"),
+        (lambda d: d["rates"].update(pictures=500), "must not be fewer than the pictures of all four"),
+        (lambda d: d["location"].update(strong_from=-1), r"strong_from must not lie below visible_from"),
+        (lambda d: d["location"]["weak"].update(hits=121), r"weak\.hits must be a number between 0 and 120"),
+    ],
+)
+def test_a_measure_that_is_wrong_says_where(
+    folder: Path, change: Callable[[Document], object], complaint: str
+) -> None:
+    edit(folder, add_measures)
+    edit(folder, change)
+    with pytest.raises(BundleError, match=complaint):
+        Bundle.load(folder)

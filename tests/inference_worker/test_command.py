@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from io import BytesIO
@@ -18,6 +19,7 @@ from PIL import Image
 
 from tests.inference_worker.conftest import ROOT
 from tests.inference_worker.drawing import encoded, radiograph, written
+from tests.measured import with_measures
 
 FIELDS = [
     "path",
@@ -25,9 +27,11 @@ FIELDS = [
     "width",
     "height",
     "verdict",
+    "reason",
     "body_part",
     "abnormality",
     "peak",
+    "location",
     "trust",
     "heatmap",
     "notes",
@@ -83,7 +87,7 @@ def test_every_field_of_a_supported_and_an_unsupported_picture(tiny: Path, tmp_p
     assert first["body_part"]["label"] == first["body_part"]["top"][0]["label"]
     shares = [body_part["probability"] for body_part in first["body_part"]["top"]]
     assert shares == sorted(shares, reverse=True)
-    assert set(first["abnormality"]) == {"probability", "threshold_low", "threshold_high"}
+    assert set(first["abnormality"]) == {"probability", "threshold_low", "threshold_high", "leaning"}
     assert (first["abnormality"]["threshold_low"], first["abnormality"]["threshold_high"]) == (0.3, 0.7)
     assert 0 <= first["peak"]["x"] < 90
     assert 0 <= first["peak"]["y"] < 60
@@ -325,3 +329,31 @@ def test_heatmap_shows_where_the_evidence_is(tiny: Path, tmp_path: Path) -> None
     row, column = np.unravel_index(spread.argmax(), spread.shape)
     assert abs(row - record["peak"]["y"]) <= 8
     assert abs(column - record["peak"]["x"]) <= 8
+
+
+def test_what_the_bundle_measured_is_said(tiny: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny, tmp_path / "measured"))
+    document = json.loads((folder / "manifest.json").read_text())
+    document["thresholds"].update(low=0.05, high=0.95)
+    (folder / "manifest.json").write_text(json.dumps(with_measures(document, unjudged="ankle", even=0.5)))
+    board = np.indices((128, 128)).sum(axis=0) % 2
+    ankle, hand = tmp_path / "ankle.png", tmp_path / "hand.png"
+    ankle.write_bytes(encoded((board * 255).astype(np.uint8), "PNG"))
+    # Sparse and bright: the mean is that of a hand, and single cells stand out.
+    rng = np.random.default_rng(3)
+    hand.write_bytes(encoded((rng.random((128, 128)) < 0.3).astype(np.uint8) * 255, "PNG"))
+    done = run(ankle, hand, "--json", "--bundle", folder, "--heatmaps", tmp_path / "maps")
+    first, second = lines(done)
+    assert (first["verdict"], first["reason"]) == ("uncertain", "body_part_not_judged")
+    assert [first[name] for name in ("abnormality", "peak", "location", "trust", "heatmap")] == [None] * 5
+    assert (second["verdict"], second["reason"], second["trust"]) == ("uncertain", "", None)
+    assert second["body_part"]["label"] == "hand"
+    leaning = second["abnormality"]["leaning"]
+    assert leaning in ("towards_normal", "towards_abnormal")
+    assert second["location"] in ("weak", "strong")
+    text = run(ankle, hand, "--bundle", folder).stdout.splitlines()
+    assert "ankle: the model has seen 19 abnormal pictures of this body part and cannot tell" in text[1]
+    assert "%" not in text[1]
+    assert f"Uncertain, {leaning.replace('_', ' ')}" in text[2]
+    assert "pictures with this result were abnormal in the test split of FracAtlas, prevalence 16%" in text[2]
+    assert "trust" not in text[2]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from pytest_django.fixtures import Settings
 
 from tests.factories import make_analysis, make_clinic, make_study, png
 from tests.inference_worker.drawing import encoded
+from tests.measured import with_measures
 from xrayportal.analyses.models import Analysis, Bundle, Finding
 from xrayportal.audit.models import AuditEvent
 from xrayportal.clinics.models import Clinic
@@ -120,3 +123,19 @@ def test_what_cannot_be_compared_is_one_sentence(clinic: Clinic, monkeypatch: py
     monkeypatch.setitem(sys.modules, "inference_worker.runtimes.openvino", None)
     with pytest.raises(CommandError, match=r"not installed here .*openvino.*: run it where a worker runs"):
         compare("unified")
+
+
+def test_a_body_part_that_the_candidate_does_not_judge_is_a_change(
+    clinic: Clinic, bundles: Path, tmp_path: Path, settings: Settings
+) -> None:
+    """Unified finds ankle and wrist abnormal; the candidate does not judge ankles."""
+    folder = Path(shutil.copytree(bundles / "unified", tmp_path / "unsure"))
+    document = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(with_measures(document, unjudged="ankle")))
+    settings.BUNDLES_DIR = tmp_path
+    *changes, summary, _failed = compare("unsure").splitlines()
+    old = Analysis.objects.order_by("requested_at")[0].bundle.name
+    assert f"abnormal 0.870 (wrist, {old}) -> not judged (ankle)" in [
+        line.split(": ", 1)[1] for line in changes
+    ]
+    assert "abnormal to not judged: 1" in summary

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from inference_worker.bundle import Bundle
+from inference_worker.manifest import Hits, Location, Reliability
 from inference_worker.pipeline import BATCH, Pipeline, Result
 from inference_worker.runtimes import load_runtimes
-from inference_worker.types import UnreadableError
+from inference_worker.types import BODY_PART_NOT_JUDGED, UnreadableError
 from tests.inference_worker.drawing import encoded
 from tests.inference_worker.tiny import BIASES
 
@@ -143,3 +146,60 @@ def test_extreme_shapes_are_analysed(pipeline: Pipeline, shape: tuple[int, int])
     if finding.peak is not None:
         assert 0 <= finding.peak[0] < shape[1]
         assert 0 <= finding.peak[1] < shape[0]
+
+
+def measured(pipeline: Pipeline, **changes: Any) -> Pipeline:
+    """The pipeline's networks with another manifest."""
+    bundle = replace(pipeline.bundle, manifest=replace(pipeline.manifest, **changes))
+    return Pipeline(bundle, pipeline._runtimes)
+
+
+def test_a_body_part_that_is_not_judged_has_no_probability_and_no_heatmap(pipeline: Pipeline) -> None:
+    reliability = {label: Reliability(300, 100, None, judged=label != "ankle") for label in ("hand", "ankle")}
+    unsure = measured(pipeline, body_part_reliability=reliability)
+    ankle = encoded(checkered(255), "PNG")
+    result = unsure.analyse(ankle)
+    finding = result.finding
+    assert (finding.verdict, finding.reason) == ("uncertain", BODY_PART_NOT_JUDGED)
+    assert (finding.probability, finding.peak, finding.trust, finding.map) == (None, None, None, None)
+    assert (finding.leaning, finding.location) == (None, None)
+    assert result.rendered.overlay is None
+    assert result.rendered.display
+    # The study's views together decide, so what the picture says stays at hand for them.
+    assert result.view.probability == pytest.approx(expected_probability(0.5, 0, 0), abs=1e-4)
+    (view,) = unsure.analyse_views([ankle])
+    assert isinstance(view, Result)
+    assert (view.finding.verdict, view.finding.reason) == ("abnormal", "")
+    assert view.rendered.overlay is not None
+    # Another body part than the predicted one counts, both ways.
+    assert unsure.analyse(ankle, forced_body_part="hand").finding.verdict == "abnormal"
+    wrist = encoded(checkered(255) // 4 * 3 + 60, "PNG")
+    assert unsure.analyse(wrist, forced_body_part="ankle").finding.reason == BODY_PART_NOT_JUDGED
+    # Out of distribution comes first.
+    blank = encoded(np.full((200, 200), 90, np.uint8), "PNG")
+    beyond = unsure.analyse(blank, forced_body_part="ankle").finding
+    assert (beyond.verdict, beyond.reason) == ("unsupported", "")
+
+
+@pytest.mark.parametrize(
+    ("limits", "band"), [((1.5, 2.0), "none"), ((0.5, 2.0), "weak"), ((0.0, 0.9), "strong")]
+)
+def test_the_peak_stands_out_or_nothing_is_drawn(
+    pipeline: Pipeline, limits: tuple[float, float], band: str
+) -> None:
+    location = Location(*limits, none=Hits(20, 6), weak=Hits(120, 70), strong=Hits(340, 300))
+    result = measured(pipeline, location=location).analyse(encoded(checkered(255), "PNG"))
+    finding = result.finding
+    assert finding.location == band
+    assert finding.map is not None  # its highest value is 1
+    assert (finding.peak is None) == (result.rendered.overlay is None) == (band == "none")
+
+
+def test_an_uncertain_picture_leans(pipeline: Pipeline) -> None:
+    thresholds = replace(pipeline.manifest.thresholds, low=0.1, high=0.95, even=0.5)
+    leaning = measured(pipeline, thresholds=thresholds, trust=None)
+    finding = leaning.analyse(encoded(checkered(255), "PNG")).finding
+    assert finding.probability == pytest.approx(0.82, abs=0.01)
+    assert (finding.verdict, finding.leaning, finding.trust) == ("uncertain", "towards_abnormal", None)
+    higher = measured(leaning, thresholds=replace(thresholds, even=0.9))
+    assert higher.analyse(encoded(checkered(255), "PNG")).finding.leaning == "towards_normal"

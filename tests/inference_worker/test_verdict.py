@@ -7,8 +7,8 @@ import math
 import pytest
 
 from inference_worker.manifest import Aggregate, Calibration, Thresholds
-from inference_worker.types import Verdict
-from inference_worker.verdict import View, calibrated, judge, judge_study
+from inference_worker.types import BODY_PART_NOT_JUDGED, Leaning, Verdict
+from inference_worker.verdict import View, calibrated, judge, judge_study, lean
 
 LOW, HIGH = 0.2, 0.6
 HAND = {"hand": 0.9, "wrist": 0.1}
@@ -127,3 +127,44 @@ def test_a_clinics_thresholds_stay_within_the_limits(low: float, high: float, co
     assert bundled.at(0.1, 0.9) == Thresholds(0.1, 0.9, (0.05, 0.5), (0.4, 0.95))
     with pytest.raises(ValueError, match=complaint):
         bundled.at(low, high)
+
+
+@pytest.mark.parametrize(
+    ("probability", "leaning"),
+    [
+        (0.1, None),
+        (LOW, "towards_normal"),
+        (math.nextafter(0.5, 0), "towards_normal"),
+        (0.5, "towards_abnormal"),
+        (HIGH, None),
+    ],
+)
+def test_an_uncertain_probability_leans_to_one_side(probability: float, leaning: Leaning | None) -> None:
+    verdict = judge(probability, LOW, HIGH)
+    assert lean(verdict, probability, 0.5) == leaning
+    assert lean(verdict, probability, None) is None
+    assert judge_study([hand(probability)], low=LOW, high=HIGH, even=0.5).leaning == leaning
+
+
+def test_a_view_that_cannot_be_decoded_makes_a_low_study_lean_towards_normal() -> None:
+    result = judge_study([hand(0.1), None], low=LOW, high=HIGH, even=0.5)
+    assert (result.verdict, result.leaning) == ("uncertain", "towards_normal")
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.4, 0.9])
+def test_nothing_is_said_of_a_study_whose_body_part_is_not_judged(probability: float) -> None:
+    views = [hand(probability), View(WRIST, probability), None]
+    result = judge_study(views, low=LOW, high=HIGH, even=0.5, unjudged={"hand"})
+    assert (result.verdict, result.reason) == ("uncertain", BODY_PART_NOT_JUDGED)
+    assert (result.probability, result.leaning) == (None, None)
+    assert (result.body_part, result.unreadable) == ("hand", 1)
+
+
+def test_the_body_part_of_the_whole_study_counts() -> None:
+    views = [hand(0.9), View(WRIST, 0.9)]
+    judged = judge_study(views, low=LOW, high=HIGH, unjudged={"wrist"})
+    assert (judged.verdict, judged.reason, judged.probability) == ("abnormal", "", 0.9)
+    forced = judge_study(views, low=LOW, high=HIGH, forced_body_part="wrist", unjudged={"wrist"})
+    assert forced.reason == BODY_PART_NOT_JUDGED
+    beyond = judge_study([UNSUPPORTED], low=LOW, high=HIGH, unjudged={"hand"})
+    assert (beyond.verdict, beyond.reason) == ("unsupported", "")

@@ -54,6 +54,7 @@ def clinic_addresses(study: Study, finding: Finding, access: ClinicAccess) -> It
         "study": study.pk,
         "submission": study.submission_id,
         "analysis": finding.analysis_id,
+        "bundle": finding.analysis.bundle_id,
         "finding": finding.pk,
         "image": finding.image_id,
         "user": access.user.pk,

@@ -103,7 +103,7 @@ def test_radiograph_and_overlay_are_on_the_page(clinic: Clinic) -> None:
 
 @pytest.mark.parametrize("code", Verdict.values)
 def test_a_verdict_has_the_light_colour_of_the_screen(clinic: Clinic, code: str) -> None:
-    facts = replace(facts_of(study_of(clinic), clinic=clinic), verdict_code=code)
+    facts = replace(facts_of(study_of(clinic), clinic=clinic), outcome=code)
     page = PdfReader(io.BytesIO(render_report(facts, storage=default_storage))).pages[0]
     contents = page.get_contents()
     assert contents is not None
@@ -150,7 +150,9 @@ def test_missing_files_are_named(clinic: Clinic) -> None:
     study = study_of(clinic)
     finding = Finding.objects.get(analysis=study.current)
     default_storage.delete(finding.overlay_file)
-    assert "No heatmap for this view." in report_of(study).pages[0].extract_text()
+    text = report_of(study).pages[0].extract_text()
+    assert "No heatmap for this view." in text
+    assert "Strongest evidence" not in text
     default_storage.delete(finding.display_file)
     assert "could not be shown on this page" in report_of(study).pages[0].extract_text()
 

@@ -125,7 +125,7 @@ def _check_weeks(card: Scorecard, answers: dict[Study, Analysis], world: World) 
     assert [week.monday for week in card.weeks] == sorted(weeks)
     for week in card.weeks:
         here = weeks[week.monday]
-        assert week.verdicts == Counter(one.verdict for one in here)
+        assert week.outcomes == Counter(one.verdict for one in here)
         assert week.body_parts == Counter(one.body_part for one in here if one.body_part)
         views = [view for view in world.findings if view.analysis in here]
         if not views:

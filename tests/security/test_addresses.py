@@ -52,6 +52,7 @@ def rows(house: House) -> dict[str, Any]:
         "submission": study.submission_id,
         "study": study.pk,
         "analysis": analysis.pk,
+        "bundle": analysis.bundle_id,
         "image": study.images.get().pk,
         "finding": analysis.findings.get().pk,
         "kind": "display",

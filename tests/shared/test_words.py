@@ -103,3 +103,21 @@ def test_status_in_words() -> None:
     assert status_of(None).words == "Receiving images"
     assert waiting_status(Waiting(3, 18.0, 30.0)).words == "Waiting, 3rd in the queue, about 20 s"
     assert waiting_status(Waiting(1, None, None)).words == "Waiting, 1st in the queue"
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ((0.5, 0.2, 0.7), ["0.50", "0.20", "0.70"]),
+        ((0.035, 0.0378, 0.86), ["0.035", "0.038", "0.860"]),
+        ((0.0378, 0.0378, 0.86), ["0.04", "0.04", "0.86"]),
+        ((0.0381, 0.0378, 0.86), ["0.04", "0.04", "0.86"]),
+        ((0.004, 0.0078, 0.86), ["0.004", "0.008", "0.860"]),
+        ((0.85999, 0.0378, 0.86), ["0.85999", "0.03780", "0.86000"]),
+        ((None, 0.2, 0.7), ["", "0.20", "0.70"]),
+    ],
+)
+def test_a_value_below_a_threshold_never_prints_as_the_threshold(
+    values: tuple[float | None, float, float], shown: list[str]
+) -> None:
+    assert figures.format_beside(*values) == shown

@@ -63,7 +63,7 @@ def test_result_in_words(house: House, study: Study) -> None:
 def test_weak_heatmap_is_said(house: House, study: Study) -> None:
     analysis = make_analysis(study)
     analysis.findings.update(trust=0.1)
-    assert "Weak evidence: do not rely on the map." in read(study, house.reader)
+    assert "Only a hint here." in read(study, house.reader)
 
 
 def test_unreadable_view_makes_it_incomplete(house: House) -> None:

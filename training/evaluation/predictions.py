@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,10 +72,10 @@ def predict(bundle: Bundle, records: Sequence[Record], cache: Path) -> Predictio
         manifest.out_of_distribution.limit,
         manifest.out_of_distribution.chroma_limit,
     )
-    parameters: dict[str, Any] = dict(manifest.trust)
     shown = [cropped(map_, record, size) for map_, record in zip(outputs.map, records, strict=True)]
     maps = list(zip(outputs.map, records, strict=True))
-    temperature = float(parameters["temperature"])
+    # A bundle may carry no trust score.
+    temperature = float((manifest.trust or {}).get("temperature") or manifest.map.temperature or 1.0)
     return Predictions(
         records=tuple(records),
         body_parts=manifest.body_parts,
@@ -90,7 +89,7 @@ def predict(bundle: Bundle, records: Sequence[Record], cache: Path) -> Predictio
         body_part=outputs.body_part,
         top_body_part=top_body_part,
         distance=detector.distance(outputs.embedding),
-        trust=np.array([trust(map_, parameters) for map_ in shown]),
+        trust=np.array([np.nan if manifest.trust is None else trust(map_, manifest.trust) for map_ in shown]),
         height=np.array([features(map_, temperature)["peak"] for map_ in shown]),
         hit=np.array([hits(map_, record, size) for map_, record in maps]),
         strict=np.array([hits(map_, record, size, slack=0.0) for map_, record in maps]),

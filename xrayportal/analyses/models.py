@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from inference_worker.types import BODY_PART_NOT_JUDGED
 from xrayportal.studies.models import Queue
 
 
@@ -63,6 +64,27 @@ class Verdict(models.TextChoices):
     ABNORMAL = "abnormal"
     UNCERTAIN = "uncertain"
     UNSUPPORTED = "unsupported"
+
+
+class Leaning(models.TextChoices):
+    """Codes of the side that an uncertain probability lies on; empty for any other result."""
+
+    TOWARDS_NORMAL = "towards_normal"
+    TOWARDS_ABNORMAL = "towards_abnormal"
+
+
+class Reason(models.TextChoices):
+    """Codes of why an uncertain result has no probability; empty for any other result."""
+
+    BODY_PART_NOT_JUDGED = BODY_PART_NOT_JUDGED
+
+
+class LocationBand(models.TextChoices):
+    """Codes of how much the peak of a heatmap stands out; empty where the bundle did not measure it."""
+
+    NONE = "none"
+    WEAK = "weak"
+    STRONG = "strong"
 
 
 class AnalysisQuerySet(models.QuerySet["Analysis"]):
@@ -129,6 +151,8 @@ class Analysis(models.Model):
 
     # the result
     verdict = models.CharField(max_length=16, choices=Verdict.choices, blank=True)
+    reason = models.CharField(max_length=32, choices=Reason.choices, blank=True)
+    leaning = models.CharField(max_length=16, choices=Leaning.choices, blank=True)
     body_part = models.CharField(max_length=32, blank=True)
     body_parts = models.JSONField(
         default=dict, help_text=_("Mean body part probabilities over supported views")
@@ -170,6 +194,13 @@ class Analysis(models.Model):
             ),
             models.CheckConstraint(
                 name="analysis_failed_says_why", condition=~Q(state="failed") | ~Q(error_sentence="")
+            ),
+            models.CheckConstraint(
+                name="analysis_reason_is_uncertain",
+                condition=Q(reason="") | Q(verdict="uncertain", leaning="", probability__isnull=True),
+            ),
+            models.CheckConstraint(
+                name="analysis_leaning_is_uncertain", condition=Q(leaning="") | Q(verdict="uncertain")
             ),
         ]
         indexes = [
@@ -215,6 +246,9 @@ class Finding(models.Model):
     analysis = models.ForeignKey(Analysis, on_delete=models.CASCADE, related_name="findings", db_index=False)
     image = models.ForeignKey("studies.Image", on_delete=models.CASCADE, related_name="findings")
     verdict = models.CharField(max_length=16, choices=Verdict.choices)
+    reason = models.CharField(max_length=32, choices=Reason.choices, blank=True)
+    leaning = models.CharField(max_length=16, choices=Leaning.choices, blank=True)
+    location = models.CharField(max_length=8, choices=LocationBand.choices, blank=True)
     body_parts = models.JSONField(default=dict)
     probability = models.FloatField(null=True, blank=True)
     peak_x = models.PositiveIntegerField(null=True, blank=True, help_text=_("Displayed pixels"))
@@ -239,8 +273,12 @@ class Finding(models.Model):
             models.UniqueConstraint(fields=["analysis", "image"], name="finding_once"),
             models.CheckConstraint(
                 name="finding_unsupported_says_nothing",
-                condition=Q(verdict="unsupported", probability__isnull=True, trust__isnull=True, map_file="")
-                | (~Q(verdict="unsupported") & Q(probability__gte=0, probability__lte=1)),
+                condition=Q(probability__isnull=True, trust__isnull=True, map_file="", overlay_file="")
+                & (Q(verdict="unsupported", reason="") | (Q(verdict="uncertain") & ~Q(reason="")))
+                | (
+                    ~Q(verdict="unsupported")
+                    & Q(reason="", probability__isnull=False, probability__range=(0, 1))
+                ),
             ),
         ]
         indexes = [
@@ -252,6 +290,11 @@ class Finding(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+    @property
+    def has_heatmap(self) -> bool:
+        """Whether there is a heatmap to draw: none where no area stands out."""
+        return bool(self.map_file) and self.location != LocationBand.NONE
 
 
 class Worker(models.Model):

@@ -12,9 +12,10 @@ class ViewResult:
     """The result for one image. The files are names in the storage.
 
     ``probability`` is calibrated, 0 to 1; ``width``, ``height`` and ``peak`` (x, y) are in displayed pixels,
-    ``spacing`` (row, column) in millimetres per pixel. For the verdict ``unsupported``, ``probability``,
-    ``peak`` and ``trust`` are ``None`` and there is neither overlay nor map. ``depth`` and its file: see
-    `Finding`. ``notes`` are codes of `inference_worker.notes`, those of the intake among them.
+    ``spacing`` (row, column) in millimetres per pixel. For the verdict ``unsupported``, and where there is a
+    ``reason``, ``probability``, ``peak`` and ``trust`` are ``None`` and there is neither overlay nor map.
+    ``depth`` and its file: see `Finding`. ``notes`` are codes of `inference_worker.notes`, those of the
+    intake among them.
     """
 
     image_id: uuid.UUID
@@ -35,6 +36,9 @@ class ViewResult:
     depth: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
     milliseconds: dict[str, float] = field(default_factory=dict)
+    reason: str = ""
+    leaning: str = ""
+    location: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,8 @@ class AnalysisResult:
     """The result of one analysis: of its study, and of each view.
 
     ``body_parts`` are the mean probabilities of the body parts over supported views. ``probability`` is the
-    study's, calibrated, 0 to 1; ``None`` when every view is unsupported. ``milliseconds`` are by stage.
+    study's, calibrated, 0 to 1; ``None`` when every view is unsupported, or where a ``reason`` (a code of
+    ``Reason``) says why there is none. ``milliseconds`` are by stage.
     """
 
     verdict: str
@@ -79,3 +84,5 @@ class AnalysisResult:
     precision: str
     software: str
     milliseconds: dict[str, float]
+    reason: str = ""
+    leaning: str = ""

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import QuerySet
 
 from xrayportal.analyses.models import Analysis, Bundle
+from xrayportal.analyses.outcomes import outcome_code
 from xrayportal.clinics.models import Clinic
 from xrayportal.csv_export import csv_lines
 from xrayportal.words import verdicts
@@ -20,6 +21,8 @@ FIELDS = {
     "body_part": "body_part",
     "forced_body_part": "forced_body_part",
     "model_verdict": "verdict",
+    "leaning": "leaning",
+    "reason": "reason",
     "model_words": "bundle",
     "probability": "probability",
     "threshold_low": "threshold_low",
@@ -46,5 +49,6 @@ def _rows(results: QuerySet[Analysis]) -> Iterator[Iterable[object]]:
     rows = results.order_by("-study__created_at", "-study").values_list(*FIELDS.values())
     for values in rows.iterator(chunk_size=2000):
         row = dict(zip(FIELDS, values, strict=True))
-        row["model_words"] = verdicts.verdict_word(manifests[row["model_words"]], row["model_verdict"])
+        outcome = outcome_code(row["model_verdict"], row["reason"], row["leaning"])
+        row["model_words"] = verdicts.verdict_word(manifests[row["model_words"]], outcome)
         yield row.values()

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis, Verdict
+from xrayportal.analyses.outcomes import OUTCOMES, has_outcome
 from xrayportal.clinics.models import Clinic
 from xrayportal.reviews.blind import visible_predictions
 from xrayportal.reviews.models import Consensus, Review
@@ -67,7 +68,7 @@ class Filters:
 
     period: Period = field(default_factory=Period)
     body_part: str = ""
-    #: The model's verdict, by ``bundle`` if given, else by the study's current result.
+    #: The outcome (``analyses.outcomes``), by ``bundle`` if given, else by the study's current result.
     verdict: str = ""
     #: A bundle's id; 0 for any.
     bundle: int = 0
@@ -89,7 +90,7 @@ class Filters:
         return cls(
             period=Period.read(query),
             body_part=query.get("body_part", "")[:32].replace("\0", ""),
-            verdict=one_of("verdict", Verdict.values),
+            verdict=one_of("verdict", OUTCOMES),
             bundle=_number(query.get("bundle", "")),
             reader=_number(query.get("reader", "")),
             review_status=one_of("review_status", REVIEW_STATUSES),
@@ -124,12 +125,12 @@ def matching_studies(access: ClinicAccess, filters: Filters) -> QuerySet[Study]:
             "reference_predictions", condition=Q(reference_predictions__bundle=filters.bundle)
         )
         studies, condition = studies.annotate(prediction=predictions), Q(prediction__isnull=False)
-        fields = PredictionFields(verdict="prediction__verdict", body_part="prediction__body_part")
+        fields = PredictionFields("prediction__")
     else:
         condition = Q(current__isnull=False)
-        fields = PredictionFields(verdict="result_verdict", body_part="result_body_part")
+        fields = PredictionFields("result_")
     if filters.verdict:
-        condition &= Q(**{fields.verdict: filters.verdict})
+        condition &= has_outcome(filters.verdict, fields.prefix)
     if filters.body_part:
         condition &= _has_body_part(filters.body_part, fields)
     if filters.reader:
@@ -166,8 +167,22 @@ def results_of(studies: QuerySet[Study], filters: Filters) -> QuerySet[Analysis]
 class PredictionFields:
     """The fields in which a query of studies finds the prediction that the filters are about."""
 
-    verdict: str
-    body_part: str
+    prefix: str
+
+    @property
+    def verdict(self) -> str:
+        """The field of the model's verdict."""
+        return f"{self.prefix}verdict"
+
+    @property
+    def reason(self) -> str:
+        """The field of why the model gave no verdict."""
+        return f"{self.prefix}reason"
+
+    @property
+    def body_part(self) -> str:
+        """The field of the model's body part."""
+        return f"{self.prefix}body_part"
 
 
 def _has_body_part(body_part: str, fields: PredictionFields) -> Q:
@@ -185,7 +200,9 @@ def _has_review_status(code: str, fields: PredictionFields) -> Q:
         return Q(consensus__changes__gt=0)
     if code == "model":
         settled = [Consensus.State.AGREED, Consensus.State.ADJUDICATED]
-        return Q(consensus__state__in=settled) & ~Q(consensus__verdict=F(fields.verdict))
+        # Where the model gave no verdict there is nothing to differ from.
+        differs = Q(**{fields.reason: ""}) & ~Q(consensus__verdict=F(fields.verdict))
+        return Q(consensus__state__in=settled) & differs
     return Q(consensus__state=code)
 
 

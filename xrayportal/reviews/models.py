@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from xrayportal.analyses.models import Verdict
+from xrayportal.analyses.models import Leaning, Reason, Verdict
 
 
 class Review(models.Model):
@@ -162,6 +162,8 @@ class ReferencePrediction(models.Model):
     sent_at = models.DateTimeField()
     # Copied from the analysis: a result never changes.
     verdict = models.CharField(max_length=16, choices=Verdict.choices)
+    reason = models.CharField(max_length=32, choices=Reason.choices, blank=True)
+    leaning = models.CharField(max_length=16, choices=Leaning.choices, blank=True)
     body_part = models.CharField(max_length=32, blank=True)
     probability = models.FloatField(null=True)
 

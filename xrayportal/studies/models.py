@@ -145,6 +145,8 @@ class Study(models.Model):
     # Copies of the current result, for lists to filter and sort by from one index. A trigger sets them
     # whenever ``current`` is set (sql/result_of_study.sql); a result never changes.
     result_verdict = models.CharField(max_length=16, blank=True, editable=False)
+    result_reason = models.CharField(max_length=32, blank=True, editable=False)
+    result_leaning = models.CharField(max_length=16, blank=True, editable=False)
     result_body_part = models.CharField(max_length=32, blank=True, editable=False)
     result_probability = models.FloatField(null=True, editable=False)
 

@@ -9,6 +9,8 @@ from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext, ngettext, pgettext
 
+_MOST_PLACES = 8
+
 
 def format_probability(probability: float | None) -> str:
     """A probability (0 to 1) with two digits: ``0.87``; ``<0.01`` and ``>0.99`` instead of a false 0 or 1."""
@@ -19,6 +21,28 @@ def format_probability(probability: float | None) -> str:
     if 0.99 < probability < 1:
         return ">" + _decimal(0.99, 2)
     return _decimal(probability, 2)
+
+
+def format_beside(probability: float | None, *thresholds: float) -> list[str]:
+    """A probability and the thresholds that it was held against, with digits enough to tell them apart.
+
+    A value just below a threshold must not print as the same number: ``0.035`` and ``0.038``, not ``0.04``
+    and ``0.04``. Two digits where they do.
+    """
+    if probability is None:
+        return ["", *(format_probability(threshold) for threshold in thresholds)]
+    for places in range(2, _MOST_PLACES + 1):
+        value, *limits = (_places(number, places) for number in (probability, *thresholds))
+        if not any(
+            probability < threshold and value == limit
+            for threshold, limit in zip(thresholds, limits, strict=True)
+        ):
+            break
+    return [value, *limits]
+
+
+def _places(probability: float, places: int) -> str:
+    return format_probability(probability) if places == 2 else _decimal(probability, places)
 
 
 def percent(share: float) -> str:

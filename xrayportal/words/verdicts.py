@@ -39,6 +39,17 @@ VERDICT_WORDS = (
 )
 
 
+#: The outcome of a body part that the bundle does not judge.
+NOT_JUDGED = "not_judged"
+_LEANINGS = {
+    "towards_normal": _("%(uncertain)s, towards normal"),
+    "towards_abnormal": _("%(uncertain)s, towards abnormal"),
+}
+
+#: Outcomes that have the colour of another one.
+TONES = {"towards_normal": "uncertain", "towards_abnormal": "uncertain", NOT_JUDGED: "unsupported"}
+
+
 def body_part_word(label: str) -> str:
     """A body part in the reader's language, sentence case; empty stays empty."""
     word = BODY_PARTS.get(label)
@@ -46,5 +57,12 @@ def body_part_word(label: str) -> str:
 
 
 def verdict_word(manifest: Mapping[str, Any], code: str) -> str:
-    """The bundle's word for a verdict code, translated where the catalogue knows it, sentence case."""
+    """The bundle's word for a verdict, translated where the catalogue knows it, sentence case.
+
+    ``code`` may also be a leaning or ``NOT_JUDGED``: see ``analyses.outcomes``.
+    """
+    if code == NOT_JUDGED:
+        return gettext("Not judged")
+    if code in _LEANINGS:
+        return str(_LEANINGS[code]) % {"uncertain": verdict_word(manifest, "uncertain")}
     return capfirst(gettext(manifest["target"][code]))

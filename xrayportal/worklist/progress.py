@@ -10,7 +10,8 @@ from django.utils.translation import gettext
 
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import latest_state
-from xrayportal.analyses.models import Analysis, Verdict
+from xrayportal.analyses.models import Analysis
+from xrayportal.analyses.outcomes import OUTCOMES, outcome_expression
 from xrayportal.analyses.queue.waiting import waiting_position
 from xrayportal.reviews.blind import with_revealed
 from xrayportal.studies.models import Study, Submission, Upload
@@ -30,7 +31,7 @@ class Progress:
     done: int
     failed: int
     cancelled: int
-    #: Numbers of studies by verdict, of those whose prediction this person may know, and of all others.
+    #: Numbers of studies by outcome, of those whose prediction this person may know, and of all others.
     verdicts: dict[str, int] = field(default_factory=dict)
     hidden: int = 0
     left: str = ""
@@ -95,11 +96,11 @@ def failed_studies(submission: Submission) -> QuerySet[Study]:
 
 
 def _verdicts(submission: Submission, access: ClinicAccess) -> tuple[dict[str, int], int]:
-    """The numbers of studies by verdict, and of studies whose verdict this person may not know."""
+    """The numbers of studies by outcome, and of studies whose verdict this person may not know."""
     results = submission.studies.filter(current__isnull=False).order_by()
     studies: QuerySet[Any] = with_revealed(access, results)
-    rows = studies.values_list("revealed", "result_verdict").annotate(n=Count("pk"))
-    counts, hidden = dict.fromkeys(Verdict.values, 0), 0
+    rows = studies.values_list("revealed", outcome_expression("result_")).annotate(n=Count("pk"))
+    counts, hidden = dict.fromkeys(OUTCOMES, 0), 0
     for revealed, verdict, number in rows:
         if revealed:
             counts[verdict] += number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import signal
 import threading
 import time
@@ -12,11 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import OperationalError
 from django.db.models.functions import Now
+from pytest_django.fixtures import Settings
 
 from inference_worker.celery_worker import tasks
 from inference_worker.celery_worker.tasks import InferenceWorker
@@ -24,7 +27,9 @@ from inference_worker.decode import isolated
 from inference_worker.types import UnreadableError
 from inference_worker.verdict import judge_study
 from tests.factories import make_image, make_study, make_submission, png
+from tests.inference_worker.drawing import encoded
 from tests.live.pictures import pictures
+from tests.measured import with_measures
 from xrayportal.analyses.bundles import register_bundle
 from xrayportal.analyses.models import Analysis, Bundle, Finding, Worker
 from xrayportal.analyses.queue import steps
@@ -156,14 +161,14 @@ def test_no_view_that_decodes_fails_for_good_and_names_the_file(worker: Inferenc
 
 def test_one_bad_file_spoils_no_neighbour(worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Broken, not in the storage, or hitting a mistake of ours: only their own analyses end otherwise."""
-    analyse_many = tasks.Pipeline.analyse_many
+    analyse_views = tasks.Pipeline.analyse_views
 
     def mistaken(self: Any, files: list[bytes], *arguments: Any) -> Any:
         if b"mistake" in files[0]:
             raise RuntimeError("quotes the file: mistake")
-        return analyse_many(self, files, *arguments)
+        return analyse_views(self, files, *arguments)
 
-    monkeypatch.setattr(tasks.Pipeline, "analyse_many", mistaken)
+    monkeypatch.setattr(tasks.Pipeline, "analyse_views", mistaken)
     good = study_of(picture(0))
     broken = study_of(BROKEN)
     missing = study_of(picture(1))
@@ -190,7 +195,7 @@ def test_the_log_of_a_mistake_quotes_no_message(
     def mistaken(*_: Any) -> None:
         raise ValueError(quoted)
 
-    monkeypatch.setattr(tasks.Pipeline, "analyse_many", mistaken)
+    monkeypatch.setattr(tasks.Pipeline, "analyse_views", mistaken)
     study_of(picture())
     worker.work()
     assert "ValueError" in caplog.text
@@ -205,7 +210,7 @@ def test_out_of_memory_is_not_tried_again_where_nobody_else_took_it(
     def greedy(*_: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(tasks.Pipeline, "analyse_many", greedy)
+    monkeypatch.setattr(tasks.Pipeline, "analyse_views", greedy)
     for number in range(1 if alone else 2):
         study_of(picture(number))
     worker.work()
@@ -216,7 +221,7 @@ def test_out_of_memory_is_not_tried_again_where_nobody_else_took_it(
 def test_out_of_time_alone_is_not_tried_again(
     worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.Pipeline, "analyse_many", lambda *_: signal.raise_signal(signal.SIGUSR1))
+    monkeypatch.setattr(tasks.Pipeline, "analyse_views", lambda *_: signal.raise_signal(signal.SIGUSR1))
     study_of(picture())
     worker.work()
     row = Analysis.objects.get()
@@ -288,7 +293,7 @@ def test_out_of_time_counts_for_one_and_gives_the_others_back(
         except Exception as error:
             raise UnreadableError("corrupt", "It is damaged.") from error
 
-    monkeypatch.setattr(tasks.Pipeline, "analyse_many", slow)
+    monkeypatch.setattr(tasks.Pipeline, "analyse_views", slow)
     for number in range(3):
         study_of(picture(number))
     worker.work()
@@ -421,3 +426,44 @@ def test_a_worker_without_any_bundle_waits_for_one_and_says_so_once(
         fresh.work()
     assert Worker.objects.get().bundle == ""
     assert caplog.text.count("No model version is active") == 1
+
+
+def test_a_study_of_a_body_part_that_is_not_judged_keeps_no_heatmap(
+    worker: InferenceWorker, bundles: Path, tmp_path: Path, settings: Settings
+) -> None:
+    """One view would be judged by itself, the other not; the study's body part decides for both."""
+    folder = Path(shutil.copytree(bundles / "unified", tmp_path / "unsure"))
+    document = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(with_measures(document, unjudged="ankle")))
+    settings.BUNDLES_DIR = tmp_path
+    register_bundle(folder="unsure", activate=True, actor=COMMAND_LINE)
+    board = np.indices((128, 128)).sum(axis=0) % 2
+    ankle = encoded((board * 255).astype(np.uint8), "PNG")
+    wrist = encoded((np.random.default_rng(1).random((128, 128)) < 0.56).astype(np.uint8) * 255, "PNG")
+    study = study_of(ankle, wrist)
+    worker.work()
+    row = Analysis.objects.get(study=study)
+    assert (row.body_part, row.verdict, row.reason) == ("ankle", "uncertain", "body_part_not_judged")
+    assert (row.probability, row.leaning) == (None, "")
+    for finding in row.findings.all():
+        assert (finding.verdict, finding.reason) == ("uncertain", "body_part_not_judged")
+        assert (finding.probability, finding.peak_x, finding.trust, finding.location) == (
+            None,
+            None,
+            None,
+            "",
+        )
+        assert (finding.overlay_file, finding.map_file) == ("", "")
+        assert default_storage.exists(finding.display_file)
+    written = default_storage.listdir(f"clinics/{study.clinic_id}/findings/{row.pk}")[1]
+    assert sorted(name.rsplit("-", 1)[1] for name in written) == ["display.jpg"] * 2 + ["thumbnail.jpg"] * 2
+    study.refresh_from_db()
+    assert (study.result_verdict, study.result_reason) == ("uncertain", "body_part_not_judged")
+
+    judged = request_analysis(study=study, forced_body_part="wrist")
+    worker.work()
+    judged.refresh_from_db()
+    assert (judged.verdict, judged.reason) == ("abnormal", "")
+    assert {bool(finding.map_file) for finding in judged.findings.all()} == {True}
+    study.refresh_from_db()
+    assert (study.result_verdict, study.result_reason) == ("abnormal", "")

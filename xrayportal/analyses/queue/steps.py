@@ -98,7 +98,7 @@ def complete(*, claim: Analysis, result: AnalysisResult) -> bool:
             _cancel(row)
             return False
         row.verdict, row.body_part, row.body_parts = result.verdict, result.body_part, result.body_parts
-        row.probability = result.probability
+        row.probability, row.reason, row.leaning = result.probability, result.reason, result.leaning
         row.views = len(result.views) + len(result.unreadable)
         row.unreadable = [view.as_json() for view in result.unreadable]
         row.runtime, row.precision, row.software = result.runtime, result.precision, result.software

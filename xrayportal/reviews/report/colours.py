@@ -9,6 +9,8 @@ from pathlib import Path
 from django.contrib.staticfiles import finders
 from reportlab.lib.colors import Color, HexColor
 
+from xrayportal.words import verdicts
+
 _TOKENS = "shared/tokens.css"
 _TOKEN = re.compile(r"--(?P<name>[\w-]+): light-dark\((?P<light>#[0-9a-f]{6}),")
 
@@ -29,6 +31,6 @@ def token(name: str) -> Color:
     return HexColor(_light_colours()[name])
 
 
-def verdict_colour(code: str) -> Color:
-    """The colour of a verdict, by its code."""
-    return token(f"verdict-{code}")
+def outcome_colour(code: str) -> Color:
+    """The colour of an outcome (``analyses.outcomes``): that of its verdict."""
+    return token(f"verdict-{verdicts.TONES.get(code, code)}")

@@ -9,16 +9,17 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.analyses.models import Analysis, Finding, Verdict
+from xrayportal.analyses.outcomes import outcome_of
 from xrayportal.clinics.models import Clinic
 from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Study
-from xrayportal.words import figures, verdicts
+from xrayportal.words import claims, figures, verdicts
 
 
 @dataclass(frozen=True)
 class ViewFact:
-    """One view: its number on the page, its verdict and its probability in words."""
+    """One view: its number on the page, its outcome and its probability in words."""
 
     number: int
     verdict: str
@@ -47,11 +48,16 @@ class Facts:
     study: str
     sent: str
     body_part: str
-    verdict_code: str
+    #: A code of ``analyses.outcomes``.
+    outcome: str
     verdict: str
+    #: What the verdict means, and where that was measured; may be empty.
+    claim: str
     probability: float | None
     low: float
     high: float
+    #: The same three in words.
+    figures: list[str]
     by_clinic: bool
     #: Storage names of the view that is printed; empty where there is none.
     display_file: str
@@ -61,7 +67,7 @@ class Facts:
     #: Displayed pixels.
     width: int
     height: int
-    trust: str
+    location: str
     bundle: str
     made: str
     review_status: str
@@ -100,9 +106,11 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
         study=str(study.pk),
         sent=_moment(study.created_at),
         body_part=verdicts.body_part_word(analysis.forced_body_part or analysis.body_part) or _("not given"),
-        verdict_code=analysis.verdict,
-        verdict=verdicts.verdict_word(manifest, analysis.verdict),
+        outcome=outcome_of(analysis),
+        verdict=verdicts.verdict_word(manifest, outcome_of(analysis)),
+        claim=claim_words(analysis),
         probability=analysis.probability,
+        figures=figures.format_beside(analysis.probability, analysis.threshold_low, analysis.threshold_high),
         low=analysis.threshold_low,
         high=analysis.threshold_high,
         by_clinic=analysis.thresholds_by_clinic,
@@ -111,7 +119,7 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
         printed_view=number,
         width=finding.width if finding else 0,
         height=finding.height if finding else 0,
-        trust=trust_words(finding, analysis),
+        location=location_words(finding, analysis),
         bundle=analysis.bundle.name,
         made=_("Analysed %(at)s, %(runtime)s %(precision)s, software %(software)s")
         % {
@@ -124,7 +132,9 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
         incomplete=_incomplete(analysis),
         views=[
             ViewFact(
-                i, verdicts.verdict_word(manifest, row.verdict), figures.format_probability(row.probability)
+                i,
+                verdicts.verdict_word(manifest, outcome_of(row)),
+                figures.format_beside(row.probability, analysis.threshold_low, analysis.threshold_high)[0],
             )
             for i, row in enumerate(findings, start=1)
         ],
@@ -142,13 +152,37 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
     )
 
 
-def trust_words(finding: Finding | None, analysis: Analysis) -> str:
-    """The sentence about the trust in the view's map; empty where it has none."""
-    if finding is None or finding.trust is None:
+def claim_words(analysis: Analysis) -> str:
+    """What the result means and where that was measured, in one paragraph; empty where nothing was."""
+    manifest, outcome, by_clinic = (
+        analysis.bundle.manifest,
+        outcome_of(analysis),
+        analysis.thresholds_by_clinic,
+    )
+    sentences = [
+        claims.claim(
+            manifest,
+            outcome,
+            body_part=analysis.forced_body_part or analysis.body_part,
+            by_clinic=by_clinic,
+            is_raised=is_raised(analysis),
+        ),
+        "" if is_raised(analysis) else claims.claim_basis(manifest, outcome, by_clinic=by_clinic),
+    ]
+    return " ".join(filter(None, sentences))
+
+
+def is_raised(analysis: Analysis) -> bool:
+    """Whether a missing view alone keeps the result from being called normal."""
+    low, probability = analysis.threshold_low, analysis.probability
+    return analysis.verdict == Verdict.UNCERTAIN and probability is not None and probability < low
+
+
+def location_words(finding: Finding | None, analysis: Analysis) -> str:
+    """What the heatmap of the view is worth; empty where it has none or nothing is known."""
+    if finding is None or not finding.map_file:
         return ""
-    if finding.trust < analysis.bundle.manifest["trust"]["weak_below"]:
-        return _("Weak evidence: do not rely on the map")
-    return _("Strongest evidence here")
+    return claims.location_words(analysis.bundle.manifest, location=finding.location, trust=finding.trust)
 
 
 def _moment(at: datetime) -> str:

@@ -16,16 +16,17 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Paragraph
 
 from xrayportal.reviews.report import pictures
-from xrayportal.reviews.report.colours import token, verdict_colour
+from xrayportal.reviews.report.colours import outcome_colour, token
 from xrayportal.reviews.report.facts import Facts, ReviewFact
 from xrayportal.reviews.report.lettering import BODY, BOLD, register_fonts
-from xrayportal.words import figures
 
 _WIDTH, _HEIGHT = A4
 _MARGIN: Final = 42.0
 _INNER: Final = _WIDTH - 2 * _MARGIN
 _GAP: Final = 12.0
 _PICTURE_HEIGHT: Final = 320.0
+#: How much of the ring is filled, by outcome: where it begins and how far it goes, in degrees.
+_WEDGES: Final = {"towards_normal": (180, 90), "uncertain": (90, 180), "towards_abnormal": (90, 270)}
 #: Where the footer begins; nothing above it may reach below.
 _FOOTER: Final = _MARGIN + 62.0
 _INK, _QUIET, _LINE, _PAPER = (token(name) for name in ("ink-1", "ink-2", "line-strong", "surface-2"))
@@ -120,11 +121,13 @@ class _Page:
 
     def result(self, facts: Facts) -> None:
         """The verdict as shape and word; the probability between its thresholds."""
-        tone = verdict_colour(facts.verdict_code)
-        self.glyph(facts.verdict_code, _MARGIN + 7, self.y - 9, tone)
+        tone = outcome_colour(facts.outcome)
+        self.glyph(facts.outcome, _MARGIN + 7, self.y - 9, tone)
         left = self.text(facts.verdict, size=14, bold=True, colour=tone, x=_MARGIN + 20, width=230, y=self.y)
         right = self.probability(facts, _MARGIN + 268) if facts.probability is not None else 0.0
         self.y -= max(left, right) + 4
+        if facts.claim:
+            self.text(facts.claim)
         if facts.incomplete:
             self.text(facts.incomplete, bold=True)
         self.y -= 4
@@ -145,10 +148,13 @@ class _Page:
             canvas.drawPath(path, fill=1, stroke=0)
         else:
             canvas.circle(x, y, 5.4, fill=0)
-        if code == "uncertain":
-            canvas.wedge(x - 5.4, y - 5.4, x + 5.4, y + 5.4, 90, 180, fill=1, stroke=0)
+        if code in _WEDGES:
+            begin, extent = _WEDGES[code]
+            canvas.wedge(x - 5.4, y - 5.4, x + 5.4, y + 5.4, begin, extent, fill=1, stroke=0)
         if code == "unsupported":
             canvas.line(x - 3.8, y - 3.8, x + 3.8, y + 3.8)
+        if code == "not_judged":
+            canvas.line(x - 3, y, x + 3, y)
         canvas.restoreState()
 
     def probability(self, facts: Facts, x: float) -> float:
@@ -158,7 +164,7 @@ class _Page:
         canvas = self.canvas
         canvas.setFillColor(_PAPER)
         canvas.rect(x, top - 10, width, 8, fill=1, stroke=0)
-        canvas.setFillColor(verdict_colour(facts.verdict_code))
+        canvas.setFillColor(outcome_colour(facts.outcome))
         canvas.rect(x, top - 10, width * value, 8, fill=1, stroke=0)
         canvas.setStrokeColor(_INK)
         canvas.setLineWidth(1)
@@ -166,11 +172,9 @@ class _Page:
             canvas.line(x + width * threshold, top - 13, x + width * threshold, top + 1)
         canvas.setFillColor(_INK)
         canvas.setFont(BOLD, 12)
-        canvas.drawRightString(_WIDTH - _MARGIN, top - 10, figures.format_probability(value))
-        sentence = _("Probability; thresholds %(low)s and %(high)s") % {
-            "low": figures.format_probability(facts.low),
-            "high": figures.format_probability(facts.high),
-        }
+        figure, low, high = facts.figures
+        canvas.drawRightString(_WIDTH - _MARGIN, top - 10, figure)
+        sentence = _("Probability; thresholds %(low)s and %(high)s") % {"low": low, "high": high}
         if facts.by_clinic:
             by_clinic = _("clinic setting")
             sentence = f"{sentence} ({by_clinic})"
@@ -193,9 +197,10 @@ class _Page:
             pictures.draw_marked(self.canvas, picture, overlay, places[1], bottom, width, height)
         self.y = bottom - 4
         plain = _("View %(number)d of %(all)d") % {"number": facts.printed_view, "all": len(facts.views)}
-        marked = f"{_('Heatmap')}: {facts.trust}" if facts.trust else _("Heatmap")
+        marked = f"{_('Heatmap')}: {facts.location}" if facts.location else _("Heatmap")
         if not overlay:
-            marked = _("No heatmap for this view.")
+            marked = facts.location if not facts.overlay_file else ""
+            marked = marked or _("No heatmap for this view.")
         heights = [
             self.text(words_, size=8, colour=_QUIET, x=x, width=max(width, 200), y=self.y)
             for words_, x in ((plain, places[0]), (marked, places[1]))

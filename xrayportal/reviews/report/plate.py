@@ -12,9 +12,10 @@ from reportlab.lib.utils import simpleSplit
 from reportlab.pdfgen.canvas import Canvas
 
 from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.analyses.outcomes import outcome_of
 from xrayportal.reviews.report import pictures
 from xrayportal.reviews.report.colours import token
-from xrayportal.reviews.report.facts import trust_words
+from xrayportal.reviews.report.facts import location_words
 from xrayportal.reviews.report.lettering import BODY, BOLD, register_fonts
 from xrayportal.words import figures, verdicts
 
@@ -38,18 +39,19 @@ class Caption:
 
 
 def caption_of(finding: Finding, analysis: Analysis, *, reference: str, number: int, views: int) -> Caption:
-    """The caption of view ``number`` of ``views``: its verdict, the trust in its map, and its bundle."""
+    """The caption of view ``number`` of ``views``: its verdict, what its map is worth, its bundle."""
     manifest = analysis.bundle.manifest
-    verdict = verdicts.verdict_word(manifest, finding.verdict)
-    title = f"{verdict} {figures.format_probability(finding.probability)}".strip()
+    verdict = verdicts.verdict_word(manifest, outcome_of(finding))
+    low, high = analysis.threshold_low, analysis.threshold_high
+    title = f"{verdict} {figures.format_beside(finding.probability, low, high)[0]}".strip()
     body_part = verdicts.body_part_word(analysis.forced_body_part or analysis.body_part)
     view = _("View %(number)d of %(all)d") % {"number": number, "all": views}
-    trust = trust_words(finding, analysis)
+    location = location_words(finding, analysis)
     return Caption(
         title,
         [
             " · ".join(word for word in (reference, body_part, view) if word),
-            f"{_('Heatmap')}: {trust}" if trust else _("Heatmap"),
+            f"{_('Heatmap')}: {location}" if location else _("Heatmap"),
             f"{_('Model version')} {analysis.bundle.name}",
         ],
     )

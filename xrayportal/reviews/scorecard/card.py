@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Bundle, Verdict
+from xrayportal.analyses.outcomes import OUTCOMES, outcomes_of
 from xrayportal.clinics.models import User
 from xrayportal.reviews.scorecard import charts, queries
 from xrayportal.reviews.scorecard.drift import Drift, Week
@@ -36,6 +37,7 @@ from xrayportal.reviews.scorecard.statistics import (
     wilson,
 )
 from xrayportal.words import verdicts
+from xrayportal.words.verdicts import NOT_JUDGED
 
 _BODY_PARTS_DRAWN = 6
 
@@ -70,8 +72,8 @@ class Scorecard:
 
     @property
     def _analysed(self) -> Mapping[str, int]:
-        """Studies of the chosen bundle by the model's verdict, reviewed or not."""
-        return self._drift.verdicts if self._drift else {}
+        """Studies of the chosen bundle by the model's outcome, reviewed or not."""
+        return self._drift.outcomes if self._drift else {}
 
     def cells(self, bundle: Bundle) -> Cells:
         """The cells of one bundle, over all body parts."""
@@ -116,7 +118,7 @@ class Scorecard:
 
     @property
     def verification(self) -> list[tuple[str, charts.Interval | None]]:
-        """For each verdict of the model, its word and the share that was reviewed.
+        """For each outcome of the model, its word and the share that was reviewed.
 
         Where the shares differ, the figures are biased.
         """
@@ -127,7 +129,7 @@ class Scorecard:
             reviewed[model] += count
         return [
             (self.word(code), charts.Interval.of(wilson(reviewed[code], total)))
-            for code in Verdict.values
+            for code in OUTCOMES
             if (total := self._analysed.get(code, 0))
         ]
 
@@ -154,8 +156,14 @@ class Scorecard:
 
     @property
     def matrix(self) -> list[tuple[str, str, list[Cell]]]:
-        """Rows by the model's verdict (code, word), columns by the readers', in the order of ``verdicts``."""
-        cells = self.cells(self.bundle) if self.bundle else {}
+        """Rows by the model's outcome (code, word), columns by the readers' verdict, as ``verdicts``."""
+        if self.bundle is None:
+            return []
+        cells = self.cells(self.bundle)
+        # An uncertain result without a leaning is rare where a bundle knows leanings.
+        given = {*outcomes_of(self.bundle), *(model for model, _readers in cells)}
+        if self.bundle.thresholds.get("even") is not None and not any(m == "uncertain" for m, _r in cells):
+            given.discard("uncertain")
         return [
             (
                 model,
@@ -165,7 +173,8 @@ class Scorecard:
                     for readers in Verdict.values
                 ],
             )
-            for model in Verdict.values
+            for model in OUTCOMES
+            if model in given
         ]
 
     @property
@@ -291,14 +300,25 @@ class Scorecard:
         return [chart for chart in drawn if chart]
 
     @property
+    def shadowed(self) -> list[str]:
+        """The words of the rows and columns of ``shadows``."""
+        return [self.word(code) for code in self._shadowed]
+
+    @property
+    def _shadowed(self) -> list[str]:
+        """The outcomes in which two bundles are compared: without leanings, which one of them may lack."""
+        not_judged = [NOT_JUDGED] if any(NOT_JUDGED in outcomes_of(one) for one in self.bundles) else []
+        return [*Verdict.values, *not_judged]
+
+    @property
     def shadows(self) -> list[tuple[Bundle, Agreement, list[tuple[str, list[int]]]]]:
         """Shadow bundles against the results in use: agreement and table (rows: in use, columns: shadow)."""
-        by_id = {bundle.pk: bundle for bundle in self.bundles}
+        by_id, codes = {bundle.pk: bundle for bundle in self.bundles}, self._shadowed
         return [
             (
                 by_id[pk],
                 agreement(by_id[pk].name, cells),
-                [(self.word(r), [cells.get((r, c), 0) for c in Verdict.values]) for r in Verdict.values],
+                [(self.word(r), [cells.get((r, c), 0) for c in codes]) for r in codes],
             )
             for pk, cells in queries.shadows_of(self.scope).items()
         ]

@@ -11,8 +11,10 @@ from zoneinfo import ZoneInfo
 from django.db.models import Count
 
 from xrayportal.analyses.models import Bundle
+from xrayportal.analyses.outcomes import outcome_expression
 from xrayportal.reviews.scorecard.queries import Scope, select_from, week_of
 from xrayportal.reviews.scorecard.statistics import Figure, wilson
+from xrayportal.words.verdicts import NOT_JUDGED
 
 #: The page draws so many weeks at most, the newest.
 WEEKS = 52
@@ -32,7 +34,7 @@ class Week:
     """One week's studies and views."""
 
     monday: dt.date
-    verdicts: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
     body_parts: Counter[str] = field(default_factory=Counter)
     #: Lower quartile, median, upper quartile of the views' distance from what the bundle was trained on.
     distance: Quartiles | None = None
@@ -42,17 +44,18 @@ class Week:
     @property
     def studies(self) -> int:
         """Analysed studies."""
-        return sum(self.verdicts.values())
+        return sum(self.outcomes.values())
 
     @property
     def abnormal(self) -> Figure | None:
-        """The share that the model calls abnormal, of the studies that it supports."""
-        return wilson(self.verdicts["abnormal"], self.studies - self.verdicts["unsupported"])
+        """The share that the model calls abnormal, of the studies that it judges."""
+        silent = self.outcomes["unsupported"] + self.outcomes[NOT_JUDGED]
+        return wilson(self.outcomes["abnormal"], self.studies - silent)
 
     @property
     def unsupported(self) -> Figure | None:
         """The share that the model calls unsupported."""
-        return wilson(self.verdicts["unsupported"], self.studies)
+        return wilson(self.outcomes["unsupported"], self.studies)
 
     def share(self, body_part: str) -> Figure | None:
         """The share of one body part."""
@@ -72,21 +75,21 @@ class Drift:
         weeks: dict[dt.date, Week] = {}
         rows = (
             self.scope.reference_predictions(self.bundle)
-            .values_list(week_of(self.scope), "verdict", "body_part")
+            .values_list(week_of(self.scope), outcome_expression(), "body_part")
             .annotate(studies=Count("pk"))
             .order_by()
         )
-        for at, verdict, body_part, studies in rows:
+        for at, outcome, body_part, studies in rows:
             week = weeks.setdefault(at.date(), Week(at.date()))
-            week.verdicts[verdict] += studies
+            week.outcomes[outcome] += studies
             if body_part:
                 week.body_parts[body_part] += studies
         return sorted(weeks.values(), key=lambda week: week.monday)
 
     @cached_property
-    def verdicts(self) -> Counter[str]:
-        """The model's verdict → studies, over the whole period."""
-        return sum((week.verdicts for week in self._all), Counter())
+    def outcomes(self) -> Counter[str]:
+        """The model's outcome → studies, over the whole period."""
+        return sum((week.outcomes for week in self._all), Counter())
 
     @cached_property
     def weeks(self) -> list[Week]:

@@ -21,6 +21,7 @@ from xrayportal.reviews.scorecard.statistics import Figure, FourFold, kappa, wil
 UNCERTAIN: dict[str, Promise] = {
     "abnormal": gettext_lazy("as abnormal"),
     "normal": gettext_lazy("as normal"),
+    "leaning": gettext_lazy("by its leaning"),
     "left-out": gettext_lazy("not at all"),
 }
 #: Verdicts that a reader can agree on; kappa is over these three.

@@ -14,13 +14,14 @@ from django.db.models.functions import TruncWeek
 
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis, Bundle
+from xrayportal.analyses.outcomes import outcome_expression
 from xrayportal.reviews.blind import reads_blind, visible_predictions
 from xrayportal.reviews.history import Period
 from xrayportal.reviews.models import ReferencePrediction, Review
 from xrayportal.reviews.scorecard.statistics import BINS, Sums
 from xrayportal.studies.models import Study
 
-#: (model's verdict, readers' verdict) → cases
+#: (model's outcome, readers' verdict) → cases
 Cells = dict[tuple[str, str], int]
 #: The field of the reference, by the basis.
 _REFERENCE = {"blind": "study__consensus__blind_verdict", "all": "study__consensus__verdict"}
@@ -105,7 +106,7 @@ def cells_of(scope: Scope) -> dict[int, dict[str, Cells]]:
     rows = (
         scope.reference_predictions()
         .filter(**{f"{reference}__gt": ""})
-        .values_list("bundle", _BODY_PART, "verdict", reference)
+        .values_list("bundle", _BODY_PART, outcome_expression(), reference)
         .annotate(cases=Count("pk"))
         .order_by()
     )
@@ -143,7 +144,10 @@ def agreements_of(scope: Scope, bundle: Bundle) -> Agreements:
         _PAIRS,
         **{
             "opinion(study, reader, verdict)": scope.opinions().values_list("study", "reader", "verdict"),
-            "prediction(study, verdict)": scope.reference_predictions(bundle).values_list("study", "verdict"),
+            # A leaning is still "uncertain"; where nothing is judged there is nothing to agree on.
+            "prediction(study, verdict)": scope.reference_predictions(bundle).values_list(
+                "study", outcome_expression(leanings=False)
+            ),
         },
     )
     agreements = Agreements({}, {})
@@ -161,7 +165,11 @@ def shadows_of(scope: Scope) -> dict[int, Cells]:
         scope.reference_predictions()
         .filter(purpose=Analysis.Purpose.SHADOW, study__current__isnull=False)
         .exclude(study__current__bundle=F("bundle"))
-        .values_list("bundle", "study__result_verdict", "verdict")
+        .values_list(
+            "bundle",
+            outcome_expression("study__result_", leanings=False),
+            outcome_expression(leanings=False),
+        )
         .annotate(studies=Count("pk"))
         .order_by()
     )

@@ -59,11 +59,12 @@ class FourFold:
 
 
 def four_fold(cells: Mapping[tuple[str, str], int], *, uncertain: str) -> FourFold:
-    """Fold counts by (model's verdict, readers' verdict) to two by two.
+    """Fold counts by (model's outcome, readers' verdict) to two by two.
 
-    ``uncertain`` says how the model's "uncertain" counts: ``"abnormal"``, ``"normal"`` or
-    ``"left-out"``. Where the readers themselves say uncertain or unsupported there is no truth to
-    compare with, and where the model says unsupported it gave no answer: both are left out.
+    ``uncertain`` says how the model's "uncertain" counts: ``"abnormal"``, ``"normal"``, ``"leaning"`` (by the
+    side that it leans to) or ``"left-out"``. Where the readers themselves say uncertain or unsupported there
+    is no truth to compare with, and where the model says unsupported or does not judge the body part it gave
+    no answer: both are left out.
     """
     counted = folding(uncertain)
     sums: dict[tuple[str, str], int] = {}
@@ -84,10 +85,12 @@ def four_fold(cells: Mapping[tuple[str, str], int], *, uncertain: str) -> FourFo
 
 
 def folding(uncertain: str) -> dict[str, str]:
-    """The model's verdicts that count → abnormal or normal; ``uncertain`` as for `four_fold`."""
+    """The model's outcomes that count → abnormal or normal; ``uncertain`` as for `four_fold`."""
     counted = {"abnormal": "abnormal", "normal": "normal"}
-    if uncertain != "left-out":
-        counted["uncertain"] = counted[uncertain]
+    if uncertain == "leaning":
+        counted |= {"towards_normal": "normal", "towards_abnormal": "abnormal"}
+    elif uncertain != "left-out":
+        counted |= dict.fromkeys(("towards_normal", "uncertain", "towards_abnormal"), counted[uncertain])
     return counted
 
 

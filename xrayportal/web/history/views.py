@@ -29,7 +29,7 @@ from xrayportal.reviews.history import (
 from xrayportal.reviews.models import Review
 from xrayportal.studies.models import Study
 from xrayportal.web.shared.attachment import attachment
-from xrayportal.web.worklist.rows import body_part_choices, verdict_choices
+from xrayportal.web.worklist.rows import body_part_choices, reader_choices, verdict_choices
 
 
 @require_GET
@@ -60,6 +60,7 @@ def history(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
             "is_capped": count == COUNTED,
             "hides": reads_blind(access),
             "verdicts": verdict_choices(active),
+            "reader_verdicts": reader_choices(active),
             "body_parts": body_part_choices(active),
             "bundles": Bundle.objects.filter(Exists(analyses)).order_by("-registered_at"),
             "people": User.objects.filter(Exists(reviews)).order_by("email"),

@@ -17,6 +17,7 @@ from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.queue.waiting import waiting_position
 from xrayportal.audit.models import AuditEvent
 from xrayportal.reviews.blind import with_revealed
+from xrayportal.reviews.report.facts import claim_words, location_words
 from xrayportal.studies.models import Image, Study, Upload
 from xrayportal.web.shared.failures import failure_of, unreadable_sentence
 from xrayportal.web.shared.polling import Version
@@ -178,14 +179,21 @@ class StudyResult:
         ]
 
     @property
-    def trust_words(self) -> str:
-        """The sentence about the trust in the map of the view that is shown; empty where it has none."""
+    def claim(self) -> str:
+        """What the result means, and where that was measured; empty where nothing was."""
+        return claim_words(self.current) if self.current else ""
+
+    @property
+    def location_words(self) -> str:
+        """What the heatmap of the view that is shown is worth; empty where it has none."""
         finding = self.shown_view.finding if self.shown_view else None
-        if finding is None or finding.trust is None or self.current is None:
-            return ""
-        if finding.trust < self.current.bundle.manifest["trust"]["weak_below"]:
-            return gettext("Weak evidence: do not rely on the map.")
-        return gettext("Strongest evidence here.")
+        return location_words(finding, self.current) if self.current else ""
+
+    @property
+    def draws_attention(self) -> bool:
+        """Whether the view that is shown has a heatmap, which metal and casts attract."""
+        finding = self.shown_view.finding if self.shown_view else None
+        return finding is not None and finding.has_heatmap
 
     @property
     def milliseconds(self) -> int:

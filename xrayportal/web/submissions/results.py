@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import RowFacts, with_status
 from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.analyses.outcomes import outcome_of
 from xrayportal.csv_export import csv_lines
 from xrayportal.reviews.blind import Revealed, with_revealed
 from xrayportal.reviews.report.plate import caption_of, render_plate
@@ -37,6 +38,8 @@ COLUMNS = (
     "body_part",
     "body_part_stated",
     "verdict",
+    "leaning",
+    "reason",
     "verdict_words",
     "probability",
     "threshold_low",
@@ -150,13 +153,15 @@ def _cells(study: ResultStudy) -> list[object]:
     if result is None:
         return sent
     if not study.revealed:
-        return [*sent, "", study.stated_body_part, "", _("Hidden until you give your verdict")]
+        return [*sent, "", study.stated_body_part, "", "", "", _("Hidden until you give your verdict")]
     return [
         *sent,
         result.body_part,
         study.stated_body_part,
         result.verdict,
-        verdicts.verdict_word(result.bundle.manifest, result.verdict),
+        result.leaning,
+        result.reason,
+        verdicts.verdict_word(result.bundle.manifest, outcome_of(result)),
         result.probability,
         result.threshold_low,
         result.threshold_high,

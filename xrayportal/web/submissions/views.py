@@ -24,6 +24,7 @@ from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_vi
 from xrayportal.analyses import services
 from xrayportal.analyses.bundles import NoActiveBundleError
 from xrayportal.analyses.models import Bundle
+from xrayportal.analyses.outcomes import OUTCOMES
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.intake.bulk.delivery import take, take_refusal
@@ -40,7 +41,7 @@ from xrayportal.web.shared.polling import Version, seen_version, unchanged
 from xrayportal.web.submissions.forms import LONGEST_PATH, SubmissionForm, UploadForm
 from xrayportal.web.submissions.lists import files_page, with_counts, with_version
 from xrayportal.web.submissions.results import result_lines, result_zip
-from xrayportal.web.worklist.rows import verdict_choices
+from xrayportal.words.verdicts import verdict_word
 from xrayportal.worklist import progress
 from xrayportal.worklist.digests import note_seen
 
@@ -247,10 +248,12 @@ def _render_progress(
 
 
 def _verdict_counts(studies: dict[str, int]) -> list[tuple[str, str, int]]:
-    """Code, word and number of studies of each verdict that there is; ``studies`` are numbers by code."""
+    """Code, word and number of studies of each outcome that there is; ``studies`` are numbers by code."""
     bundle = Bundle.objects.order_by("-is_active", "-registered_at").first() if studies else None
-    choices = verdict_choices(bundle)
-    return [(one.value, one.word, studies[one.value]) for one in choices if one.value in studies]
+    if bundle is None:
+        return []
+    given = [code for code in OUTCOMES if code in studies]
+    return [(code, verdict_word(bundle.manifest, code), studies[code]) for code in given]
 
 
 def _create(access: ClinicAccess, form: SubmissionForm) -> Submission:

@@ -18,6 +18,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from xrayportal.analyses.models import Analysis, Verdict
+from xrayportal.analyses.outcomes import outcome_of
 from xrayportal.studies.models import Grouping
 from xrayportal.web.shared.failures import failure_from_values, failure_of, rejection_sentence
 from xrayportal.web.shared.sidebar import SIDEBAR
@@ -29,6 +30,7 @@ from xrayportal.words import figures, verdicts
 register = template.Library()
 
 register.filter("body_part_word", verdicts.body_part_word)
+register.filter("outcome", outcome_of)
 register.filter("size_words", figures.size_words)
 register.filter("failure", failure_of)
 register.filter("failure_from_values", failure_from_values)
@@ -68,30 +70,42 @@ def when(at: datetime | None, age: str = "") -> SafeString | str:
 
 
 @register.inclusion_tag("partials/_verdict.html")
-def verdict(
-    manifest: Mapping[str, Any], code: str, probability: float | None = None, size: str = ""
-) -> dict[str, Any]:
-    """The verdict chip: icon, word and, if given, the probability."""
+def verdict(manifest: Mapping[str, Any], code: str) -> dict[str, Any]:
+    """The chip of a verdict or of an outcome (``analyses.outcomes``): icon and word."""
+    return {"code": code, "word": verdicts.verdict_word(manifest, code)}
+
+
+@register.inclusion_tag("partials/_verdict.html")
+def prediction(analysis: Analysis, size: str = "") -> dict[str, Any]:
+    """The chip of a result: icon, word with its leaning, and the probability unless it is large."""
+    code = outcome_of(analysis)
     return {
         "code": code,
-        "word": verdicts.verdict_word(manifest, code),
-        "figure": figures.format_probability(probability),
+        "word": verdicts.verdict_word(analysis.bundle.manifest, code),
+        "figure": "" if size else _beside(analysis)[0],
         "size": size,
     }
+
+
+@register.filter
+def tone(code: str) -> str:
+    """The colour of an outcome: that of its verdict; a result that says nothing has that of unsupported."""
+    return verdicts.TONES.get(code, code)
 
 
 @register.inclusion_tag("partials/_probability.html")
 def probability(analysis: Analysis | Result, size: str = "") -> dict[str, Any]:
     """The bar of a probability with both thresholds on it and the number beside it; a large one has words."""
     value = analysis.probability or 0.0
+    figure, low, high = _beside(analysis)
     # The row of a list has no place for words.
     manifest = analysis.bundle.manifest if isinstance(analysis, Analysis) else None
     return {
-        "code": analysis.verdict,
+        "code": outcome_of(analysis) if isinstance(analysis, Analysis) else analysis.outcome,
         "size": size,
-        "figure": figures.format_probability(analysis.probability),
-        "low": figures.format_probability(analysis.threshold_low),
-        "high": figures.format_probability(analysis.threshold_high),
+        "figure": figure,
+        "low": low,
+        "high": high,
         "uncertain": verdicts.verdict_word(manifest, Verdict.UNCERTAIN) if manifest else "",
         "abnormal": verdicts.verdict_word(manifest, Verdict.ABNORMAL) if manifest else "",
         "by_clinic": analysis.thresholds_by_clinic,
@@ -100,6 +114,10 @@ def probability(analysis: Analysis | Result, size: str = "") -> dict[str, Any]:
         "low_x": f"{100 * analysis.threshold_low:.1f}",
         "high_x": f"{100 * analysis.threshold_high:.1f}",
     }
+
+
+def _beside(analysis: Analysis | Result) -> list[str]:
+    return figures.format_beside(analysis.probability, analysis.threshold_low, analysis.threshold_high)
 
 
 @register.inclusion_tag("partials/_status.html")

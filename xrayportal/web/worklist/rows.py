@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import RowFacts, latest_state, with_status
 from xrayportal.analyses.models import Analysis, Bundle, Verdict
+from xrayportal.analyses.outcomes import OUTCOMES, has_outcome, outcomes_of
 from xrayportal.reviews.blind import Revealed, visible_predictions, with_revealed
 from xrayportal.studies.models import Study, Upload
 from xrayportal.web.shared.status import WORDS
@@ -81,7 +82,7 @@ class Filters:
     def read(cls, query: QueryDict) -> Filters:
         """From ``?verdict=&body_part=&state=&q=&list=&sort=``."""
         return cls(
-            verdict=query.get("verdict", "") if query.get("verdict") in Verdict.values else "",
+            verdict=query.get("verdict", "") if query.get("verdict") in OUTCOMES else "",
             body_part=query.get("body_part", "")[:32].replace("\0", ""),
             state=query.get("state", "") if query.get("state") in STATES else "",
             text=query.get("q", "").strip()[:64].replace("\0", ""),
@@ -148,10 +149,15 @@ def worklist_page(access: ClinicAccess, filters: Filters, number: str | None) ->
 
 
 def verdict_choices(bundle: Bundle | None) -> list[Choice]:
-    """The four verdicts in the bundle's words; none without a bundle."""
+    """The outcomes that the bundle may give, in its words; none without a bundle."""
     if bundle is None:
         return []
-    return [Choice(code, verdict_word(bundle.manifest, code)) for code in Verdict.values]
+    return [Choice(code, verdict_word(bundle.manifest, code)) for code in outcomes_of(bundle)]
+
+
+def reader_choices(bundle: Bundle | None) -> list[Choice]:
+    """The verdicts that a reader may give, in the bundle's words; none without a bundle."""
+    return [Choice(code, verdict_word(bundle.manifest, code)) for code in Verdict.values] if bundle else []
 
 
 def body_part_choices(bundle: Bundle | None) -> list[Choice]:
@@ -170,7 +176,7 @@ def _filtered(access: ClinicAccess, filters: Filters) -> QuerySet[Study]:
         # A filter by prediction reveals the prediction of the studies that it finds.
         studies = visible_predictions(access, studies)
     if filters.verdict:
-        studies = studies.filter(result_verdict=filters.verdict)
+        studies = studies.filter(has_outcome(filters.verdict, "result_"))
     if filters.body_part:
         studies = studies.filter(result_body_part=filters.body_part)
     if filters.state:

@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
 from xrayportal.access import ClinicAccess, Permission
+from xrayportal.analyses.outcomes import outcome_of
 from xrayportal.reviews.models import Consensus
 from xrayportal.studies.models import Study
 from xrayportal.words.figures import ago
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 class Result:
     """The prediction that a row shows."""
 
-    verdict: str
+    #: An outcome (``analyses.outcomes``) and its word.
+    outcome: str
     word: str
     body_part: str
     probability: float | None
@@ -103,8 +105,8 @@ def _result(study: Study) -> Result | None:
     if analysis is None:
         return None
     return Result(
-        verdict=analysis.verdict,
-        word=verdict_word(analysis.bundle.manifest, analysis.verdict),
+        outcome=outcome_of(analysis),
+        word=verdict_word(analysis.bundle.manifest, outcome_of(analysis)),
         body_part=analysis.body_part,
         probability=analysis.probability,
         threshold_low=analysis.threshold_low,

@@ -11,8 +11,10 @@ from django.core.management.base import BaseCommand, CommandError
 
 from inference_worker.celery_worker.compare import Comparison, Replay
 from inference_worker.manifest import BundleError
+from inference_worker.types import BODY_PART_NOT_JUDGED
+from inference_worker.verdict import StudyResult
 from xrayportal.analyses.bundles import activate_bundle, register_bundle
-from xrayportal.analyses.models import Bundle, Verdict
+from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.clinics.actors import COMMAND_LINE
 from xrayportal.clinics.models import Clinic
 
@@ -83,7 +85,7 @@ class Command(BaseCommand):
             if replay.after is None:
                 failed += 1
             elif replay.is_changed:
-                changes[f"{replay.before.verdict} to {replay.after.verdict}"] += 1
+                changes[f"{_word(replay.before)} to {_word(replay.after)}"] += 1
                 self._progress("")
                 self.stdout.write(_line(replay))
             self._progress(f"{number} of {len(comparison)} studies")
@@ -104,15 +106,20 @@ class Command(BaseCommand):
 def _line(replay: Replay) -> str:
     """``CLINIC STUDY: abnormal 0.870 (wrist, fracture@1) -> normal 0.120 (hand)``."""
     before, after = replay.before, replay.after
-    was = _result(before.verdict, before.probability, before.body_part, before.bundle.name)
-    now = _result(after.verdict, after.probability, after.body_part or "") if after else ""
+    was = _result(before, before.body_part, before.bundle.name)
+    now = _result(after, after.body_part or "") if after else ""
     return f"{replay.study.clinic.slug} {replay.study.pk}: {was} -> {now}"
 
 
-def _result(verdict: str, probability: float | None, *facts: str) -> str:
-    number = "" if probability is None else f" {probability:.3f}"
+def _result(result: Analysis | StudyResult, *facts: str) -> str:
+    number = "" if result.probability is None else f" {result.probability:.3f}"
     known = ", ".join(fact for fact in facts if fact)
-    return f"{Verdict(verdict).value}{number}{f' ({known})' if known else ''}"
+    return f"{_word(result)}{number}{f' ({known})' if known else ''}"
+
+
+def _word(result: Analysis | StudyResult) -> str:
+    """The verdict's code; ``not judged`` for a body part that the bundle does not judge."""
+    return "not judged" if result.reason == BODY_PART_NOT_JUDGED else str(result.verdict)
 
 
 def _count(text: str) -> int:
