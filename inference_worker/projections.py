@@ -9,7 +9,7 @@ COMPUTED_RADIOGRAPHY = "1.2.840.10008.5.1.4.1.1.1"
 
 #: Storage classes that hold one projection, or anything (secondary capture: the modality decides). Empty:
 #: real files lack them now and then, and the other one decides.
-_PROJECTION_CLASSES = frozenset(
+PROJECTION_CLASSES = frozenset(
     {
         "",
         COMPUTED_RADIOGRAPHY,
@@ -92,7 +92,7 @@ def other_than_projection(*, sop_class: str, modality: str, is_index: bool) -> s
     noun = known_other(sop_class=sop_class, modality=modality, is_index=is_index)
     if noun:
         return noun
-    is_allowed = _code(modality) in _PROJECTION_MODALITIES and sop_class in _PROJECTION_CLASSES
+    is_allowed = _code(modality) in _PROJECTION_MODALITIES and sop_class in PROJECTION_CLASSES
     return "" if is_allowed else _UNKNOWN
 
 

@@ -64,6 +64,7 @@ INSTALLED_APPS = [
     "xrayportal.reviews",
     "xrayportal.worklist",
     "xrayportal.intake",
+    "xrayportal.dicom",
     "xrayportal.operations",
     "xrayportal.web",
     "inference_worker.celery_worker",
@@ -201,6 +202,20 @@ FINISH_AFTER_SECONDS = env.whole("FINISH_AFTER_SECONDS", default=15 * 60)
 # --- containers ---------------------------------------------------------------------------
 #: Workers and the reconciler set this file's time as long as they go round; see docker/alive.
 HEARTBEAT_FILE = env.str("HEARTBEAT_FILE", default="")
+
+# --- DICOM; docs/dicom.md -------------------------------------------------------------------
+#: Where the DICOM node listens once a clinic has an AE title; 0 is no port of this kind, and no node.
+DICOM_BIND = env.str("DICOM_BIND", default="127.0.0.1")
+DICOM_PORT = env.whole("DICOM_PORT", default=0)
+DICOM_TLS_PORT = env.whole("DICOM_TLS_PORT", default=0)
+#: PEM files: the node's certificate and key; the authorities whose certificates callers must show, if any.
+DICOM_TLS_CERTIFICATE = env.str("DICOM_TLS_CERTIFICATE", default="")
+DICOM_TLS_KEY = env.str("DICOM_TLS_KEY", default="")
+DICOM_TLS_CALLERS_CA = env.str("DICOM_TLS_CALLERS_CA", default="")
+#: The authorities that destinations' certificates are checked against; empty: the system's own.
+DICOM_TLS_DESTINATIONS_CA = env.str("DICOM_TLS_DESTINATIONS_CA", default="")
+#: Networks that clinics may send results to, such as 10.1.0.0/16; without one nothing leaves.
+DICOM_DESTINATION_NETWORKS = env.list("DICOM_DESTINATION_NETWORKS", default=[])
 
 # --- the worklist -------------------------------------------------------------------------
 #: By urgency, what no reader has opened for this long comes before everything else.

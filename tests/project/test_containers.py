@@ -24,15 +24,16 @@ ROOT = Path(__file__).resolve().parents[2]
 PROCESSES = parse_procfile((ROOT / "Procfile").read_text()).processes
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ("migrate", "web", "worker", "reconciler", "worker-gpu")
+OURS = ("migrate", "web", "worker", "reconciler", "dicom", "worker-gpu")
 #: Read by compose and by the images of servers, not by the portal.
 OF_SERVERS = {
     *("POSTGRES_PASSWORD", "PORTAL_DATABASE_PASSWORD", "REDIS_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY"),
     *("PORT", "PROXY_ADDRESS", "HTTP_PORT", "HTTPS_PORT", "TLS_CERTIFICATE", "TLS_KEY"),
     *("WEB_CPUS", "WEB_MEMORY", "WORKER_CPUS", "WORKER_MEMORY", "GPU_WORKER_MEMORY", "POSTGRES_MEMORY"),
+    "DICOM_ADDRESS",
 }
 #: What a service adds to the common environment.
-OWN = {"BIND", "PORT", "XRAY_THREADS", "XRAY_RUNTIME", "XRAY_BATCH"}
+OWN = {"BIND", "PORT", "DICOM_BIND", "XRAY_THREADS", "XRAY_RUNTIME", "XRAY_BATCH"}
 
 
 def settings_variables() -> set[str]:
@@ -91,11 +92,12 @@ def test_every_variable_of_compose_is_in_the_example_and_documented() -> None:
     assert used - OF_SERVERS <= settings_variables()
 
 
-def test_only_web_and_proxy_are_published_and_only_the_proxy_beyond_this_machine() -> None:
+def test_only_proxy_and_dicom_node_are_published_beyond_this_machine() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert set(published) == {"web", "proxy"}
+    assert set(published) == {"web", "proxy", "dicom"}
     assert [port.partition(":")[0] for port in published["web"]] == ["127.0.0.1"]
     assert SERVICES["proxy"]["profiles"] == ["tls"]
+    assert SERVICES["dicom"]["profiles"] == ["dicom"]
 
 
 def test_servers_reach_nothing_outside() -> None:
@@ -115,7 +117,7 @@ def test_every_container_is_limited(name: str) -> None:
     assert ("healthcheck" in service) == (name != "migrate")
 
 
-@pytest.mark.parametrize("name", ["worker", "reconciler", "worker-gpu"])
+@pytest.mark.parametrize("name", ["worker", "reconciler", "worker-gpu", "dicom"])
 def test_health_checks_of_busy_processes_start_no_python(name: str) -> None:
     """Django takes a second of processor time to start: on a busy machine such checks ran out of time."""
     command, *arguments = SERVICES[name]["healthcheck"]["test"][1:]

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: From the ground up. Modules of the same line may import each other.
 ROOMS = (
     {"settings", "environment", "logs", "telemetry", "offline_settings", "liveness", "broker", "celery"},
-    {"words", "triggers", "csv_export"},
+    {"words", "triggers", "csv_export", "encryption"},
     {"security"},
     {"admin"},
     {"audit"},
@@ -22,6 +22,7 @@ ROOMS = (
     {"reviews"},
     {"worklist"},
     {"intake"},
+    {"dicom"},
     {"operations"},
     {"web"},
     {"urls", "wsgi"},

@@ -316,6 +316,7 @@ class Heartbeat(models.Model):
     """When a process that has no row of its own last did its round: one row for each kind of process."""
 
     RECONCILER = "reconciler"
+    DICOM_NODE = "dicom-node"
 
     name = models.CharField(max_length=40, primary_key=True)
     last_seen = models.DateTimeField(db_default=Now())

@@ -114,6 +114,8 @@ class Tree(Manager):
         super().__init__(QuietPrinter(Output(sys.stdout)))
         self._process_ctor = partial(BoundProcess, records=records)
         for name, command in parse_procfile(procfile.read_text()).processes.items():
+            if name == "dicom" and not (env.get("DICOM_PORT") or env.get("DICOM_TLS_PORT")):
+                continue  # it would only wait, and take memory
             # The command replaces its shell, so that a signal reaches it.
             self.add_process(name, f"exec {command}", env=dict(env), cwd=str(cwd))
         self._is_ending = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
@@ -56,6 +56,8 @@ class IncomingFile:
     priority: int = 0
     #: A CSV may be about the file; which row is, all files together tell: its study waits for the end.
     waits: bool = False
+    #: Stores more about the image (new, or here already) in the same transaction.
+    also_store: Callable[[Image], None] | None = None
 
     @property
     def clinic(self) -> Clinic:
@@ -162,6 +164,8 @@ def _store_once(incoming: IncomingFile, prepared: Prepared, name: str) -> Upload
             analysis = seal_new_study(study=study, submission=submission, actor=incoming.actor)
         outcome, sentence = Upload.Outcome.ACCEPTED, ""
     image.study = study
+    if incoming.also_store is not None:
+        incoming.also_store(image)
     upload = _upload(incoming, outcome=outcome, sentence=sentence, image=image)
     if outcome == Upload.Outcome.DUPLICATE:
         _adopt(study, submission)

@@ -39,6 +39,7 @@ def create_submission(
     expected_files: int,
     grouping: str = Grouping.FOLDERS,
     continues: Submission | None = None,
+    sender: str = "",
 ) -> Submission:
     """Open a submission that files can be sent to.
 
@@ -49,6 +50,7 @@ def create_submission(
             clinic=clinic,
             submitter=actor.user,
             source=source,
+            sender=sender,
             queue=queue,
             expected_files=expected_files,
             grouping=grouping,

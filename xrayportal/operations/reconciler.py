@@ -26,6 +26,7 @@ from xrayportal.analyses.workers import live_workers, remove_dead_workers
 from xrayportal.audit.visits import forget_visits
 from xrayportal.clinics.actors import PORTAL
 from xrayportal.clinics.sessions import SessionStore
+from xrayportal.dicom.identifiers import erase_expired
 from xrayportal.intake.retention import apply_retention
 from xrayportal.intake.services import finish_submission, studies_due, try_to_seal
 from xrayportal.liveness import report_alive
@@ -82,6 +83,7 @@ class Reconciler:
             remove_dead_workers,
             self._remove_orphans,
             self._apply_retention,
+            erase_expired,
             send_mails,
             self._log_queue,
         ):

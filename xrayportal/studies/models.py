@@ -48,6 +48,7 @@ class Submission(models.Model):
     class Source(models.TextChoices):
         BROWSER = "browser", _("Browser")
         COMMAND = "command", _("Command line")
+        DICOM = "dicom", "DICOM"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     clinic = models.ForeignKey("clinics.Clinic", on_delete=models.PROTECT, related_name="submissions")
@@ -55,6 +56,8 @@ class Submission(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="submissions"
     )
     source = models.CharField(max_length=16, choices=Source.choices, default=Source.BROWSER)
+    #: The AE title of a system that sent it, where that was no person.
+    sender = models.CharField(max_length=64, blank=True)
     state = models.CharField(max_length=16, choices=State.choices, default=State.OPEN)
     queue = models.CharField(max_length=16, choices=Queue.choices, default=Queue.INTERACTIVE)
     #: How many files the sender announced; the page shows progress against it.

@@ -89,11 +89,10 @@ def deidentify(data: bytes, key: bytes) -> Cleaned:
     cleaned.PatientIdentityRemoved = "YES"
     cleaned.DeidentificationMethod = "Allow list of attributes, keyed pseudonyms"
     cleaned.SOPClassUID = str(source.get("SOPClassUID") or COMPUTED_RADIOGRAPHY)
-    content_digest = hashlib.sha256(source[PIXELS].value).hexdigest()
-    cleaned.SOPInstanceUID = _uid(key, source.get("SOPInstanceUID") or f"pixels {content_digest}")
-    cleaned.StudyInstanceUID = _uid(key, study or f"study of pixels {content_digest}")
+    cleaned.SOPInstanceUID = _uid(key, source.get("SOPInstanceUID") or f"pixels {_digest(source)}")
+    cleaned.StudyInstanceUID = _uid(key, study or f"study of pixels {_digest(source)}")
     cleaned.SeriesInstanceUID = _uid(
-        key, source.get("SeriesInstanceUID") or f"series of pixels {content_digest}"
+        key, source.get("SeriesInstanceUID") or f"series of pixels {_digest(source)}"
     )
     cleaned.add(_without_tail(source))
     return Cleaned(
@@ -103,6 +102,23 @@ def deidentify(data: bytes, key: bytes) -> Cleaned:
         view_position=_one_code(cleaned, "ViewPosition"),
         notes=notes,
     )
+
+
+def header_of(data: bytes, tags: list[int]) -> Dataset:
+    """These elements of a DICOM file, every value converted. Raises ``RejectedError`` for a damaged file."""
+    with _pydicom_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            _refuse_deflated(data)
+            header = dcmread(BoundedStream(data), force=True, stop_before_pixels=True, specific_tags=[*tags])
+            refuse_oversized(header, short=frozenset(tags), luts=frozenset())
+            for element in header.iterall():
+                del element
+        except (RejectedError, MemoryError):
+            raise
+        except Exception as error:  # as in `_load`
+            raise corrupt() from error
+    return header
 
 
 def _load(data: bytes) -> tuple[Dataset, tuple[str, ...]]:
@@ -283,6 +299,10 @@ def _written(cleaned: Dataset, syntax: UID) -> bytes:
         except Exception as error:  # a damaged file: pydicom parsed a value that it cannot write
             raise corrupt() from error
     return out.getvalue()
+
+
+def _digest(source: Dataset) -> str:
+    return hashlib.sha256(source[PIXELS].value).hexdigest()
 
 
 def _keyed(key: bytes, text: str) -> bytes:

@@ -34,6 +34,10 @@ class BoundedStream(BytesIO):
     ends_early = False
     calls = 0
 
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._size = len(data)
+
     def read(self, size: int | None = -1, /) -> bytes:
         self.calls += 1
         if self.calls > _MOST_CALLS:
@@ -45,7 +49,7 @@ class BoundedStream(BytesIO):
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
         place = super().seek(offset, whence)
-        if place > self.getbuffer().nbytes:
+        if place > self._size:
             self.ends_early = True
         return place
 

@@ -1,0 +1,67 @@
+"""The objects that go back: valid by dciodvfy, filed in the original study, with the notice."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.uid import generate_uid
+
+from tests.dicom.worlds import returned_study
+from xrayportal.clinics.models import Clinic
+from xrayportal.dicom.results.capture import secondary_captures
+from xrayportal.dicom.results.presentation import presentation_states
+from xrayportal.dicom.results.report import structured_report
+from xrayportal.dicom.results.views import result_of
+
+
+def saved(made: Dataset, folder: Path) -> Path:
+    path = folder / f"{made.SOPInstanceUID}.dcm"
+    made.save_as(path, enforce_file_format=True)
+    return path
+
+
+def errors(path: Path) -> list[str]:
+    """What dciodvfy calls an error."""
+    done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
+    return [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")]
+
+
+@pytest.mark.parametrize("verdict", ["abnormal", "unsupported"])
+def test_every_object_is_valid_and_of_the_original_study(
+    clinic: Clinic, tmp_path: Path, verdict: str
+) -> None:
+    uids = {"study_uid": generate_uid(), "SeriesInstanceUID": generate_uid()}
+    study = returned_study(clinic, verdict=verdict, views=2, **uids)
+    assert study.current is not None
+    result = result_of(study.current, signed_verdict="normal")
+    made = [*secondary_captures(result), structured_report(result), *presentation_states(result)]
+    assert [one.Modality for one in made] == (
+        ["OT", "OT", "SR", "PR", "PR"] if verdict == "abnormal" else ["SR"]
+    )
+    for one in made:
+        path = saved(one, tmp_path)
+        assert errors(path) == []
+        read = dcmread(path)
+        assert read.StudyInstanceUID == uids["study_uid"]
+        assert read.SeriesInstanceUID != uids["SeriesInstanceUID"]
+        assert (read.PatientID, read.PatientName, read.AccessionNumber) == (
+            "PID-4711",
+            "Mustermann^Erika",
+            "ACC-90210",
+        )
+        assert "research" in path.read_bytes().decode("latin-1").lower()
+
+
+def test_the_same_result_makes_the_same_objects(clinic: Clinic) -> None:
+    study = returned_study(clinic)
+    assert study.current is not None
+
+    def made() -> list[str]:
+        result = result_of(study.current, signed_verdict="")  # type: ignore[arg-type]
+        objects = [*secondary_captures(result), structured_report(result), *presentation_states(result)]
+        return [str(one) for one in objects]
+
+    assert made() == made()

@@ -1,0 +1,1 @@
+"""The DICOM node: receives images from archives and modalities, and sends results back."""

@@ -1,0 +1,78 @@
+"""Grayscale Softcopy Presentation State: the outline of the hottest region, shown on the original image."""
+
+from __future__ import annotations
+
+import highdicom as hd
+from highdicom.pr import (
+    GraphicAnnotation,
+    GraphicLayer,
+    GraphicObject,
+    GrayscaleSoftcopyPresentationState,
+    TextObject,
+)
+from pydicom import Dataset
+
+from xrayportal.dicom.results.common import file_into_study
+from xrayportal.dicom.results.region import hottest_region
+from xrayportal.dicom.results.views import MANUFACTURER, MODEL, NOTICE, Result, View
+from xrayportal.words.figures import format_probability
+from xrayportal.words.verdicts import verdict_word
+
+SERIES_NUMBER = 9003
+
+
+def presentation_states(result: Result) -> list[Dataset]:
+    """One object for each view that has a region to mark."""
+    made = (_state(result, view) for view in result.views)
+    return [state for state in made if state is not None]
+
+
+def _state(result: Result, view: View) -> Dataset | None:
+    original = view.original
+    columns, rows = int(original.Columns), int(original.Rows)
+    outline = hottest_region(view.map, columns, rows)
+    if outline is None:
+        return None
+    layer = GraphicLayer("REGION", order=1, description="Strongest evidence of the model")
+    words = f"{verdict_word(result.analysis.bundle.manifest, view.finding.verdict)}"
+    text = f"{words} {format_probability(view.finding.probability)}. {NOTICE}".encode(
+        "ascii", "ignore"
+    ).decode()
+    made = GrayscaleSoftcopyPresentationState(
+        referenced_images=[original],
+        series_instance_uid=result.uid("state-series"),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=result.uid("state", view.finding.image_id),
+        instance_number=view.number,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=MODEL,
+        software_versions=result.analysis.software,
+        device_serial_number="none",
+        content_label="HEATMAP",
+        content_description="Region of the strongest evidence, research use",
+        content_creator_name="X-Ray Portal^",
+        graphic_layers=[layer],
+        graphic_annotations=[
+            GraphicAnnotation(
+                referenced_images=[original],
+                graphic_layer=layer,
+                graphic_objects=[
+                    GraphicObject(
+                        hd.pr.GraphicTypeValues.POLYLINE, outline, hd.pr.AnnotationUnitsValues.PIXEL
+                    )
+                ],
+                text_objects=[
+                    TextObject(
+                        text,
+                        hd.pr.AnnotationUnitsValues.DISPLAY,
+                        bounding_box=(0.02, 0.94, 0.98, 0.99),
+                        text_justification=hd.pr.TextJustificationValues.LEFT,
+                    )
+                ],
+            )
+        ],
+    )
+    file_into_study(made, view, result)
+    made.PresentationCreationDate, made.PresentationCreationTime = made.ContentDate, made.ContentTime
+    made.SeriesDescription = "X-Ray Portal: marked region, research use only"
+    return made
