@@ -16,7 +16,7 @@ SAMPLES ?=
 BASE_PYTHON ?=
 export PORT VAR_DIR BASE_PYTHON
 
-.PHONY: help install demo up training test lint format bench containers lock clean
+.PHONY: help install demo up training test lint format bench containers storage lock clean
 
 help:  ## Show this
 	@echo "X-Ray Portal. Settings of demo and up: PORT=$(PORT) VAR_DIR=$(VAR_DIR)"
@@ -60,6 +60,9 @@ bench: $(VENV)/.test $(VENV)/.redis  ## Measure speed and memory: a table, and J
 
 containers: $(VENV)/.demo  ## Build both images and try the whole compose stack on this machine's container engine
 	@$(PYTHON) -m trials.containers
+
+storage: $(VENV)/.test  ## Test the object storage against a real S3 server, started here (root; Debian's radosgw ceph-mon ceph-osd)
+	@$(PYTHON) -m trials.storage
 
 lock: $(VENV)/.uv  ## Compile requirements/*.in into pinned, hashed *.txt (UPGRADE=1 takes newer versions)
 	@cd requirements; compile() { "$(CURDIR)/$(VENV)/.uv/bin/uv" pip compile --quiet --universal --python-version 3.11 \

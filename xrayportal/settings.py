@@ -157,7 +157,7 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="X-Ray Portal <portal
 API_TOKEN_MAX_DAYS = env.whole("API_TOKEN_MAX_DAYS", default=365, least=1)
 
 # --- files --------------------------------------------------------------------------------
-#: S3 instead of the local folder: FILES_STORAGE=storages.backends.s3.S3Storage and
+#: S3 instead of the local folder: FILES_STORAGE=xrayportal.studies.object_storage.ObjectStorage and
 #: FILES_STORAGE_OPTIONS as JSON (bucket_name, endpoint_url, …).
 STORAGES = {
     "default": {

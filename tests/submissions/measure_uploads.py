@@ -71,7 +71,7 @@ def serve(portal: Portal) -> tuple[str, psutil.Process]:
     )
 
     def answers() -> bool:
-        with suppress(URLError, ConnectionError), urllib.request.urlopen(f"{address}/readyz", timeout=5):  # noqa: S310  our own address
+        with suppress(URLError, ConnectionError), urllib.request.urlopen(f"{address}/readyz", timeout=5):
             return True
         return False
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core.files.storage import default_storage
@@ -15,10 +15,13 @@ from django.utils import timezone
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.studies.locks import name_lock
 from xrayportal.studies.models import Image
+from xrayportal.studies.storage import files_by_folder
 
 logger = logging.getLogger(__name__)
 
 ROOT = "clinics"
+#: Of ``clinics/<clinic>/originals/<aa>`` and ``clinics/<clinic>/findings/<analysis>``; others are not ours.
+_DEPTH = 3
 
 
 def sweep() -> Iterator[int]:
@@ -27,18 +30,16 @@ def sweep() -> Iterator[int]:
     A caller with other work to do stops between two folders and goes on later. A file is an orphan
     when it is older than ``ORPHAN_GRACE_SECONDS`` and no row names it.
     """
-    for clinic in _folders(ROOT):
-        for letter in _folders(f"{clinic}/originals"):
-            yield _sweep_folder(letter)
-        for analysis in _folders(f"{clinic}/findings"):
-            yield _sweep_folder(analysis)
+    for folder, files in files_by_folder(ROOT):
+        if folder.count("/") == _DEPTH:
+            yield _sweep_folder(folder, files)
 
 
-def _sweep_folder(folder: str) -> int:
-    names = [f"{folder}/{name}" for name in default_storage.listdir(folder)[1]]
-    unnamed = set(names) - _named(folder, names)
-    removed = sum(_remove_if_orphan(folder, name) for name in sorted(unnamed) if _is_old(name))
-    if removed == len(names) and _was_deleted(folder):
+def _sweep_folder(folder: str, files: Mapping[str, datetime | None]) -> int:
+    unnamed = files.keys() - _named(folder, list(files))
+    old = (name for name in sorted(unnamed) if _is_old(name, files[name]))
+    removed = sum(_remove_if_orphan(folder, name) for name in old)
+    if removed == len(files) and _was_deleted(folder):
         # A worker may write there just now, and the folder is not empty then: the next walk looks again.
         with suppress(OSError):
             default_storage.delete(folder)
@@ -81,17 +82,14 @@ def _analysis_of(folder: str) -> uuid.UUID:
         return uuid.UUID(int=0)
 
 
-def _is_old(name: str) -> bool:
-    """Whether the file is older than the grace period; not a file that was removed meanwhile."""
-    try:
-        modified = default_storage.get_modified_time(name)
-    except FileNotFoundError:
-        return False
+def _is_old(name: str, modified: datetime | None = None) -> bool:
+    """Whether the file is older than the grace period; not a file that was removed meanwhile.
+
+    Asks the storage unless ``modified`` says when it was written.
+    """
+    if modified is None:
+        try:
+            modified = default_storage.get_modified_time(name)
+        except FileNotFoundError:
+            return False
     return timezone.now() - modified > timedelta(seconds=settings.ORPHAN_GRACE_SECONDS)
-
-
-def _folders(parent: str) -> list[str]:
-    try:
-        return [f"{parent}/{name}" for name in sorted(default_storage.listdir(parent)[0])]
-    except FileNotFoundError:
-        return []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -59,7 +61,7 @@ def write_durably(name: str, content: bytes | IO[bytes], storage: Storage | None
     """Write one file under exactly this name; it is flushed when this returns.
 
     Works with any storage: a folder (``DurableFileStorage``), or an object store, whose single put is
-    atomic. Raises OSError (or the store's own error) if the file could not be written.
+    atomic. Raises OSError if the file could not be written.
     """
     storage = storage or default_storage
     file: File[bytes] = ContentFile(content) if isinstance(content, bytes) else File(content)
@@ -67,6 +69,28 @@ def write_durably(name: str, content: bytes | IO[bytes], storage: Storage | None
     if saved != name:
         storage.delete(saved)
         raise OSError(f"The file storage wrote under another name than asked ({type(storage).__name__}).")
+
+
+def files_by_folder(
+    root: str, storage: Storage | None = None
+) -> Iterator[tuple[str, Mapping[str, datetime | None]]]:
+    """Each folder below ``root`` with the names in it, and when they were written where the listing says so.
+
+    A folder may come in parts. Works with any storage; an object store lists a thousand files at once.
+    """
+    storage = storage or default_storage
+    listing = getattr(storage, "files_by_folder", None)
+    if listing is not None:
+        yield from listing(root)
+        return
+    try:
+        folders, files = storage.listdir(root)
+    except FileNotFoundError:
+        return
+    if files or not folders:
+        yield root, dict.fromkeys(f"{root}/{name}" for name in files)
+    for folder in sorted(folders):
+        yield from files_by_folder(f"{root}/{folder}", storage)
 
 
 def _fsync_folder(folder: Path) -> None:

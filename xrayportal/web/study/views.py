@@ -8,7 +8,7 @@ import uuid
 from django.contrib import messages
 from django.core.files.storage import default_storage
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.http.response import HttpResponseNotModified
+from django.http.response import HttpResponseNotModified, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext
 from django.utils.translation import gettext as _
@@ -24,6 +24,7 @@ from xrayportal.audit.services import record
 from xrayportal.intake.deletion import REASONS, delete_study
 from xrayportal.intake.media_types import SUFFIXES
 from xrayportal.reviews.blind import reveals
+from xrayportal.studies.models import Image
 from xrayportal.web.shared.deleted import handle_deleted_study
 from xrayportal.web.shared.polling import seen_version, unchanged
 from xrayportal.web.study.earlier import earlier_of, later_parts
@@ -182,9 +183,12 @@ def finding_file(
 def image_file(request: PortalRequest, access: ClinicAccess, image: uuid.UUID) -> HttpResponseBase:
     """The stored, de-identified original as an attachment; every download is audited."""
     row = get_object_or_404(access.images(), pk=image)
-    response = _file(request, row.file, row.media_type, etag=f'"{row.sha256}"')
-    if isinstance(response, FileResponse):
-        response.headers["Content-Disposition"] = f'attachment; filename="{row.pk}{SUFFIXES[row.media_type]}"'
+    filename = f"{row.pk}{SUFFIXES[row.media_type]}"
+    response = _signed_download(request, row, filename)
+    if response is None:
+        response = _file(request, row.file, row.media_type, etag=f'"{row.sha256}"')
+        if isinstance(response, FileResponse):
+            response.headers["Content-Disposition"] = f'attachment; filename="{filename}"'
     record(
         clinic=access.clinic,
         action=Action.IMAGE_VIEWED,
@@ -201,6 +205,18 @@ def _note_looks(access: ClinicAccess, result: StudyResult) -> None:
     access.note_look(result.study, revealed=result.shows_prediction)
     if result.comparison:
         access.note_look(result.comparison.study, revealed=result.comparison.revealed)
+
+
+def _signed_download(request: HttpRequest, image: Image, filename: str) -> HttpResponseBase | None:
+    """A redirect to the object store for a person's click, where the store can be reached by browsers.
+
+    Not for scripts of ours: the pages' policy lets them talk to the portal alone.
+    """
+    signed_download = getattr(default_storage, "signed_download", None)
+    if signed_download is None or request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate":
+        return None
+    address = signed_download(image.file, media_type=image.media_type, filename=filename)
+    return HttpResponseRedirect(address) if address else None
 
 
 def _file(request: HttpRequest, name: str, media_type: str, *, etag: str) -> HttpResponseBase:
