@@ -5,8 +5,10 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
@@ -14,8 +16,10 @@ from django.http import QueryDict
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study
+from tests.house import House, browser
 from tests.opinions import make_access, say
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis
@@ -256,3 +260,27 @@ def test_the_export_streams_what_the_filters_find(clinic: Clinic, admin: ClinicA
 
 def test_an_export_is_asked_for_by_post(clinic: Clinic, admin: ClinicAccess) -> None:
     assert client_of(admin).get(reverse("history-export", args=[clinic.slug])).status_code == 405
+
+
+def test_the_filters_bring_the_rows_alone(house: House) -> None:
+    make_analysis(make_study(house.clinic, patient_reference="NH-1"))
+    client, address = browser(house.admin), reverse("history", args=[house.clinic.slug])
+    part = client.get(address, headers={"hx-request": "true"}).content.decode()
+    assert "NH-1" in part
+    assert "<html" not in part
+    back = client.get(address, headers={"hx-request": "true", "hx-history-restore-request": "true"})
+    assert "<html" in back.content.decode()
+
+
+def test_periods_are_chosen_by_name_and_keep_the_other_filters(house: House) -> None:
+    make_analysis(make_study(house.clinic, patient_reference="NH-1"))
+    address = reverse("history", args=[house.clinic.slug])
+    page = browser(house.admin).get(address + "?body_part=wrist").content.decode()
+    links = {word: query for query, word in re.findall(r'href="(\?[^"]*)"[^>]*>([^<]+)</a>', page)}
+    today = timezone.now().astimezone(ZoneInfo(house.clinic.time_zone)).date()
+    first = (today - timedelta(days=6)).isoformat()
+    query = links["Last 7 days"].replace("&amp;", "&")
+    assert query == f"?body_part=wrist&from={first}&to={today.isoformat()}"
+    chosen = browser(house.admin).get(address + query).content.decode()
+    assert "NH-1" in chosen
+    assert re.search(r'aria-current="true">Last 7 days', chosen)

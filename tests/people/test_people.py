@@ -13,6 +13,7 @@ from django.core import mail
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from pytest_django.fixtures import Settings
 
 from tests.factories import PASSWORD, make_bundle, make_clinic, make_superuser
 from tests.opinions import make_access
@@ -69,6 +70,42 @@ def test_an_invited_person_comes_in_once(clinic: Clinic, admin: ClinicAccess) ->
     assert visitor.get(link).status_code == 404
     events = AuditEvent.objects.filter(clinic=clinic, action=Action.MEMBER_INVITED)
     assert [(e.target_id, e.detail) for e in events] == [(str(person.pk), {"roles": ["reader", "uploader"]})]
+
+
+CONSOLE = "django.core.mail.backends.console.EmailBackend"
+
+
+def test_without_a_mail_server_the_invitation_is_shown_to_copy(
+    clinic: Clinic, admin: ClinicAccess, settings: Settings
+) -> None:
+    settings.EMAIL_BACKEND = CONSOLE
+    answer = send(admin, "people-invite", email="new@example.org", roles=["reader"])
+    page = answer.content.decode()
+    assert "E-mail sent" not in page
+    assert "nothing was sent" in page
+    link = re.search(r'value="http://testserver(/invitations/[^"]+)"', page)
+    assert link
+    assert Client().get(link[1]).status_code == 200
+    again = send(admin, "people-link", User.objects.get(email="new@example.org").pk)
+    assert "/invitations/" in again.content.decode()
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_nobody_sees_a_link_that_opens_more_than_an_invitation(
+    clinic: Clinic, admin: ClinicAccess, settings: Settings, elsewhere: bool
+) -> None:
+    """Not of a person with a password, nor of one whom another clinic has invited, too."""
+    settings.EMAIL_BACKEND = CONSOLE
+    person = make_access(clinic).user
+    if elsewhere:
+        person.set_unusable_password()
+        person.save()
+        Membership.objects.create(clinic=make_clinic(), user=person, role=Role.READER)
+    answer = client_of(admin).post(reverse("people-link", args=[clinic.slug, person.pk]), follow=True)
+    page = answer.content.decode()
+    assert "/invitations/" not in page
+    assert "No mail server is set up" in page
+    assert "E-mail sent" not in page
 
 
 def test_somebody_with_an_account_is_told_to_sign_in(clinic: Clinic, admin: ClinicAccess) -> None:

@@ -25,7 +25,7 @@ from xrayportal.reviews.scorecard.card import Scorecard
 from xrayportal.reviews.scorecard.lines import ScorecardFilter
 from xrayportal.studies.models import Study
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("few_cases")]
 
 
 def card_of(access: ClinicAccess, **query: object) -> Scorecard:

@@ -114,6 +114,7 @@ def test_a_part_stated_by_the_sender_counts(clinic: Clinic, admin: ClinicAccess)
     assert read(admin).counts.n == 1
 
 
+@pytest.mark.usefixtures("few_cases")
 def test_readers_with_the_model_and_with_each_other(clinic: Clinic, admin: ClinicAccess) -> None:
     first, second = make_access(clinic, last_name="Alpha"), make_access(clinic, last_name="Beta")
     for model, one, other in [
@@ -136,6 +137,7 @@ def test_readers_with_the_model_and_with_each_other(clinic: Clinic, admin: Clini
     assert pair.same.value == "0.75"
 
 
+@pytest.mark.usefixtures("few_cases")
 def test_verification_bias_is_named_by_the_shares_reviewed(clinic: Clinic, admin: ClinicAccess) -> None:
     reader = make_access(clinic)
     for model, readers in [
@@ -149,7 +151,7 @@ def test_verification_bias_is_named_by_the_shares_reviewed(clinic: Clinic, admin
         make_analysis(make_study(clinic), verdict="normal")
     card = read(admin)
 
-    assert [(word, row.value, row.n) for word, row in card.verification if row] == [
+    assert [(word, row.value, total) for word, total, row in card.verification if row] == [
         ("No fracture seen", "0.33", 6),
         ("Fracture suspected", "1.00", 2),
     ]
@@ -159,6 +161,7 @@ def test_verification_bias_is_named_by_the_shares_reviewed(clinic: Clinic, admin
     assert card.corrected.specificity.value == pytest.approx(0.75)
 
 
+@pytest.mark.usefixtures("few_cases")
 def test_calibration_over_cases_with_a_probability(clinic: Clinic, admin: ClinicAccess) -> None:
     reader = make_access(clinic)
     case(reader, "abnormal", "abnormal", probability=0.9)
@@ -255,3 +258,24 @@ def test_the_period_limits_everything(clinic: Clinic, admin: ClinicAccess) -> No
 
     assert (card.counts.n, card.analysed, card.weeks, card.with_model) == (0, 0, [], [])
     assert read(admin).counts.n == 1
+
+
+def test_a_figure_needs_enough_cases(clinic: Clinic, admin: ClinicAccess) -> None:
+    """Nine abnormal cases and ten normal ones: the one share is not shown, the other is."""
+    reader = make_access(clinic)
+    for number in range(9):
+        case(reader, "abnormal" if number else "normal", "abnormal")
+    for number in range(10):
+        case(reader, "normal" if number else "abnormal", "normal")
+    card = read(admin)
+    assert card.whole.sensitivity is None
+    assert card.whole.specificity is not None
+    assert card.whole.specificity.value == "0.90"
+    assert card.calibration is None
+    assert card.summary == [
+        "19 of 19 analysed studies could be compared with readers.",
+        "Readers called 10 of them normal; the model flagged 1 of these all the same.",
+        "A figure needs at least 10 cases; there are 9 abnormal and 10 normal ones.",
+    ]
+    # One week: nothing to draw a line through.
+    assert card.rates == card.inputs == card.mix == []

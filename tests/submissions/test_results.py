@@ -100,6 +100,8 @@ def test_results_as_csv(house: House, submission: Submission) -> None:
     make_analysis(make_study(submission=submission, patient_reference="NH-2"), "failed")
     rows = table(submission, house.uploader)
     assert [row["patient_reference"] for row in rows] == ["'=cmd|'x'!A1", "NH-2"]
+    assert rows[0]["uploader"] == house.uploader.email
+    assert rows[0]["address"] == f"http://testserver/c/{house.clinic.slug}/studies/{study.pk}/"
     assert (rows[0]["verdict"], rows[0]["probability"], rows[0]["state"]) == (
         "abnormal",
         "0.8700",
@@ -146,7 +148,10 @@ def as_the_worker_writes(analysis: Analysis, size: tuple[int, int] = (300, 400))
 
 
 def test_results_as_zip(house: House, submission: Submission) -> None:
-    analysis = make_analysis(make_study(submission=submission, views=2, patient_reference="../NH 7"))
+    study = make_study(submission=submission, views=2, patient_reference="../NH 7")
+    for image, name in zip(study.images.all(), ("Röntgen links.png", "..png"), strict=True):
+        image.uploads.update(filename=name)
+    analysis = make_analysis(study)
     as_the_worker_writes(analysis)
     last = analysis.findings.order_by("image__created_at", "image").last()
     assert last is not None
@@ -156,24 +161,26 @@ def test_results_as_zip(house: House, submission: Submission) -> None:
         assert found.namelist() == [
             "contents.txt",
             "results.csv",
-            "0001-_NH_7/view-1.jpg",
-            "0001-_NH_7/view-1-heatmap.png",
-            "0001-_NH_7/view-1-with-heatmap.pdf",
-            "0001-_NH_7/view-2.jpg",
+            "0001-NH_7/1-Röntgen_links.jpg",
+            "0001-NH_7/1-Röntgen_links-heatmap.png",
+            "0001-NH_7/1-Röntgen_links-with-heatmap.pdf",
+            "0001-NH_7/2-view.jpg",
             "missing.txt",
         ]
         assert found.read("contents.txt").startswith(b"Research use only. Not a diagnosis.\n")
         missing = found.read("missing.txt").decode().split()
-        assert missing == ["0001-_NH_7/view-2-heatmap.png", "0001-_NH_7/view-2-with-heatmap.pdf"]
-        assert found.read("0001-_NH_7/view-1.jpg")[:2] == b"\xff\xd8"
+        assert missing == ["0001-NH_7/2-view-heatmap.png", "0001-NH_7/2-view-with-heatmap.pdf"]
+        assert found.read("0001-NH_7/1-Röntgen_links.jpg")[:2] == b"\xff\xd8"
     assert AuditEvent.objects.get(action=Action.EXPORTED).detail == {"kind": "submission-zip"}
 
 
 def test_the_radiograph_with_its_heatmap_says_what_it_is(house: House, submission: Submission) -> None:
-    as_the_worker_writes(make_analysis(make_study(submission=submission, patient_reference="NH-7")))
+    study = make_study(submission=submission, patient_reference="NH-7")
+    study.images.get().uploads.update(filename="a.png")
+    as_the_worker_writes(make_analysis(study))
     with archive(submission, house.uploader) as found:
-        (page,) = PdfReader(io.BytesIO(found.read("0001-NH-7/view-1-with-heatmap.pdf"))).pages
-        radiograph = found.read("0001-NH-7/view-1.jpg")
+        (page,) = PdfReader(io.BytesIO(found.read("0001-NH-7/1-a-with-heatmap.pdf"))).pages
+        radiograph = found.read("0001-NH-7/1-a.jpg")
     text = page.extract_text()
     for words in (
         "Research use only. Not a diagnosis.",
@@ -198,7 +205,7 @@ def test_a_reference_in_any_script_is_readable(house: House, submission: Submiss
 def test_a_study_without_a_reference_is_known_by_its_first_file(house: House, submission: Submission) -> None:
     make_analysis(make_study(submission=submission))
     with archive(submission, house.uploader) as found:
-        assert re.fullmatch(r"0001-view_\d+/view-1.jpg", found.namelist()[2])
+        assert re.fullmatch(r"0001-(view_\d+)/1-\1.jpg", found.namelist()[2])
 
 
 def test_the_zip_costs_one_view_of_memory(house: House, submission: Submission) -> None:

@@ -51,6 +51,12 @@ if TYPE_CHECKING:  # for type checkers only
     StudyWithStatus = WithAnnotations[Study, RowFacts]
 
 
+def first_file(study: str = "pk") -> Coalesce:
+    """The name of the study's first file, as an expression; ``study`` is the lookup of the study's id."""
+    uploads = Upload.objects.filter(image__study=OuterRef(study)).order_by("created_at")
+    return Coalesce(Subquery(uploads.values("filename")[:1]), Value(""))
+
+
 def with_status(studies: QuerySet[Study]) -> QuerySet[StudyWithStatus]:
     """The same studies, each with ``RowFacts``."""
     first = Image.objects.filter(study=OuterRef("pk")).order_by("created_at", "pk")
@@ -62,12 +68,5 @@ def with_status(studies: QuerySet[Study]) -> QuerySet[StudyWithStatus]:
             .values("pk")[:1]
         ),
         views=Subquery(first.order_by().values("study").annotate(n=Count("pk")).values("n")),
-        name=Coalesce(
-            Subquery(
-                Upload.objects.filter(image__study=OuterRef("pk"))
-                .order_by("created_at")
-                .values("filename")[:1]
-            ),
-            Value(""),
-        ),
+        name=first_file(),
     )

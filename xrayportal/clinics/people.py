@@ -72,6 +72,15 @@ def invitation_parts(user: User) -> tuple[str, str]:
     return urlsafe_base64_encode(force_bytes(user.pk)), default_token_generator.make_token(user)
 
 
+def may_pass_on(clinic: Clinic, user: User) -> bool:
+    """Whether an admin of the clinic may see the person's invitation, to pass it on by hand.
+
+    Only while they have no password, and no role in another clinic that the link would open, too.
+    """
+    elsewhere = Membership.objects.filter(user=user).exclude(clinic=clinic)
+    return not user.has_usable_password() and not elsewhere.exists()
+
+
 def invited_user(uid: str, token: str) -> User | None:
     """The person whose link this is, or None where it does not hold.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet
 
+from xrayportal.analyses.latest import first_file
 from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.analyses.outcomes import outcome_code
 from xrayportal.clinics.models import Clinic
@@ -16,7 +18,10 @@ from xrayportal.words import verdicts
 #: Column of the file → field of the analysis, in the order of the file.
 FIELDS = {
     "study": "study",
+    "address": "study_id",
     "patient_reference": "study__patient_reference",
+    "first_file": "first_file",
+    "uploader": "study__submission__submitter__email",
     "sent_at": "study__created_at",
     "body_part": "body_part",
     "forced_body_part": "forced_body_part",
@@ -39,16 +44,27 @@ FIELDS = {
 }
 
 
-def history_lines(results: QuerySet[Analysis], *, clinic: Clinic) -> Iterator[str]:
-    """The lines of the export, newest study first; ``results`` are those of ``history.results_of``."""
-    return csv_lines(clinic=clinic.name, zone=ZoneInfo(clinic.time_zone), columns=FIELDS, rows=_rows(results))
+def history_lines(
+    results: QuerySet[Analysis], *, clinic: Clinic, address_of: Callable[[UUID], str]
+) -> Iterator[str]:
+    """The lines of the export, newest study first; ``results`` are those of ``history.results_of``.
+
+    ``address_of`` gives the address of a study's page.
+    """
+    return csv_lines(
+        clinic=clinic.name,
+        zone=ZoneInfo(clinic.time_zone),
+        columns=FIELDS,
+        rows=_rows(results.annotate(first_file=first_file("study_id")), address_of),
+    )
 
 
-def _rows(results: QuerySet[Analysis]) -> Iterator[Iterable[object]]:
+def _rows(results: QuerySet[Analysis], address_of: Callable[[UUID], str]) -> Iterator[Iterable[object]]:
     manifests = dict(Bundle.objects.values_list("pk", "manifest"))
     rows = results.order_by("-study__created_at", "-study").values_list(*FIELDS.values())
     for values in rows.iterator(chunk_size=2000):
         row = dict(zip(FIELDS, values, strict=True))
+        row["address"] = address_of(row["address"])
         outcome = outcome_code(row["model_verdict"], row["reason"], row["leaning"])
         row["model_words"] = verdicts.verdict_word(manifests[row["model_words"]], outcome)
         yield row.values()

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet
 from django.http import QueryDict
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -60,6 +61,32 @@ class Period:
             end = dt.datetime.combine(self.last + dt.timedelta(days=1), dt.time(), zone)
             condition &= Q(**{f"{field_name}__lt": end})
         return condition
+
+
+@dataclass(frozen=True)
+class NamedPeriod:
+    """A period to choose by name: ISO dates, empty for no limit."""
+
+    word: Promise
+    first: str
+    last: str
+    is_current: bool
+
+
+def periods_of(clinic: Clinic, chosen: Period) -> list[NamedPeriod]:
+    """Periods that end today, in the clinic's zone, and all time; the chosen one is marked."""
+    today = timezone.now().astimezone(ZoneInfo(clinic.time_zone)).date()
+    starts: list[tuple[Promise, dt.date]] = [
+        (_("Today"), today),
+        (_("Last 7 days"), today - dt.timedelta(days=6)),
+        (_("Last 30 days"), today - dt.timedelta(days=29)),
+        (_("This year"), today.replace(month=1, day=1)),
+    ]
+    named = [
+        NamedPeriod(word, first.isoformat(), today.isoformat(), chosen == Period(first, today))
+        for word, first in starts
+    ]
+    return [*named, NamedPeriod(_("All time"), "", "", chosen == Period())]
 
 
 @dataclass(frozen=True)

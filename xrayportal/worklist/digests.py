@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from xrayportal.analyses.models import Analysis
+from xrayportal.clinics.mail import has_mail_server
 from xrayportal.clinics.models import User
 from xrayportal.studies.models import Study, Submission
 from xrayportal.worklist.models import Digest
@@ -60,7 +61,7 @@ def send_mails() -> int:
 
     Each is marked before it is sent: a crash in between loses a mail, and never sends one twice.
     """
-    if not settings.PUBLIC_URL or settings.EMAIL_BACKEND.endswith("console.EmailBackend"):
+    if not settings.PUBLIC_URL or not has_mail_server():
         return 0
     due = Digest.objects.filter(_is_due(), mailed_at__isnull=True, ready_at__gt=timezone.now() - _NEWS)
     sent, end = 0, time.monotonic() + _ROUND_SECONDS

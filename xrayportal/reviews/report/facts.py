@@ -68,6 +68,8 @@ class Facts:
     width: int
     height: int
     location: str
+    #: Of the heatmap that is printed, in displayed pixels.
+    peak: tuple[int, int] | None
     bundle: str
     made: str
     review_status: str
@@ -120,6 +122,7 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
         width=finding.width if finding else 0,
         height=finding.height if finding else 0,
         location=location_words(finding, analysis),
+        peak=_peak(finding),
         bundle=analysis.bundle.name,
         made=_("Analysed %(at)s, %(runtime)s %(precision)s, software %(software)s")
         % {
@@ -183,6 +186,12 @@ def location_words(finding: Finding | None, analysis: Analysis) -> str:
     if finding is None or not finding.map_file:
         return ""
     return claims.location_words(analysis.bundle.manifest, location=finding.location, trust=finding.trust)
+
+
+def _peak(finding: Finding | None) -> tuple[int, int] | None:
+    if finding is None or finding.peak_x is None or finding.peak_y is None:
+        return None
+    return finding.peak_x, finding.peak_y
 
 
 def _moment(at: datetime) -> str:

@@ -24,7 +24,9 @@ _WIDTH, _HEIGHT = A4
 _MARGIN: Final = 42.0
 _INNER: Final = _WIDTH - 2 * _MARGIN
 _GAP: Final = 12.0
-_PICTURE_HEIGHT: Final = 320.0
+#: What both pictures may take, one above the other or side by side.
+_PICTURE_HEIGHT: Final = 430.0
+_CAPTION: Final = 26.0
 #: How much of the ring is filled, by outcome: where it begins and how far it goes, in degrees.
 _WEDGES: Final = {"towards_normal": (180, 90), "uncertain": (90, 180), "towards_abnormal": (90, 270)}
 #: Where the footer begins; nothing above it may reach below.
@@ -187,25 +189,43 @@ class _Page:
         if picture is None:
             self.text(_("The radiograph could not be shown on this page."), colour=_QUIET)
             return
-        column = (_INNER - _GAP) / 2
-        scale = min(column / picture.width, _PICTURE_HEIGHT / picture.height)
+        # A wide picture is larger with the other one below it.
+        column, row = (_INNER - _GAP) / 2, (_PICTURE_HEIGHT - _CAPTION) / 2
+        beside = min(column / picture.width, _PICTURE_HEIGHT / picture.height)
+        below = min(_INNER / picture.width, row / picture.height)
+        scale = max(beside, below)
         width, height = picture.width * scale, picture.height * scale
-        bottom = self.y - height
-        places = [_MARGIN + (column - width) / 2, _MARGIN + column + _GAP + (column - width) / 2]
-        pictures.draw(self.canvas, "radiograph", picture, places[0], bottom, width, height)
-        if overlay:
-            pictures.draw_marked(self.canvas, picture, overlay, places[1], bottom, width, height)
-        self.y = bottom - 4
         plain = _("View %(number)d of %(all)d") % {"number": facts.printed_view, "all": len(facts.views)}
         marked = f"{_('Heatmap')}: {facts.location}" if facts.location else _("Heatmap")
         if not overlay:
             marked = facts.location if not facts.overlay_file else ""
             marked = marked or _("No heatmap for this view.")
-        heights = [
-            self.text(words_, size=8, colour=_QUIET, x=x, width=max(width, 200), y=self.y)
-            for words_, x in ((plain, places[0]), (marked, places[1]))
-        ]
-        self.y -= max(heights) + 6
+        step = 0.0 if below > beside else column + _GAP
+        places = [_MARGIN, _MARGIN + step]
+        top = self.y
+        heights: list[float] = []
+        for index, (words_, x) in enumerate(zip((plain, marked), places, strict=True)):
+            if index and not step:
+                top -= height + 4 + heights[0] + 6
+            bottom = top - height
+            if index == 0:
+                pictures.draw(self.canvas, "radiograph", picture, x, bottom, width, height)
+            elif overlay:
+                pictures.draw_marked(self.canvas, picture, overlay, x, bottom, width, height)
+                if facts.peak:
+                    self.peak(x + facts.peak[0] * scale, top - facts.peak[1] * scale)
+            room = _INNER if not step else column
+            heights.append(self.text(words_, size=8, colour=_QUIET, x=x, width=room, y=bottom - 4))
+        self.y = top - height - 4 - (max(heights) if step else heights[1]) - 6
+
+    def peak(self, x: float, y: float) -> None:
+        """Four ticks around the peak of the heatmap; the spot itself stays free."""
+        canvas = self.canvas
+        for colour, line in ((_PAPER, 2.6), (_INK, 1.0)):
+            canvas.setStrokeColor(colour)
+            canvas.setLineWidth(line)
+            for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+                canvas.line(x + 12 * dx, y + 12 * dy, x + 20 * dx, y + 20 * dy)
 
     def views(self, facts: Facts) -> None:
         """All views in one line of text, where there is more than one."""

@@ -26,12 +26,15 @@ from xrayportal.reviews.scorecard.lines import (
 )
 from xrayportal.reviews.scorecard.queries import Cells, Scope
 from xrayportal.reviews.scorecard.statistics import (
+    LEAST_CALIBRATED,
+    LEAST_CASES,
     Calibration,
     Corrected,
     FourFold,
     Stratum,
     calibration,
     corrected_for_verification,
+    enough,
     folding,
     four_fold,
     wilson,
@@ -86,6 +89,39 @@ class Scorecard:
         return four_fold(cells, uncertain=self.filters.uncertain)
 
     @property
+    def summary(self) -> list[str]:
+        """The figures in plain sentences: what was compared, what was missed, what was a false alarm."""
+        counts = self.counts
+        sentences = [
+            _("%(n)d of %(analysed)d analysed studies could be compared with readers.")
+            % {"analysed": self.analysed, "n": counts.n}
+        ]
+        abnormal = counts.true_positive + counts.false_negative
+        normal = counts.true_negative + counts.false_positive
+        if abnormal >= LEAST_CASES:
+            sentences.append(
+                _(
+                    "Readers called %(n)d of them abnormal; the model flagged %(flagged)d of these and "
+                    "missed %(missed)d."
+                )
+                % {"n": abnormal, "flagged": counts.true_positive, "missed": counts.false_negative}
+            )
+        if normal >= LEAST_CASES:
+            sentences.append(
+                _("Readers called %(n)d of them normal; the model flagged %(flagged)d of these all the same.")
+                % {"n": normal, "flagged": counts.false_positive}
+            )
+        if min(abnormal, normal) < LEAST_CASES:
+            sentences.append(
+                _(
+                    "A figure needs at least %(least)d cases; there are %(abnormal)d abnormal and %(normal)d "
+                    "normal ones."
+                )
+                % {"least": LEAST_CASES, "abnormal": abnormal, "normal": normal}
+            )
+        return sentences
+
+    @property
     def whole(self) -> Line:
         """The chosen bundle over all parts."""
         return Line.of(_("All body parts"), self.counts)
@@ -117,8 +153,8 @@ class Scorecard:
         return sum(self._analysed.values())
 
     @property
-    def verification(self) -> list[tuple[str, charts.Interval | None]]:
-        """For each outcome of the model, its word and the share that was reviewed.
+    def verification(self) -> list[tuple[str, int, charts.Interval | None]]:
+        """For each outcome of the model, its word, its number of studies and the share that was reviewed.
 
         Where the shares differ, the figures are biased.
         """
@@ -128,7 +164,7 @@ class Scorecard:
         for (model, _readers), count in self.cells(self.bundle).items():
             reviewed[model] += count
         return [
-            (self.word(code), charts.Interval.of(wilson(reviewed[code], total)))
+            (self.word(code), total, charts.Interval.of(enough(wilson(reviewed[code], total))))
             for code in OUTCOMES
             if (total := self._analysed.get(code, 0))
         ]
@@ -184,13 +220,20 @@ class Scorecard:
 
     def cases(self, model: str, readers: str) -> str:
         """The query that finds a cell's cases in the history, by the model's and the readers' verdict."""
+        return self._history_query(verdict=model, readers=readers)
+
+    @property
+    def export_query(self) -> str:
+        """The query that finds all studies of the chosen bundle and period in the history."""
+        return self._history_query()
+
+    def _history_query(self, **filters: str) -> str:
         period = self.filters.period
         query = {
             "from": period.first.isoformat() if period.first else "",
             "to": period.last.isoformat() if period.last else "",
             "bundle": self.bundle.pk if self.bundle else "",
-            "verdict": model,
-            "readers": readers,
+            **filters,
             "basis": self.filters.basis,
         }
         return urlencode({name: value for name, value in query.items() if value})
@@ -231,10 +274,11 @@ class Scorecard:
 
     @cached_property
     def calibration(self) -> Calibration | None:
-        """Reliability of the chosen bundle's probabilities."""
+        """Reliability of the chosen bundle's probabilities; None for too few cases."""
         if self.bundle is None:
             return None
-        return calibration(queries.calibration_of(self.scope, self.bundle))
+        measured = calibration(queries.calibration_of(self.scope, self.bundle))
+        return measured if measured and measured.n >= LEAST_CALIBRATED else None
 
     @property
     def reliability(self) -> charts.Reliability | None:
@@ -288,7 +332,7 @@ class Scorecard:
                 [
                     charts.Sample(week.monday, figures[1], figures[0], figures[2], week.studies)
                     for week in self.weeks
-                    if (figures := getattr(week, column)) is not None
+                    if (figures := getattr(week, column)) is not None and week.studies >= LEAST_CASES
                 ],
                 write=charts.number,
             )

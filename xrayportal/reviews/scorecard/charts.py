@@ -133,15 +133,15 @@ class Sample:
 def weekly(
     title: str, samples: Sequence[Sample], *, write: Callable[[float], str], top: float | None = None
 ) -> Weekly | None:
-    """A chart from zero to ``top`` (by default a round number above the highest); None without samples."""
-    if not samples:
+    """A chart from zero to ``top`` (by default a round number above the highest); None for fewer than two."""
+    if len(samples) < 2:
         return None
     highest = top or nice(max(sample.high for sample in samples))
     first, last = samples[0].monday, samples[-1].monday
-    days = max(1, (last - first).days)
+    days = (last - first).days
 
     def x(day: dt.date) -> float:
-        return LEFT + (RIGHT - LEFT) * ((day - first).days / days if first != last else 1.0)
+        return LEFT + (RIGHT - LEFT) * (day - first).days / days
 
     def y(value: float) -> float:
         return BOTTOM - (BOTTOM - TOP) * min(1.0, value / highest)
@@ -151,14 +151,13 @@ def weekly(
     ]
     upper = " ".join(f"{p.x},{p.y_high}" for p in points)
     lower = " ".join(f"{p.x},{p.y_low}" for p in reversed(points))
-    dates = [first] if first == last else [first, last]
     return Weekly(
         title=title,
         points=points,
         line=" ".join(f"{p.x},{p.y}" for p in points),
         band=f"{upper} {lower}",
         rows_up=[Tick(at(y(highest * share)), write(highest * share)) for share in (0.0, 0.5, 1.0)],
-        columns=[Tick(at(x(day)), _day(day)) for day in dates],
+        columns=[Tick(at(x(day)), _day(day)) for day in (first, last)],
         rows=[Row(_day(s.monday), write(s.value), write(s.low), write(s.high), str(s.n)) for s in samples],
     )
 

@@ -15,7 +15,7 @@ from xrayportal.reviews.history import BASES, Period
 from xrayportal.reviews.scorecard import charts
 from xrayportal.reviews.scorecard.drift import Week
 from xrayportal.reviews.scorecard.queries import Cells
-from xrayportal.reviews.scorecard.statistics import Figure, FourFold, kappa, wilson
+from xrayportal.reviews.scorecard.statistics import Figure, FourFold, enough, kappa, wilson
 
 #: How the model's verdict "uncertain" counts.
 UNCERTAIN: dict[str, Promise] = {
@@ -69,9 +69,9 @@ class Line:
         return cls(
             label,
             counts,
-            charts.Interval.of(counts.sensitivity),
-            charts.Interval.of(counts.specificity),
-            charts.Interval.of(counts.kappa, lowest=-1.0),
+            charts.Interval.of(enough(counts.sensitivity)),
+            charts.Interval.of(enough(counts.specificity)),
+            charts.Interval.of(enough(counts.kappa), lowest=-1.0),
         )
 
 
@@ -106,10 +106,12 @@ def agreement(label: str, pairs: Mapping[tuple[str, str], int]) -> Agreement:
     """The agreement over normal, abnormal and uncertain; a case that either calls unsupported is left out."""
     table = [[pairs.get((one, other), 0) for other in _JUDGED] for one in _JUDGED]
     n = sum(map(sum, table))
-    same = wilson(sum(table[i][i] for i in range(len(table))), n)
-    return Agreement(label, charts.Interval.of(same), charts.Interval.of(kappa(table), lowest=-1.0), n)
+    same = enough(wilson(sum(table[i][i] for i in range(len(table))), n))
+    return Agreement(
+        label, charts.Interval.of(same), charts.Interval.of(enough(kappa(table)), lowest=-1.0), n
+    )
 
 
 def samples(rows: list[tuple[Week, Figure | None]]) -> list[charts.Sample]:
-    """The weeks that have a figure, as samples of a chart."""
-    return [charts.Sample(week.monday, f.value, f.low, f.high, f.n) for week, f in rows if f]
+    """The weeks whose figure has enough cases, as samples of a chart."""
+    return [charts.Sample(week.monday, f.value, f.low, f.high, f.n) for week, f in rows if enough(f) and f]

@@ -13,6 +13,10 @@ from dataclasses import dataclass
 Z = 1.959963984540054
 #: Calibration is shown in so many bins of equal numbers of cases.
 BINS = 10
+#: A figure over fewer cases is not shown: its interval would say that nothing is known.
+LEAST_CASES = 10
+#: The same for a calibration, whose cases are cut into bins.
+LEAST_CALIBRATED = 50
 #: Rounding leaves up to this of a variance that is 0.
 _NOTHING = 1e-12
 
@@ -25,6 +29,11 @@ class Figure:
     low: float
     high: float
     n: int
+
+
+def enough(figure: Figure | None) -> Figure | None:
+    """The figure, or None where there are fewer than ``LEAST_CASES`` behind it."""
+    return figure if figure and figure.n >= LEAST_CASES else None
 
 
 @dataclass(frozen=True)

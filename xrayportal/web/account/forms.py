@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from xrayportal.clinics.models import User
 from xrayportal.clinics.sign_in import is_throttled
 from xrayportal.security import client_address
 
@@ -60,6 +61,27 @@ class PasswordForm(PasswordChangeForm):
             credentials = {"username": self.user.email}
             user_login_failed.send(sender=__name__, credentials=credentials, request=self.request)
             raise
+
+
+if TYPE_CHECKING:  # generic for the type checker only
+    ModelFormOfUser = forms.ModelForm[User]
+else:
+    ModelFormOfUser = forms.ModelForm
+
+
+class NameForm(ModelFormOfUser):
+    """A person's own first and last name."""
+
+    class Meta:
+        model = User
+        fields = ("first_name", "last_name")
+        labels = {"first_name": _("First name"), "last_name": _("Last name")}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["last_name"].required = True
+        self.fields["first_name"].widget.attrs["autocomplete"] = "given-name"
+        self.fields["last_name"].widget.attrs["autocomplete"] = "family-name"
 
 
 class ReasonForm(forms.Form):

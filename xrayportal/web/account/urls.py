@@ -8,6 +8,7 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("sign-in/", views.SignInView.as_view(), name="sign-in"),
     path("sign-out/", views.SignOutView.as_view(), name="sign-out"),
+    path("name/", views.own_name, name="own-name"),
     path("password/", views.PasswordView.as_view(), name="password"),
     path("c/<slug:clinic>/access/", views.content_access, name="content-access"),
     path("c/<slug:clinic>/access/end/", views.content_access_end, name="content-access-end"),

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView, redirect_to_login
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse_lazy
@@ -15,9 +16,13 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from xrayportal.access import GRANT_LASTS, end_content, grant_content
+from xrayportal.audit.models import Action
+from xrayportal.audit.services import record
+from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic, User
 from xrayportal.clinics.sign_in import record_password, turn
-from xrayportal.web.account.forms import PasswordForm, ReasonForm, SignInForm
+from xrayportal.security import client_address
+from xrayportal.web.account.forms import NameForm, PasswordForm, ReasonForm, SignInForm
 from xrayportal.web.shared.context import accesses_of
 
 
@@ -66,6 +71,23 @@ class PasswordView(PasswordChangeView):
         record_password(form.user, request=self.request)
         messages.success(self.request, _("Your password is changed. Other devices are signed out."))
         return response
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def own_name(request: HttpRequest) -> HttpResponse:
+    """The person's own name, as colleagues see it beside what they sent and signed."""
+    # A row of its own: an invalid form leaves its values on it, and the frame shows the request's user.
+    user = get_object_or_404(User, pk=request.user.pk)
+    form = NameForm(request.POST or None, instance=user)
+    if request.method == "POST" and form.is_valid():
+        if form.changed_data:
+            with transaction.atomic():
+                form.save()
+                actor = Actor(user, client_address(request))
+                record(clinic=None, action=Action.PERSON_CHANGED, actor=actor, target=user)
+            messages.success(request, _("Your name is saved."))
+        return redirect("home")
+    return render(request, "account/name.html", {"form": form}, status=422 if form.is_bound else 200)
 
 
 @require_safe

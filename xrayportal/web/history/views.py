@@ -24,10 +24,12 @@ from xrayportal.reviews.history import (
     filtered,
     matching_studies,
     page_of,
+    periods_of,
     results_of,
 )
 from xrayportal.reviews.models import Review
 from xrayportal.studies.models import Study
+from xrayportal.web.shared.addresses import study_addresses
 from xrayportal.web.shared.attachment import attachment
 from xrayportal.web.worklist.rows import body_part_choices, reader_choices, verdict_choices
 
@@ -36,6 +38,7 @@ from xrayportal.web.worklist.rows import body_part_choices, reader_choices, verd
 @clinic_view(Permission.MANAGE)
 def history(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """The page of past predictions with the readers' reviews of them."""
+    is_part = request.htmx and not request.htmx.history_restore_request
     filters = Filters.read(request.GET)
     studies = matching_studies(access, filters)
     count = studies.order_by()[:COUNTED].count()
@@ -50,8 +53,10 @@ def history(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     reviews = Review.objects.filter(reader=OuterRef("pk"), clinic=access.clinic)
     return render(
         request,
-        "history/history.html",
+        # The filters bring the rows alone; a page that the browser goes back to is whole.
+        "history/_list.html" if is_part else "history/history.html",
         {
+            "periods": periods_of(access.clinic, filters.period),
             "access": access,
             "filters": filters,
             "page": page,
@@ -81,7 +86,11 @@ def history_export(request: PortalRequest, access: ClinicAccess) -> StreamingHtt
         actor=access.actor,
         detail={"kind": "history", "filters": filters.names},
     )
-    lines = history_lines(results_of(matching_studies(access, filters), filters), clinic=access.clinic)
+    lines = history_lines(
+        results_of(matching_studies(access, filters), filters),
+        clinic=access.clinic,
+        address_of=study_addresses(request, access.clinic),
+    )
     return attachment(lines, filename="history.csv", media_type="text/csv; charset=utf-8")
 
 

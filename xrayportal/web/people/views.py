@@ -23,8 +23,15 @@ from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics import services
+from xrayportal.clinics.mail import has_mail_server
 from xrayportal.clinics.models import Clinic, Role, User
-from xrayportal.clinics.people import former_members_of, invitation_parts, invited_user, members_of
+from xrayportal.clinics.people import (
+    former_members_of,
+    invitation_parts,
+    invited_user,
+    may_pass_on,
+    members_of,
+)
 from xrayportal.clinics.sign_in import record_password
 from xrayportal.web.people.forms import ClinicForm, InviteForm, RolesForm, WelcomeForm, offered_zones
 
@@ -56,14 +63,13 @@ def invite(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     except services.PeopleRefused as refusal:
         form.add_error("email", str(refusal))
         return _people_page(request, access, form)
-    _send_link(request, access, user, with_password=user.has_usable_password())
-    return redirect("people", access.clinic.slug)
+    return _give_link(request, access, user, with_password=user.has_usable_password())
 
 
 @require_POST
 @clinic_view(Permission.MANAGE)
 def invite_again(request: PortalRequest, access: ClinicAccess, user: int) -> HttpResponse:
-    """Send a member a link to choose a password: after an invitation, or because they forgot theirs."""
+    """Give a member a link to choose a password: after an invitation, or because they forgot theirs."""
     member = _member(access, user)
     record(
         clinic=access.clinic,
@@ -72,8 +78,7 @@ def invite_again(request: PortalRequest, access: ClinicAccess, user: int) -> Htt
         target=member,
         detail={"again": True},
     )
-    _send_link(request, access, member)
-    return redirect("people", access.clinic.slug)
+    return _give_link(request, access, member)
 
 
 @require_POST
@@ -170,8 +175,19 @@ def invitation(request: HttpRequest, uid: str, token: str) -> HttpResponse:
     )
 
 
-def _people_page(request: PortalRequest, access: ClinicAccess, form: InviteForm) -> HttpResponse:
+def _people_page(
+    request: PortalRequest,
+    access: ClinicAccess,
+    form: InviteForm,
+    *,
+    invited: User | None = None,
+    link: str = "",
+) -> HttpResponse:
+    """The page of people; with the ``link`` of an invitation for the admin to pass on, if there is one."""
     context = {
+        "has_mail_server": has_mail_server(),
+        "invited": invited,
+        "link": link,
         "access": access,
         "members": members_of(access.clinic),
         "former": former_members_of(access.clinic),
@@ -185,11 +201,43 @@ def _member(access: ClinicAccess, user: int) -> User:
     return get_object_or_404(User.objects.filter(memberships__clinic=access.clinic).distinct(), pk=user)
 
 
-def _send_link(
+def _give_link(
     request: PortalRequest, access: ClinicAccess, user: User, *, with_password: bool = False
-) -> None:
-    """Send the link by e-mail: it is for the person alone, so the admin never sees it."""
+) -> HttpResponse:
+    """Mail the link to the person, whom it is for alone; without a mail server show an invitation's to copy.
+
+    The link of somebody who has a password already, or a role elsewhere, is never shown: an admin could sign
+    in as them with it.
+    """
     path = reverse("sign-in") if with_password else reverse("invitation", args=invitation_parts(user))
+    # The configured address where there is one: a sender chooses the Host of their request.
+    link = f"{settings.PUBLIC_URL}{path}" if settings.PUBLIC_URL else request.build_absolute_uri(path)
+    if has_mail_server():
+        _send_link(request, access, user, link=link, with_password=with_password)
+    elif with_password:
+        messages.success(
+            request,
+            _("%(email)s has an account already and can sign in. Tell them: no mail server is set up.")
+            % {"email": user.email},
+        )
+    elif may_pass_on(access.clinic, user):
+        return _people_page(request, access, InviteForm(), invited=user, link=link)
+    else:
+        messages.error(
+            request,
+            _(
+                "No mail server is set up, and %(email)s has a password already. The portal's administrator "
+                "can give them a new one with “manage.py changepassword”."
+            )
+            % {"email": user.email},
+        )
+    return redirect("people", access.clinic.slug)
+
+
+def _send_link(
+    request: PortalRequest, access: ClinicAccess, user: User, *, link: str, with_password: bool
+) -> None:
+    """Send the link by e-mail, and say whether a mail server took it."""
     text = render_to_string(
         "people/mail/invitation.txt",
         {
@@ -197,10 +245,7 @@ def _send_link(
             "admin": access.user,
             "person": user,
             "with_password": with_password,
-            # The configured address where there is one: a sender chooses the Host of their request.
-            "link": f"{settings.PUBLIC_URL}{path}"
-            if settings.PUBLIC_URL
-            else request.build_absolute_uri(path),
+            "link": link,
         },
     )
     try:

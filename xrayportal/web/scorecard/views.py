@@ -8,7 +8,7 @@ from django.views.decorators.http import require_GET
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.reviews.blind import reads_blind
-from xrayportal.reviews.history import BASES
+from xrayportal.reviews.history import BASES, periods_of
 from xrayportal.reviews.scorecard.card import Scorecard
 from xrayportal.reviews.scorecard.lines import UNCERTAIN, ScorecardFilter
 
@@ -24,6 +24,7 @@ def scorecard(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
         "card": Scorecard(access, filters),
         "hides": reads_blind(access),
         "bases": BASES.items(),
+        "periods": periods_of(access.clinic, filters.period),
         "uncertains": UNCERTAIN.items(),
     }
     return render(request, "scorecard/scorecard.html", context)

@@ -35,9 +35,8 @@ SIDEBAR = (
     SidebarEntry(
         "disagreements", _("Disagreements"), "gavel", Permission.SEE_ALL, frozenset({"disagreements"})
     ),
-    SidebarEntry(
-        "scorecard", _("Scorecard"), "chart-column", Permission.MANAGE, frozenset({"scorecard", "history"})
-    ),
+    SidebarEntry("scorecard", _("Scorecard"), "chart-column", Permission.MANAGE, frozenset({"scorecard"})),
+    SidebarEntry("history", _("History"), "history", Permission.MANAGE, frozenset({"history"})),
     SidebarEntry(
         "clinic-operations", _("Operations"), "activity", Permission.MANAGE, frozenset({"clinic-operations"})
     ),

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, cast
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.core.files.storage import default_storage
@@ -26,13 +27,15 @@ from xrayportal.analyses.outcomes import outcome_of
 from xrayportal.csv_export import csv_lines
 from xrayportal.reviews.blind import Revealed, with_revealed
 from xrayportal.reviews.report.plate import caption_of, render_plate
-from xrayportal.studies.models import Study, Submission
+from xrayportal.studies.models import Study, Submission, Upload
 from xrayportal.words import verdicts
 
 COLUMNS = (
     "study",
+    "address",
     "patient_reference",
     "first_file",
+    "uploader",
     "sent_at",
     "state",
     "body_part",
@@ -50,6 +53,7 @@ COLUMNS = (
     "analysed_at",
 )
 _ROWS = 200
+_LONGEST_NAME = 40
 
 
 class ResultFacts(RowFacts, Revealed):
@@ -85,18 +89,25 @@ class _Pipe:
         return taken
 
 
-def result_lines(access: ClinicAccess, submission: Submission) -> Iterator[str]:
-    """The lines of the CSV, a study a line in the order in which they came."""
+def result_lines(
+    access: ClinicAccess, submission: Submission, address_of: Callable[[UUID], str]
+) -> Iterator[str]:
+    """The lines of the CSV, a study a line in the order in which they came.
+
+    ``address_of`` gives the address of a study's page.
+    """
     studies = _studies(access, submission).iterator(chunk_size=_ROWS)
     return csv_lines(
         clinic=access.clinic.name,
         zone=ZoneInfo(access.clinic.time_zone),
         columns=COLUMNS,
-        rows=(_cells(study) for study in studies),
+        rows=(_cells(study, address_of(study.pk)) for study in studies),
     )
 
 
-def result_zip(access: ClinicAccess, submission: Submission) -> Iterator[bytes]:
+def result_zip(
+    access: ClinicAccess, submission: Submission, address_of: Callable[[UUID], str]
+) -> Iterator[bytes]:
     """The pieces of the ZIP: ``results.csv``, and for each study a folder with its views and their heatmaps.
 
     ``contents.txt`` explains the files. A file that cannot be read (its study was deleted meanwhile) is named
@@ -108,7 +119,7 @@ def result_zip(access: ClinicAccess, submission: Submission) -> Iterator[bytes]:
     with translation.override(language), zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo("contents.txt"), _contents())
         with archive.open("results.csv", "w") as out:
-            for line in result_lines(access, submission):
+            for line in result_lines(access, submission, address_of):
                 out.write(line.encode())
                 yield pipe.take()
         for view in _views(access, submission):
@@ -130,9 +141,10 @@ def _contents() -> str:
         _("Research use only. Not a diagnosis."),
         "",
         _("results.csv: one line per study."),
-        _("view-1.jpg: the radiograph."),
-        _("view-1-with-heatmap.pdf: the radiograph with its heatmap, its verdict and the model version."),
-        _("view-1-heatmap.png: the heatmap alone, transparent, in the same frame as the radiograph."),
+        _("Each study has a folder of its own; its files have the names under which they were sent."),
+        _("….jpg: the radiograph."),
+        _("…-with-heatmap.pdf: the radiograph with its heatmap, its verdict and the model version."),
+        _("…-heatmap.png: the heatmap alone, transparent, in the same frame as the radiograph."),
         _("missing.txt, if present: files that are missing from this archive."),
     ]
     return "\n".join(lines) + "\n"
@@ -141,13 +153,16 @@ def _contents() -> str:
 def _studies(access: ClinicAccess, submission: Submission) -> QuerySet[ResultStudy]:
     """The submission's studies that this person may see, with the facts of a line."""
     studies = with_revealed(access, with_status(access.studies().filter(submission=submission)))
-    ordered = studies.select_related("current__bundle").order_by("created_at", "pk")
+    ordered = studies.select_related("current__bundle", "submission__submitter")
+    ordered = ordered.order_by("created_at", "pk")
     return cast("QuerySet[ResultStudy]", ordered)
 
 
-def _cells(study: ResultStudy) -> list[object]:
+def _cells(study: ResultStudy, address: str) -> list[object]:
     """The values of a line in the order of ``COLUMNS``, without those of a prediction that is kept back."""
-    sent = [study.pk, study.patient_reference, study.name, study.created_at]
+    sender = study.submission.submitter
+    sent: list[object] = [study.pk, address, study.patient_reference, study.name]
+    sent += [sender.email if sender else "", study.created_at]
     sent.append(study.latest_state or "receiving")
     result = study.current
     if result is None:
@@ -201,17 +216,18 @@ class _View:
 
 def _views(access: ClinicAccess, submission: Submission) -> Iterator[_View]:
     """Every view that has a result, in the order of the CSV."""
-    findings = Finding.objects.order_by("image__created_at", "image")
+    uploads = Upload.objects.order_by("created_at", "pk")
+    findings = Finding.objects.order_by("image__created_at", "image").select_related("image")
+    findings = findings.prefetch_related(Prefetch("image__uploads", uploads))
     studies = _studies(access, submission).prefetch_related(Prefetch("current__findings", findings))
     for place, study in enumerate(studies.iterator(chunk_size=_ROWS), start=1):
         if study.current is None:
             continue
-        title = study.patient_reference or PurePath(study.name).stem
-        name = re.sub(r"[^A-Za-z0-9.-]+", "_", title)[:40].strip(".") or study.pk
+        name = _readable(study.patient_reference or PurePath(study.name).stem) or str(study.pk)
         views = list(study.current.findings.all())
         for number, finding in enumerate(views, start=1):
             yield _View(
-                stem=f"{place:04}-{name}/view-{number}",
+                stem=f"{place:04}-{name}/{number}-{_file_stem(finding)}",
                 finding=finding,
                 analysis=study.current,
                 reference=study.patient_reference,
@@ -219,6 +235,18 @@ def _views(access: ClinicAccess, submission: Submission) -> Iterator[_View]:
                 views=len(views),
                 revealed=study.revealed,
             )
+
+
+def _file_stem(finding: Finding) -> str:
+    """The name under which the view was sent, without its suffix, else its view position."""
+    upload = next(iter(finding.image.uploads.all()), None)
+    sent = _readable(PurePath(upload.filename).stem) if upload else ""
+    return sent or _readable(finding.image.view_position) or "view"
+
+
+def _readable(text: str) -> str:
+    """The text as a part of a file's name on any system, letters of every script kept."""
+    return re.sub(r"[^\w.-]+", "_", text)[:_LONGEST_NAME].strip("._")
 
 
 def _read(name: str) -> bytes | None:

@@ -33,6 +33,7 @@ from xrayportal.intake.ingest import IncomingFile, SubmissionClosedError
 from xrayportal.intake.services import cancel_submission, create_submission, finish_submission
 from xrayportal.security import wants_json
 from xrayportal.studies.models import Study, Submission, Upload
+from xrayportal.web.shared.addresses import study_addresses
 from xrayportal.web.shared.attachment import attachment
 from xrayportal.web.shared.deleted import some_deleted
 from xrayportal.web.shared.failures import rejection_sentence
@@ -211,7 +212,8 @@ def submission_results(
     request: PortalRequest, access: ClinicAccess, submission: uuid.UUID
 ) -> StreamingHttpResponse:
     """The results as CSV, a study a line."""
-    lines = result_lines(access, _exported(request, access, submission, "csv"))
+    row = _exported(request, access, submission, "csv")
+    lines = result_lines(access, row, study_addresses(request, access.clinic))
     return attachment(lines, filename="results.csv", media_type="text/csv; charset=utf-8")
 
 
@@ -221,7 +223,8 @@ def submission_pictures(
     request: PortalRequest, access: ClinicAccess, submission: uuid.UUID
 ) -> StreamingHttpResponse:
     """The results as ZIP, with every view and its heatmap."""
-    pieces = result_zip(access, _exported(request, access, submission, "zip"))
+    row = _exported(request, access, submission, "zip")
+    pieces = result_zip(access, row, study_addresses(request, access.clinic))
     return attachment(pieces, filename="results.zip", media_type="application/zip")
 
 
