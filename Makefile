@@ -16,7 +16,7 @@ SAMPLES ?=
 BASE_PYTHON ?=
 export PORT VAR_DIR BASE_PYTHON
 
-.PHONY: help install demo up training test lint format bench containers storage lock clean
+.PHONY: help install demo up training test lint format bench contract containers storage lock clean
 
 help:  ## Show this
 	@echo "X-Ray Portal. Settings of demo and up: PORT=$(PORT) VAR_DIR=$(VAR_DIR)"
@@ -63,6 +63,9 @@ containers: $(VENV)/.demo  ## Build both images and try the whole compose stack 
 
 storage: $(VENV)/.test  ## Test the object storage against a real S3 server, started here (root; Debian's radosgw ceph-mon ceph-osd)
 	@$(PYTHON) -m trials.storage
+
+contract: $(VENV)/.test $(VENV)/.redis  ## Try the API with thousands of requests, right and wrong: schemathesis (EXAMPLES=300 for more)
+	@$(PYTHON) -m pytest tests/api/contract.py -q -p no:cacheprovider --show-capture=no
 
 lock: $(VENV)/.uv  ## Compile requirements/*.in into pinned, hashed *.txt (UPGRADE=1 takes newer versions)
 	@cd requirements; compile() { "$(CURDIR)/$(VENV)/.uv/bin/uv" pip compile --quiet --universal --python-version 3.11 \

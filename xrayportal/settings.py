@@ -68,6 +68,8 @@ INSTALLED_APPS = [
     "xrayportal.operations",
     "xrayportal.web",
     "inference_worker.celery_worker",
+    # The API's documentation is served from its static files.
+    "ninja",
 ]
 MIDDLEWARE = [
     "xrayportal.telemetry.RequestMiddleware",
@@ -155,6 +157,8 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="X-Ray Portal <portal
 # --- programs -----------------------------------------------------------------------------
 #: The longest life of an API token that a clinic's admin may choose.
 API_TOKEN_MAX_DAYS = env.whole("API_TOKEN_MAX_DAYS", default=365, least=1)
+#: Requests that one token may send a minute; 0 is no limit.
+API_REQUESTS_A_MINUTE = env.whole("API_REQUESTS_A_MINUTE", default=6000)
 
 # --- files --------------------------------------------------------------------------------
 #: S3 instead of the local folder: FILES_STORAGE=xrayportal.studies.object_storage.ObjectStorage and

@@ -6,6 +6,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
+from xrayportal.api.routes import addresses
 from xrayportal.web.account.views import admin_sign_in
 
 handler400 = "xrayportal.security.bad_request"
@@ -17,6 +18,7 @@ SCREENS = (
 
 urlpatterns = [
     *(path("", include(f"xrayportal.web.{screen}.urls")) for screen in SCREENS),
+    path("api/v1/", include(addresses[:2], namespace=addresses[2])),
     path("language/", login_not_required(set_language), name="language"),
     path("admin/login/", admin_sign_in),
     path("admin/password_change/", RedirectView.as_view(pattern_name="password")),

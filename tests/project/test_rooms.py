@@ -25,6 +25,7 @@ ROOMS = (
     {"dicom"},
     {"operations"},
     {"web"},
+    {"api"},
     {"urls", "wsgi"},
     {"embedded"},
 )

@@ -40,9 +40,11 @@ def create_submission(
     grouping: str = Grouping.FOLDERS,
     continues: Submission | None = None,
     sender: str = "",
+    key: str = "",
 ) -> Submission:
     """Open a submission that files can be sent to.
 
+    ``key`` is made by a program that sends: it opens one submission only, a second raises IntegrityError.
     With ``continues`` it takes the rest of that one's files, and the files of one folder stay one study.
     """
     with transaction.atomic():
@@ -55,6 +57,7 @@ def create_submission(
             expected_files=expected_files,
             grouping=grouping,
             continues_id=(continues.continues_id or continues.pk) if continues else None,
+            key=key,
         )
         record(
             clinic=clinic,

@@ -49,6 +49,7 @@ class Submission(models.Model):
         BROWSER = "browser", _("Browser")
         COMMAND = "command", _("Command line")
         DICOM = "dicom", "DICOM"
+        API = "api", _("API")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     clinic = models.ForeignKey("clinics.Clinic", on_delete=models.PROTECT, related_name="submissions")
@@ -60,6 +61,8 @@ class Submission(models.Model):
     sender = models.CharField(max_length=64, blank=True)
     state = models.CharField(max_length=16, choices=State.choices, default=State.OPEN)
     queue = models.CharField(max_length=16, choices=Queue.choices, default=Queue.INTERACTIVE)
+    #: Made by a program that sent it: the same key again is the same submission.
+    key = models.CharField(max_length=64, blank=True, editable=False)
     #: How many files the sender announced; the page shows progress against it.
     expected_files = models.PositiveIntegerField(default=0)
     grouping = models.CharField(max_length=16, choices=Grouping.choices, default=Grouping.FOLDERS)
@@ -77,6 +80,11 @@ class Submission(models.Model):
         indexes = [
             models.Index(fields=["clinic", "-created_at"], name="submission_newest"),
             models.Index(fields=["last_upload_at"], name="submission_open", condition=models.Q(state="open")),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["clinic", "submitter", "key"], name="submission_once", condition=~models.Q(key="")
+            ),
         ]
 
     def __str__(self) -> str:
