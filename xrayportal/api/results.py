@@ -13,6 +13,7 @@ from django.urls import reverse
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import RowFacts, with_status
 from xrayportal.analyses.models import Analysis, Finding, Verdict
+from xrayportal.analyses.outcomes import outcome_code
 from xrayportal.api import schemas
 from xrayportal.reviews.blind import Revealed, with_revealed
 from xrayportal.studies.models import Study
@@ -129,6 +130,10 @@ def finding_json(finding: Finding, *, revealed: bool) -> schemas.Finding:
         analysis=finding.analysis_id,
         is_hidden=not revealed,
         verdict=Verdict(finding.verdict) if revealed else None,
+        leaning=finding.leaning if revealed else None,
+        reason=finding.reason if revealed else None,
+        location=finding.location if revealed else None,
+        notes=[str(note) for note in finding.notes],
         probability=finding.probability if revealed else None,
         body_parts=finding.body_parts if revealed else None,
         peak=peak,
@@ -140,6 +145,9 @@ def finding_json(finding: Finding, *, revealed: bool) -> schemas.Finding:
         files=schemas.FindingFiles(
             display=reverse("api:get_finding_file", args=[finding.pk, "display"]),
             thumbnail=reverse("api:get_finding_file", args=[finding.pk, "thumbnail"]),
+            depth=(
+                reverse("api:get_finding_file", args=[finding.pk, "depth"]) if finding.depth_file else None
+            ),
             overlay=address("overlay", finding.overlay_file),
             map=address("map", finding.map_file),
         ),
@@ -150,7 +158,11 @@ def _result(analysis: Analysis) -> schemas.Result:
     return schemas.Result(
         analysis=analysis.pk,
         verdict=Verdict(analysis.verdict),
-        verdict_words=verdict_word(analysis.bundle.manifest, analysis.verdict),
+        verdict_words=verdict_word(
+            analysis.bundle.manifest, outcome_code(analysis.verdict, analysis.reason, analysis.leaning)
+        ),
+        leaning=analysis.leaning,
+        reason=analysis.reason,
         body_part=analysis.body_part,
         probability=analysis.probability,
         threshold_low=analysis.threshold_low,

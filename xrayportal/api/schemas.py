@@ -11,7 +11,7 @@ from django.db.models import TextChoices
 from ninja import Schema
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from xrayportal.analyses.models import Analysis, Verdict
+from xrayportal.analyses.models import Analysis, Leaning, Reason, Verdict
 from xrayportal.reviews import models as reviews
 from xrayportal.reviews.entries import MAX_BOXES, MAX_COMMENT, MAX_SIDE
 from xrayportal.studies import models as studies
@@ -52,6 +52,11 @@ Truth = Annotated[bool, Field(strict=True)]
 def one_of(choices: type[TextChoices]) -> WithJsonSchema:
     """How the document describes a text that is one of these."""
     return WithJsonSchema({"type": "string", "enum": list(choices.values)})
+
+
+def one_of_or_none(choices: type[TextChoices]) -> WithJsonSchema:
+    """The same for a text that may also be empty."""
+    return WithJsonSchema({"type": "string", "enum": ["", *choices.values]})
 
 
 class Input(Schema):
@@ -178,6 +183,8 @@ class Result(Schema):
     analysis: uuid.UUID
     verdict: Verdict
     verdict_words: str
+    leaning: Annotated[str, one_of_or_none(Leaning)]
+    reason: Annotated[str, one_of_or_none(Reason)]
     body_part: str
     probability: float | None
     threshold_low: float
@@ -266,6 +273,7 @@ class FindingFiles(Schema):
 
     display: str
     thumbnail: str
+    depth: Annotated[str | None, Field(description="The picture at its stored depth.")]
     overlay: Annotated[str | None, Field(description="The heatmap as a transparent picture.")]
     map: Annotated[str | None, Field(description="The heatmap's values as JSON.")]
 
@@ -278,6 +286,9 @@ class Finding(Schema):
     analysis: uuid.UUID
     is_hidden: bool
     verdict: Verdict | None
+    leaning: Annotated[str | None, Field(description="Of an uncertain result; empty for any other.")]
+    reason: Annotated[str | None, Field(description="Why there is no probability, as a code; or empty.")]
+    location: Annotated[str | None, Field(description="How much the heatmap's peak stands out, as a code.")]
     probability: float | None
     body_parts: dict[str, float] | None
     peak: Peak | None
@@ -285,6 +296,7 @@ class Finding(Schema):
     ood_distance: float | None
     width: Annotated[int, Field(description="Displayed pixels.")]
     height: Annotated[int, Field(description="Displayed pixels.")]
+    notes: Annotated[list[str], Field(description="What was left out or changed to show it, as codes.")]
     spacing: Annotated[list[float] | None, Field(description="Millimetres per pixel: row, column.")]
     files: FindingFiles
 

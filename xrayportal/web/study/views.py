@@ -15,8 +15,6 @@ from django_htmx.http import trigger_client_event
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.analyses import services
 from xrayportal.analyses.bundles import NoActiveBundleError
-from xrayportal.audit.models import Action
-from xrayportal.audit.services import record
 from xrayportal.intake.deletion import REASONS, delete_study
 from xrayportal.web.shared.deleted import handle_deleted_study
 from xrayportal.web.shared.polling import seen_version, unchanged
