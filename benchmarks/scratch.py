@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.pictures import ROOT
 from benchmarks.registry import UnmeasurableError
 from xrayportal.embedded.account import Account
-from xrayportal.embedded.postgres import Postgres
+from xrayportal.embedded.postgres import ROLE, Postgres
 from xrayportal.embedded.redis import Redis
 from xrayportal.embedded.servers import start_on_free_port
 
@@ -57,7 +57,8 @@ def scratch_portal() -> Iterator[dict[str, str]]:
             "DATABASE_URL": postgres.url,
             "REDIS_URL": redis.url,
         }
-        manage(environment, "prepare")
+        owner = {"DATABASE_URL": postgres.owner_url, "DATABASE_PORTAL_ROLE": ROLE}
+        manage({**environment, **owner}, "prepare")
         manage(environment, "collectstatic", "--noinput")
         yield environment
     finally:

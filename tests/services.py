@@ -18,12 +18,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from xrayportal.embedded.account import Account
-from xrayportal.embedded.postgres import Postgres
+from xrayportal.embedded.postgres import ROLE, Postgres
 from xrayportal.embedded.redis import Redis
 from xrayportal.embedded.servers import start_on_free_port
 
 #: Speed instead of safety: the data is thrown away.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+#: Where the database is for processes that have the portal's rights and no more; unset with other servers.
+PORTAL_URL = "XRAY_TEST_PORTAL_URL"
 #: Set in a worker of pytest-xdist: its name, ``gw0`` and so on.
 WORKER = "PYTEST_XDIST_WORKER"
 #: A file's tests share what its fixtures make, so they stay together; files begin in the order of collection.
@@ -49,6 +51,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
         "HTTPS": "false",
         "DEBUG": "false",
         "DATABASE_URL": chosen.get("TEST_DATABASE_URL", ""),
+        "DATABASE_PORTAL_ROLE": "" if chosen.get("TEST_DATABASE_URL") else ROLE,
         "REDIS_URL": numbered(chosen.get("TEST_REDIS_URL", "")),
     }
     account = Account.choose()
@@ -64,7 +67,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
             )
         )
         early_config.add_cleanup(postgres.stop)
-        environment["DATABASE_URL"] = postgres.url
+        # The tests migrate and empty tables, so they are the owner; processes that they start are the portal.
+        environment["DATABASE_URL"] = postgres.owner_url
+        environment[PORTAL_URL] = postgres.url
     if not environment["REDIS_URL"]:
         redis = start_on_free_port(
             lambda port: Redis(

@@ -51,7 +51,10 @@ class Stack:
             "SECRET_KEY": secrets.token_urlsafe(50),
             **{
                 name: secrets.token_hex(16)
-                for name in ("POSTGRES_PASSWORD", "PORTAL_DATABASE_PASSWORD", "REDIS_PASSWORD")
+                for name in (
+                    *("POSTGRES_PASSWORD", "OWNER_DATABASE_PASSWORD"),
+                    *("PORTAL_DATABASE_PASSWORD", "REDIS_PASSWORD"),
+                )
             },
             "ALLOWED_HOSTS": "localhost",
             "CSRF_TRUSTED_ORIGINS": f"https://localhost:{self.ports[0]}",

@@ -110,6 +110,8 @@ DATABASES = {"default": env.database("DATABASE_URL")}
 DATABASES["default"].setdefault("CONN_MAX_AGE", env.whole("CONN_MAX_AGE", default=60))
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+#: Set for whoever migrates as the database's owner: the role of the portal's own processes.
+DATABASE_PORTAL_ROLE = env.str("DATABASE_PORTAL_ROLE", default="")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Redis is a hint; see xrayportal/celery.py for Celery's numbers -------------------------

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -58,8 +60,8 @@ def postgres(var: Path) -> Iterator[Make]:
 
 
 def query(server: Postgres, statement: str) -> list[tuple[object, ...]]:
-    """Run a statement as the portal's role."""
-    connection = psycopg2.connect(server.url)
+    """Run a statement as the database's owner."""
+    connection = psycopg2.connect(server.owner_url)
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute(statement)
@@ -79,6 +81,37 @@ def test_data_outlives_a_kill(postgres: Make) -> None:
     assert query(second, "SELECT rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user") == [
         (False, False)
     ]
+
+
+def test_what_one_role_owned_before_goes_to_the_owner(postgres: Make) -> None:
+    """Data of a version whose portal owned its tables, and the database."""
+    server = postgres()
+    server.start()
+    query(server, "CREATE TABLE IF NOT EXISTS kept AS SELECT 7 AS number")
+    with closing(server._connect("portal")) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        for statement in ("ALTER TABLE kept OWNER TO portal", "ALTER DATABASE portal OWNER TO portal"):
+            cursor.execute(statement)
+    server.stop()
+    server.start()
+    owners = "SELECT tableowner FROM pg_tables WHERE tablename = 'kept'"
+    assert query(server, owners) == [("portal_owner",)]
+    for statement in ("DROP TABLE kept", "SELECT * FROM kept", "CREATE TABLE mine (id int)"):
+        with (
+            closing(psycopg2.connect(server.url)) as connection,
+            connection.cursor() as cursor,
+            pytest.raises(psycopg2.errors.InsufficientPrivilege),
+        ):
+            cursor.execute(statement)
+
+
+def test_the_owners_password_is_the_servers_alone(postgres: Make) -> None:
+    server = postgres()
+    server.start()
+    password = server.home / "owner-password"
+    assert stat.S_IMODE(password.stat().st_mode) == 0o600
+    assert password.stat().st_uid == server.account.uid
+    assert password.read_text() not in server.url
 
 
 def test_a_leftover_on_the_same_data_is_ended(postgres: Make) -> None:

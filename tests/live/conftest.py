@@ -21,6 +21,7 @@ from django.db import connection
 
 from tests.factories import make_clinic, make_submission
 from tests.live.pictures import pictures
+from tests.services import PORTAL_URL
 from xrayportal.analyses.bundles import register_bundle
 from xrayportal.analyses.models import Analysis
 from xrayportal.analyses.queue import announce
@@ -70,7 +71,8 @@ class Portal:
 
     def start(self, name: str, *arguments: str, **environment: str) -> Python:
         """A Python process of this portal, in a session of its own; it does not outlive a killed test run."""
-        server = urlsplit(os.environ["DATABASE_URL"])
+        # With the rights of the portal's own role where the run's database has one.
+        server = urlsplit(os.environ.get(PORTAL_URL) or os.environ["DATABASE_URL"])
         database = server._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
         with (self.logs / f"{len(self._processes)}-{name}.log").open("wb") as log:
             process = subprocess.Popen(

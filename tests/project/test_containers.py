@@ -27,13 +27,14 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = ("migrate", "web", "worker", "reconciler", "dicom", "worker-gpu")
 #: Read by compose and by the images of servers, not by the portal.
 OF_SERVERS = {
-    *("POSTGRES_PASSWORD", "PORTAL_DATABASE_PASSWORD", "REDIS_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY"),
+    *("POSTGRES_PASSWORD", "OWNER_DATABASE_PASSWORD", "PORTAL_DATABASE_PASSWORD", "REDIS_PASSWORD"),
+    *("S3_ACCESS_KEY", "S3_SECRET_KEY"),
     *("PORT", "PROXY_ADDRESS", "HTTP_PORT", "HTTPS_PORT", "TLS_CERTIFICATE", "TLS_KEY"),
     *("WEB_CPUS", "WEB_MEMORY", "WORKER_CPUS", "WORKER_MEMORY", "GPU_WORKER_MEMORY", "POSTGRES_MEMORY"),
     "DICOM_ADDRESS",
 }
 #: What a service adds to the common environment.
-OWN = {"BIND", "PORT", "DICOM_BIND", "XRAY_THREADS", "XRAY_RUNTIME", "XRAY_BATCH"}
+OWN = {"DATABASE_PORTAL_ROLE", "BIND", "PORT", "DICOM_BIND", "XRAY_THREADS", "XRAY_RUNTIME", "XRAY_BATCH"}
 
 
 def settings_variables() -> set[str]:
@@ -75,10 +76,15 @@ def test_a_container_becomes_the_line_of_the_procfile() -> None:
 
 
 def test_the_portal_processes_have_one_environment() -> None:
-    common = SERVICES["migrate"]["environment"]
+    common = COMPOSE["x-portal"]["environment"]
     for name in OURS:
         own = {key: value for key, value in SERVICES[name]["environment"].items() if key not in OWN}
-        assert own == common
+        if name == "migrate":
+            assert own.pop("DATABASE_URL").startswith("postgres://portal_owner:${OWNER_DATABASE_PASSWORD:?")
+            assert own == {key: value for key, value in common.items() if key != "DATABASE_URL"}
+        else:
+            assert own == common
+            assert "OWNER_" not in str(SERVICES[name]), "only who migrates is the owner"
     assert common.keys() <= settings_variables()
     assert {"SECRET_KEY", "DATABASE_URL", "REDIS_URL"} <= common.keys()
 

