@@ -24,6 +24,8 @@ RUN python manage.py collectstatic --no-input --verbosity 0 --settings xrayporta
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin portal \
  && install -d -o 10001 -g 10001 -m 0700 /var/lib/xray-portal
 
+# Where the file system is read-only, ECS mounts a volume here, which has the image's modes only if it is declared.
+VOLUME ["/tmp"]
 # By number: Kubernetes cannot tell from a name that it is not root.
 USER 10001:10001
 EXPOSE 8000

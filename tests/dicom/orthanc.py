@@ -37,7 +37,7 @@ class Orthanc:
         """Ask its REST interface; the answer, parsed where it is JSON."""
         data = json.dumps(body).encode() if isinstance(body, dict) else body
         request = urllib.request.Request(f"http://127.0.0.1:{self.http}{path}", data, method=method)
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  our own archive
+        with urllib.request.urlopen(request, timeout=60) as answer:
             content = answer.read()
         return json.loads(content) if "json" in answer.headers["Content-Type"] else content
 

@@ -108,6 +108,17 @@ def test_the_queue_is_told_as_it_is() -> None:
     assert one(found, "xray_stage_median_seconds", stage="decode") == pytest.approx(0.003)
 
 
+@pytest.mark.parametrize("probe", ["healthz", "readyz", "metrics"])
+@pytest.mark.django_db
+def test_probes_ask_by_address_and_without_https(settings: Settings, probe: str) -> None:
+    """A kubelet and Prometheus ask a process by its own address, over plain HTTP inside the cluster."""
+    settings.METRICS_TOKEN, settings.SECURE_SSL_REDIRECT = TOKEN, True
+    response = Client(headers={"host": "10.1.2.3:8000", "authorization": f"Bearer {TOKEN}"}).get(f"/{probe}")
+    assert response.status_code == 200
+    assert response.headers["Content-Security-Policy"]
+    assert not response.cookies
+
+
 def test_a_database_that_is_away_is_a_figure_not_an_error() -> None:
     with patch("xrayportal.operations.metrics.head_of_queue", side_effect=OperationalError):
         assert figures() == {("xray_database_up", frozenset()): 0}

@@ -22,8 +22,10 @@ from xrayportal.dicom.transport.c_store import c_store
 from xrayportal.dicom.transport.errors import SendingError
 from xrayportal.dicom.transport.stow import stow
 from xrayportal.encryption import DecryptionError
+from xrayportal.logs import log_context
 
 logger = logging.getLogger(__name__)
+trail = logging.getLogger("xrayportal.trail")
 
 
 class Sender:
@@ -45,10 +47,11 @@ class Sender:
         deliveries.pass_on()
         arrived, away = 0, set[uuid.UUID]()
         while not self._stop.is_set() and (delivery := deliveries.claim(without=away)) is not None:
-            if send(delivery):
-                arrived += 1
-            else:
-                away.add(delivery.destination_id)
+            with log_context(study=delivery.study_id, delivery=delivery.pk):
+                if send(delivery):
+                    arrived += 1
+                else:
+                    away.add(delivery.destination_id)
         return arrived
 
 
@@ -79,6 +82,7 @@ def send(delivery: Delivery) -> bool:
         deliveries.fail(delivery, kind="not-made")
     else:
         deliveries.complete(delivery, objects=len(objects))
+        trail.info("Delivery %s has arrived", delivery.pk)
     return True
 
 

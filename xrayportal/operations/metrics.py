@@ -20,6 +20,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from xrayportal.analyses.models import Analysis, Bundle, Heartbeat
 from xrayportal.analyses.workers import live_workers
 from xrayportal.audit.models import AuditHead, ChainCheck
+from xrayportal.dicom.models import Delivery
 from xrayportal.operations.figures import disk_of, head_of_queue, latency_of
 from xrayportal.studies.models import Submission
 
@@ -47,6 +48,7 @@ def _all() -> Iterator[Metric]:
     yield from _ended()
     yield from _stages()
     yield from _processes()
+    yield from _deliveries()
     yield from _audit()
     yield from _storage()
 
@@ -107,6 +109,18 @@ def _processes() -> Iterator[Metric]:
     info = GaugeMetricFamily("xray_build_info", "What runs here.", labels=("version", "bundle"))
     info.add_metric([settings.VERSION, active], 1)
     yield info
+
+
+def _deliveries() -> Iterator[Metric]:
+    waiting = Delivery.objects.unfinished().aggregate(n=Count("pk"), age=Max(Now() - F("created_at")))
+    yield _gauge("xray_deliveries_waiting", "DICOM results that are still to be sent.", waiting["n"])
+    age = waiting["age"].total_seconds() if waiting["age"] else 0
+    yield _gauge("xray_deliveries_oldest_seconds", "How long the oldest of them has been.", age)
+    failed = Delivery.objects.filter(state=Delivery.State.FAILED, finished_at__gt=Now() - timedelta(days=1))
+    reasons = _family("xray_deliveries_given_up", "Deliveries given up in the last day.", "reason")
+    for reason, count in failed.order_by().values_list("error_kind").annotate(Count("pk")):
+        reasons.add_metric([reason or "unknown"], count)
+    yield reasons
 
 
 def _audit() -> Iterator[Metric]:

@@ -6,7 +6,7 @@ import os
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotFound, JsonResponse
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -52,7 +52,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     wanted = f"Bearer {settings.METRICS_TOKEN}".encode()
     given = request.headers.get("Authorization", "").encode()
     if not settings.METRICS_TOKEN or not constant_time_compare(given, wanted):
-        raise Http404
+        return HttpResponseNotFound("Not found.\n", content_type="text/plain; charset=utf-8")
     collectors = CollectorRegistry()
     collectors.register(DatabaseCollector())
     body = generate_latest(collectors) + generate_latest(_of_requests())
