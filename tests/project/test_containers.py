@@ -34,7 +34,7 @@ OF_SERVERS = {
     "DICOM_ADDRESS",
 }
 #: What a service adds to the common environment.
-OWN = {"DATABASE_PORTAL_ROLE", "BIND", "PORT", "DICOM_BIND", "XRAY_THREADS", "XRAY_RUNTIME", "XRAY_BATCH"}
+OWN = {"DATABASE_PORTAL_ROLE", "BIND", "PORT", "DICOM_BIND", "DICOM_PORT", "XRAY_THREADS", "XRAY_RUNTIME", "XRAY_BATCH"}
 
 
 def settings_variables() -> set[str]:
@@ -76,7 +76,8 @@ def test_a_container_becomes_the_line_of_the_procfile() -> None:
 
 
 def test_the_portal_processes_have_one_environment() -> None:
-    common = COMPOSE["x-portal"]["environment"]
+    everything = COMPOSE["x-portal"]["environment"]
+    common = {key: value for key, value in everything.items() if key not in OWN}
     for name in OURS:
         own = {key: value for key, value in SERVICES[name]["environment"].items() if key not in OWN}
         if name == "migrate":
@@ -85,7 +86,7 @@ def test_the_portal_processes_have_one_environment() -> None:
         else:
             assert own == common
             assert "OWNER_" not in str(SERVICES[name]), "only who migrates is the owner"
-    assert common.keys() <= settings_variables()
+    assert everything.keys() <= settings_variables()
     assert {"SECRET_KEY", "DATABASE_URL", "REDIS_URL"} <= common.keys()
 
 
@@ -104,6 +105,13 @@ def test_only_proxy_and_dicom_node_are_published_beyond_this_machine() -> None:
     assert [port.partition(":")[0] for port in published["web"]] == ["127.0.0.1"]
     assert SERVICES["proxy"]["profiles"] == ["tls"]
     assert SERVICES["dicom"]["profiles"] == ["dicom"]
+
+
+def test_without_any_choice_the_file_still_holds() -> None:
+    """Compose reads every service whatever the profiles: one that lacks a port broke all of them."""
+    for name, service in SERVICES.items():
+        for port in service.get("ports", ()):
+            assert port.rpartition(":")[2].isdigit(), f"{name}: {port}"
 
 
 def test_servers_reach_nothing_outside() -> None:
