@@ -22,6 +22,7 @@ class Action(models.TextChoices):
     UPLOAD_REJECTED = "upload-rejected", _("had a file rejected")
     STUDY_SEALED = "study-sealed", _("completed a study's images")
     STUDY_VIEWED = "study-viewed", _("viewed a study")
+    STUDY_CORRECTED = "study-corrected", _("corrected a study's details")
     STUDY_DELETED = "study-deleted", _("deleted a study")
     IMAGE_VIEWED = "image-viewed", _("opened an image file")
     ANALYSIS_REQUESTED = "analysis-requested", _("requested an analysis")

@@ -6,12 +6,15 @@ import functools
 import logging
 import uuid
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import PurePosixPath
 
 from django.core.files.storage import default_storage
 from django.db import models, transaction
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from xrayportal.access import ClinicAccess, Permission
 from xrayportal.analyses.models import Finding
 from xrayportal.analyses.services import cancel_analysis
 from xrayportal.audit.models import Action, AuditEvent
@@ -20,8 +23,13 @@ from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic, User
 from xrayportal.studies.locks import name_lock
 from xrayportal.studies.models import Image, Study, Submission, Upload
+from xrayportal.worklist.models import Unopened
 
 logger = logging.getLogger(__name__)
+
+
+#: How long a sender may take a study back.
+TAKE_BACK = timedelta(hours=1)
 
 
 class Reason(models.TextChoices):
@@ -36,6 +44,22 @@ class Reason(models.TextChoices):
 
 #: What a person may choose; the clinic's retention is the portal's own reason.
 REASONS = [(reason.value, reason.label) for reason in Reason if reason != Reason.RETENTION]
+
+
+def may_delete(access: ClinicAccess, study: Study) -> bool:
+    """Whether this person may delete the study; two queries at most.
+
+    A clinic's admin may. A sender may take back what they sent themselves, within `TAKE_BACK`, while no
+    reader has opened it.
+    """
+    if access.may(Permission.MANAGE):
+        return True
+    if not access.may(Permission.SUBMIT) or study.submission.submitter_id != access.user.pk:
+        return False
+    if timezone.now() - study.created_at > TAKE_BACK:
+        return False
+    was_opened = not Unopened.objects.filter(study=study).exists()
+    return not was_opened and not study.reviews.exists()
 
 
 def delete_study(*, study: Study, reason: Reason, actor: Actor) -> bool:

@@ -110,7 +110,7 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
         body_part=verdicts.body_part_word(analysis.forced_body_part or analysis.body_part) or _("not given"),
         outcome=outcome_of(analysis),
         verdict=verdicts.verdict_word(manifest, outcome_of(analysis)),
-        claim=claim_words(analysis),
+        claim=" ".join(filter(None, [claim_words(analysis), claim_basis_words(analysis)])),
         probability=analysis.probability,
         figures=figures.format_beside(analysis.probability, analysis.threshold_low, analysis.threshold_high),
         low=analysis.threshold_low,
@@ -156,23 +156,22 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
 
 
 def claim_words(analysis: Analysis) -> str:
-    """What the result means and where that was measured, in one paragraph; empty where nothing was."""
-    manifest, outcome, by_clinic = (
+    """What the result means; empty where nothing was measured."""
+    return claims.claim(
         analysis.bundle.manifest,
         outcome_of(analysis),
-        analysis.thresholds_by_clinic,
+        body_part=analysis.forced_body_part or analysis.body_part,
+        by_clinic=analysis.thresholds_by_clinic,
+        is_raised=is_raised(analysis),
     )
-    sentences = [
-        claims.claim(
-            manifest,
-            outcome,
-            body_part=analysis.forced_body_part or analysis.body_part,
-            by_clinic=by_clinic,
-            is_raised=is_raised(analysis),
-        ),
-        "" if is_raised(analysis) else claims.claim_basis(manifest, outcome, by_clinic=by_clinic),
-    ]
-    return " ".join(filter(None, sentences))
+
+
+def claim_basis_words(analysis: Analysis) -> str:
+    """Where ``claim_words`` was measured, and the prevalence that it holds for; may be empty."""
+    if is_raised(analysis):
+        return ""
+    by_clinic = analysis.thresholds_by_clinic
+    return claims.claim_basis(analysis.bundle.manifest, outcome_of(analysis), by_clinic=by_clinic)
 
 
 def is_raised(analysis: Analysis) -> bool:

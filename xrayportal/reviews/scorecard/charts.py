@@ -6,6 +6,7 @@ import datetime as dt
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext
@@ -29,7 +30,8 @@ def at(value: float) -> str:
 
 def number(value: float, places: int = 2) -> str:
     """A number in the active language."""
-    return str(number_format(value, decimal_pos=places))
+    # Rounded first: Django would cut a float off.
+    return str(number_format(Decimal(f"{value:.{places}f}"), decimal_pos=places))
 
 
 def percent(value: float) -> str:

@@ -13,11 +13,11 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext
 
 from xrayportal.access import ClinicAccess, Permission
-from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.analyses.models import Analysis, Bundle, Finding
 from xrayportal.analyses.queue.waiting import waiting_position
 from xrayportal.audit.models import AuditEvent
 from xrayportal.reviews.blind import with_revealed
-from xrayportal.reviews.report.facts import claim_words, location_words
+from xrayportal.reviews.report.facts import claim_basis_words, claim_words, location_words
 from xrayportal.studies.models import Image, Study, Upload
 from xrayportal.web.shared.failures import failure_of, unreadable_sentence
 from xrayportal.web.shared.polling import Version
@@ -180,8 +180,13 @@ class StudyResult:
 
     @property
     def claim(self) -> str:
-        """What the result means, and where that was measured; empty where nothing was."""
+        """What the result means; empty where nothing was measured."""
         return claim_words(self.current) if self.current else ""
+
+    @property
+    def claim_basis(self) -> str:
+        """Where the claim was measured, and the prevalence that it holds for."""
+        return claim_basis_words(self.current) if self.current else ""
 
     @property
     def location_words(self) -> str:
@@ -290,6 +295,14 @@ def title_of(study: Study) -> str:
         Upload.objects.filter(image__study=study).order_by("created_at").values_list("filename", flat=True)
     )
     return names.first() or str(study.pk)
+
+
+def known_body_parts_of(study: Study) -> list[str]:
+    """The body parts that may be stated of the study: those of the active bundle, and the stated one."""
+    active = Bundle.objects.active().first()
+    known = active.body_parts if active else []
+    stated = [study.stated_body_part] if study.stated_body_part else []
+    return [*known, *(one for one in stated if one not in known)]
 
 
 def history_of(access: ClinicAccess, study: RevealedStudy) -> History:

@@ -15,15 +15,17 @@ from django_htmx.http import trigger_client_event
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.analyses import services
 from xrayportal.analyses.bundles import NoActiveBundleError
-from xrayportal.intake.deletion import REASONS, delete_study
+from xrayportal.intake.correction import correct_study
+from xrayportal.intake.deletion import REASONS, delete_study, may_delete
 from xrayportal.web.shared.deleted import handle_deleted_study
 from xrayportal.web.shared.polling import seen_version, unchanged
 from xrayportal.web.shared.stored_files import finding_response, original_response
 from xrayportal.web.study.earlier import earlier_of, later_parts
-from xrayportal.web.study.forms import AnalysisForm, DeleteForm
+from xrayportal.web.study.forms import AnalysisForm, CorrectionForm, DeleteForm
 from xrayportal.web.study.result import (
     StudyResult,
     history_of,
+    known_body_parts_of,
     polled_version,
     result_of,
     study_or_404,
@@ -53,7 +55,12 @@ def study_page(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -
         "history": history,
         "earlier": earlier,
         "later_parts": later_parts(row, earlier),
+        "may_delete": may_delete(access, row),
         "delete_reasons": REASONS,
+        "correction": CorrectionForm(
+            {"patient_reference": row.patient_reference, "stated_body_part": row.stated_body_part},
+            body_parts=known_body_parts_of(row),
+        ),
     }
     return render(request, "study/study.html", context)
 
@@ -121,11 +128,36 @@ def cancel_analysis(request: PortalRequest, access: ClinicAccess, analysis: uuid
 
 
 @require_POST
-@clinic_view(Permission.MANAGE)
+@clinic_view(Permission.SUBMIT)
+@handle_deleted_study
+def study_correct(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+    """Correct the patient reference and the body part that the sender stated."""
+    row = get_object_or_404(access.studies(), pk=study)
+    form = CorrectionForm(request.POST, body_parts=known_body_parts_of(row))
+    if not form.is_valid():
+        for errors in form.errors.values():
+            messages.error(request, " ".join(errors))
+        return redirect("study", clinic=access.clinic.slug, study=row.pk)
+    try:
+        changed = correct_study(study=row, actor=access.actor, **form.cleaned_data)
+    except NoActiveBundleError as error:
+        messages.error(request, str(error))
+    else:
+        if "stated_body_part" in changed:
+            messages.success(request, _("Saved. The study is analysed again with this body part."))
+        elif changed:
+            messages.success(request, _("Saved."))
+    return redirect("study", clinic=access.clinic.slug, study=row.pk)
+
+
+@require_POST
+@clinic_view(Permission.SUBMIT)
 @handle_deleted_study
 def study_delete(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """Delete the study for a reason, and go back to the worklist."""
-    row = get_object_or_404(access.studies(), pk=study)
+    row = get_object_or_404(access.studies().select_related("submission"), pk=study)
+    if not may_delete(access, row):
+        raise Http404("Not found.")
     form = DeleteForm(request.POST)
     if not form.is_valid():
         messages.error(request, _("Choose why the study is deleted."))
