@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -152,6 +153,10 @@ def test_start_stop_start_kill(starter: Starter) -> None:
     ]
     server.kill()
     second.wait_for("redis had ended by itself and was started again.")
+    for name in ("reconciler", "web"):
+        os.kill(json.loads((starter.var / "run" / f"{name}.json").read_text())["pid"], signal.SIGKILL)
+    second.wait_for("reconciler | ended by itself (signal 9) and is started again at once")
+    second.wait_for("web        | ended by itself (signal 9) and is started again at once")
     assert wait_until(lambda: second.answers("/readyz"), seconds=PATIENCE)
 
     members = second.family()

@@ -25,7 +25,7 @@ from xrayportal.embedded.ports import choose_port
 from xrayportal.embedded.postgres import Postgres
 from xrayportal.embedded.processes import wait_until
 from xrayportal.embedded.redis import Redis
-from xrayportal.embedded.servers import RESTARTS, Keeper, Server, start_on_free_port
+from xrayportal.embedded.servers import Keeper, start_on_free_port
 
 Make = Callable[..., Postgres]
 
@@ -242,13 +242,20 @@ def test_servers_that_end_are_started_again(postgres: Make, var: Path) -> None:
         with redis.Redis.from_url(broker.url) as client:
             client.set("kept", 7)
         noted: dict[str, int] = {}
-        keeper = Keeper({"postgres": database, "redis": broker}, note=noted.__setitem__)
-        assert keeper.look() == []
+        said: list[str] = []
+        keeper = Keeper({"postgres": database, "redis": broker}, note=noted.__setitem__, say=said.append)
+        keeper.look()
+        assert noted == {}
         urls, pids = (database.url, broker.url), (database.pid, broker.pid)
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         assert wait_until(lambda: database.has_ended() and broker.has_ended(), seconds=10)
-        assert keeper.look() == ["postgres", "redis"]
+
+        def are_back() -> bool:
+            keeper.look()
+            return set(noted) == {"postgres", "redis"}
+
+        assert wait_until(are_back, seconds=60), said
         assert noted == {"postgres": database.pid, "redis": broker.pid}
         assert not {*pids} & {*noted.values()}
         assert (database.url, broker.url) == urls
@@ -260,38 +267,39 @@ def test_servers_that_end_are_started_again(postgres: Make, var: Path) -> None:
 
 
 class Failing:
-    """A server that ends as soon as it was started, or does not start at all."""
+    """A server that does not start at first."""
 
     port, pid = 1, 2
 
-    def __init__(self, problem: StartProblem | None = None) -> None:
-        self.problem = problem
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
         self.starts = 0
 
     def has_ended(self) -> bool:
-        return True
+        return self.starts <= self.failures
 
     def start(self) -> None:
         self.starts += 1
-        if self.problem:
-            raise self.problem
+        if self.has_ended():
+            raise StartProblem("Its port is taken.")
 
     def stop(self) -> None:
         """Nothing runs."""
 
 
-def test_a_server_that_ends_again_and_again_is_left_alone() -> None:
-    server: Server = Failing()
-    keeper = Keeper({"redis": server}, note=lambda name, pid: None)
-    for _ in range(RESTARTS):
+def test_a_server_that_cannot_start_is_tried_with_growing_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("xrayportal.embedded.backoff.time.monotonic", lambda: clock[0])
+    said: list[str] = []
+    server = Failing(failures=7)
+    keeper = Keeper({"redis": server}, note=lambda name, pid: None, say=said.append)
+    tried: list[float] = []
+    for _ in range(2000):
+        before = server.starts
         keeper.look()
-    with pytest.raises(StartProblem, match="redis ended by itself again and again"):
-        keeper.look()
-
-
-def test_a_server_that_cannot_start_again_is_tried_some_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xrayportal.embedded.servers.time.sleep", lambda seconds: None)
-    server = Failing(StartProblem("Its port is taken."))
-    with pytest.raises(StartProblem, match="Its port is taken"):
-        Keeper({"redis": server}, note=lambda name, pid: None).look()
-    assert server.starts == 3
+        if server.starts > before:
+            tried.append(clock[0] - 1000)
+        clock[0] += 0.1
+    assert [round(moment) for moment in tried] == [0, 1, 3, 7, 15, 31, 61, 91]
+    assert said[0] == "redis ended by itself and is tried again in 1 s. Its port is taken."
+    assert said[-1] == "redis had ended by itself and was started again."

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 import yaml
-from honcho.environ import parse_procfile
 
+from xrayportal.embedded.supervisor import parse_procfile
 from xrayportal.liveness import report_alive
 
 ROOT = Path(__file__).resolve().parents[2]
-PROCESSES = parse_procfile((ROOT / "Procfile").read_text()).processes
+PROCESSES = parse_procfile((ROOT / "Procfile").read_text())
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = ("migrate", "web", "worker", "reconciler", "dicom", "worker-gpu")

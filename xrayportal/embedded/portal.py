@@ -24,7 +24,7 @@ from xrayportal.embedded.postgres import ROLE, Postgres
 from xrayportal.embedded.processes import Records, end_with_parent, ending_with_us
 from xrayportal.embedded.redis import Redis
 from xrayportal.embedded.servers import Keeper, Server, start_on_free_port
-from xrayportal.embedded.tree import Tree
+from xrayportal.embedded.supervisor import Supervisor
 
 BASE = Path(__file__).resolve().parents[2]
 
@@ -177,30 +177,21 @@ def _manage(environment: Mapping[str, str], *arguments: str) -> None:
 
 
 def _serve(request: Request, environment: Mapping[str, str], servers: Mapping[str, Server]) -> int:
-    """The Procfile's processes, until one ends or somebody asks; a server that ends is started again."""
+    """The Procfile's processes and the servers, until somebody asks; what ends by itself is started again."""
     records = Records(request.var / "run")
-    keeper = Keeper(servers, note=records.add)
-
-    def look_after() -> None:
-        for name in keeper.look():
-            _say(f"{name} had ended by itself and was started again.")
-
-    tree = Tree(BASE / "Procfile", records=records, env=environment, cwd=BASE, look_after=look_after)
+    keeper = Keeper(servers, note=records.add, say=_say)
+    supervisor = Supervisor(
+        BASE / "Procfile", records=records, env=environment, cwd=BASE, look_after=keeper.look
+    )
     command = [sys.executable, "-m", "xrayportal.embedded.announce", request.address]
     command += [request.target, str(request.var)]
     with subprocess.Popen(
         command, cwd=BASE, start_new_session=True, preexec_fn=ending_with_us(signal.SIGTERM)
     ) as announcement:
-        tree.loop()
+        supervisor.loop()
         announcement.terminate()
-    if tree.problem is not None:
-        _say(f"{tree.problem} So everything was stopped.")
-        return 1
-    if tree.asked_to_stop:
-        _say("Stopped.")
-        return 0
-    _say("A process ended by itself (its last lines are above), so everything was stopped.")
-    return 1
+    _say("Stopped.")
+    return 0
 
 
 def _say(sentence: str) -> None:

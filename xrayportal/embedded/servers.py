@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
+from xrayportal.embedded.backoff import Backoff
 from xrayportal.embedded.errors import StartProblem
 from xrayportal.embedded.ports import choose_port, is_free
 
 ATTEMPTS = 3
-#: A server that ended by itself so often within so many seconds is left alone.
-RESTARTS, WITHIN_SECONDS = 5, 120.0
 
 
 class Server(Protocol):
@@ -59,31 +56,34 @@ def start_on_free_port(make: Callable[[int], S], *, remembered: int | None = Non
 class Keeper:
     """Starts servers again, on the same port with the same data, that end although nobody stopped them."""
 
-    def __init__(self, servers: Mapping[str, Server], *, note: Callable[[str, int], None]) -> None:
-        """``note`` is told the name and the number of each that was started again."""
+    def __init__(
+        self,
+        servers: Mapping[str, Server],
+        *,
+        note: Callable[[str, int], None],
+        say: Callable[[str], None],
+    ) -> None:
+        """``note`` takes name and number of each that was started again, ``say`` a sentence about it."""
         self._servers = dict(servers)
+        self._backoffs = {name: Backoff() for name in servers}
         self._note = note
-        self._restarts: deque[float] = deque(maxlen=RESTARTS)
+        self._say = say
 
-    def look(self) -> list[str]:
-        """Start those that have ended and return their names; ``StartProblem`` where that does not help."""
-        ended = [name for name, server in self._servers.items() if server.has_ended()]
-        for name in ended:
-            now = time.monotonic()
-            if len(self._restarts) == RESTARTS and now - self._restarts[0] < WITHIN_SECONDS:
-                raise StartProblem(f"{name} ended by itself again and again.")
-            self._restarts.append(now)
-            self._start(self._servers[name])
-            self._note(name, self._servers[name].pid)
-        return ended
+    def look(self) -> None:
+        """Start those that have ended, and those whose pause is over since that did not help."""
+        for name, server in self._servers.items():
+            backoff = self._backoffs[name]
+            if server.has_ended() and not backoff.is_waiting:
+                backoff.begin()
+            if backoff.is_due:
+                self._start(name, server, backoff)
 
-    def _start(self, server: Server) -> None:
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                server.start()
-            except StartProblem:
-                if attempt == ATTEMPTS:
-                    raise
-                time.sleep(1)  # what is left of the killed one goes by itself
-            else:
-                return
+    def _start(self, name: str, server: Server, backoff: Backoff) -> None:
+        try:
+            server.start()
+        except StartProblem as problem:
+            self._say(f"{name} ended by itself and is tried again in {backoff.begin():g} s. {problem}")
+            return
+        backoff.started()
+        self._note(name, server.pid)
+        self._say(f"{name} had ended by itself and was started again.")

@@ -1,4 +1,4 @@
-"""The process tree ends whole, whatever happens to its root: real processes, signals and terminal."""
+"""The process tree stays whole, and ends whole whatever happens to its root: real processes and signals."""
 
 from __future__ import annotations
 
@@ -34,28 +34,18 @@ while True:
 DRIVER = '''
 import os, signal, sys
 from pathlib import Path
-from xrayportal.embedded.errors import StartProblem
 from xrayportal.embedded.processes import Records
-from xrayportal.embedded.tree import Tree
+from xrayportal.embedded.supervisor import Supervisor
 folder = Path(sys.argv[1])
-class Hasty(Tree):
-    """Interrupted before any process has told its number, with its readers, as a terminal does it."""
+class Hasty(Supervisor):
+    """Interrupted as soon as its first process was started, with it, as a terminal does it."""
 
-    def _start(self):
-        super()._start()
+    def _start(self, child):
+        super()._start(child)
         os.killpg(0, signal.SIGINT)
 
-def look_after():
-    if (folder / "problem").exists():
-        raise StartProblem("Redis does not start.")
-
-kind = Hasty if sys.argv[2:] else Tree
-records = Records(folder / "run")
-tree = kind(folder / "Procfile", records=records, env=os.environ, cwd=folder, look_after=look_after)
-tree.loop()
-if tree.problem:
-    (folder / "told").write_text(str(tree.problem))
-sys.exit(0 if tree.asked_to_stop else 1)
+kind = Hasty if sys.argv[2:] else Supervisor
+kind(folder / "Procfile", records=Records(folder / "run"), env=os.environ, cwd=folder).loop()
 '''
 
 
@@ -111,16 +101,6 @@ def test_a_signal_ends_everything(
     assert left(members) == []
 
 
-def test_a_server_that_cannot_be_started_again_ends_everything(
-    folder: Path, root: subprocess.Popen[bytes]
-) -> None:
-    members = family(folder, root.pid)
-    (folder / "problem").touch()
-    assert root.wait(timeout=PATIENCE) == 1
-    assert left(members) == []
-    assert (folder / "told").read_text() == "Redis does not start."
-
-
 def test_an_interrupt_at_once_ends_everything(folder: Path) -> None:
     with subprocess.Popen([*command(folder), "hasty"], cwd=ROOT, start_new_session=True) as root:
         try:
@@ -138,13 +118,37 @@ def test_a_killed_root_leaves_nothing(folder: Path, root: subprocess.Popen[bytes
     assert left(members) == []
 
 
-def test_a_process_that_ends_by_itself_ends_the_others(folder: Path, root: subprocess.Popen[bytes]) -> None:
-    members = family(folder, root.pid)
-    members[0].kill()
-    assert root.wait(timeout=PATIENCE) == 1
-    # The killed one's own child is its own affair; everything that we started has ended.
-    assert left([process for process in members if process != members[1]]) == []
-    members[1].kill()
+def test_a_process_that_ends_by_itself_is_started_again_and_the_others_stay(
+    folder: Path, root: subprocess.Popen[bytes]
+) -> None:
+    first, orphan, *others = family(folder, root.pid)
+    (folder / "first.pids").unlink()
+    first.kill()
+    again = {*family(folder, root.pid)}
+    assert again >= {*others} - {first, orphan}
+    assert left([first, orphan]) == [], "what it had started would hold its port"
+    members = [*again]
+    root.terminate()
+    assert root.wait(timeout=PATIENCE) == 0
+    assert left(members) == []
+
+
+def test_what_ends_again_and_again_is_started_after_growing_pauses(folder: Path) -> None:
+    (folder / "Procfile").write_text("only: sh -c 'echo begun; exit 3'\n")
+    with subprocess.Popen(
+        command(folder), cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as root:
+        assert root.stdout is not None
+        lines = [root.stdout.readline().partition("| ")[2].strip() for _ in range(6)]
+        root.terminate()
+    assert lines == [
+        "begun",
+        "ended by itself (status 3) and is started again at once",
+        "begun",
+        "ended by itself (status 3) and is started again in 1 s",
+        "begun",
+        "ended by itself (status 3) and is started again in 2 s",
+    ]
 
 
 def test_a_closed_terminal_ends_everything(folder: Path) -> None:
