@@ -10,6 +10,7 @@ from xrayportal.api.routes import addresses
 from xrayportal.web.account.views import admin_sign_in
 
 handler400 = "xrayportal.security.bad_request"
+handler500 = "xrayportal.web.shared.unavailable.server_error"
 
 SCREENS = (
     *("account", "people", "tokens", "worklist", "submissions", "study"),

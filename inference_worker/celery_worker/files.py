@@ -14,7 +14,7 @@ from inference_worker.types import STAGES, Depth
 from xrayportal.analyses.models import Analysis, Finding, Verdict
 from xrayportal.analyses.results import ViewResult
 from xrayportal.studies.models import Image
-from xrayportal.studies.storage import write_durably
+from xrayportal.studies.storage import StorageUnavailableError, read_stored, write_durably
 
 if TYPE_CHECKING:
     from inference_worker.pipeline import Result
@@ -29,11 +29,9 @@ class StorageTroubleError(Exception):
 def load_image(image: Image) -> bytes:
     """Load the image's stored bytes. Raises `StorageTroubleError`."""
     try:
-        with default_storage.open(image.file, "rb") as file:
-            content: bytes = file.read()
-    except Exception as error:  # each storage has its own
+        return read_stored(image.file)
+    except OSError as error:
         raise StorageTroubleError(f"image {image.pk}: {type(error).__name__}") from error
-    return content
 
 
 def write_view(*, claim: Analysis, image: Image, result: Result, scale: float) -> ViewResult:
@@ -58,7 +56,7 @@ def write_view(*, claim: Analysis, image: Image, result: Result, scale: float) -
             names[suffix] = f"{stem}-{suffix}"
             try:
                 write_durably(names[suffix], content)
-            except Exception as error:  # each storage has its own
+            except StorageUnavailableError as error:
                 raise StorageTroubleError(f"{suffix} of {image.pk}: {type(error).__name__}") from error
     return ViewResult(
         image_id=image.pk,

@@ -76,8 +76,8 @@ def ingest_file(incoming: IncomingFile, file: IO[bytes]) -> Upload:
     The same ``key`` again returns the same Upload. DICOM files are grouped by their study, others by
     ``grouping_key``, else each is a study of its own, sealed at once. A view joins a study of its own sender
     that nobody has signed; others make the next part of it (docs/decisions/late-views.md). Raises
-    `SubmissionClosedError`, and OSError (or the object store's error) where the file could not be written;
-    then nothing is stored and the same key may be sent again.
+    `SubmissionClosedError`, and `StorageUnavailableError` where the file could not be written; then nothing
+    is stored and the same key may be sent again.
     """
     incoming = replace(incoming, size=size_of(file))
     submission = incoming.submission

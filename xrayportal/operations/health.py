@@ -6,11 +6,16 @@ A service is a dictionary with ``ok`` and whatever else is worth knowing, ready 
 from __future__ import annotations
 
 import functools
+import os
+import socket
+import threading
 from datetime import timedelta
 from typing import Any
 
 import redis
 from django.conf import settings
+from django.core.cache import cache
+from django.core.files.storage import default_storage
 from django.db import Error, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
@@ -20,11 +25,14 @@ from django.db.models.functions import Now
 from xrayportal.analyses.models import Analysis, Bundle, Heartbeat
 from xrayportal.analyses.workers import live_workers
 from xrayportal.studies.models import Queue
+from xrayportal.studies.storage import StorageUnavailableError, read_stored, write_durably
 
 #: Rounds that the reconciler may miss; one with much to repair takes longer than its pause.
 ROUNDS_MISSED = 10
 #: Redis answers at once or not at all.
 BROKER_SECONDS = 1.0
+#: The file storage is tried with a small file, so often at most.
+STORAGE_SECONDS = 10
 
 Service = dict[str, Any]
 #: Without Redis idle workers ask PostgreSQL every few seconds: studies begin that much later.
@@ -75,6 +83,28 @@ def broker() -> Service:
     return {"ok": True}
 
 
+def storage() -> Service:
+    """Whether the file storage takes, gives and removes a small file; asked every few seconds at most."""
+    known: Service | None = cache.get("health.storage")
+    if known is None:
+        known = _storage()
+        cache.set("health.storage", known, STORAGE_SECONDS)
+    return known
+
+
+def _storage() -> Service:
+    name = f"health/{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
+    try:
+        write_durably(name, b"ok")
+        ok = read_stored(name) == b"ok"
+        default_storage.delete(name)
+    except StorageUnavailableError as error:
+        return {"ok": False, "reason": type(error.__cause__ or error).__name__}
+    except Exception as error:  # noqa: BLE001  # each storage has its own
+        return {"ok": False, "reason": type(error).__name__}
+    return {"ok": ok}
+
+
 def workers() -> Service:
     """The live workers; ok if one of them has the active bundle loaded."""
     active = Bundle.objects.active().values_list("name", flat=True).first()
@@ -119,7 +149,7 @@ def readiness() -> dict[str, Service]:
 def status() -> dict[str, Service]:
     """The services that a study sent now needs to be analysed, without those that could not be asked."""
     ready = readiness()
-    services = {**ready, "broker": broker()}
+    services = {**ready, "broker": broker(), "storage": storage()}
     if not missing(ready):
         services["workers"] = workers()
         services["reconciler"] = reconciler()

@@ -17,6 +17,8 @@ from django.core.files.base import File
 from django.utils.deconstruct import deconstructible
 from storages.backends.s3 import S3Storage
 
+from xrayportal.studies.storage import StorageUnavailableError
+
 #: Seconds until a store that does not answer is given up, and how often it is asked. botocore's own numbers,
 #: 60 seconds five times, would hold a web request for minutes.
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 3, 15, 2
@@ -30,7 +32,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class ObjectStorageError(OSError):
+class ObjectStorageError(StorageUnavailableError):
     """The object store could not be reached, refused, or failed; it may answer later."""
 
 

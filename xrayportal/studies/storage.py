@@ -9,9 +9,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
+from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import FileSystemStorage, Storage, default_storage
 from django.utils.deconstruct import deconstructible
+
+
+class StorageUnavailableError(OSError):
+    """The file storage took or gave nothing: full, read-only or away. Trying again later may help."""
 
 
 @deconstructible(path="xrayportal.studies.storage.DurableFileStorage")
@@ -61,14 +66,40 @@ def write_durably(name: str, content: bytes | IO[bytes], storage: Storage | None
     """Write one file under exactly this name; it is flushed when this returns.
 
     Works with any storage: a folder (``DurableFileStorage``), or an object store, whose single put is
-    atomic. Raises OSError if the file could not be written.
+    atomic. Raises `StorageUnavailableError` if the file could not be written; then it is not there.
     """
     storage = storage or default_storage
     file: File[bytes] = ContentFile(content) if isinstance(content, bytes) else File(content)
-    saved = storage.save(name, file)
+    try:
+        saved = storage.save(name, file)
+        if saved != name:
+            storage.delete(saved)
+    except (SuspiciousFileOperation, ValueError):  # a name that no storage takes
+        raise
+    except Exception as error:  # each storage has its own
+        raise StorageUnavailableError(f"{name}: {type(error).__name__}") from error
     if saved != name:
-        storage.delete(saved)
-        raise OSError(f"The file storage wrote under another name than asked ({type(storage).__name__}).")
+        raise StorageUnavailableError(f"{type(storage).__name__} wrote under another name than asked")
+
+
+def open_stored(name: str) -> File[Any]:
+    """Open a stored file. Raises FileNotFoundError, and `StorageUnavailableError` if the storage is away."""
+    try:
+        return default_storage.open(name, "rb")
+    except (FileNotFoundError, SuspiciousFileOperation):
+        raise
+    except Exception as error:  # each storage has its own
+        raise StorageUnavailableError(f"{name}: {type(error).__name__}") from error
+
+
+def read_stored(name: str) -> bytes:
+    """A stored file's bytes. Raises as `open_stored` does."""
+    with open_stored(name) as file:
+        try:
+            content: bytes = file.read()
+        except Exception as error:  # each storage has its own
+            raise StorageUnavailableError(f"{name}: {type(error).__name__}") from error
+    return content
 
 
 def files_by_folder(

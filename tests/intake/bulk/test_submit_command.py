@@ -271,3 +271,32 @@ def test_a_submission_that_is_watched_ends_although_files_keep_coming(watch: Wat
     watch(*((20, step) for step in steps))
     assert Submission.objects.count() == 2
     assert Study.objects.count() == 60
+
+
+def test_a_storage_that_is_away_is_one_sentence(
+    clinic: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "w1.png", png())()
+    monkeypatch.setattr("xrayportal.studies.storage.os.fsync", full)
+    with pytest.raises(CommandError, match=r"The file storage does not answer\. Send the rest again"):
+        submit(tmp_path, clinic)
+    assert not Study.objects.exists()
+
+
+def test_watching_survives_a_full_disk(watch: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsync = os.fsync
+
+    def fills() -> None:
+        monkeypatch.setattr("xrayportal.studies.storage.os.fsync", full)
+        put(tmp_path / "w1.png", png(shade=1))()
+
+    def is_emptied() -> None:
+        monkeypatch.setattr("xrayportal.studies.storage.os.fsync", fsync)
+
+    watch((0, put(tmp_path / "w0.png", png())), (2, fills), (2, nothing), (2, is_emptied), (60, nothing))
+    assert Study.objects.count() == 2
+
+
+def full(_: int) -> None:
+    """What a full disk does."""
+    raise OSError(errno.ENOSPC, "No space left on device")

@@ -116,6 +116,7 @@ def _context(clinic: Clinic | None) -> dict[str, Any]:
         "workers": list(live_workers().order_by("started_at", "pk")),
         "reconciler": health.reconciler(),
         "broker": _broker(),
+        "file_storage": health.storage(),
         "throughput": figures.throughput_of(clinic),
         "latency": figures.latency_of(clinic),
         "kinds": figures.kinds_of(clinic),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import Error, InterfaceError, OperationalError, connection
 
 from xrayportal.clinics.actors import COMMAND_LINE
 from xrayportal.clinics.models import Clinic
@@ -19,8 +20,11 @@ from xrayportal.intake.bulk.labels import is_labels
 from xrayportal.intake.ingest import SubmissionClosedError
 from xrayportal.intake.services import create_submission, finish_submission
 from xrayportal.studies.models import Grouping, Queue, Submission, Upload
+from xrayportal.studies.storage import StorageUnavailableError
 
 LOOK_EVERY_SECONDS = 2.0
+#: What a portal raises whose database or file storage is away for a while.
+AWAY = (OperationalError, InterfaceError, StorageUnavailableError)
 #: What arrives with shorter pauses is one submission, so that a CSV finds its pictures and a view its study.
 QUIET_SECONDS = 30.0
 #: But none is open for longer: studies of several views wait for its end.
@@ -77,6 +81,8 @@ class Command(BaseCommand):
                 self._close(batch)
         except SubmissionClosedError as error:
             raise CommandError(str(error)) from None
+        except AWAY as error:
+            raise CommandError(f"{_away(error)} Send the rest again: nothing is stored twice.") from None
 
     def _watch(self, clinic: Clinic, path: Path, options: dict[str, Any]) -> None:
         """Until Ctrl-C. Each submission continues the first one: a folder stays one study."""
@@ -91,27 +97,32 @@ class Command(BaseCommand):
                     *(file for file in unreadable if not os.access(file.location, os.R_OK)),
                 }
                 arrived = unchanging(path, known)
-                if batch is not None and batch.is_over(arrived, time.monotonic()):
-                    self._close(batch)
-                    batch = None
-                if arrived:
-                    batch = batch or self._open(clinic, options, first)
-                    first = first or batch.submission
-                    files = [file for file in _with_named(arrived, sent) if file.path not in batch.paths]
-                    try:
-                        for file in files:
+                try:
+                    if batch is not None and batch.is_over(arrived, time.monotonic()):
+                        self._close(batch)
+                        batch = None
+                    if arrived:
+                        batch = batch or self._open(clinic, options, first)
+                        first = first or batch.submission
+                        for file in _with_named(arrived, sent):
+                            if file.path in batch.paths:
+                                continue
                             if self._send(batch, [file]) or _may_be_read(file):
                                 sent[file.path] = file
                             else:
                                 unreadable.add(file)  # until it is back
-                    except SubmissionClosedError:
-                        batch = None  # somebody ended it: what is left goes into a new one
+                except SubmissionClosedError:
+                    batch = None  # somebody ended it: what is left goes into a new one
+                except AWAY as error:
+                    self.stderr.write(f"{_away(error)} The rest is sent when it is back.")
+                    if isinstance(error, Error):
+                        connection.close()
+                    batch = None  # the reconciler ends it; what is left goes into a new one
                 time.sleep(LOOK_EVERY_SECONDS)
         except KeyboardInterrupt:
             self.stdout.write("Stopped watching.")
-        finally:
-            if batch is not None:
-                self._close(batch)
+        if batch is not None:
+            self._close(batch)
 
     def _open(self, clinic: Clinic, options: dict[str, Any], continues: Submission | None = None) -> _Batch:
         submission = create_submission(
@@ -151,6 +162,10 @@ class Command(BaseCommand):
                 self.stdout.write(f"{upload.filename}: {upload.sentence}")
         counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(batch.tally.outcomes.items()))
         self.stdout.write(f"Submission {submission.pk}: {counts or 'no files'}.")
+
+
+def _away(error: Exception) -> str:
+    return f"The {'database' if isinstance(error, Error) else 'file storage'} does not answer."
 
 
 def _may_be_read(file: LocalFile) -> bool:
