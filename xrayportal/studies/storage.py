@@ -74,7 +74,7 @@ def write_durably(name: str, content: bytes | IO[bytes], storage: Storage | None
         saved = storage.save(name, file)
         if saved != name:
             storage.delete(saved)
-    except (SuspiciousFileOperation, ValueError):  # a name that no storage takes
+    except (SuspiciousFileOperation, ValueError, StorageUnavailableError):  # a wrong name, or said already
         raise
     except Exception as error:  # each storage has its own
         raise StorageUnavailableError(f"{name}: {type(error).__name__}") from error

@@ -17,6 +17,7 @@ from xrayportal.audit.services import record
 from xrayportal.intake.media_types import SUFFIXES
 from xrayportal.reviews.blind import reveals
 from xrayportal.studies.models import Image
+from xrayportal.studies.storage import open_stored
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ def _file(request: HttpRequest, name: str, media_type: str, *, etag: str) -> Htt
     if etag in request.headers.get("If-None-Match", ""):
         return HttpResponseNotModified(headers=headers)
     try:
-        file = default_storage.open(name, "rb")
+        file = open_stored(name)
     except FileNotFoundError:
         # The study was deleted a moment ago, or the files were restored from an older backup than the rows.
         logger.warning("%s is not in the file storage", name)
