@@ -171,6 +171,13 @@ STORAGES = {
         "BACKEND": env.str("FILES_STORAGE", default="xrayportal.studies.storage.DurableFileStorage"),
         "OPTIONS": env.json("FILES_STORAGE_OPTIONS", default={}),
     },
+    #: The ends of the audit chains, best where the database's owner cannot write: see audit/anchors.py.
+    "anchors": {
+        "BACKEND": env.str("AUDIT_ANCHOR_STORAGE", default="xrayportal.studies.storage.DurableFileStorage"),
+        "OPTIONS": env.json(
+            "AUDIT_ANCHOR_STORAGE_OPTIONS", default={"location": str(VAR_DIR / "audit-anchors")}
+        ),
+    },
     # Style sheets and scripts are collected by one user and served by another, and are no secret; without
     # these they would get the modes of uploads below.
     "staticfiles": {
@@ -229,6 +236,12 @@ DICOM_DESTINATION_NETWORKS = env.list("DICOM_DESTINATION_NETWORKS", default=[])
 LONGEST_WAIT_HOURS = env.real("LONGEST_WAIT_HOURS", default=24.0)
 #: Where people reach the portal, for links in e-mails; without it none is sent about submissions.
 PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/")
+
+# --- the audit's anchors ------------------------------------------------------------------
+#: Pause between two times that the reconciler writes the ends of the audit chains down.
+AUDIT_ANCHOR_SECONDS = env.whole("AUDIT_ANCHOR_SECONDS", default=3600, least=1)
+#: Who gets them by e-mail as well.
+AUDIT_ANCHOR_MAIL = env.list("AUDIT_ANCHOR_MAIL", default=[])
 
 # --- the networks -------------------------------------------------------------------------
 BUNDLES_DIR = Path(env.str("BUNDLES_DIR", default=str(BASE_DIR / "models")))

@@ -6,6 +6,7 @@ import hashlib
 import ipaddress
 import json
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 from django.db import connection, models, transaction
 from django.utils import timezone
 
+from xrayportal.audit.anchors import Anchor
 from xrayportal.audit.models import Action, AuditEvent, AuditHead, ChainCheck
 
 #: What the first link of every chain follows.
@@ -32,12 +34,16 @@ class Actor(Protocol):
 
 @dataclass(frozen=True)
 class ChainState:
-    """The outcome of ``verify``: ``length`` good links, and the number of the first bad one, if any."""
+    """The outcome of ``verify``: ``length`` good links, and the number of the first bad one, if any.
+
+    ``anchors`` is how many anchors the chain was compared with.
+    """
 
     clinic: models.Model | None
     length: int
     broken_at: int | None = None
     reason: str = ""
+    anchors: int = 0
 
     @property
     def is_whole(self) -> bool:
@@ -82,39 +88,53 @@ def record(
     return event
 
 
-def verify(*, clinic: models.Model | None) -> ChainState:
-    """Recompute a whole chain and compare it with its head; safe while others write.
+def verify(*, clinic: models.Model | None, anchors: Iterable[Anchor] = ()) -> ChainState:
+    """Recompute a whole chain and compare it with its head and with anchors; safe while others write.
 
-    It finds changed, removed, inserted and cut-off events. Where the events were rewritten together with the
-    head, only a head that was kept elsewhere shows it (``verify_audit`` prints the head).
+    By itself a chain shows changed, removed, inserted and renumbered events, and a cut-off end that its head
+    still names. ``anchors`` show what was cut off, rewritten or removed together with the head; those of
+    other chains are passed over. They must have been read before this is called.
     """
+    anchored: dict[int, set[str]] = {}
+    for anchor in anchors:
+        if anchor.clinic == _key(clinic):
+            anchored.setdefault(anchor.number, set()).add(anchor.hash)
+    compared = sum(map(len, anchored.values()))
+
+    def broken(number: int, reason: str) -> ChainState:
+        return ChainState(clinic, length, number, reason, compared)
+
     length, previous, last_id = 0, START, 0
     recorded = AuditHead.objects.filter(clinic=_key(clinic)).first()
     events = AuditEvent.objects.filter(clinic=_key(clinic)).order_by("number").iterator(chunk_size=2000)
     for event in events:
         if event.number != length + 1:
-            return ChainState(clinic, length, length + 1, f"event {length + 1} is missing")
+            return broken(length + 1, f"event {length + 1} is missing")
         if event.previous != previous:
-            return ChainState(clinic, length, event.number, "it does not follow the event before it")
+            return broken(event.number, "it does not follow the event before it")
         if event.hash != link(event):
-            return ChainState(clinic, length, event.number, "its content does not match its hash")
+            return broken(event.number, "its content does not match its hash")
         if event.pk <= last_id:
-            return ChainState(clinic, length, event.number, "its id does not follow the one before it")
+            return broken(event.number, "its id does not follow the one before it")
         if recorded is not None and event.number == recorded.number and event.hash != recorded.hash:
-            return ChainState(clinic, length, event.number, "it is not the event that the head names")
+            return broken(event.number, "it is not the event that the head names")
+        if not anchored.pop(event.number, {event.hash}) <= {event.hash}:
+            return broken(event.number, "it is not the event that an anchor names: the chain was rewritten")
         length, previous, last_id = event.number, event.hash, event.pk
     # The head moves while we read, but only forwards: events past it were not written by ``record``.
     if length < (recorded.number if recorded else 0):
-        return ChainState(clinic, length, length + 1, "the end of the chain is missing")
+        return broken(length + 1, "the end of the chain is missing")
+    if anchored:
+        return broken(length + 1, f"an anchor names event {max(anchored)}: the end of the chain was cut off")
     latest = AuditHead.objects.filter(clinic=_key(clinic)).first()
     if length > (latest.number if latest else 0):
-        return ChainState(clinic, length, length, "it lies past the recorded head")
-    return ChainState(clinic, length)
+        return broken(length, "it lies past the recorded head")
+    return ChainState(clinic, length, anchors=compared)
 
 
-def check(*, clinic: models.Model | None) -> ChainState:
+def check(*, clinic: models.Model | None, anchors: Iterable[Anchor] = ()) -> ChainState:
     """``verify``, and keep the outcome for the operations page."""
-    state = verify(clinic=clinic)
+    state = verify(clinic=clinic, anchors=anchors)
     outcome = {"length": state.length, "broken_at": state.broken_at, "reason": state.reason}
     chain: dict[str, Any] = {"clinic_id": _key(clinic)}
     ChainCheck.objects.update_or_create(**chain, defaults=outcome)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -23,6 +24,7 @@ from xrayportal.analyses.queue.announce import wake_workers
 from xrayportal.analyses.queue.claims import has_due
 from xrayportal.analyses.queue.steps import requeue_expired
 from xrayportal.analyses.workers import live_workers, remove_dead_workers
+from xrayportal.audit.anchors import current_anchors, write_anchors
 from xrayportal.audit.visits import forget_visits
 from xrayportal.clinics.actors import PORTAL
 from xrayportal.clinics.sessions import SessionStore
@@ -58,6 +60,8 @@ class Reconciler:
         self._sweep: Iterator[int] | None = None
         self._next_sweep = time.monotonic()
         self._next_retention = time.monotonic()
+        self._next_anchor = time.monotonic()
+        self._anchored: set[tuple[uuid.UUID | None, int]] = set()
         self._next_log = time.monotonic()
 
     def stop(self) -> None:
@@ -83,6 +87,7 @@ class Reconciler:
             remove_dead_workers,
             self._remove_orphans,
             self._apply_retention,
+            self._anchor_audit,
             erase_expired,
             send_mails,
             self._log_queue,
@@ -173,6 +178,17 @@ class Reconciler:
             SessionStore.clear_expired()
             forget_visits()
             self._next_retention = time.monotonic() + _RETENTION_SECONDS
+
+    def _anchor_audit(self) -> None:
+        """Write the ends of the audit chains down every ``AUDIT_ANCHOR_SECONDS``, if one has moved."""
+        if time.monotonic() < self._next_anchor:
+            return
+        self._next_anchor = time.monotonic() + settings.AUDIT_ANCHOR_SECONDS
+        anchors = current_anchors()
+        ends = {(anchor.clinic, anchor.number) for anchor in anchors}
+        if ends != self._anchored:
+            write_anchors(anchors)
+            self._anchored = ends
 
     def _log_queue(self) -> None:
         """Log the figures that say how many workers are needed, every ``QUEUE_LOG_SECONDS``."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -22,6 +23,7 @@ from xrayportal.analyses.bundles import NoActiveBundleError
 from xrayportal.analyses.models import Analysis
 from xrayportal.analyses.services import UnknownBodyPartError, request_analysis
 from xrayportal.analyses.workers import live_workers
+from xrayportal.audit.anchors import Anchor, stored_anchors
 from xrayportal.audit.models import AuditHead
 from xrayportal.audit.services import check
 from xrayportal.clinics.actors import Actor
@@ -31,6 +33,8 @@ from xrayportal.security import client_address
 from xrayportal.studies.models import Study
 from xrayportal.web.shared.deleted import message_if_deleted
 from xrayportal.web.shared.polling import Version, seen_version, unchanged
+
+logger = logging.getLogger(__name__)
 
 #: Longer chains are verified by the command, which no request waits for.
 CHECKED_HERE = 50_000
@@ -85,8 +89,7 @@ def clinic_operations_retry(
 @platform_view
 def operations_verify(request: HttpRequest) -> HttpResponse:
     """Verify every chain that is short enough to wait for."""
-    for head in AuditHead.objects.select_related("clinic"):
-        _verify(request, head)
+    _verify_all(request, AuditHead.objects.select_related("clinic"))
     return redirect("operations")
 
 
@@ -94,8 +97,7 @@ def operations_verify(request: HttpRequest) -> HttpResponse:
 @clinic_view(Permission.MANAGE)
 def clinic_operations_verify(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """Verify the clinic's chain."""
-    for head in AuditHead.objects.filter(clinic=access.clinic):
-        _verify(request, head)
+    _verify_all(request, AuditHead.objects.filter(clinic=access.clinic))
     return redirect("clinic-operations", clinic=access.clinic.slug)
 
 
@@ -156,20 +158,36 @@ def _retry(request: PortalRequest, failed: Analysis | None, clinic: Clinic | Non
     return redirect(back)
 
 
-def _verify(request: HttpRequest, head: AuditHead) -> None:
+def _verify_all(request: HttpRequest, heads: Iterable[AuditHead]) -> None:
+    """Verify these chains, also against the anchors that are stored."""
+    try:
+        anchors = stored_anchors()
+    except Exception:  # each storage has its own errors
+        logger.exception("The stored audit anchors cannot be read")
+        messages.error(request, _("The anchors of the audit log cannot be read, so nothing was verified."))
+        return
+    for head in heads:
+        _verify(request, head, anchors)
+
+
+def _verify(request: HttpRequest, head: AuditHead, anchors: Sequence[Anchor]) -> None:
     name = head.clinic.name if head.clinic else _("Platform")
     if head.number > CHECKED_HERE:
         sentence = _("The audit chain of %(name)s is too long to verify here. Run manage.py verify_audit.")
         messages.warning(request, sentence % {"name": name})
         return
-    state = check(clinic=head.clinic)
+    state = check(clinic=head.clinic, anchors=anchors)
     if state.is_whole:
         words = ngettext(
             "%(name)s: %(n)d event, the chain is intact.",
             "%(name)s: %(n)d events, the chain is intact.",
             state.length,
         )
-        messages.success(request, words % {"name": name, "n": state.length})
+        sentence = words % {"name": name, "n": state.length}
+        if state.anchors:
+            confirmed = ngettext("%d anchor confirms it.", "%d anchors confirm it.", state.anchors)
+            sentence = f"{sentence} {confirmed % state.anchors}"
+        messages.success(request, sentence)
     else:
         words = _("%(name)s: the chain is broken at event %(n)d.")
         messages.error(request, words % {"name": name, "n": state.broken_at})
