@@ -94,7 +94,7 @@ def looked_up(values: NDArray[Any], show: Callable[[NDArray[Any]], NDArray[Level
     lut = show(np.arange(low, high + 1))
     # Of their own width: what overflows as a signed number is right as an unsigned one.
     places = (values - values.dtype.type(low)).view(f"u{values.dtype.itemsize}")
-    return lut[places]
+    return np.asarray(lut[places], lut.dtype)
 
 
 def bounds(values: NDArray[Any]) -> tuple[float, float]:

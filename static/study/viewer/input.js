@@ -106,11 +106,11 @@ export function listen(stage, viewer) {
  */
 function startDrag(viewer, { button, pointerType }, start) {
   const mode = button === 1 ? "move" : button === 2 ? "window" : viewer.mode;
-  if (mode === "ruler" || mode === "region") {
+  const marking = viewer.markings[mode];
+  if (marking) {
     const movePoint =
-      mode === "ruler"
-        ? viewer.ruler.grab(start, viewer.view, /** @type {Grip} */ (pointerType))
-        : viewer.regions.start(viewer.view.toPicture(start.x, start.y));
+      marking.grab?.(start, viewer.view, /** @type {Grip} */ (pointerType)) ??
+      marking.start(viewer.view.toPicture(start.x, start.y));
     return {
       move: ({ x, y }) => {
         movePoint(viewer.view.toPicture(x, y));
@@ -148,7 +148,7 @@ function pinch(viewer, other, before, now) {
  */
 export function useStageKey(viewer, { key, shiftKey }) {
   const arrow = ARROWS[key];
-  const hasCross = viewer.mode === "ruler" || viewer.mode === "region";
+  const hasCross = viewer.marking !== null;
   if (arrow && hasCross) {
     const step = shiftKey ? 1 : CROSS_STEP;
     viewer.moveCross(arrow[0] * step, arrow[1] * step);
@@ -160,7 +160,7 @@ export function useStageKey(viewer, { key, shiftKey }) {
   } else if (key === "Enter" && hasCross) {
     viewer.setCrossEnd();
   } else if (key === "Delete" || key === "Backspace") {
-    viewer.eraseLength();
+    viewer.erase();
   } else if (key === "Escape") {
     viewer.setMode("move");
   } else {

@@ -1,14 +1,18 @@
 /** One viewer: its state, and everything that a person can do with it. */
 
-/** @import { Greys } from "./picture.js" */
+/** @import { Marking } from "./crosshair.js" */
+/** @import { Preset } from "./greys.js" */
 /** @import { Region } from "./regions.js" */
 /** @import { HeatmapSettings } from "./settings.js" */
 /** @import { Point, Pose } from "./view.js" */
 
 import { requireElement } from "../../shared/dom.js";
+import { Angles } from "./angles.js";
+import { Crosshair } from "./crosshair.js";
+import { DeepSource } from "./deep.js";
+import { Greys, readScale } from "./greys.js";
 import { fetchMap, Heatmap } from "./heatmap.js";
 import { listen } from "./input.js";
-import { WHOLE_RANGE } from "./picture.js";
 import { Readout } from "./readout.js";
 import { Regions } from "./regions.js";
 import { Ruler, readSpacing } from "./ruler.js";
@@ -17,11 +21,11 @@ import { Stage } from "./stage.js";
 import { Toolbar } from "./toolbar.js";
 import { View } from "./view.js";
 
-/** @typedef {"move" | "window" | "ruler" | "region"} Mode what dragging does; `data-mode` of the template */
+/** @typedef {"move" | "window" | "ruler" | "angle" | "region"} Mode what dragging does; `data-mode` of the template */
 /** @typedef {"zoom-in" | "zoom-out" | "fit" | "actual" | "rotate" | "mirror" | "reset"} Action `data-action` */
 /** @typedef {"shown" | "contour" | "peak"} HeatToggle */
 /** @typedef {HeatToggle | "inverted" | "fullscreen" | "linked" | "options"} Toggle `data-toggle` */
-/** @typedef {"opacity" | "threshold" | "colours"} Setting `data-setting` */
+/** @typedef {"window" | "opacity" | "threshold" | "colours"} Setting `data-setting` */
 /** @typedef {HeatmapSettings & {shown: boolean}} Heat */
 
 const ZOOM_STEP = 1.25;
@@ -29,11 +33,13 @@ const ZOOM_STEP = 1.25;
 export class Lightbox {
   /** @param {HTMLElement} figure as templates/study/viewer/_viewer.html lays it out */
   constructor(figure) {
-    const { width, height, peakX, peakY, spacing } = figure.dataset;
+    const { width, height, peakX, peakY, spacing, depth, depthUrl } = figure.dataset;
     this.figure = figure;
     this.view = new View(Number(width), Number(height));
-    /** @type {Greys} */
-    this.greys = { ...WHOLE_RANGE, inverted: false };
+    const scale = readScale(depth);
+    this.greys = new Greys(scale);
+    /** The picture at its stored depth; null where the display picture holds it whole. */
+    this.depth = depthUrl ? new DeepSource(depthUrl, scale) : null;
     /** Takes part in the movements of its `data-link`. */
     this.linked = true;
     /** @type {Mode} */
@@ -44,12 +50,13 @@ export class Lightbox {
     this.heatmap = null;
     /** @type {Point | null} the middle of the hottest pixel, in picture coordinates */
     this.peak = peakX ? { x: Number(peakX) + 0.5, y: Number(peakY) + 0.5 } : null;
-    this.ruler = new Ruler(readSpacing(spacing), document.documentElement.lang || "en");
+    const language = document.documentElement.lang || "en";
+    this.ruler = new Ruler(readSpacing(spacing), language);
+    this.angles = new Angles(readSpacing(spacing), language);
     this.regions = new Regions(this.view.picture);
-    /** @type {Point | null} the cross that the keyboard measures and draws with, in picture coordinates */
-    this.cross = null;
-    /** @type {((point: Point) => void) | null} moves the end of a line or box along with the cross */
-    this.moveCrossEnd = null;
+    /** @type {Partial<Record<Mode, Marking>>} what a mode sets on the picture */
+    this.markings = { ruler: this.ruler, angle: this.angles, region: this.regions };
+    this.crosshair = new Crosshair(this.view);
 
     const element = requireElement(figure, ".viewer-stage", HTMLElement);
     // A page brought back from the browser's history may hold canvases without their contents.
@@ -130,8 +137,19 @@ export class Lightbox {
     this.#changed();
   }
 
+  /** @param {Setting} name @returns {string | number} */
+  valueOf(name) {
+    return name === "window" ? this.greys.preset : this.heat[name];
+  }
+
   /** @param {Setting | HeatToggle} name @param {boolean | number | string} value */
   set(name, value) {
+    if (name === "window") {
+      this.greys.choose(/** @type {Preset} */ (value));
+      this.#onWindow();
+      this.announceWindow();
+      return;
+    }
     Object.assign(this.heat, { [name]: value });
     saveSettings(this.heat);
     if (name === "shown") this.readout.announce(value ? "shown" : "hidden");
@@ -142,7 +160,8 @@ export class Lightbox {
   setMode(mode) {
     this.mode = mode;
     this.dropCross();
-    if (mode === "ruler" || mode === "region") this.readout.announce(`${mode}Help`);
+    if (this.marking) this.readout.announce(`${mode}Help`);
+    if (mode === "window") this.#deepen();
     this.#changed();
   }
 
@@ -171,25 +190,25 @@ export class Lightbox {
     this.#move(() => (view.fitted ? view.zoomTo(1 / window.devicePixelRatio, x, y) : view.fit()));
   }
 
-  /**
-   * Change the window by one grey level for a pixel.
-   * @param {number} dx screen pixels; to the right widens the window, which softens the picture
-   * @param {number} dy up makes the picture brighter
-   */
+  /** Change the window. @param {number} dx screen pixels, as `Greys.move` takes them @param {number} dy */
   windowBy(dx, dy) {
-    this.greys.width = Math.min(510, Math.max(1, this.greys.width + dx));
-    this.greys.level = Math.min(255, Math.max(0, this.greys.level + dy));
-    this.stage.invalidate();
+    this.greys.move(dx, dy);
+    this.#onWindow();
   }
 
   announceWindow() {
-    const { width, level } = this.greys;
-    this.readout.announce("window", { width: Math.round(width), level: Math.round(level) });
+    this.readout.announce("window", this.greys.figures());
   }
 
-  /** A length was measured, or a region drawn. */
+  /** What dragging sets on the picture in this mode, if anything. @returns {Marking | null} */
+  get marking() {
+    return this.markings[this.mode] ?? null;
+  }
+
+  /** A length or an angle was measured, or a region drawn. */
   finish() {
     if (this.mode === "region") this.#dispatchRegion();
+    else if (this.mode === "angle") this.#announceAngle();
     else this.#announceLength();
     this.stage.invalidate();
   }
@@ -209,40 +228,31 @@ export class Lightbox {
 
   /** @param {number} dx screen pixels @param {number} dy */
   moveCross(dx, dy) {
-    const { view } = this;
-    const { x, y } = this.cross ?? view.middle();
-    const at = view.toScreen(x, y);
-    this.cross = view.toPicture(
-      Math.min(view.stage.width, Math.max(0, at.x + dx)),
-      Math.min(view.stage.height, Math.max(0, at.y + dy)),
-    );
-    this.moveCrossEnd?.(this.cross);
+    this.crosshair.move(dx, dy);
     this.stage.invalidate();
   }
 
-  /** Enter while measuring or drawing: the first press sets one end, the second the other. */
+  /** Enter while measuring or drawing: the first press sets one end, the next the other. */
   setCrossEnd() {
-    if (this.moveCrossEnd) {
-      this.moveCrossEnd = null;
-      this.finish();
-      return;
-    }
-    this.cross ??= this.view.middle();
-    this.moveCrossEnd = (this.mode === "region" ? this.regions : this.ruler).start(this.cross);
+    if (this.marking && this.crosshair.press(this.marking)) this.finish();
     this.stage.invalidate();
   }
 
   dropCross() {
-    this.cross = null;
-    this.moveCrossEnd = null;
+    this.crosshair.drop();
     this.regions.drawn = null;
     this.ruler.dropEmpty();
+    this.angles.dropUnfinished();
     this.stage.invalidate();
   }
 
-  eraseLength() {
-    this.moveCrossEnd = null;
-    if (this.ruler.lines.pop()) this.readout.announce("erased");
+  /** Remove the newest angle while angles are measured, else the newest length. */
+  erase() {
+    this.crosshair.release();
+    const isAngle = this.mode === "angle";
+    if (isAngle ? this.angles.angles.pop() : this.ruler.lines.pop()) {
+      this.readout.announce(isAngle ? "angleErased" : "erased");
+    }
     this.stage.invalidate();
   }
 
@@ -279,12 +289,36 @@ export class Lightbox {
       this.readout.announce("length", { value: this.ruler.length(line) });
   }
 
+  #announceAngle() {
+    this.angles.dropEmpty();
+    const size = this.angles.size(this.angles.angles.at(-1));
+    if (size) this.readout.announce("angle", { value: size });
+    else if (this.angles.continues) this.readout.announce("angleNext");
+  }
+
   #dispatchRegion() {
     const box = this.regions.finish(this.view.scale);
     if (!box) return;
     this.setMode("move");
     this.readout.announce("regionDrawn", { width: box[2], height: box[3] });
     this.#dispatch("viewer:box-drawn", { image: this.figure.dataset.image, box });
+  }
+
+  #onWindow() {
+    this.#deepen();
+    this.toolbar.refresh();
+    this.stage.invalidateGreys();
+  }
+
+  /** Show the picture at its stored depth, which is loaded when it is first needed. */
+  async #deepen() {
+    if (!this.depth || this.stage.isDeep) return;
+    try {
+      this.stage.deepen(await this.depth.load());
+      this.readout.clearProblem("noDepth");
+    } catch (error) {
+      this.readout.showProblem("noDepth", error);
+    }
   }
 
   #changed() {
@@ -295,8 +329,9 @@ export class Lightbox {
   }
 
   #reset() {
-    this.greys = { ...WHOLE_RANGE, inverted: false };
+    this.greys.reset();
     this.ruler.clear();
+    this.angles.clear();
     this.mode = "move";
     this.dropCross();
     this.heat.shown = true;

@@ -39,7 +39,13 @@ export class Readout {
   showProblem(name, cause) {
     console.error(cause);
     this.problem.textContent = this.#text(name);
+    this.problem.dataset.name = name;
     this.problem.hidden = false;
+  }
+
+  /** It went well after all. @param {string} name of a text */
+  clearProblem(name) {
+    if (this.problem.dataset.name === name) this.problem.hidden = true;
   }
 
   /** @param {Lightbox} lightbox */
@@ -54,8 +60,7 @@ export class Readout {
     setText(this.pose, pose.filter(Boolean).join(" · "));
     const figures = this.#text("figures", {
       zoom: Math.round(view.scale * window.devicePixelRatio * 100),
-      width: Math.round(greys.width),
-      level: Math.round(greys.level),
+      ...greys.figures(),
     });
     setText(this.figures, figures);
     if (heatmap && heat.shown && this.scale) this.#drawScale(this.scale, heat);

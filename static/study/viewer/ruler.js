@@ -5,7 +5,7 @@
 import { strokeWithHalo } from "./lines.js";
 
 /** How near to a line's end a pointer must be to move it, screen pixels. */
-const GRIP = { mouse: 9, pen: 14, touch: 24 };
+export const GRIP = { mouse: 9, pen: 14, touch: 24 };
 
 /**
  * @typedef {{from: Point, to: Point}} Line in picture coordinates
@@ -89,7 +89,7 @@ export class Ruler {
         path.lineTo(end.x + tick.x, end.y + tick.y);
       }
       strokeWithHalo(context, path, 1.5);
-      label(context, this.length(line), from, to, view.stage);
+      labelBeside(context, this.length(line), from, to, view.stage);
     }
   }
 }
@@ -107,30 +107,45 @@ function across(from, to, length) {
 }
 
 /**
- * Write the length beside the line's middle, on its right or else upper side, inside the stage.
+ * Write the length beside the line's middle, on its right or else upper side.
  * @param {CanvasRenderingContext2D} context
  * @param {string} text
  * @param {Point} from screen pixels
  * @param {Point} to
  * @param {Size} stage
  */
-function label(context, text, from, to, stage) {
-  context.save();
-  context.font = "600 13px Inter, system-ui, sans-serif";
-  context.textBaseline = "middle";
-  const width = context.measureText(text).width + 12;
+function labelBeside(context, text, from, to, stage) {
   const normal = across(from, to, 1);
-  const away = 8 + (Math.abs(normal.x) * width + Math.abs(normal.y) * 22) / 2;
+  const away = 8 + (Math.abs(normal.x) * labelWidth(context, text) + Math.abs(normal.y) * 22) / 2;
   const side = normal.x > 0 || (normal.x === 0 && normal.y < 0) ? away : -away;
-  const x = (from.x + to.x) / 2 + normal.x * side - width / 2;
-  const y = (from.y + to.y) / 2 + normal.y * side;
-  const left = Math.min(stage.width - width - 4, Math.max(4, x));
-  const middle = Math.min(stage.height - 15, Math.max(15, y));
+  const middle = { x: (from.x + to.x) / 2 + normal.x * side, y: (from.y + to.y) / 2 + normal.y * side };
+  label(context, text, middle, stage);
+}
+
+/** @param {CanvasRenderingContext2D} context @param {string} text */
+function labelWidth(context, text) {
+  context.font = "600 13px Inter, system-ui, sans-serif";
+  return context.measureText(text).width + 12;
+}
+
+/**
+ * Write a measurement around a point, inside the stage.
+ * @param {CanvasRenderingContext2D} context
+ * @param {string} text
+ * @param {Point} middle screen pixels
+ * @param {Size} stage
+ */
+export function label(context, text, middle, stage) {
+  context.save();
+  context.textBaseline = "middle";
+  const width = labelWidth(context, text);
+  const left = Math.min(stage.width - width - 4, Math.max(4, middle.x - width / 2));
+  const y = Math.min(stage.height - 15, Math.max(15, middle.y));
   context.fillStyle = "rgb(0 0 0 / 75%)";
   context.beginPath();
-  context.roundRect(left, middle - 11, width, 22, 4);
+  context.roundRect(left, y - 11, width, 22, 4);
   context.fill();
   context.fillStyle = "#fff";
-  context.fillText(text, left + 6, middle + 0.5);
+  context.fillText(text, left + 6, y + 0.5);
   context.restore();
 }

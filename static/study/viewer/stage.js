@@ -1,6 +1,7 @@
 /** The place where a viewer draws: the picture's surface, and over it a canvas for everything else. */
 
 /** @import { Lightbox } from "./lightbox.js" */
+/** @import { Deep } from "./deep.js" */
 /** @import { Surface } from "./picture.js" */
 /** @import { Matrix } from "./view.js" */
 
@@ -9,6 +10,8 @@ import { createSurface, decode } from "./picture.js";
 
 export class Stage {
   #frame = 0;
+  /** Whether the next frame draws the marks, too. */
+  #hasNewMarks = false;
   #resizes = new ResizeObserver(() => this.invalidate());
 
   /**
@@ -22,6 +25,8 @@ export class Stage {
     this.viewer = viewer;
     /** @type {Surface | null} null until the picture is decoded */
     this.surface = null;
+    /** @type {Deep | null} in place of the display picture, as soon as it is there */
+    this.deep = null;
     this.overlay = document.createElement("canvas");
     this.overlay.className = "viewer-marks";
     this.overlay.setAttribute("aria-hidden", "true");
@@ -29,7 +34,7 @@ export class Stage {
 
   /** @throws {DOMException} when the picture cannot be loaded or decoded */
   async open() {
-    await this.#prepare(true);
+    this.#show(createSurface(await decode(this.image), this.viewer.view.picture, true));
     this.element.append(this.overlay);
     this.#resizes.observe(this.element);
     this.draw();
@@ -41,12 +46,39 @@ export class Stage {
     this.surface?.dispose();
   }
 
+  get isDeep() {
+    return this.deep !== null;
+  }
+
+  /** Go on with the picture at its stored depth. @param {Deep} deep */
+  deepen(deep) {
+    if (!this.surface || this.deep || !this.element.isConnected) return;
+    this.deep = deep;
+    const before = this.surface;
+    this.#show(createSurface(deep, this.viewer.view.picture, true));
+    before.canvas.remove();
+    before.dispose();
+    this.draw();
+    this.viewer.figure.dataset.deep = "";
+  }
+
   /** Draw once before the next frame, however often this is called. Before `open` there is nothing to draw. */
   invalidate() {
-    if (this.surface && !this.#frame) this.#frame = requestAnimationFrame(() => this.draw());
+    this.#hasNewMarks = true;
+    this.invalidateGreys();
+  }
+
+  /** The same for a change of the window, which leaves heatmap and marks as they are. */
+  invalidateGreys() {
+    if (this.surface && !this.#frame) this.#frame = requestAnimationFrame(() => this.#draw());
   }
 
   draw() {
+    this.#hasNewMarks = true;
+    this.#draw();
+  }
+
+  #draw() {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
     const { view, greys } = this.viewer;
@@ -56,18 +88,31 @@ export class Stage {
     if (!ratio) return;
     const { a, b, c, d, e, f } = view.matrix;
     const onCanvas = { a: a * ratio, b: b * ratio, c: c * ratio, d: d * ratio, e: e * ratio, f: f * ratio };
-    this.surface.draw(onCanvas, greys);
+    this.surface.draw(onCanvas, this.deep ? greys.onDepth() : greys.onDisplay());
+    if (this.#hasNewMarks) this.#drawMarks(context, onCanvas, ratio);
+    this.viewer.onDrawn();
+  }
+
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {Matrix} onCanvas picture pixels to canvas pixels
+   * @param {number} ratio canvas pixels per CSS pixel
+   */
+  #drawMarks(context, onCanvas, ratio) {
+    const { view } = this.viewer;
+    this.#hasNewMarks = false;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, this.overlay.width, this.overlay.height);
     this.#drawEvidence(context, onCanvas, ratio);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.viewer.regions.draw(context, view);
     this.viewer.ruler.draw(context, view);
-    if (this.viewer.cross) {
-      const at = view.toScreen(this.viewer.cross.x, this.viewer.cross.y);
+    this.viewer.angles.draw(context, view);
+    const cursor = this.viewer.crosshair.at;
+    if (cursor) {
+      const at = view.toScreen(cursor.x, cursor.y);
       strokeWithHalo(context, cross(at.x, at.y), 1.5);
     }
-    this.viewer.onDrawn();
   }
 
   /**
@@ -92,10 +137,10 @@ export class Stage {
     }
   }
 
-  /** @param {boolean} accelerated whether the graphics card may be used */
-  async #prepare(accelerated) {
-    this.surface = createSurface(await decode(this.image), this.viewer.view.picture, accelerated);
-    const { canvas } = this.surface;
+  /** Put a surface's canvas over the page's picture. @param {Surface} surface */
+  #show(surface) {
+    this.surface = surface;
+    const { canvas } = surface;
     canvas.className = "viewer-radiograph";
     canvas.setAttribute("aria-hidden", "true");
     canvas.addEventListener("webglcontextlost", () => this.#replace(canvas), { once: true });
@@ -105,7 +150,8 @@ export class Stage {
   /** The graphics card took its memory back: go on without it. @param {HTMLCanvasElement} canvas */
   async #replace(canvas) {
     if (!this.element.isConnected || this.surface?.canvas !== canvas) return;
-    await this.#prepare(false);
+    const source = this.deep ?? (await decode(this.image));
+    this.#show(createSurface(source, this.viewer.view.picture, false));
     canvas.remove();
     this.draw();
   }
@@ -122,8 +168,10 @@ export class Stage {
     const width = Math.round(clientWidth * ratio);
     const height = Math.round(clientHeight * ratio);
     for (const canvas of [surface.canvas, this.overlay]) {
-      if (canvas.width !== width) canvas.width = width;
-      if (canvas.height !== height) canvas.height = height;
+      if (canvas.width === width && canvas.height === height) continue;
+      canvas.width = width;
+      canvas.height = height;
+      this.#hasNewMarks = true; // a canvas of another size is empty
     }
     const { stage } = this.viewer.view;
     if (stage.width !== clientWidth || stage.height !== clientHeight) {

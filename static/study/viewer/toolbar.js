@@ -66,7 +66,7 @@ export class Toolbar {
       const { mode, toggle, setting } = dataOf(control);
       if (mode) showPressed(control, this.viewer.mode === mode);
       if (toggle) showPressed(control, this.viewer.isOn(toggle));
-      if (setting) showValue(control, this.viewer.heat[setting]);
+      if (setting) showValue(control, this.viewer.valueOf(setting));
     }
   }
 
@@ -90,7 +90,7 @@ export class Toolbar {
     if (!found || found.control.disabled) return false;
     const { control, isSecond } = found;
     if (control instanceof HTMLSelectElement) {
-      control.selectedIndex = (control.selectedIndex + 1) % control.options.length;
+      chooseNext(control);
     } else if (control instanceof HTMLInputElement) {
       if (isSecond) control.stepUp();
       else control.stepDown();
@@ -129,6 +129,13 @@ function readShortcuts(controls) {
     for (const [index, key] of keys.entries()) shortcuts.set(key, { control, isSecond: index === 1 });
   }
   return shortcuts;
+}
+
+/** The next option that a person could choose, round and round. @param {HTMLSelectElement} control */
+function chooseNext(control) {
+  const options = [...control.options].filter((option) => !option.disabled);
+  const next = options[(options.findIndex((option) => option.selected) + 1) % options.length];
+  control.value = next.value;
 }
 
 /** @param {Control} control @param {boolean} isPressed */

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
@@ -78,6 +79,18 @@ def evidence_map() -> bytes:
     return json.dumps(answer).encode()
 
 
+#: A radiograph of 12 bits whose window as sent leaves both ends of it at black and at white.
+DEEP = np.tile(np.linspace(0, 4095, WIDTH).astype(np.uint16), (HEIGHT, 1))
+WINDOW: dict[str, Any] = {"highest": 4095, "level": 2047.5, "width": 1024.0, "first": -1024.0, "step": 1.0}
+WINDOW |= {"is_masked": False, "curve": None}
+
+
+def deep_file(codes: np.ndarray) -> bytes:
+    written, file = cv2.imencode(".png", codes)
+    assert written
+    return file.tobytes()
+
+
 class Site:
     """A small server on loopback with pages and static files, all under the portal's content policy."""
 
@@ -131,6 +144,8 @@ class Site:
         finding = Finding(**{**usual, **values})
         files = f"/files/east/{finding.id}"
         self.answers[f"{files}/display"] = ("image/png", radiograph())
+        if finding.depth_file:
+            self.answers[f"{files}/depth"] = ("image/png", deep_file(DEEP))
         if finding.map_file:
             self.answers[f"{files}/overlay"] = ("image/png", overlay())
             self.answers[f"{files}/map"] = ("application/json", evidence_map())

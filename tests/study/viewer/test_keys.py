@@ -65,6 +65,8 @@ def test_the_toolbar_is_one_tab_stop(page: Page) -> None:
     page.keyboard.press("ArrowRight")
     expect(tool(page, "Move")).to_be_focused()
     page.keyboard.press("Tab")
+    expect(page.get_by_label("Window", exact=True)).to_be_focused()
+    page.keyboard.press("Tab")
     expect(tool(page, "Heatmap")).to_be_focused()
 
 

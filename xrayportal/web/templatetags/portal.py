@@ -48,6 +48,12 @@ def icon(name: str, classes: str = "") -> SafeString:
     )
 
 
+@register.filter("json")
+def as_json(value: object) -> str:
+    """A value of a row as JSON, for an attribute that a script reads."""
+    return json.dumps(value, separators=(",", ":"))
+
+
 @register.filter
 def with_hint(field: BoundField, hint: str) -> SafeString:
     """The field's control, which refers screen readers to its hint (``ID_hint``) and its errors."""
