@@ -16,7 +16,7 @@ SAMPLES ?=
 BASE_PYTHON ?=
 export PORT VAR_DIR BASE_PYTHON
 
-.PHONY: help install demo up training test lint format bench contract containers storage lock clean
+.PHONY: help install demo up training test lint format fuzz bench contract containers storage lock clean
 
 help:  ## Show this
 	@echo "X-Ray Portal. Settings of demo and up: PORT=$(PORT) VAR_DIR=$(VAR_DIR)"
@@ -54,6 +54,9 @@ format: $(VENV)/.node $(VENV)/.test  ## Put code and templates into the form tha
 	$(NODE_TOOLS)/biome check --write
 	@# djade fails where it changed something: the second time tells.
 	tidy() { git ls-files -z 'templates/*.html' '*/templates/*.html' | xargs -0r $(VENV)/bin/djade --target-version 5.2; }; tidy || tidy
+
+fuzz: $(VENV)/.test  ## Damaged files for the decoders: half an hour, counted (ARGS="--seconds 60 --seed 1")
+	@$(PYTHON) -m tests.fuzz $(ARGS)
 
 bench: $(VENV)/.test $(VENV)/.redis  ## Measure speed and memory: a table, and JSON
 	@$(PYTHON) -m benchmarks $(ARGS)

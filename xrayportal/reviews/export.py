@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 
 from xrayportal.analyses.latest import first_file
 from xrayportal.analyses.models import Analysis, Bundle
+from xrayportal.analyses.notes import joined, notes_of_views
 from xrayportal.analyses.outcomes import outcome_code
 from xrayportal.clinics.models import Clinic
 from xrayportal.csv_export import csv_lines
@@ -41,6 +42,7 @@ FIELDS = {
     "readers_body_part": "study__consensus__body_part",
     "readers": "study__consensus__readers",
     "changes_of_mind": "study__consensus__changes",
+    "notes": "view_notes",
 }
 
 
@@ -61,10 +63,12 @@ def history_lines(
 
 def _rows(results: QuerySet[Analysis], address_of: Callable[[UUID], str]) -> Iterator[Iterable[object]]:
     manifests = dict(Bundle.objects.values_list("pk", "manifest"))
-    rows = results.order_by("-study__created_at", "-study").values_list(*FIELDS.values())
+    noted = results.annotate(view_notes=notes_of_views("pk"))
+    rows = noted.order_by("-study__created_at", "-study").values_list(*FIELDS.values())
     for values in rows.iterator(chunk_size=2000):
         row = dict(zip(FIELDS, values, strict=True))
         row["address"] = address_of(row["address"])
         outcome = outcome_code(row["model_verdict"], row["reason"], row["leaning"])
         row["model_words"] = verdicts.verdict_word(manifests[row["model_words"]], outcome)
+        row["notes"] = joined(row["notes"])
         yield row.values()

@@ -30,9 +30,9 @@ export class Angles {
     return this.angles.at(-1)?.to === null;
   }
 
-  /** Such as `34.2°`; empty while the second arm is missing. @param {Angle | undefined} angle */
+  /** Such as `34.2°`; empty while the second arm is missing or has no length. @param {Angle | undefined} angle */
   size(angle) {
-    if (!angle?.to) return "";
+    if (!angle?.to || isAt(angle.to, angle.corner)) return "";
     const [one, other] = [angle.from, angle.to].map(({ x, y }) =>
       Math.atan2((y - angle.corner.y) * this.tall, x - angle.corner.x),
     );
@@ -78,12 +78,12 @@ export class Angles {
 
   /** Remove angles without a first arm: taps leave them. */
   dropEmpty() {
-    this.angles = this.angles.filter(({ from, corner }) => from.x !== corner.x || from.y !== corner.y);
+    this.angles = this.angles.filter(({ from, corner }) => !isAt(from, corner));
   }
 
   /** Remove the angle that lacks its second arm. */
   dropUnfinished() {
-    this.angles = this.angles.filter(({ to }) => to !== null);
+    this.angles = this.angles.filter(({ to, corner }) => to && !isAt(to, corner));
   }
 
   clear() {
@@ -99,7 +99,7 @@ export class Angles {
       const path = new Path2D();
       path.moveTo(from.x, from.y);
       path.lineTo(corner.x, corner.y);
-      if (to) {
+      if (to && this.size(angle)) {
         path.lineTo(to.x, to.y);
         const [start, end] = shorterWay(directionTo(corner, from), directionTo(corner, to));
         path.moveTo(corner.x + ARC * Math.cos(start), corner.y + ARC * Math.sin(start));
@@ -113,6 +113,11 @@ export class Angles {
       }
     }
   }
+}
+
+/** @param {Point} one @param {Point} other */
+function isAt(one, other) {
+  return one.x === other.x && one.y === other.y;
 }
 
 /** @param {Point} corner @param {Point} end @returns {number} radians */

@@ -293,7 +293,7 @@ export class Lightbox {
     this.angles.dropEmpty();
     const size = this.angles.size(this.angles.angles.at(-1));
     if (size) this.readout.announce("angle", { value: size });
-    else if (this.angles.continues) this.readout.announce("angleNext");
+    else if (this.angles.angles.length) this.readout.announce("angleNext");
   }
 
   #dispatchRegion() {

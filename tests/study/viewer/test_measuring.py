@@ -112,3 +112,49 @@ def test_a_region_by_keyboard_stays_inside_the_picture(page: Page) -> None:
         page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     assert page.evaluate("box.box") == [320, 240, 320, 30]
+
+
+@pytest.mark.parametrize(("spacing", "degrees"), [(None, "45.0°"), ([0.2, 0.1], "63.4°")])
+def test_angle(site: Site, open_page: Open, spacing: list[float] | None, degrees: str) -> None:
+    """On the plane that the spacing is for: where rows lie twice as far apart, an angle is another."""
+    page = open_page(site.page(viewer(site.finding(spacing=spacing))))
+    page.keyboard.press("a")
+    page.keyboard.press("g")
+    drag(page, (600, 400), (400, 400))
+    expect(page.get_by_role("status")).to_have_text("Now the second arm, from the corner")
+    drag(page, (450, 350), (500, 300))
+    expect(page.get_by_role("status")).to_have_text(f"Angle {degrees}")
+    page.keyboard.press("Delete")
+    expect(page.get_by_role("status")).to_have_text("Angle removed")
+
+
+def test_a_point_of_an_angle_can_be_corrected(page: Page) -> None:
+    page.keyboard.press("a")
+    page.keyboard.press("g")
+    drag(page, (600, 400), (400, 400))
+    drag(page, (400, 300), (400, 250))
+    expect(page.get_by_role("status")).to_have_text("Angle 90.0°")
+    drag(page, (401, 251), (200, 400))
+    expect(page.get_by_role("status")).to_have_text("Angle 180.0°")
+
+
+def test_angle_by_keyboard(page: Page) -> None:
+    page.keyboard.press("a")
+    page.keyboard.press("g")
+    page.locator(".viewer-stage").focus()
+    page.keyboard.press("Enter")
+    for _ in range(6):
+        page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("Now the second arm, from the corner")
+    for _ in range(6):
+        page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("Angle 90.0°")
+
+
+def test_an_angle_that_was_not_finished_goes_with_its_tool(page: Page) -> None:
+    page.keyboard.press("g")
+    drag(page, (600, 400), (400, 400))
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.querySelector('figure.viewer').lightbox.angles.angles.length") == 0

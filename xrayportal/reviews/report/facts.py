@@ -15,6 +15,7 @@ from xrayportal.clinics.models import Clinic
 from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Study
 from xrayportal.words import claims, figures, verdicts
+from xrayportal.words.notes import note_sentences
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Facts:
     made: str
     review_status: str
     incomplete: str
+    #: What was left out or changed to show the printed view.
+    notes: list[str]
     views: list[ViewFact] = field(default_factory=list)
     reviews: list[ReviewFact] = field(default_factory=list)
 
@@ -133,6 +136,7 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
         },
         review_status=_review_status(study, manifest) if with_reviews else "",
         incomplete=_incomplete(analysis),
+        notes=note_sentences(finding.notes) if finding else [],
         views=[
             ViewFact(
                 i,

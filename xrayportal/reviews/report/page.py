@@ -132,6 +132,8 @@ class _Page:
             self.text(facts.claim)
         if facts.incomplete:
             self.text(facts.incomplete, bold=True)
+        for note in facts.notes:
+            self.text(note)
         self.y -= 4
 
     def glyph(self, code: str, x: float, y: float, tone: Color) -> None:

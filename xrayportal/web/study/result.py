@@ -24,6 +24,7 @@ from xrayportal.web.shared.polling import Version
 from xrayportal.web.shared.status import Status, status_of, waiting_status
 from xrayportal.web.study.earlier import ComparisonStudy, comparison_of
 from xrayportal.words.figures import percent
+from xrayportal.words.notes import note_sentences
 from xrayportal.words.verdicts import body_part_word
 
 #: While a study waits, its place in the line is shown anew this often.
@@ -146,6 +147,12 @@ class StudyResult:
     def shown_view(self) -> View | None:
         """The view in the middle of the page."""
         return next((view for view in self.views if view.is_shown), None)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out or changed to show the picture in the middle of the page, as sentences."""
+        finding = self.shown_view.finding if self.shown_view else None
+        return note_sentences(finding.notes) if finding else []
 
     @property
     def viewer_id(self) -> str:

@@ -23,6 +23,7 @@ from django.utils.translation import gettext as _
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import RowFacts, with_status
 from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.analyses.notes import joined, notes_of_views
 from xrayportal.analyses.outcomes import outcome_of
 from xrayportal.csv_export import csv_lines
 from xrayportal.reviews.blind import Revealed, with_revealed
@@ -51,6 +52,7 @@ COLUMNS = (
     "incomplete",
     "bundle",
     "analysed_at",
+    "notes",
 )
 _ROWS = 200
 _LONGEST_NAME = 40
@@ -58,6 +60,8 @@ _LONGEST_NAME = 40
 
 class ResultFacts(RowFacts, Revealed):
     """What a line of the results needs of its study."""
+
+    notes: list[list[str]]
 
 
 if TYPE_CHECKING:
@@ -153,8 +157,8 @@ def _contents() -> str:
 def _studies(access: ClinicAccess, submission: Submission) -> QuerySet[ResultStudy]:
     """The submission's studies that this person may see, with the facts of a line."""
     studies = with_revealed(access, with_status(access.studies().filter(submission=submission)))
-    ordered = studies.select_related("current__bundle", "submission__submitter")
-    ordered = ordered.order_by("created_at", "pk")
+    noted = studies.annotate(notes=notes_of_views("current"))
+    ordered = noted.select_related("current__bundle", "submission__submitter").order_by("created_at", "pk")
     return cast("QuerySet[ResultStudy]", ordered)
 
 
@@ -184,6 +188,7 @@ def _cells(study: ResultStudy, address: str) -> list[object]:
         bool(result.unreadable),
         result.bundle.name,
         result.finished_at,
+        joined(study.notes),
     ]
 
 
