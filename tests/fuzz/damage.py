@@ -38,7 +38,7 @@ def _text(random: Random, data: bytearray, _: Sequence[bytes]) -> bytes:
 
 
 def _cut(random: Random, data: bytearray, _: Sequence[bytes]) -> bytes:
-    return bytes(data[: random.randrange(1, len(data))])
+    return bytes(data[: random.randrange(1, max(2, len(data)))])
 
 
 def _drop(random: Random, data: bytearray, _: Sequence[bytes]) -> bytes:
