@@ -34,7 +34,16 @@ OF_SERVERS = {
     "DICOM_ADDRESS",
 }
 #: What a service adds to the common environment.
-OWN = {"DATABASE_PORTAL_ROLE", "BIND", "PORT", "DICOM_BIND", "DICOM_PORT", "XRAY_THREADS", "XRAY_RUNTIME", "XRAY_BATCH"}
+OWN = {
+    "DATABASE_PORTAL_ROLE",
+    "BIND",
+    "PORT",
+    "DICOM_BIND",
+    "DICOM_PORT",
+    "XRAY_THREADS",
+    "XRAY_RUNTIME",
+    "XRAY_BATCH",
+}
 
 
 def settings_variables() -> set[str]:
