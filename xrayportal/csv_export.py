@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -14,7 +15,10 @@ from django.utils.translation import gettext as _
 #: Before the first line: without it Excel does not take a file for UTF-8.
 BOM = "\ufeff"
 #: What a spreadsheet takes for the beginning of a formula; some take the wide forms of East Asian type too.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = ("=", "+", "-", "@")
+#: Where a spreadsheet may begin another cell inside of ours: where decimals have commas it divides lines at
+#: ``;``. A comma is safe: a cell with one is quoted.
+_BORDER = re.compile(r"([;|\t\r\n])")
 
 
 class _Echo:
@@ -52,9 +56,15 @@ def _lines(
 
 
 def without_formula(cell: str) -> str:
-    """The cell, with an apostrophe in front where a spreadsheet would run it as a formula."""
-    begins = unicodedata.normalize("NFKC", cell.lstrip(" ")[:1]).startswith(_FORMULA)
-    return f"'{cell}" if begins else cell
+    """The cell, with an apostrophe wherever a spreadsheet could take what follows for a formula.
+
+    That is at its beginning, and after each sign at which a spreadsheet may begin another cell.
+    """
+    return "".join(f"'{piece}" if _is_formula(piece) else piece for piece in _BORDER.split(cell))
+
+
+def _is_formula(piece: str) -> bool:
+    return unicodedata.normalize("NFKC", piece.lstrip(' "')[:1]).startswith(_FORMULA)
 
 
 def _text(value: object, zone: ZoneInfo) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from smtplib import SMTPException
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.core import mail
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from tests.factories import PASSWORD, make_bundle, make_clinic, make_superuser
@@ -417,3 +419,32 @@ def test_without_a_bundle_there_are_no_thresholds(clinic: Clinic, admin: ClinicA
     send(admin, "clinic-settings", **settings(threshold_low="0.3", threshold_high="0.8"))
     clinic.refresh_from_db()
     assert (clinic.threshold_low, clinic.name) == (None, "Clinic")
+
+
+def test_nobody_is_flooded_with_links(clinic: Clinic, admin: ClinicAccess) -> None:
+    send(admin, "people-invite", email="a@example.org", roles=["reader"])
+    person = User.objects.get(email="a@example.org")
+    for _ in range(services.LINKS_FOR_ONE + 2):
+        answer = send(admin, "people-link", person.pk)
+        assert answer.status_code == 302
+    assert len(mail.outbox) == services.LINKS_FOR_ONE
+    page = client_of(admin).get(reverse("people", args=[clinic.slug])).content.decode()
+    assert person.email in page
+    later = timezone.now() + timedelta(hours=1, seconds=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xrayportal.clinics.services.timezone.now", lambda: later)
+        services.record_link(clinic=clinic, actor=admin.actor, user=person)
+
+
+def test_a_clinic_sends_no_more_invitations_than_its_limit(
+    clinic: Clinic, admin: ClinicAccess, settings: Settings
+) -> None:
+    settings.INVITATIONS_PER_HOUR = 2
+    for number in range(4):
+        answer = send(admin, "people-invite", email=f"p{number}@example.org", roles=["reader"])
+    assert answer.status_code == 422
+    assert "sent 2 invitations within an hour" in answer.content.decode()
+    assert [message.to for message in mail.outbox] == [["p0@example.org"], ["p1@example.org"]]
+    assert not User.objects.filter(email="p2@example.org").exists()
+    other = make_access(make_clinic(), Role.ADMIN)
+    assert send(other, "people-invite", email="p2@example.org", roles=["reader"]).status_code == 302

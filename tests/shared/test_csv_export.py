@@ -43,9 +43,40 @@ def test_the_language_is_that_of_the_call() -> None:
 
 
 @pytest.mark.parametrize(
-    "cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1+1", "\N{FULLWIDTH EQUALS SIGN}1+1"]
+    ("cell", "safe"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        (" =1+1", "' =1+1"),
+        ("\N{FULLWIDTH EQUALS SIGN}1+1", "'\N{FULLWIDTH EQUALS SIGN}1+1"),
+        ("\t=1", "\t'=1"),
+        ("\r=1", "\r'=1"),
+        ("P-1;=1+1", "P-1;'=1+1"),
+        ('P-1; "=1+1', "P-1;' \"=1+1"),
+        ("a;b;@SUM(A1)", "a;b;'@SUM(A1)"),
+        ("a|+1", "a|'+1"),
+        ("a\n-1;=2", "a\n'-1;'=2"),
+        ("a;b=c", "a;b=c"),
+        ("P-1", "P-1"),
+        ("a-b, =c", "a-b, =c"),
+    ],
 )
-def test_no_cell_begins_a_formula(cell: str) -> None:
+def test_no_cell_begins_a_formula(cell: str, safe: str) -> None:
     notice, _columns, row = table([cell, "", "3"], clinic=cell)
-    assert row == [f"'{cell}", "", "3"]
-    assert notice[1] == f"'{cell}"
+    assert row == [safe, "", "3"]
+    assert notice[1] == safe
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize(
+    "cell",
+    ['=1;=2;"=3', 'x;"=HYPERLINK(""a"")";y', "x\t=1\t@a", 'a";=1', "a,b;+1", "a|=1|b", "a\r\n=1", ';;;"";-1'],
+)
+def test_nor_where_a_spreadsheet_divides_it_otherwise(cell: str, delimiter: str) -> None:
+    lines = csv_lines(clinic=cell, zone=BERLIN, columns=["a", "b"], rows=[[cell, "x"], ["y", cell]])
+    text = "".join(lines).removeprefix("\ufeff")
+    for row in csv.reader(io.StringIO(text), delimiter=delimiter):
+        for found in row:
+            assert not found.strip(' "').startswith(("=", "+", "-", "@")), (found, text)

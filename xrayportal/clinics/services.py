@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import timedelta
 
+from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from xrayportal.audit.models import Action
+from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import record
 from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic, Membership, Role, User
+
+#: E-mails with a link that one person is sent by one clinic within an hour.
+LINKS_FOR_ONE = 3
+_FLOOD_WINDOW = timedelta(hours=1)
 
 
 class PeopleRefused(Exception):
@@ -67,7 +74,8 @@ def invite(*, clinic: Clinic, actor: Actor, email: str, roles: Collection[str]) 
     """Give the person with this e-mail address the roles; a new account has no password until they choose it.
 
     The caller sends them the link of ``invitation_parts`` afterwards, outside the transaction. Raises
-    `PeopleRefused` for no role, a superuser, a closed account, and a person who is a member already.
+    `PeopleRefused` for no role, a superuser, a closed account, a person who is a member already, and where
+    the clinic has sent too many e-mails.
     """
     if not roles:
         raise PeopleRefused(_("Choose at least one role."))
@@ -81,6 +89,7 @@ def invite(*, clinic: Clinic, actor: Actor, email: str, roles: Collection[str]) 
             raise PeopleRefused(_("This account is closed. The platform's support can reopen it."))
         if Membership.objects.filter(clinic=clinic, user=user).exists():
             raise PeopleRefused(_("This person is already in the clinic. Change their roles in the list."))
+        _refuse_flood(clinic, user)
         Membership.objects.bulk_create(
             Membership(clinic=clinic, user=user, role=role) for role in sorted(set(roles))
         )
@@ -92,6 +101,20 @@ def invite(*, clinic: Clinic, actor: Actor, email: str, roles: Collection[str]) 
             detail={"roles": sorted(set(roles))},
         )
     return user
+
+
+def record_link(*, clinic: Clinic, actor: Actor, user: User) -> None:
+    """Audit that a member is sent a link again; the caller sends it. Raises `PeopleRefused` for too many."""
+    with transaction.atomic():
+        _lock(clinic)
+        _refuse_flood(clinic, user)
+        record(
+            clinic=clinic,
+            action=Action.MEMBER_INVITED,
+            actor=actor,
+            target=user,
+            detail={"again": True},
+        )
 
 
 def change_roles(*, clinic: Clinic, actor: Actor, user: User, roles: Collection[str]) -> None:
@@ -158,6 +181,22 @@ def _refuse_support(user: User) -> None:
     if user.is_superuser:
         raise PeopleRefused(
             _("This address belongs to the platform's support, which has no role in a clinic.")
+        )
+
+
+def _refuse_flood(clinic: Clinic, user: User) -> None:
+    """Refuse what would make the portal a sender of unwanted mail; the caller holds the clinic."""
+    sent = AuditEvent.objects.filter(
+        clinic=clinic, action=Action.MEMBER_INVITED, at__gt=timezone.now() - _FLOOD_WINDOW
+    )
+    if sent.filter(target_id=str(user.pk)).count() >= LINKS_FOR_ONE:
+        raise PeopleRefused(
+            _("This person was sent %(n)d e-mails within an hour. Try again later.") % {"n": LINKS_FOR_ONE}
+        )
+    if sent.count() >= settings.INVITATIONS_PER_HOUR:
+        limit = settings.INVITATIONS_PER_HOUR
+        raise PeopleRefused(
+            _("The clinic sent %(n)d invitations within an hour. Try again later.") % {"n": limit}
         )
 
 

@@ -12,17 +12,22 @@ from pathlib import Path
 from xrayportal.embedded.processes import wait_until
 
 PATIENCE = 120.0
+LOGINS = "demo-logins.txt"
+#: The kind of the start that made the logins: passwords are printed for whoever made them, and not again.
+NEW_DEMO = "new-demo"
 
 
 def main(address: str, kind: str, var: str) -> None:
     """Print the sentences that a person starts with."""
     ready = wait_until(lambda: _missing(address) == [], seconds=PATIENCE, pause=0.15)
-    logins = Path(var) / "demo-logins.txt"
+    logins = Path(var) / LOGINS
     lines = ["", f"X-Ray Portal is ready: {address}" if ready else f"X-Ray Portal: {address}", ""]
     if not ready:
         lines += [f"Studies wait for now, since these are not ready: {', '.join(_missing(address))}.", ""]
-    if kind == "demo" and logins.is_file():
-        lines += logins.read_text().splitlines()
+    if kind == NEW_DEMO and logins.is_file():
+        lines += [*logins.read_text().splitlines(), f"They are shown this once, and kept in {logins}."]
+    elif kind == "demo" and logins.is_file():
+        lines += [f"The demo logins are in {logins}."]
     else:
         lines += [
             "The first clinic with its administrator, in a second terminal:",

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from xrayportal.embedded.account import Account
+from xrayportal.embedded.announce import LOGINS, NEW_DEMO
 from xrayportal.embedded.environment import PortalFile, is_given
 from xrayportal.embedded.errors import StartProblem
 from xrayportal.embedded.layout import claim
@@ -64,9 +65,10 @@ def run(request: Request) -> int:
         signal.signal(number, _leave)
     if "MAKELEVEL" in os.environ:  # `make` was killed: nobody could stop us any more
         end_with_parent(os.getppid(), signal.SIGTERM)
+    is_new_demo = request.demo and not (request.var / LOGINS).exists()
     with ExitStack() as stack:
         environment, servers = _prepare(request, stack)
-        return _serve(request, environment, servers)
+        return _serve(request, environment, servers, is_new_demo=is_new_demo)
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
@@ -176,7 +178,9 @@ def _manage(environment: Mapping[str, str], *arguments: str) -> None:
         raise StartProblem(f"`manage.py {arguments[0]}` failed; its messages are above.")
 
 
-def _serve(request: Request, environment: Mapping[str, str], servers: Mapping[str, Server]) -> int:
+def _serve(
+    request: Request, environment: Mapping[str, str], servers: Mapping[str, Server], *, is_new_demo: bool
+) -> int:
     """The Procfile's processes and the servers, until somebody asks; what ends by itself is started again."""
     records = Records(request.var / "run")
     keeper = Keeper(servers, note=records.add, say=_say)
@@ -184,7 +188,7 @@ def _serve(request: Request, environment: Mapping[str, str], servers: Mapping[st
         BASE / "Procfile", records=records, env=environment, cwd=BASE, look_after=keeper.look
     )
     command = [sys.executable, "-m", "xrayportal.embedded.announce", request.address]
-    command += [request.target, str(request.var)]
+    command += [NEW_DEMO if is_new_demo else request.target, str(request.var)]
     with subprocess.Popen(
         command, cwd=BASE, start_new_session=True, preexec_fn=ending_with_us(signal.SIGTERM)
     ) as announcement:

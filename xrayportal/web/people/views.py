@@ -71,13 +71,11 @@ def invite(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
 def invite_again(request: PortalRequest, access: ClinicAccess, user: int) -> HttpResponse:
     """Give a member a link to choose a password: after an invitation, or because they forgot theirs."""
     member = _member(access, user)
-    record(
-        clinic=access.clinic,
-        action=Action.MEMBER_INVITED,
-        actor=access.actor,
-        target=member,
-        detail={"again": True},
-    )
+    try:
+        services.record_link(clinic=access.clinic, actor=access.actor, user=member)
+    except services.PeopleRefused as refusal:
+        messages.error(request, str(refusal))
+        return redirect("people", access.clinic.slug)
     return _give_link(request, access, member)
 
 
