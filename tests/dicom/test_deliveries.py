@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.utils import timezone
+from pydicom.uid import generate_uid
 
 from tests.dicom.worlds import received, returned_study
 from tests.factories import dicom, make_analysis, make_user
@@ -275,6 +277,17 @@ def test_identifiers_are_erased_with_the_study_and_when_their_time_is_over(
     Sender().round()
     assert sent == []
     assert not Delivery.objects.exclude(error_kind="identifiers-erased").exists()
+
+
+def test_no_identifier_is_logged(
+    clinic: Clinic, destination: Destination, sent: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    study = generate_uid()
+    returned_study(clinic, study_uid=study, PatientName="Single")
+    assert Sender().round() == 1
+    for secret in (study, "Mustermann", "Single", "PID-4711", "ACC-90210", "19640812"):
+        assert secret not in caplog.text
 
 
 def test_identifiers_cannot_be_read_in_the_database(clinic: Clinic) -> None:

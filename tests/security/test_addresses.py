@@ -11,6 +11,7 @@ from tests.factories import make_analysis, make_study, make_submission
 from tests.house import House, browser
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.actors import Actor
+from xrayportal.dicom.models import Delivery, Destination, Listener
 from xrayportal.studies.models import Study
 from xrayportal.tokens.services import create_token
 
@@ -47,6 +48,13 @@ def rows(house: House) -> dict[str, Any]:
         scopes=["studies:read"],
         days=1,
     )
+    listener = Listener.objects.create(clinic=house.clinic, ae_title="PORTAL")
+    destination = Destination.objects.create(
+        clinic=house.clinic, name="Archive", protocol="stow", url="http://127.0.0.1:1/studies"
+    )
+    delivery = Delivery.objects.create(
+        clinic=house.clinic, study=study, destination=destination, analysis=analysis
+    )
     return {
         "clinic": house.clinic.slug,
         "submission": study.submission_id,
@@ -58,6 +66,8 @@ def rows(house: House) -> dict[str, Any]:
         "kind": "display",
         "user": house.reader.pk,
         "token": token.pk,
+        "row": listener.pk,
+        "delivery": delivery.pk,
         "view": 1,
     }
 

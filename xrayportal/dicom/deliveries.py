@@ -90,6 +90,11 @@ def sendable() -> QuerySet[SendableReturn]:
     )
 
 
+def needs_signature(settings: ReturnSettings) -> bool:
+    """Whether the clinic's results wait for its readers, by the rule of `sendable`."""
+    return settings.when == ReturnSettings.When.SIGNED or settings.clinic.blind_first
+
+
 def claim(*, without: Collection[uuid.UUID] = ()) -> Delivery | None:
     """Take the delivery that has waited longest, but of the destinations ``without``; None if none is due."""
     with transaction.atomic():

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
-from pydicom.uid import UID
 
 from xrayportal.clinics.models import Clinic
 from xrayportal.dicom.models import OriginalIdentifiers, ReturnSettings, StudyReturn
@@ -35,6 +35,8 @@ KEYWORDS = (
     *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
 )
 _TAGS = [tag for keyword in KEYWORDS if (tag := tag_for_keyword(keyword)) is not None]
+#: As archives have them: some are no valid UIDs, for a zero too many, and are filed all the same.
+_UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
 #: All of them together, as JSON: hospitals' values are short, and nobody stores a book in here.
 _MOST_BYTES = 8192
 
@@ -60,7 +62,7 @@ def identifiers_in(data: bytes) -> bytes:
         element = header.get(tag)
         if element is not None and not element.is_empty and element.VR != "SQ":
             kept.add(element)
-    if not all(UID(str(kept.get(keyword) or "")).is_valid for keyword in _UIDS):
+    if not all(_UID.fullmatch(str(kept.get(keyword) or "")) for keyword in _UIDS):
         return b""
     try:
         text = json.dumps(kept.to_json_dict(), separators=(",", ":"), allow_nan=False).encode()

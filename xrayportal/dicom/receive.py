@@ -54,6 +54,7 @@ def _open_submission(clinic: Clinic, sender: str, queue: str, actor: Actor) -> S
     young = Submission.objects.open().filter(
         clinic=clinic,
         source=Submission.Source.DICOM,
+        submitter=actor.user,
         sender=sender,
         queue=queue,
         created_at__gt=timezone.now() - SUBMISSION_LASTS,

@@ -23,8 +23,8 @@ from pynetdicom.transport import ThreadedAssociationServer
 from inference_worker.dicom_attributes import DECODERS
 from inference_worker.projections import PROJECTION_CLASSES
 from xrayportal.clinics.actors import Actor
+from xrayportal.dicom import statuses
 from xrayportal.dicom.admission import Admission, NotAdmittedError, admit
-from xrayportal.dicom.node import statuses
 from xrayportal.dicom.receive import receive
 
 logger = logging.getLogger(__name__)
@@ -91,7 +91,10 @@ class Receiver:
 
     def stop(self) -> None:
         """Take no more and abort what is on its way; what is being stored just now is still committed."""
-        self._ae.shutdown()
+        self._server.shutdown()
+        for association in self._ae.active_associations:
+            if association.is_established:
+                association.abort()
         self._pool.shutdown(wait=True)
 
     def _on_request(self, event: evt.Event) -> None:

@@ -14,10 +14,10 @@ from urllib3.exceptions import HTTPError
 
 from xrayportal.dicom.models import Destination
 from xrayportal.dicom.networks import permitted_address
+from xrayportal.dicom.services import CREDENTIALS
 from xrayportal.dicom.transport.errors import SendingError
 from xrayportal.encryption import decrypt
 
-PURPOSE = "dicom-destination"
 _TIMEOUT = urllib3.Timeout(connect=10, read=60)
 #: All stored. 202 means that some failed or were changed; the answer's list of failures decides.
 _STORED, _PARTLY = 200, 202
@@ -89,5 +89,5 @@ def _authorization(destination: Destination) -> dict[str, str]:
     if not destination.credentials:
         return {}
     key = destination.clinic.pseudonym_key
-    plain = decrypt(destination.credentials, key=key, purpose=PURPOSE, row=str(destination.pk))
+    plain = decrypt(destination.credentials, key=key, purpose=CREDENTIALS, row=str(destination.pk))
     return {"Authorization": plain.decode()}

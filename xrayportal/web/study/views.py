@@ -17,6 +17,7 @@ from xrayportal.analyses import services
 from xrayportal.analyses.bundles import NoActiveBundleError
 from xrayportal.intake.correction import correct_study
 from xrayportal.intake.deletion import REASONS, delete_study, may_delete
+from xrayportal.web.dicom.deliveries import deliveries_of
 from xrayportal.web.shared.deleted import handle_deleted_study
 from xrayportal.web.shared.polling import seen_version, unchanged
 from xrayportal.web.shared.stored_files import finding_response, original_response
@@ -53,6 +54,7 @@ def study_page(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -
         "title": title_of(row),
         "result": result,
         "history": history,
+        "deliveries": deliveries_of(access, row),
         "earlier": earlier,
         "later_parts": later_parts(row, earlier),
         "may_delete": may_delete(access, row),
