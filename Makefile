@@ -16,7 +16,7 @@ SAMPLES ?=
 BASE_PYTHON ?=
 export PORT VAR_DIR BASE_PYTHON
 
-.PHONY: help install demo up training test lint format fuzz bench contract containers storage lock clean
+.PHONY: help install demo up training test lint format fuzz bench contract containers storage hosts lock clean
 
 help:  ## Show this
 	@echo "X-Ray Portal. Settings of demo and up: PORT=$(PORT) VAR_DIR=$(VAR_DIR)"
@@ -69,6 +69,9 @@ storage: $(VENV)/.test  ## Test the object storage against a real S3 server, sta
 
 contract: $(VENV)/.test $(VENV)/.redis  ## Try the API with thousands of requests, right and wrong: schemathesis (EXAMPLES=300 for more)
 	@$(PYTHON) -m pytest tests/api/contract.py -q -p no:cacheprovider --show-capture=no
+
+hosts: $(VENV)/.test $(VENV)/.redis  ## Cut a worker's link in the middle of 500 pictures, on hosts out of network namespaces (root; iproute2 nftables)
+	@$(PYTHON) -m trials.hosts $(ARGS)
 
 lock: $(VENV)/.uv  ## Compile requirements/*.in into pinned, hashed *.txt (UPGRADE=1 takes newer versions)
 	@cd requirements; compile() { "$(CURDIR)/$(VENV)/.uv/bin/uv" pip compile --quiet --universal --python-version 3.11 \
