@@ -15,6 +15,7 @@ COPY models models
 COPY locale locale
 COPY static static
 COPY templates templates
+COPY xray_client xray_client
 COPY xrayportal xrayportal
 
 # The static files belong to the image and are read by a user who does not own them; uploads and results lie on

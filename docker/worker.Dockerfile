@@ -12,6 +12,7 @@ COPY manage.py Procfile ./
 COPY docker/process docker/alive docker/
 COPY inference_worker inference_worker
 COPY models models
+COPY xray_client xray_client
 COPY xrayportal xrayportal
 
 RUN groupadd --gid 10001 portal \

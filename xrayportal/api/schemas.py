@@ -95,6 +95,10 @@ class NewSubmission(Input):
         Queue | None,
         Field(description="`bulk` waits behind interactive work; by itself, bulk from 21 files on."),
     ] = None
+    continues: Annotated[
+        uuid.UUID | None,
+        Field(description="One's own finished submission: files of its folders join the same studies."),
+    ] = None
 
 
 class Submission(Schema):

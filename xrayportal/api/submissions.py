@@ -61,6 +61,7 @@ def open_submission(
     earlier = _by_key(access, key)
     if earlier is not None:
         return Status(200, _detail(access, earlier))
+    ended = access.submissions().filter(submitter=access.user, state=Submission.State.FINISHED)
     few = body.expected_files <= INTERACTIVE_FILES
     try:
         with transaction.atomic():
@@ -71,6 +72,7 @@ def open_submission(
                 queue=body.queue or (Queue.INTERACTIVE if few else Queue.BULK),
                 expected_files=body.expected_files,
                 grouping=body.grouping,
+                continues=ended.filter(pk=body.continues).first() if body.continues else None,
                 key=key,
             )
     except IntegrityError:  # the same key came twice at once

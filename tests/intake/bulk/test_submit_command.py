@@ -15,11 +15,11 @@ from django.core.management import CommandError, call_command
 
 from tests.factories import make_bundle, make_clinic, png
 from tests.intake.bulk.conftest import zipped
+from xray_client import watching
+from xray_client.folders import unchanging, walk
 from xrayportal.clinics.actors import PORTAL
 from xrayportal.clinics.models import Clinic
 from xrayportal.intake.bulk import folders
-from xrayportal.intake.bulk.folders import unchanging, walk
-from xrayportal.intake.management.commands import submit as command
 from xrayportal.intake.services import cancel_submission
 from xrayportal.studies.models import Study, Submission, Upload
 
@@ -184,7 +184,7 @@ def watch(clinic: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wa
     """Watch the folder through a story of pauses and what happens after each."""
 
     def run(*story: tuple[float, Callable[[], object]]) -> str:
-        monkeypatch.setattr(command, "time", Clock(list(story)))
+        monkeypatch.setattr(watching, "time", Clock(list(story)))
         return submit(tmp_path, clinic, "--watch")
 
     return run

@@ -1,23 +1,21 @@
-"""Sends a folder of this machine: finds its files, and those that are new while it is watched."""
+"""Sends files of a folder of this machine, which `xray_client.folders` finds."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import logging
-import os
-import stat
-import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from django.utils.translation import gettext as _
 
+from xray_client.folders import LocalFile
 from xrayportal.clinics.actors import COMMAND_LINE
 from xrayportal.intake.bulk.delivery import known_body_parts, take
-from xrayportal.intake.bulk.labels import MAX_BYTES, as_json, is_labels, parse_labels
+from xrayportal.intake.bulk.labels import MAX_BYTES, as_json, parse_labels
 from xrayportal.intake.bulk.rows import fitting
 from xrayportal.intake.filenames import comparable_path
 from xrayportal.intake.ingest import IncomingFile, reject
@@ -25,8 +23,6 @@ from xrayportal.intake.rejection import RejectedError, as_stored
 from xrayportal.studies.models import Submission, Upload
 
 logger = logging.getLogger(__name__)
-#: A file is taken once its size and time have not changed for this long (it may still be copied).
-SETTLED_SECONDS = 2.0
 
 
 class UnreadableError(Exception):
@@ -68,16 +64,6 @@ class _Source(io.FileIO):
             raise UnreadableError(error) from error
 
 
-@dataclass(frozen=True, slots=True)
-class LocalFile:
-    """A file of the folder; ``path`` is relative, with the folder's own name first, as browsers send it."""
-
-    location: Path
-    path: str
-    size: int
-    changed: float
-
-
 @dataclass(slots=True)
 class Tally:
     """Counts files by outcome and keeps the sentences of those that were not taken."""
@@ -90,34 +76,6 @@ class Tally:
         self.outcomes[upload.outcome] = self.outcomes.get(upload.outcome, 0) + 1
         if upload.outcome == Upload.Outcome.REJECTED:
             self.sentences.append(upload.sentence)
-
-
-def walk(folder: Path) -> Iterator[LocalFile]:
-    """Yield every ordinary file of ``folder`` (or the file itself) by name, CSVs first; follow no links.
-
-    What goes away meanwhile is left out; a folder that may not be read is yielded as if it were a file,
-    so that sending it names it.
-    """
-    if folder.is_file():
-        yield from _local_file(folder.resolve(), folder.name)
-        return
-    root = folder.resolve().name
-    closed: list[Path] = []
-
-    def note(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):
-            closed.append(Path(error.filename))
-
-    files = [
-        Path(parent) / name
-        for parent, _folders, names in os.walk(folder, onerror=note)
-        for name in names
-        if not name.startswith(".")
-    ]
-    for file in sorted(files, key=lambda file: (not is_labels(file.name), file)):
-        yield from _local_file(file, f"{root}/{file.relative_to(folder).as_posix()}")
-    for place in closed:
-        yield LocalFile(place, f"{root}/{place.relative_to(folder).as_posix()}", 0, 0)
 
 
 def send(submission: Submission, file: LocalFile, tally: Tally) -> bool:
@@ -139,12 +97,6 @@ def send(submission: Submission, file: LocalFile, tally: Tally) -> bool:
     return True
 
 
-def unchanging(folder: Path, sent: Collection[LocalFile]) -> list[LocalFile]:
-    """List the files that are new or changed since they were ``sent`` and no longer grow."""
-    now = time.time()
-    return [file for file in walk(folder) if file not in sent and now - file.changed >= SETTLED_SECONDS]
-
-
 def named_by(labels: LocalFile, files: Collection[LocalFile]) -> list[LocalFile]:
     """Those of the files that a row of this CSV may be about; none for a CSV that cannot be used."""
     try:
@@ -161,15 +113,3 @@ def _open(path: Path) -> io.BufferedReader:
         return io.BufferedReader(_Source(path, "rb"))
     except OSError as error:
         raise UnreadableError(error) from error
-
-
-def _local_file(file: Path, path: str) -> Iterator[LocalFile]:
-    try:
-        status = file.lstat()
-    except FileNotFoundError:
-        return
-    except OSError:
-        yield LocalFile(file, path, 0, 0)  # sending it tells why
-        return
-    if stat.S_ISREG(status.st_mode):
-        yield LocalFile(file, path, status.st_size, status.st_mtime)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import time
 from argparse import ArgumentParser
-from collections.abc import Collection
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,39 +13,27 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, InterfaceError, OperationalError, connection
 
+from xray_client.folders import LocalFile, walk
+from xray_client.watching import DestinationAway, SubmissionEnded, watch
 from xrayportal.clinics.actors import COMMAND_LINE
 from xrayportal.clinics.models import Clinic
-from xrayportal.intake.bulk.folders import LocalFile, Tally, named_by, send, unchanging, walk
+from xrayportal.intake.bulk.folders import Tally, named_by, send
 from xrayportal.intake.bulk.labels import is_labels
 from xrayportal.intake.ingest import SubmissionClosedError
 from xrayportal.intake.services import create_submission, finish_submission
 from xrayportal.studies.models import Grouping, Queue, Submission, Upload
 from xrayportal.studies.storage import StorageUnavailableError
 
-LOOK_EVERY_SECONDS = 2.0
 #: What a portal raises whose database or file storage is away for a while.
 AWAY = (OperationalError, InterfaceError, StorageUnavailableError)
-#: What arrives with shorter pauses is one submission, so that a CSV finds its pictures and a view its study.
-QUIET_SECONDS = 30.0
-#: But none is open for longer: studies of several views wait for its end.
-LONGEST_SECONDS = 600.0
 
 
 @dataclass(slots=True)
 class _Batch:
-    """A submission that is being sent: ``paths`` that went into it; monotonic times of the clock."""
+    """A submission that is being sent, and what became of its files."""
 
     submission: Submission
-    opened: float
-    news: float
     tally: Tally = field(default_factory=Tally)
-    paths: set[str] = field(default_factory=set)
-
-    def is_over(self, arrived: Collection[LocalFile], now: float) -> bool:
-        """Nothing came for a while, or a file came again that has changed: one submission takes it once."""
-        is_quiet = not arrived and now - self.news >= QUIET_SECONDS
-        is_again = any(file.path in self.paths for file in arrived)
-        return is_quiet or is_again or now - self.opened >= LONGEST_SECONDS
 
 
 class Command(BaseCommand):
@@ -74,57 +62,21 @@ class Command(BaseCommand):
             raise CommandError(f"There is no clinic “{options['clinic']}”. Clinics: {known}.")
         try:
             if options["watch"]:
-                self._watch(clinic, path, options)
+                watch(path, _Destination(self, clinic, options))
             else:
-                batch = self._open(clinic, options)
-                self._send(batch, list(walk(path)))
-                self._close(batch)
+                batch = self.open(clinic, options)
+                self.send(batch, list(walk(path)))
+                self.close(batch)
         except SubmissionClosedError as error:
             raise CommandError(str(error)) from None
         except AWAY as error:
             raise CommandError(f"{_away(error)} Send the rest again: nothing is stored twice.") from None
-
-    def _watch(self, clinic: Clinic, path: Path, options: dict[str, Any]) -> None:
-        """Until Ctrl-C. Each submission continues the first one: a folder stays one study."""
-        sent: dict[str, LocalFile] = {}
-        unreadable: set[LocalFile] = set()
-        batch: _Batch | None = None
-        first: Submission | None = None
-        try:
-            while True:
-                known = {
-                    *sent.values(),
-                    *(file for file in unreadable if not os.access(file.location, os.R_OK)),
-                }
-                arrived = unchanging(path, known)
-                try:
-                    if batch is not None and batch.is_over(arrived, time.monotonic()):
-                        self._close(batch)
-                        batch = None
-                    if arrived:
-                        batch = batch or self._open(clinic, options, first)
-                        first = first or batch.submission
-                        for file in _with_named(arrived, sent):
-                            if file.path in batch.paths:
-                                continue
-                            if self._send(batch, [file]) or _may_be_read(file):
-                                sent[file.path] = file
-                            else:
-                                unreadable.add(file)  # until it is back
-                except SubmissionClosedError:
-                    batch = None  # somebody ended it: what is left goes into a new one
-                except AWAY as error:
-                    self.stderr.write(f"{_away(error)} The rest is sent when it is back.")
-                    if isinstance(error, Error):
-                        connection.close()
-                    batch = None  # the reconciler ends it; what is left goes into a new one
-                time.sleep(LOOK_EVERY_SECONDS)
         except KeyboardInterrupt:
+            if not options["watch"]:
+                raise
             self.stdout.write("Stopped watching.")
-        if batch is not None:
-            self._close(batch)
 
-    def _open(self, clinic: Clinic, options: dict[str, Any], continues: Submission | None = None) -> _Batch:
+    def open(self, clinic: Clinic, options: dict[str, Any], continues: Submission | None = None) -> _Batch:
         submission = create_submission(
             clinic=clinic,
             actor=COMMAND_LINE,
@@ -134,23 +86,20 @@ class Command(BaseCommand):
             expected_files=0,
             continues=continues,
         )
-        now = time.monotonic()
-        return _Batch(submission, opened=now, news=now)
+        return _Batch(submission)
 
-    def _send(self, batch: _Batch, files: list[LocalFile]) -> bool:
+    def send(self, batch: _Batch, files: list[LocalFile]) -> bool:
         """Send these; whether all could be read."""
         batch.submission.expected_files += len(files)
         batch.submission.save(update_fields=["expected_files"])
         all_read = True
         for number, file in enumerate(files, start=1):
-            batch.paths.add(file.path)
             all_read &= send(batch.submission, file, batch.tally)
             if self.stderr.isatty():
                 self.stderr.write(f"\r{number} of {len(files)} files", ending="")
-        batch.news = time.monotonic()
         return all_read
 
-    def _close(self, batch: _Batch) -> None:
+    def close(self, batch: _Batch) -> None:
         submission = batch.submission
         finish_submission(submission=submission, actor=COMMAND_LINE)
         if self.stderr.isatty():
@@ -168,14 +117,45 @@ def _away(error: Exception) -> str:
     return f"The {'database' if isinstance(error, Error) else 'file storage'} does not answer."
 
 
-def _may_be_read(file: LocalFile) -> bool:
-    return os.access(file.location, os.R_OK)
+class _Destination:
+    """A clinic of this portal, to which a watched folder goes."""
+
+    def __init__(self, command: Command, clinic: Clinic, options: dict[str, Any]) -> None:
+        self.command, self.clinic, self.options = command, clinic, options
+
+    def open(self, first: _Batch | None) -> _Batch:
+        with self._watched():
+            return self.command.open(self.clinic, self.options, first.submission if first else None)
+
+    def send(self, submission: _Batch, file: LocalFile) -> bool:
+        with self._watched():
+            return self.command.send(submission, [file])
+
+    def close(self, submission: _Batch) -> None:
+        with self._watched():
+            self.command.close(submission)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Name the portal's errors as the watch knows them."""
+        try:
+            yield
+        except SubmissionClosedError:
+            raise SubmissionEnded from None
+        except AWAY as error:
+            self.command.stderr.write(f"{_away(error)} The rest is sent when it is back.")
+            if isinstance(error, Error):
+                connection.close()
+            raise DestinationAway from None
+
+    def to_send(self, arrived: list[LocalFile], sent: dict[str, LocalFile]) -> list[LocalFile]:
+        return _with_named(arrived, sent)
 
 
 def _with_named(arrived: list[LocalFile], sent: dict[str, LocalFile]) -> list[LocalFile]:
     """The files that came, with pictures from before that they name and CSVs that name them; CSVs first."""
     new = {file.path for file in arrived}
-    earlier = [file for file in sent.values() if file.path not in new and _may_be_read(file)]
+    earlier = [file for file in sent.values() if file.path not in new and os.access(file.location, os.R_OK)]
     files = set(arrived)
     for file in arrived:
         if is_labels(file.path):
