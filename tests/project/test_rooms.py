@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: From the ground up. Modules of the same line may import each other.
 ROOMS = (
     {"settings", "environment", "logs", "telemetry", "offline_settings", "liveness", "broker", "celery"},
+    {"http_worker"},
     {"words", "triggers", "csv_export", "encryption"},
     {"security"},
     {"admin"},

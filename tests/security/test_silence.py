@@ -18,7 +18,7 @@ from xrayportal.embedded.processes import wait_until
 @contextmanager
 def one_thread(port: int) -> Iterator[None]:
     """A web process that serves one request at a time and waits a second for more of it."""
-    options = f"--bind 127.0.0.1:{port} --worker-class gthread --threads 1 --preload --no-control-socket"
+    options = f"--bind 127.0.0.1:{port} --worker-class xrayportal.http_worker.LaneWorker --threads 1 --preload --no-control-socket"
     process = subprocess.Popen(
         [sys.executable, "-m", "gunicorn", "xrayportal.wsgi", *options.split()],
         cwd=ROOT,
