@@ -18,7 +18,8 @@ from xrayportal.embedded.processes import wait_until
 @contextmanager
 def one_thread(port: int) -> Iterator[None]:
     """A web process that serves one request at a time and waits a second for more of it."""
-    options = f"--bind 127.0.0.1:{port} --worker-class xrayportal.http_worker.LaneWorker --threads 1 --preload --no-control-socket"
+    options = f"--bind 127.0.0.1:{port} --worker-class xrayportal.http_worker.LaneWorker"
+    options += " --threads 1 --preload --no-control-socket"
     process = subprocess.Popen(
         [sys.executable, "-m", "gunicorn", "xrayportal.wsgi", *options.split()],
         cwd=ROOT,
@@ -37,11 +38,11 @@ def test_a_silent_sender_holds_no_thread() -> None:
     port = choose_port()
     head = (
         b"POST /sign-in/ HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: csrftoken=" + b"a" * 32 + b"\r\n"
-        b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\nusername="
+        b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100000\r\n\r\nusername="
     )
     with one_thread(port), socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as silent:
         silent.sendall(head)
-        # The one thread gives it up; its page is not checked here.
+        # A body so long is read by a thread. It gives it up; its page is not checked here.
         assert silent.recv(100).startswith(b"HTTP/1.1 ")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=PATIENCE) as answer:
             assert answer.status == 200
