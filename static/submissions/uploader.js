@@ -123,11 +123,22 @@ class Uploader {
     }
     this.form.classList.add("uploader-busy");
     this.grouping.disabled = true; // the submission is opened with it
+    this.#keepDetails();
     this.sending.hidden = false;
     this.#askWhatNext(false);
     this.rows.add(this.queue.files.add(sources));
     this.countedAt ??= performance.now();
     this.queue.pump();
+  }
+
+  /** What was said of all files when the first of them were chosen holds for those that are added, too. */
+  #keepDetails() {
+    for (const field of findElements(this.form, "[data-detail]", HTMLElement)) {
+      if (!(field instanceof HTMLInputElement || field instanceof HTMLSelectElement) || field.disabled)
+        continue;
+      this.queue.client.details[field.name] = field.value;
+      field.disabled = true;
+    }
   }
 
   /**
@@ -180,7 +191,7 @@ class Uploader {
 
   async #finish() {
     if (this.queue.isClosed || this.queue.active) return;
-    const page = this.queue.finish();
+    const page = this.queue.finish(); // a single picture leads to its study
     this.summary.textContent = this.words.finishing;
     this.announcement.textContent = this.words.finishing;
     this.timeLeft.textContent = "";

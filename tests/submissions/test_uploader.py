@@ -8,9 +8,9 @@ from django.conf import settings
 from playwright.sync_api import Request, Route, expect
 
 from tests.factories import png
-from tests.submissions.uploads import SUBMISSION, UPLOADS, Enter, choose, pictures, sign_in
+from tests.submissions.uploads import STUDY, SUBMISSION, UPLOADS, Enter, choose, pictures, sign_in
 from tests.waiting import wait_until
-from xrayportal.studies.models import Submission, Upload
+from xrayportal.studies.models import Study, Submission, Upload
 
 
 def test_lost_requests_and_lost_answers_are_sent_again_once(enter: Enter) -> None:
@@ -29,7 +29,7 @@ def test_lost_requests_and_lost_answers_are_sent_again_once(enter: Enter) -> Non
 
     page.route(UPLOADS, bad_network)
     choose(page, pictures(1))
-    expect(page).to_have_url(SUBMISSION)
+    expect(page).to_have_url(STUDY)
     assert len(seen) == 3
     assert [upload.outcome for upload in Upload.objects.all()] == ["accepted"]
     assert Submission.objects.get().state == "finished"
@@ -43,7 +43,7 @@ def test_files_chosen_before_the_script_came_are_sent(enter: Enter) -> None:
     choose(page, pictures(1))
     wait_until(page, lambda: held)
     held[0].continue_()
-    expect(page).to_have_url(SUBMISSION)
+    expect(page).to_have_url(STUDY)
     assert Upload.objects.count() == 1
 
 
@@ -115,3 +115,14 @@ def test_without_scripts(enter: Enter) -> None:
     page.get_by_role("button", name="Upload").click()
     expect(page).to_have_url(SUBMISSION)
     expect(page.locator("#progress tbody tr")).to_have_count(2)
+
+
+def test_what_was_said_of_all_files_comes_with_each(enter: Enter) -> None:
+    page = enter("upload/")
+    page.get_by_text("Patient reference and body part").click()
+    page.get_by_label("Patient reference").fill("NH-7")
+    page.get_by_label("Body part").select_option("wrist")
+    choose(page, pictures(2))
+    expect(page).to_have_url(SUBMISSION)
+    stated = Study.objects.values_list("patient_reference", "stated_body_part")
+    assert list(stated) == [("NH-7", "wrist")] * 2

@@ -12,6 +12,8 @@ from playwright.sync_api import Page
 from tests.factories import PASSWORD, png
 
 UPLOADS = re.compile(r"/uploads/$")
+#: A single picture leads to its study.
+STUDY = re.compile(r"/c/north/studies/[-0-9a-f]{36}/$")
 SUBMISSION = re.compile(r"/c/north/submissions/[-0-9a-f]{36}/$")
 Enter = Callable[..., Page]
 

@@ -17,7 +17,7 @@ from xrayportal.clinics.models import Clinic, Role, User
 from xrayportal.clinics.services import add_member, create_clinic
 from xrayportal.intake.ingest import IncomingFile, ingest_file
 from xrayportal.intake.services import create_submission, finish_submission
-from xrayportal.studies.models import Queue, Submission
+from xrayportal.studies.models import Queue, Study, Submission
 
 CLINICS = {"north": "North Clinic", "south": "South Clinic"}
 SUPERUSER = "superuser@portal.example"
@@ -68,7 +68,7 @@ def submit_samples(folder: Path | None, *, limit: int) -> int:
     At most ``limit`` pictures of the folder are sent, spread evenly over it; 0 sends all. Files that an
     earlier start has sent are not sent again. Returns how many were sent.
     """
-    files = [(path.name, path) for path in _packaged()]
+    files = [(path.name, path) for path in packaged_samples()]
     if folder is not None:
         files += [(str(path.relative_to(folder)), path) for path in _spread(_pictures(folder), limit)]
     clinic = Clinic.objects.get(slug="north")
@@ -119,7 +119,21 @@ def _remember(path: Path, passwords: dict[str, str]) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def _packaged() -> list[Path]:
+def submit_sample(*, clinic: Clinic, actor: Actor) -> Study | None:
+    """Send the first packaged sample, the X-ray of a lower leg; the study, None where it cannot be stored."""
+    samples = packaged_samples()
+    if not samples:
+        return None
+    submission = create_submission(clinic=clinic, actor=actor, queue=Queue.INTERACTIVE, expected_files=1)
+    with samples[0].open("rb") as file:
+        upload = ingest_file(
+            IncomingFile(submission, _key(samples[0].name, samples[0]), "sample.dcm", actor), file
+        )
+    finish_submission(submission=submission, actor=actor)
+    return upload.image.study if upload.image else None
+
+
+def packaged_samples() -> list[Path]:
     """The sample files of the package; none where it is not installed."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:

@@ -22,6 +22,8 @@ export class SubmissionClient {
   constructor(form) {
     this.form = form;
     this.token = requireElement(form, "[name=csrfmiddlewaretoken]", HTMLInputElement).value;
+    /** @type {Record<string, string>} what the person said of all files: `patient_reference`, `body_part` */
+    this.details = {};
     /** @type {Submission | null} null while none is open */
     this.submission = null;
   }
@@ -66,6 +68,7 @@ export class SubmissionClient {
       body.append("key", item.key);
       body.append("path", item.path);
       body.append("size", String(item.size));
+      for (const [name, value] of Object.entries(this.details)) body.append(name, value);
       if (item.refusal) body.append("refusal", item.refusal);
       else if (item.file) body.append("file", item.file, item.file.name);
       const request = new XMLHttpRequest();
@@ -87,15 +90,17 @@ export class SubmissionClient {
   /**
    * Finish or cancel a submission; doing it twice is harmless.
    * @param {string} address
-   * @returns {Promise<string>} the state it is in then, empty where the portal did not answer
+   * @returns {Promise<{state: string, page: string}>} the state it is in then, and where to look on; both empty where
+   *   the portal did not answer
    */
   async end(address) {
     try {
       const response = await this.#post(address);
-      return response.ok ? (await response.json()).state : "";
+      if (response.ok) return await response.json();
     } catch {
-      return "";
+      // no answer
     }
+    return { state: "", page: "" };
   }
 
   /** @param {string} address @param {URLSearchParams} [body] */

@@ -128,7 +128,8 @@ export class Queue {
     const { submission } = this.client;
     if (!submission) throw new Error("No submission is open");
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-      if (await this.client.end(submission.finish)) break;
+      const { state, page } = await this.client.end(submission.finish);
+      if (state) return page;
       await sleep(FIRST_WAIT * 2 ** (attempt - 1));
     }
     // Where no attempt was answered, the page has a button to finish it, and the portal does so after a while.
@@ -171,7 +172,7 @@ export class Queue {
     this.closedId = closed.id;
     this.files.reuseLabels();
     const reopen = async () => {
-      if ((await this.client.end(closed.finish)) === "cancelled") throw new CancelledError(sentence);
+      if ((await this.client.end(closed.finish)).state === "cancelled") throw new CancelledError(sentence);
       await this.#open();
       this.listener.onProblem(this.words.continued);
     };

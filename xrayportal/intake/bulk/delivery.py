@@ -67,7 +67,7 @@ def _take_picture(incoming: IncomingFile, file: IO[bytes]) -> Upload:
         incoming,
         patient_reference=label.patient_reference or incoming.patient_reference or where.patient_reference,
         grouping_key=where.grouping_key,
-        stated_body_part=label.body_part,
+        stated_body_part=label.body_part or incoming.stated_body_part,
         priority=label.priority,
         waits=known is None,
     )

@@ -18,6 +18,8 @@ _PLACES = (
     *("Europe/", "Indian/", "Pacific/"),
 )
 
+_ZONE_ATTRIBUTES = {"list": "zones", "autocomplete": "off", "spellcheck": "false"}
+
 if TYPE_CHECKING:  # generic for the type checker only
     PasswordFormOfUser = SetPasswordForm[User]
     ModelFormOfClinic = forms.ModelForm[Clinic]
@@ -53,9 +55,45 @@ class WelcomeForm(PasswordFormOfUser):
         return super().save(commit)
 
 
+def zone_named(text: str) -> str:
+    """The zone of this name in any capitals, or of this city if only one zone has it; else the text."""
+    name = "_".join(text.split()).casefold()
+    by_name = [zone for zone in time_zones() if zone.casefold() == name]
+    by_city = [zone for zone in offered_zones() if zone.rpartition("/")[2].casefold() == name]
+    matches = by_name or by_city
+    return matches[0] if len(matches) == 1 else text
+
+
 def offered_zones() -> list[str]:
     """The time zones to choose from: UTC, and those named by a place."""
     return ["UTC", *sorted(name for name in time_zones() if name.startswith(_PLACES))]
+
+
+class SetupForm(ModelFormOfClinic):
+    """What a new clinic decides before its first study: its time zone, and whether readers read blind."""
+
+    blind_first = forms.TypedChoiceField(
+        label=_("Blind reading"),
+        choices=[
+            ("yes", _("Yes: readers give their verdict before they see the prediction")),
+            ("no", _("No: readers see the prediction at once")),
+        ],
+        coerce=lambda value: value == "yes",
+        widget=forms.RadioSelect,
+    )
+
+    class Meta:
+        model = Clinic
+        fields = ("time_zone", "blind_first")
+
+    def __init__(self, *args: Any, is_decided: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["blind_first"] = ("yes" if self.instance.blind_first else "no") if is_decided else ""
+        self.fields["time_zone"].widget.attrs |= _ZONE_ATTRIBUTES
+
+    def clean_time_zone(self) -> str:
+        """As `ClinicForm` reads it."""
+        return zone_named(self.cleaned_data["time_zone"])
 
 
 class ClinicForm(ModelFormOfClinic):
@@ -69,11 +107,7 @@ class ClinicForm(ModelFormOfClinic):
         super().__init__(*args, **kwargs)
         self.bundle = bundle
         self.fields["retention_days"].widget.attrs["min"] = 1
-        self.fields["time_zone"].widget.attrs |= {
-            "list": "zones",
-            "autocomplete": "off",
-            "spellcheck": "false",
-        }
+        self.fields["time_zone"].widget.attrs |= _ZONE_ATTRIBUTES
         if bundle is None:
             del self.fields["threshold_low"], self.fields["threshold_high"]
             return
@@ -82,13 +116,8 @@ class ClinicForm(ModelFormOfClinic):
             self.fields[f"threshold_{name}"].widget.attrs |= {"min": lowest, "max": highest, "step": "0.01"}
 
     def clean_time_zone(self) -> str:
-        """The zone of this name in any capitals, or of this city if only one zone has it; else the text."""
-        text: str = self.cleaned_data["time_zone"]
-        name = "_".join(text.split()).casefold()
-        by_name = [zone for zone in time_zones() if zone.casefold() == name]
-        by_city = [zone for zone in offered_zones() if zone.rpartition("/")[2].casefold() == name]
-        matches = by_name or by_city
-        return matches[0] if len(matches) == 1 else text
+        """The zone as `zone_named` finds it."""
+        return zone_named(self.cleaned_data["time_zone"])
 
     def clean_retention_days(self) -> int | None:
         """At least one day, or None to keep studies for ever."""

@@ -10,6 +10,8 @@ urlpatterns = [
     path("c/<slug:clinic>/people/<int:user>/roles/", views.member_roles, name="people-roles"),
     path("c/<slug:clinic>/people/<int:user>/link/", views.invite_again, name="people-link"),
     path("c/<slug:clinic>/people/<int:user>/reactivate/", views.reactivate, name="people-reactivate"),
+    path("c/<slug:clinic>/setup/", views.clinic_setup, name="clinic-setup"),
+    path("c/<slug:clinic>/setup/sample/", views.clinic_sample, name="clinic-sample"),
     path("c/<slug:clinic>/settings/", views.clinic_settings, name="clinic-settings"),
     path("invitations/<str:uid>/<str:token>/", views.invitation, name="invitation"),
 ]

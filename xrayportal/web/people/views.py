@@ -20,7 +20,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.analyses.models import Bundle
-from xrayportal.audit.models import Action
+from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import record
 from xrayportal.clinics import services
 from xrayportal.clinics.mail import has_mail_server
@@ -33,7 +33,15 @@ from xrayportal.clinics.people import (
     members_of,
 )
 from xrayportal.clinics.sign_in import record_password
-from xrayportal.web.people.forms import ClinicForm, InviteForm, RolesForm, WelcomeForm, offered_zones
+from xrayportal.operations.demo import packaged_samples, submit_sample
+from xrayportal.web.people.forms import (
+    ClinicForm,
+    InviteForm,
+    RolesForm,
+    SetupForm,
+    WelcomeForm,
+    offered_zones,
+)
 
 logger = logging.getLogger(__name__)
 REFUSED = 422
@@ -148,6 +156,58 @@ def clinic_settings(request: PortalRequest, access: ClinicAccess) -> HttpRespons
         return redirect("clinic-settings", access.clinic.slug)
     context = {"access": access, "form": form, "bundle": bundle, "zones": offered_zones()}
     return render(request, "people/settings.html", context, status=REFUSED if form.is_bound else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@clinic_view(Permission.MANAGE)
+def clinic_setup(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
+    """Lead the admin of a clinic without studies through what is decided before the first one."""
+    if access.clinic.studies.exists():
+        return redirect("clinic-settings", access.clinic.slug)
+    clinic = Clinic.objects.get(pk=access.clinic.pk)
+    is_decided = _has_decided(clinic)
+    form = SetupForm(request.POST or None, instance=clinic, is_decided=is_decided)
+    if request.method == "POST" and form.is_valid():
+        with transaction.atomic():
+            form.save()
+            # Also where nothing changed: that it was decided is what counts.
+            record(
+                clinic=clinic,
+                action=Action.CLINIC_CHANGED,
+                actor=access.actor,
+                target=clinic,
+                detail={"time_zone": clinic.time_zone, "blind_first": clinic.blind_first},
+            )
+        return redirect("clinic-setup", clinic.slug)
+    context = {
+        "access": access,
+        "form": form,
+        "zones": offered_zones(),
+        "is_decided": is_decided,
+        "members": len(members_of(access.clinic)),
+        "bundle": Bundle.objects.active().first(),
+        "has_sample": bool(packaged_samples()),
+    }
+    return render(request, "people/setup.html", context, status=REFUSED if form.is_bound else 200)
+
+
+@require_POST
+@clinic_view(Permission.MANAGE)
+def clinic_sample(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
+    """Send the packaged sample X-ray as this admin, and show its study."""
+    if access.clinic.studies.exists() or not _has_decided(access.clinic):
+        return redirect("clinic-setup", access.clinic.slug)
+    study = submit_sample(clinic=access.clinic, actor=access.actor)
+    if study is None:
+        messages.error(request, _("The sample could not be stored. Upload an X-ray of your own."))
+        return redirect("upload", access.clinic.slug)
+    return redirect("study", access.clinic.slug, study.pk)
+
+
+def _has_decided(clinic: Clinic) -> bool:
+    """Whether an admin has chosen for or against blind reading."""
+    changes = AuditEvent.objects.filter(clinic=clinic, action=Action.CLINIC_CHANGED)
+    return changes.filter(detail__has_key="blind_first").exists()
 
 
 @never_cache

@@ -138,7 +138,7 @@ def study_correct(request: PortalRequest, access: ClinicAccess, study: uuid.UUID
     form = CorrectionForm(request.POST, body_parts=known_body_parts_of(row))
     if not form.is_valid():
         for errors in form.errors.values():
-            messages.error(request, " ".join(errors))
+            messages.error(request, " ".join(map(str, errors)))
         return redirect("study", clinic=access.clinic.slug, study=row.pk)
     try:
         changed = correct_study(study=row, actor=access.actor, **form.cleaned_data)

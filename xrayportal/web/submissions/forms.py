@@ -10,6 +10,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
 from xrayportal.access import ClinicAccess
+from xrayportal.intake.bulk.delivery import known_body_parts
 from xrayportal.intake.filenames import clean_reference
 from xrayportal.studies.models import Grouping, Queue, Submission
 from xrayportal.web.shared.fields import CutCharField, IdField
@@ -60,6 +61,27 @@ class SubmissionForm(forms.Form):
         return ended.filter(pk=pk).first() if pk else None
 
 
+def _clean_patient_reference(form: forms.Form) -> str:
+    """The reference as it is stored."""
+    return clean_reference(form.cleaned_data["patient_reference"])
+
+
+def _clean_body_part(form: forms.Form) -> str:
+    """The body part, empty for one that the active bundle does not know."""
+    body_part: str = form.cleaned_data["body_part"]
+    return body_part if body_part in known_body_parts() else ""
+
+
+class DetailsForm(forms.Form):
+    """What the sender says of all files at once, in a plain form."""
+
+    patient_reference = forms.CharField(required=False)
+    body_part = CutCharField(longest=32)
+
+    clean_patient_reference = _clean_patient_reference
+    clean_body_part = _clean_body_part
+
+
 class UploadForm(forms.Form):
     """One file, or the reason why the sender's page refused it. Sending a ``key`` again changes nothing."""
 
@@ -68,12 +90,13 @@ class UploadForm(forms.Form):
     #: The file's relative path where a folder was sent, for grouping.
     path = CutCharField(longest=LONGEST_PATH, strip=False)
     patient_reference = forms.CharField(required=False)
+    #: What the sender chose for all files at once; a CSV's row about the file counts before both.
+    body_part = CutCharField(longest=32)
     refusal = forms.CharField(required=False)
     size = forms.CharField(required=False)
 
-    def clean_patient_reference(self) -> str:
-        """The reference as it is stored."""
-        return clean_reference(self.cleaned_data["patient_reference"])
+    clean_patient_reference = _clean_patient_reference
+    clean_body_part = _clean_body_part
 
     def clean_size(self) -> int:
         """Bytes, at most ``LARGEST_SIZE``; 0 for a text that is not a number."""

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypedDict, cast
+from uuid import UUID
 
 from django.core.paginator import Page, Paginator
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
+from django.utils.translation import ngettext
 
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import latest_state, newest
 from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.analyses.outcomes import outcome_expression
 from xrayportal.reviews.blind import visible_predictions
 from xrayportal.studies.models import Study, Submission, Upload
 from xrayportal.web.shared.failures import FAILURE
 from xrayportal.web.shared.polling import version_expr
 
 FILES_PER_PAGE = 100
+#: A submission is called by a picture, not by the CSV that came before it.
+_PICTURES_FIRST = (Case(When(image__isnull=False, then=Value(0)), default=Value(1)), "created_at", "pk")
 
 
 class VersionText(TypedDict):
@@ -71,19 +78,45 @@ def files_page(access: ClinicAccess, submission: Submission, number: str | None)
     # Two steps, so that only the rows of this page are looked into.
     page = Paginator(uploads.values_list("pk", flat=True), FILES_PER_PAGE).get_page(number)
     files = list(rows.filter(pk__in=list(page)))
+    for before, file in pairwise(files):
+        # A further view of the study in the row above, which tells the result of both.
+        file.follows = bool(file.image and before.image and file.image.study_id == before.image.study_id)  # type: ignore[attr-defined]  # read by the template
     return Page(files, page.number, cast("Paginator[Upload]", page.paginator))
+
+
+def verdicts_of(access: ClinicAccess, submissions: Iterable[Submission]) -> dict[UUID, dict[str, int]]:
+    """By submission, the numbers of its studies by outcome, of those whose prediction this person may know.
+
+    One query.
+    """
+    studies = Study.objects.filter(submission__in=list(submissions), current__isnull=False)
+    rows = (
+        visible_predictions(access, studies)
+        .order_by()
+        .values_list("submission", outcome_expression("result_"))
+        .annotate(n=Count("pk"))
+    )
+    counts: dict[UUID, dict[str, int]] = {}
+    for submission, outcome, number in rows:
+        counts.setdefault(submission, {})[outcome] = number
+    return counts
 
 
 def with_counts(submissions: QuerySet[Submission]) -> QuerySet[Submission]:
     """The same submissions, each with its counts for a row of the list.
 
-    ``files``, ``rejected``, ``study_count``, ``done`` (studies with a result), and ``unfinished``: the id of
-    an analysis that waits or runs, or None.
+    ``name`` (of the first file) and ``thumbnail`` (the id of a finding, or None), ``files``, ``rejected``,
+    ``study_count``, ``done`` (studies with a result), and ``unfinished``: the id of an analysis that waits or
+    runs, or None.
     """
     uploads = Upload.objects.filter(submission=OuterRef("pk")).order_by().values("submission")
     studies = Study.objects.filter(submission=OuterRef("pk")).order_by().values("submission")
     unfinished = Analysis.objects.primary().unfinished().filter(study__submission=OuterRef("pk"))
+    first = Finding.objects.filter(analysis=OuterRef("current")).order_by("image__created_at", "image")
+    shown = studies.filter(current__isnull=False).order_by("created_at", "pk")
     return submissions.annotate(
+        name=Coalesce(Subquery(uploads.order_by(*_PICTURES_FIRST).values("filename")[:1]), Value("")),
+        thumbnail=Subquery(shown.annotate(first=Subquery(first.values("pk")[:1])).values("first")[:1]),
         files=Coalesce(Subquery(uploads.annotate(n=Count("pk")).values("n")), 0),
         rejected=Coalesce(
             Subquery(uploads.annotate(n=Count("pk", filter=Q(outcome="rejected"))).values("n")), 0
@@ -94,3 +127,18 @@ def with_counts(submissions: QuerySet[Submission]) -> QuerySet[Submission]:
         ),
         unfinished=Subquery(unfinished.order_by().values("pk")[:1]),
     )
+
+
+def title_of(submission: Submission) -> str:
+    """What a submission is called: its only file, or its first and how many more; its time without files."""
+    names = submission.uploads.order_by(*_PICTURES_FIRST).values_list("filename", flat=True)
+    first, count = names.first(), submission.uploads.count()
+    return named(first or "", count)
+
+
+def named(first: str, count: int) -> str:
+    """``wrist.png``, or ``wrist.png and 3 more``; empty without files."""
+    if count < 2:
+        return first
+    more = ngettext("%(name)s and %(n)d more", "%(name)s and %(n)d more", count - 1)
+    return more % {"name": first, "n": count - 1}

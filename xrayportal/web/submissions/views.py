@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
@@ -39,8 +40,8 @@ from xrayportal.web.shared.deleted import some_deleted
 from xrayportal.web.shared.failures import rejection_sentence
 from xrayportal.web.shared.fields import CutCharField
 from xrayportal.web.shared.polling import Version, seen_version, unchanged
-from xrayportal.web.submissions.forms import LONGEST_PATH, SubmissionForm, UploadForm
-from xrayportal.web.submissions.lists import files_page, with_counts, with_version
+from xrayportal.web.submissions.forms import LONGEST_PATH, DetailsForm, SubmissionForm, UploadForm
+from xrayportal.web.submissions.lists import files_page, title_of, verdicts_of, with_counts, with_version
 from xrayportal.web.submissions.results import result_lines, result_zip
 from xrayportal.words.verdicts import verdict_word
 from xrayportal.worklist import progress
@@ -93,12 +94,26 @@ def _plain_form(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     if not files:
         return redirect("upload", clinic=access.clinic.slug)
     form = SubmissionForm({"grouping": request.POST.get("grouping", ""), "expected_files": len(files)})
+    details = DetailsForm(request.POST)
+    if not details.is_valid():
+        messages.error(
+            request, " ".join(str(error) for errors in details.errors.values() for error in errors)
+        )
+        return redirect("upload", clinic=access.clinic.slug)
     submission = _create(access, form)
     for number, file in enumerate(files):
         path = CutCharField(longest=LONGEST_PATH).clean(file.name)
-        take(IncomingFile(submission, f"form-{number}", path, access.actor), file)
+        incoming = IncomingFile(
+            submission,
+            f"form-{number}",
+            path,
+            access.actor,
+            patient_reference=details.cleaned_data["patient_reference"],
+            stated_body_part=details.cleaned_data["body_part"],
+        )
+        take(incoming, file)
     finish_submission(submission=submission, actor=access.actor)
-    return redirect("submission", clinic=access.clinic.slug, submission=submission.pk)
+    return redirect(_page_of(request, access, submission))
 
 
 @require_safe
@@ -114,7 +129,10 @@ def submissions_page(request: PortalRequest, access: ClinicAccess) -> HttpRespon
     """The page of the submissions that this person may see, newest first."""
     rows = with_counts(access.submissions()).select_related("submitter").order_by("-created_at", "pk")
     page = Paginator(rows, SUBMISSIONS_PER_PAGE).get_page(request.GET.get("page"))
-    return render(request, "submissions/submissions.html", {"page": page})
+    verdicts = verdicts_of(access, page.object_list)
+    bundle = _naming_bundle() if verdicts else None
+    rows_with_verdicts = [(row, _verdict_counts(verdicts.get(row.pk, {}), bundle)) for row in page]
+    return render(request, "submissions/submissions.html", {"page": page, "rows": rows_with_verdicts})
 
 
 @require_safe
@@ -151,6 +169,7 @@ def submission_uploads(request: PortalRequest, access: ClinicAccess, submission:
         key=sent["key"],
         path=sent["path"] or (file and file.name) or "",
         patient_reference=sent["patient_reference"],
+        stated_body_part=sent["body_part"],
         actor=access.actor,
     )
     try:
@@ -171,7 +190,7 @@ def submission_finish(request: PortalRequest, access: ClinicAccess, submission: 
     """Finish a submission: no more files come."""
     row = _own_or_404(access, submission, or_manage=True)
     finish_submission(submission=row, actor=access.actor)
-    return _after(request, row)
+    return _after(request, row, page=_page_of(request, access, row))
 
 
 @require_POST
@@ -239,8 +258,9 @@ def _render_progress(
     if counts.is_final and submission.submitter_id == access.user.pk:
         note_seen(submission, access.user)
     context = {
-        "verdicts": _verdict_counts(counts.verdicts),
+        "verdicts": _verdict_counts(counts.verdicts, _naming_bundle() if counts.verdicts else None),
         "submission": submission,
+        "title": title_of(submission),
         "version": version,
         # As `_own_or_404` decides for the buttons: the sender, and the clinic's admin.
         "may_end": submission.submitter_id == access.user.pk or access.may(Permission.MANAGE),
@@ -250,9 +270,13 @@ def _render_progress(
     return render(request, template, context)
 
 
-def _verdict_counts(studies: dict[str, int]) -> list[tuple[str, str, int]]:
+def _naming_bundle() -> Bundle | None:
+    """The bundle whose words name the outcomes of studies that several bundles may have analysed."""
+    return Bundle.objects.order_by("-is_active", "-registered_at").first()
+
+
+def _verdict_counts(studies: Mapping[str, int], bundle: Bundle | None) -> list[tuple[str, str, int]]:
     """Code, word and number of studies of each outcome that there is; ``studies`` are numbers by code."""
-    bundle = Bundle.objects.order_by("-is_active", "-registered_at").first() if studies else None
     if bundle is None:
         return []
     given = [code for code in OUTCOMES if code in studies]
@@ -284,8 +308,22 @@ def _as_json(access: ClinicAccess, upload: Upload) -> dict[str, Any]:
     }
 
 
-def _after(request: HttpRequest, submission: Submission) -> HttpResponse:
-    page = _address("submission", submission)
+def _page_of(request: HttpRequest, access: ClinicAccess, submission: Submission) -> str:
+    """Where a sender goes when all files have come: to the study of a single picture, else the submission.
+
+    There they are told if the picture was here before.
+    """
+    uploads = list(submission.uploads.select_related("image")[:2])
+    only = uploads[0].image if len(uploads) == 1 else None
+    if only is not None and access.studies().filter(pk=only.study_id).exists():
+        if uploads[0].outcome == Upload.Outcome.DUPLICATE:
+            messages.info(request, _("This image was here already. This is its study."))
+        return reverse("study", args=[access.clinic.slug, only.study_id])
+    return _address("submission", submission)
+
+
+def _after(request: HttpRequest, submission: Submission, page: str = "") -> HttpResponse:
+    page = page or _address("submission", submission)
     if wants_json(request):
         return JsonResponse({"id": str(submission.pk), "state": submission.state, "page": page})
     return redirect(page)

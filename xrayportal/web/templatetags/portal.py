@@ -19,10 +19,12 @@ from django.utils.safestring import SafeString
 
 from xrayportal.analyses.models import Analysis, Verdict
 from xrayportal.analyses.outcomes import outcome_of
+from xrayportal.intake.bulk.delivery import known_body_parts
 from xrayportal.studies.models import Grouping
 from xrayportal.web.shared.failures import failure_from_values, failure_of, rejection_sentence
 from xrayportal.web.shared.sidebar import SIDEBAR
 from xrayportal.web.shared.status import Status, status_of
+from xrayportal.web.submissions import lists as submission_lists
 from xrayportal.web.submissions.upload_words import upload_words
 from xrayportal.web.worklist.study_row import Result
 from xrayportal.words import figures, verdicts
@@ -126,6 +128,12 @@ def _beside(analysis: Analysis | Result) -> list[str]:
     return figures.format_beside(analysis.probability, analysis.threshold_low, analysis.threshold_high)
 
 
+@register.filter
+def named(first: str, count: int) -> str:
+    """A submission's name, from that of its first file and the number of all."""
+    return submission_lists.named(first, count)
+
+
 @register.inclusion_tag("partials/_status.html")
 def status(state: str | Status | None) -> dict[str, Status]:
     """A dot with words, from the state of an analysis or from a ``Status``."""
@@ -169,6 +177,7 @@ def uploader(context: template.Context) -> dict[str, Any]:
             {"maxFiles": settings.ARCHIVE_MAX_FILES, "maxBytes": settings.ARCHIVE_MAX_BYTES}
         ),
         "groupings": Grouping.choices,
+        "body_parts": [(label, verdicts.body_part_word(label)) for label in known_body_parts()],
         "words": upload_words(),
     }
 
