@@ -38,7 +38,8 @@ def mend(dataset: Dataset) -> tuple[str, ...]:
     """
     noted = []
     for keyword in (*SPACINGS, "PixelAspectRatio"):
-        if None in (values := numbers(dataset, keyword)):
+        values = numbers(dataset, keyword)
+        if None in values or len(values) != 2:
             _remove(dataset, keyword)
         elif values:
             _write(dataset, keyword, values)

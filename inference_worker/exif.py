@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from typing import Literal
 
 TAG = 0x0112
+#: What a JPEG writes before the block, and some programs in PNG, too.
+_PREFIX = b"Exif\x00\x00"
 #: Bytes of a value by its type: BYTE, SHORT and LONG. The standard says SHORT; cameras write the others too.
 _SIZES = {1: 1, 3: 2, 4: 4}
 
@@ -15,7 +17,7 @@ def orientation(blocks: Iterable[bytes]) -> int:
 
     A block that is longer than a JPEG's segment goes on in the next one.
     """
-    known = list(blocks)
+    known = [block.removeprefix(_PREFIX) for block in blocks]
     for block in (*known, b"".join(known)):
         stated = _stated(block)
         if stated is not None:

@@ -10,7 +10,7 @@ from inference_worker.types import UnreadableError
 
 _JPEG_2000 = b"\xff\x4f\xff\x51"
 _JPEG_2000_DATA = b"\xff\x93"  # SOD
-_JPEG = b"\xff\xd8"
+JPEG = b"\xff\xd8"
 _END = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
 _MOST_COMPONENTS = 4
 #: The decoder keeps a record of each tile, precinct and code block. Usual ones have 4,096 pixels or more;
@@ -33,7 +33,7 @@ def check(frame: bytes, width: int, height: int) -> None:
         _check_size(_jpeg_2000_size(frame[start:]), width, height)
         _check_parts(frame[start:], width, height)
         _check_end(frame, frame.find(_JPEG_2000_DATA, start))
-    elif frame.startswith(_JPEG):
+    elif frame.startswith(JPEG):
         header = jpeg_header.frame_header(frame)
         jpeg.check_scans(frame)
         _check_size((header.width, header.height), width, height)

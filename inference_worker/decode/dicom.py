@@ -16,7 +16,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.encaps import get_frame
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
@@ -30,7 +30,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from inference_worker.decode import codestream, grey, subprocess_decode, voi
+from inference_worker.decode import codestream, grey, jpeg, subprocess_decode, voi
 from inference_worker.decode.limits import Limits
 from inference_worker.decode.upright import Shown, finish
 from inference_worker.dicom_attributes import DECODERS, GDCM, PIXELS, SPACINGS
@@ -163,6 +163,11 @@ def _check_frame(dataset: Dataset) -> None:
         if _syntax(dataset) == RLELossless:
             samples = int(dataset.SamplesPerPixel) * -(-int(dataset.BitsAllocated) // 8)
             codestream.check_runs(frame, width * height * samples)
+        if _DECODERS.get(_syntax(dataset)) == "pillow" and frame.startswith(codestream.JPEG):
+            # Pillow stumbles over bad colour profiles, too.
+            plain = jpeg.compact(frame)
+            if len(plain) < len(frame):
+                dataset.PixelData = encapsulate([plain + b"\x00" * (len(plain) % 2)])
 
 
 def _complete(dataset: Dataset) -> None:

@@ -81,9 +81,9 @@ def strict(data: bytes, colorspace: str) -> NDArray[np.uint8]:
             marker, count = int(filler[2], 16), int(filler[1])
             if marker == END and count <= _MOST_PADDING:
                 return np.asarray(simplejpeg.decode_jpeg(data, colorspace=colorspace, strict=False), np.uint8)
-        compact = _compact(data)
-        if len(compact) < len(data):
-            return strict(compact, colorspace)
+        plain = compact(data)
+        if len(plain) < len(data):
+            return strict(plain, colorspace)
         if "remature end" in reason:
             raise truncated() from error
         raise UnreadableError(
@@ -91,7 +91,7 @@ def strict(data: bytes, colorspace: str) -> NDArray[np.uint8]:
         ) from error
 
 
-def _compact(data: bytes) -> bytes:
+def compact(data: bytes) -> bytes:
     """The same JPEG without comments, profiles and the filler that some scanners write between segments."""
     headers = list(segments(data))
     if not headers or headers[-1][0] != SCAN:

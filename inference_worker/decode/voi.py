@@ -197,11 +197,11 @@ def _table(item: Dataset, sample: Levels, dataset: Dataset) -> tuple[Map, float]
     entries = entries % _LUT_ENTRIES or _LUT_ENTRIES  # 0 means 65,536, and a signed type makes it negative
     data: Any = item.LUTData
     if isinstance(data, bytes):
-        if len(data) < 2 * entries:
+        if len(data) - entries in (0, 1):
             data = np.frombuffer(data, np.uint8)
-        else:
+        else:  # also where it holds fewer entries than stated
             is_little = dataset.original_encoding[1] is not False
-            data = np.frombuffer(data[: 2 * entries], "<u2" if is_little else ">u2")
+            data = np.frombuffer(data[: len(data) // 2 * 2][: 2 * entries], "<u2" if is_little else ">u2")
     lut = np.atleast_1d(np.asarray(data))[:entries].astype(np.int64)
     first = _signed_first(first, len(lut), sample)
     used = max(8, int(lut.max()).bit_length())  # the stated bits may be more than the entries ever use

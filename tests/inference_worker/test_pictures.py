@@ -85,6 +85,8 @@ def test_orientation_of_any_type_and_place(orientation: int, order: str, kind: i
     before, after = png_of(stored, (b"eXIf", block)), png_of(stored, after=((b"eXIf", block),))
     assert np.array_equal(decode(before).pixels, UPRIGHT)
     assert np.array_equal(decode(after).pixels, UPRIGHT)
+    # Some programs write into a PNG what belongs into a JPEG.
+    assert np.array_equal(decode(png_of(stored, (b"eXIf", b"Exif\x00\x00" + block))).pixels, UPRIGHT)
     jpeg = with_segments(encoded(stored, "JPEG", quality=95), block)
     assert np.abs(decode(jpeg).pixels.astype(int) - UPRIGHT).max() <= 3
 
