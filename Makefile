@@ -16,7 +16,7 @@ SAMPLES ?=
 BASE_PYTHON ?=
 export PORT VAR_DIR BASE_PYTHON
 
-.PHONY: help install demo up training test lint format fuzz bench contract containers storage hosts lock clean
+.PHONY: help install demo up training test lint format fuzz bench contract containers storage orthanc hosts lock clean
 
 help:  ## Show this
 	@echo "X-Ray Portal. Settings of demo and up: PORT=$(PORT) VAR_DIR=$(VAR_DIR)"
@@ -34,6 +34,7 @@ training: $(VENV)/.training  ## Prepare .venv for `python -m training`, and for 
 
 test: $(VENV)/.test $(VENV)/.redis  ## Run the whole test suite by two processes (ARGS=… go to pytest instead)
 	@$(PYTHON) -m tests.chromium
+	@$(PYTHON) -m tests.dicom.peers
 	@$(PYTHON) -m pytest $(or $(ARGS),-n 2)
 
 lint: $(VENV)/.node $(VENV)/.test $(VENV)/.deploy  ## Formatting, lint, types, templates, Django's own checks, missing migrations, files of deployment
@@ -69,6 +70,10 @@ storage: $(VENV)/.test  ## Test the object storage against a real S3 server, sta
 
 contract: $(VENV)/.test $(VENV)/.redis  ## Try the API with thousands of requests, right and wrong: schemathesis (EXAMPLES=300 for more)
 	@$(PYTHON) -m pytest tests/api/contract.py -q -p no:cacheprovider --show-capture=no
+
+orthanc: $(VENV)/.test $(VENV)/.redis  ## A thousand images from an archive and back, the receiver killed meanwhile, and its rate (IMAGES=200; Debian's orthanc dcmtk)
+	@$(PYTHON) -m tests.dicom.peers
+	@$(PYTHON) -m pytest tests/dicom/trial.py -q -s -p no:cacheprovider
 
 hosts: $(VENV)/.test $(VENV)/.redis  ## Cut a worker's link in the middle of 500 pictures, on hosts out of network namespaces (root; iproute2 nftables)
 	@$(PYTHON) -m trials.hosts $(ARGS)

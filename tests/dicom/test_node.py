@@ -16,11 +16,13 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, generate_uid
 from pynetdicom import AE, build_context
 
 from tests.dicom.conftest import CALLED, CALLING, Node
+from tests.dicom.peers import needs_peers
 from tests.factories import dicom
 from xrayportal.dicom.models import Caller, Listener, OriginalIdentifiers, StudyReturn
 from xrayportal.intake import ingest
 from xrayportal.studies.models import Image, Study, Submission, Upload
 
+pytestmark = needs_peers
 CR, CT, MPEG2 = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.4.100"
 
 

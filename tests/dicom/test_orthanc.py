@@ -11,13 +11,14 @@ from pydicom.uid import generate_uid
 
 from tests.dicom.conftest import Node
 from tests.dicom.orthanc import TITLE, Orthanc, orthanc
+from tests.dicom.peers import needs_peers
 from tests.dicom.worlds import analysed
 from tests.factories import dicom
 from xrayportal.dicom.models import Delivery, Destination
 from xrayportal.dicom.sending import Sender
 from xrayportal.studies.models import Study
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, needs_peers]
 
 
 @pytest.fixture(scope="module")

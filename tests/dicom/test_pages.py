@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from tests.factories import make_analysis, make_study
 from tests.house import House, browser
+from xrayportal.analyses.models import Heartbeat
 from xrayportal.audit.models import AuditEvent
 from xrayportal.dicom.models import (
     Caller,
@@ -21,7 +22,7 @@ from xrayportal.dicom.models import (
     ReturnSettings,
     StudyReturn,
 )
-from xrayportal.studies.models import Study
+from xrayportal.studies.models import Study, Submission
 
 pytestmark = pytest.mark.django_db
 C_STORE = {
@@ -126,8 +127,18 @@ def test_never_erases_the_identifiers_and_withdraws_what_waits(house: House) -> 
 
 def test_the_page_tells_whether_the_node_runs(house: House, settings: Any) -> None:
     assert "does not run at the moment" in page(house)
+    operations = reverse("clinic-operations", args=[house.clinic.slug])
+    assert "DICOM node" in browser(house.admin).get(operations).content.decode()
+    Heartbeat.objects.create(name=Heartbeat.DICOM_NODE)
+    assert "Port 11112." in page(house)
     settings.DICOM_PORT = 0
     assert "has no DICOM node yet" in page(house)
+
+
+def test_the_submissions_page_names_the_sender(house: House) -> None:
+    Submission.objects.create(clinic=house.clinic, source="dicom", sender="PACS7")
+    shown = browser(house.admin).get(reverse("submissions", args=[house.clinic.slug])).content.decode()
+    assert "PACS7" in shown
 
 
 def a_delivery(house: House, **fields: Any) -> Delivery:

@@ -9,12 +9,15 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
+from tests.dicom.peers import needs_peers
 from tests.dicom.worlds import returned_study
 from xrayportal.clinics.models import Clinic
 from xrayportal.dicom.results.capture import secondary_captures
 from xrayportal.dicom.results.presentation import presentation_states
 from xrayportal.dicom.results.report import structured_report
 from xrayportal.dicom.results.views import result_of
+
+pytestmark = needs_peers
 
 
 def saved(made: Dataset, folder: Path) -> Path:

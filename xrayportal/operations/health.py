@@ -24,6 +24,7 @@ from django.db.models.functions import Now
 
 from xrayportal.analyses.models import Analysis, Bundle, Heartbeat
 from xrayportal.analyses.workers import live_workers
+from xrayportal.dicom.node import ROUND_SECONDS
 from xrayportal.studies.models import Queue
 from xrayportal.studies.storage import StorageUnavailableError, read_stored, write_durably
 
@@ -35,8 +36,9 @@ BROKER_SECONDS = 1.0
 STORAGE_SECONDS = 10
 
 Service = dict[str, Any]
-#: Without Redis idle workers ask PostgreSQL every few seconds: studies begin that much later.
-SPARED = frozenset({"broker"})
+#: Without Redis idle workers ask PostgreSQL every few seconds: studies begin that much later. Without a DICOM
+#: node archives keep what they send, and results wait.
+SPARED = frozenset({"broker", "dicom_node"})
 
 
 @functools.cache
@@ -138,6 +140,19 @@ def reconciler() -> Service:
     return {"ok": heartbeat is not None and heartbeat.fresh, "last_seen": heartbeat and heartbeat.last_seen}
 
 
+def dicom_node() -> Service | None:
+    """Whether a DICOM node lives, by its last round; None where the portal has none."""
+    if not (settings.DICOM_PORT or settings.DICOM_TLS_PORT):
+        return None
+    patience = timedelta(seconds=ROUNDS_MISSED * ROUND_SECONDS)
+    heartbeat = (
+        Heartbeat.objects.filter(name=Heartbeat.DICOM_NODE)
+        .annotate(fresh=Q(last_seen__gte=Now() - patience))
+        .first()
+    )
+    return {"ok": heartbeat is not None and heartbeat.fresh, "last_seen": heartbeat and heartbeat.last_seen}
+
+
 def readiness() -> dict[str, Service]:
     """The services that this web process needs to serve pages."""
     services = {"database": database()}
@@ -153,6 +168,9 @@ def status() -> dict[str, Service]:
     if not missing(ready):
         services["workers"] = workers()
         services["reconciler"] = reconciler()
+        node = dicom_node()
+        if node is not None:
+            services["dicom_node"] = node
         services["queues"] = {"ok": True, **queues()}
     return services
 

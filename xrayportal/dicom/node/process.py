@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 
 from xrayportal.analyses.models import Heartbeat
 from xrayportal.dicom.models import Listener
+from xrayportal.dicom.node import ROUND_SECONDS
 from xrayportal.dicom.node.server import Receiver
 from xrayportal.liveness import report_alive
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from xrayportal.dicom.sending import Sender
 
 logger = logging.getLogger(__name__)
-
-#: Pause between two looks at what the clinics have set up, and at what is to be sent.
-ROUND_SECONDS = 2.0
 
 
 class Node:

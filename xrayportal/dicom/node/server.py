@@ -18,7 +18,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import time
-from pynetdicom.transport import ThreadedAssociationServer
+from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
 from inference_worker.dicom_attributes import DECODERS
 from inference_worker.projections import PROJECTION_CLASSES
@@ -74,7 +74,11 @@ class Receiver:
         ]
         self._ae = ae
         self._server = ae.make_server(
-            (address, port), evt_handlers=handlers, ssl_context=context, server_class=_Server
+            (address, port),
+            evt_handlers=handlers,
+            ssl_context=context,
+            server_class=_Server,
+            request_handler=_Handler,
         )
         ae._servers.append(self._server)
         threading.Thread(target=self._server.serve_forever, name="dicom-accept", daemon=True).start()
@@ -179,6 +183,32 @@ def _bound(event: evt.Event) -> None:
         return
     if received.tell() > settings.UPLOAD_MAX_BYTES:
         message.data_set = _Full(received.getvalue())
+
+
+class _Socket(AssociationSocket):
+    """As pynetdicom's, but it reads what there is, not 4 KB at a time, which took a third of receiving."""
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Read so many bytes; fewer where the connection ended."""
+        connection: Any = self.socket
+        received = bytearray(nr_bytes)
+        view, at = memoryview(received), 0
+        while at < nr_bytes:
+            count = connection.recv_into(view[at:])
+            if not count:
+                return received[:at]
+            at += count
+        return received
+
+
+class _Handler(RequestHandler):
+    """Gives every association a `_Socket`; pynetdicom has no other place to choose one."""
+
+    def _create_association(self) -> Association:
+        association = super()._create_association()
+        made: Any = association.dul.socket
+        made.__class__ = _Socket
+        return association
 
 
 class _Server(ThreadedAssociationServer):

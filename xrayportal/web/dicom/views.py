@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.db.models.functions import Now
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
-from xrayportal.analyses.models import Heartbeat
 from xrayportal.dicom import deliveries, services
 from xrayportal.dicom.identifiers import return_settings
 from xrayportal.dicom.models import Caller, Delivery, Destination, Listener
+from xrayportal.operations import health
 from xrayportal.web.dicom.deliveries import deliveries_of, newest_of
 from xrayportal.web.dicom.forms import CallerForm, DestinationForm, ListenerForm, ReturnsForm
 from xrayportal.web.shared.deleted import handle_deleted_study
 
 REFUSED = 422
-#: The node says every two seconds that it lives.
-_SILENT = timedelta(seconds=30)
 
 Rows = type[Listener] | type[Caller] | type[Destination]
 _KINDS: dict[str, tuple[Rows, type[ListenerForm] | type[CallerForm] | type[DestinationForm]]] = {
@@ -120,9 +116,9 @@ def _page(request: PortalRequest, access: ClinicAccess, **bound: Any) -> HttpRes
 
 def _node() -> dict[str, Any]:
     """What the page says of the node: its ports, and whether it lives."""
-    alive = Heartbeat.objects.filter(name=Heartbeat.DICOM_NODE, last_seen__gte=Now() - _SILENT)
+    node = health.dicom_node()
     return {
         "port": settings.DICOM_PORT,
         "tls_port": settings.DICOM_TLS_PORT,
-        "is_alive": bool(settings.DICOM_PORT or settings.DICOM_TLS_PORT) and alive.exists(),
+        "is_alive": node is not None and node["ok"],
     }

@@ -117,6 +117,7 @@ def _context(clinic: Clinic | None) -> dict[str, Any]:
         "queues": figures.queues_of(clinic),
         "workers": list(live_workers().order_by("started_at", "pk")),
         "reconciler": health.reconciler(),
+        "dicom_node": health.dicom_node(),
         "broker": _broker(),
         "file_storage": health.storage(),
         "throughput": figures.throughput_of(clinic),

@@ -18,8 +18,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the node until SIGTERM or Ctrl-C; without a port only wait, as a process of a Procfile must."""
         if not (settings.DICOM_PORT or settings.DICOM_TLS_PORT):
-            self.stdout.write("DICOM_PORT is not set: no DICOM node.")
-            _wait_for_signal()
+            self._wait()
             return
         # Only here: a process that waits does without the network's and the results' libraries.
         from xrayportal.dicom.node.process import Node
@@ -29,9 +28,9 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: node.stop())
         node.run()
 
-
-def _wait_for_signal() -> None:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    stop.wait()
+    def _wait(self) -> None:
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        self.stdout.write("DICOM_PORT is not set: no DICOM node.")
+        stop.wait()
