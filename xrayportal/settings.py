@@ -65,6 +65,7 @@ INSTALLED_APPS = [
     "xrayportal.worklist",
     "xrayportal.intake",
     "xrayportal.dicom",
+    "xrayportal.webhooks",
     "xrayportal.operations",
     "xrayportal.web",
     "inference_worker.celery_worker",
@@ -171,6 +172,10 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="X-Ray Portal <portal
 # --- programs -----------------------------------------------------------------------------
 #: The longest life of an API token that a clinic's admin may choose.
 API_TOKEN_MAX_DAYS = env.whole("API_TOKEN_MAX_DAYS", default=365, least=1)
+#: Networks beside the public ones that webhooks may go to, such as 10.1.0.0/16, also without TLS.
+WEBHOOK_NETWORKS = env.list("WEBHOOK_NETWORKS", default=[])
+#: A PEM file of the authorities that receivers' certificates are checked against; empty: the system's own.
+WEBHOOK_CA = env.str("WEBHOOK_CA", default="")
 #: Requests that one token may send a minute; 0 is no limit.
 API_REQUESTS_A_MINUTE = env.whole("API_REQUESTS_A_MINUTE", default=6000)
 

@@ -13,7 +13,7 @@ handler400 = "xrayportal.security.bad_request"
 handler500 = "xrayportal.web.shared.unavailable.server_error"
 
 SCREENS = (
-    *("account", "people", "tokens", "worklist", "submissions", "study", "dicom"),
+    *("account", "people", "tokens", "webhooks", "worklist", "submissions", "study", "dicom"),
     *("reviews", "history", "scorecard", "model_card", "operations", "health"),
 )
 

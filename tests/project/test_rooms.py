@@ -24,6 +24,7 @@ ROOMS = (
     {"worklist"},
     {"intake"},
     {"dicom"},
+    {"webhooks"},
     {"operations"},
     {"web"},
     {"api"},

@@ -14,6 +14,7 @@ from xrayportal.clinics.actors import Actor
 from xrayportal.dicom.models import Delivery, Destination, Listener
 from xrayportal.studies.models import Study
 from xrayportal.tokens.services import create_token
+from xrayportal.webhooks.services import add_endpoint, send_test
 
 pytestmark = pytest.mark.django_db
 
@@ -40,6 +41,12 @@ def rows(house: House) -> dict[str, Any]:
     """One row of everything that an address can name, of the house's clinic."""
     study = make_study(submission=make_submission(house.clinic, house.uploader))
     analysis = make_analysis(study)
+    webhook, _secret = add_endpoint(
+        clinic=house.clinic,
+        actor=Actor(house.admin),
+        url="https://receiver.example/",
+        events=["review.signed"],
+    )
     token, _secret = create_token(
         clinic=house.clinic,
         actor=Actor(house.admin),
@@ -66,6 +73,8 @@ def rows(house: House) -> dict[str, Any]:
         "kind": "display",
         "user": house.reader.pk,
         "token": token.pk,
+        "webhook": webhook.pk,
+        "message": send_test(endpoint=webhook).pk,
         "row": listener.pk,
         "delivery": delivery.pk,
         "view": 1,

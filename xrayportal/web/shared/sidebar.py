@@ -45,6 +45,6 @@ SIDEBAR = (
         _("Settings"),
         "settings",
         Permission.MANAGE,
-        frozenset({"people", "clinic-settings", "dicom-settings", "tokens"}),
+        frozenset({"people", "clinic-settings", "dicom-settings", "tokens", "webhooks", "webhook"}),
     ),
 )

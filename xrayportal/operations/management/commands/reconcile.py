@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from xrayportal.operations.reconciler import Reconciler
+from xrayportal.webhooks.delivering import Deliverer
 
 
 class Command(BaseCommand):
@@ -25,6 +26,8 @@ class Command(BaseCommand):
             if not reconciler.round():
                 raise CommandError("Nothing was done: another reconciler leads, or the database is away.")
             return
+        # Beside the rounds: a receiver that is slow must not hold up the queue's repair.
+        Deliverer().start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: reconciler.stop())
         reconciler.run()
