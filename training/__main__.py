@@ -76,9 +76,16 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--weights", help="ImageNet weights: a file, or imagenet to download Keras' own")
         command.add_argument("--teacher", type=Path, help="folder of a teacher's out-of-fold answers")
 
+    adopt = _command(commands, "adopt", "take in what training.accelerator brought from another machine")
+    adopt.add_argument("file", type=Path, help="its result")
+    adopt.add_argument("--folds", type=Path, required=True, help="configuration that was cross-validated")
+    adopt.add_argument("--final", type=Path, required=True, help="configuration of the network that ships")
+    adopt.set_defaults(run=_adopt)
+
     calibrate = _command(commands, "calibrate", "set calibration and thresholds of a bundle anew")
     calibrate.add_argument("--config", type=Path, required=True)
     calibrate.add_argument("--bundle", type=Path, required=True)
+    calibrate.add_argument("--folds", type=Path, help="folder of the cross-validation that set the bundle")
     calibrate.set_defaults(run=_calibrate)
 
     export = _command(commands, "export", "write the bundle of finished runs")
@@ -88,6 +95,18 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--bundle", type=Path, required=True, help="folder to write")
     export.add_argument("--name", help="name of the bundle (the folder's name)")
     export.add_argument("--version", required=True, help="e.g. 2026.11")
+    export.add_argument(
+        "--folds",
+        type=Path,
+        help="folder of a cross-validation, whose answers to all pictures set what is fitted",
+    )
+    export.add_argument("--strangers", type=Path, help="folder of pictures that are out of scope")
+    export.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        help="a source in that folder that is left out, e.g. for its licence",
+    )
     export.add_argument(
         "--int8", action="store_true", help="INT8 graphs, if the fold's AUC falls by no more than 0.003"
     )
@@ -100,6 +119,13 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--explanations", type=Path, help="explanations.json of explain, for the report")
     evaluate.add_argument("--card", action="store_true", help="put the test split's figures into the bundle")
     evaluate.set_defaults(run=_evaluate)
+
+    refused = commands.add_parser(
+        "refused", help="what a bundle refuses of pictures from elsewhere, by source"
+    )
+    refused.add_argument("--bundle", type=Path, required=True)
+    refused.add_argument("--pictures", type=Path, required=True, action="append", help="folder with a list")
+    refused.set_defaults(run=_refused)
 
     explain = _command(commands, "explain", "the map beside other explanations, on the calibration fold")
     explain.add_argument("--config", type=Path, required=True)
@@ -154,19 +180,31 @@ def _crossvalidate(options: argparse.Namespace) -> None:
     crossvalidate(config, dataset, options.runs, options.weights, options.teacher)
 
 
+def _adopt(options: argparse.Namespace) -> None:
+    folds, final, dataset = _config(options.folds), _config(options.final), open_dataset(options.data)
+    from training.evaluation.adopt import adopt
+
+    adopt(options.file, folds, final, dataset, options.runs)
+
+
 def _calibrate(options: argparse.Namespace) -> None:
     config, dataset = _config(options.config), open_dataset(options.data)
     from training.release.recalibrate import recalibrate
 
-    recalibrate(config, dataset, options.runs, options.bundle)
+    recalibrate(config, dataset, options.runs, options.bundle, options.folds)
 
 
 def _export(options: argparse.Namespace) -> None:
     configs, dataset = [_config(path) for path in options.config], open_dataset(options.data)
     from training.release.export import Release, export
+    from training.release.strangers import read_strangers
 
+    outside = read_strangers(options.strangers, options.without) if options.strangers else []
     release_as = Release(options.name or options.bundle.name, options.version)
-    export(configs, dataset, options.runs, options.bundle, release_as, int8=options.int8)
+    export(
+        configs, dataset, options.runs, options.bundle, release_as,
+        int8=options.int8, folds=options.folds, outside=outside,
+    )  # fmt: skip
 
 
 def _config(path: Path) -> Config:
@@ -185,6 +223,12 @@ def _evaluate(options: argparse.Namespace) -> None:
     evaluate(options.bundle, dataset, options.split, cache, options.out, options.explanations)
     if options.card:
         write_card(options.bundle, options.out)
+
+
+def _refused(options: argparse.Namespace) -> None:
+    from training.release.refusals import refusals
+
+    logger.info("%s", refusals(options.bundle, options.pictures))
 
 
 def _explain(options: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import ROOT
 
 #: The way from radiographs to a bundle; ``python -m training`` stands above them all.
-ROOMS = ("datasets", "network", "learning", "evaluation", "release")
+ROOMS = ("datasets", "network", "learning", "evaluation", "release", "accelerator")
 FOLDER = ROOT / "training"
 
 

@@ -24,6 +24,7 @@ from training.datasets.record import Dataset, DatasetError
 from training.datasets.squares import Squares, load
 from training.evaluation.metrics import Figure
 from training.evaluation.out_of_fold import (
+    NAME,
     OutOfFold,
     read_outputs,
     summary,
@@ -38,7 +39,6 @@ from training.learning.teacher import Teacher, read_teacher
 from training.network.names import OUTPUTS
 
 FOLDER, ANSWERS = "crossvalidation", "answers.npz"
-NAME = "out_of_fold"
 #: Pictures in one pass.
 BATCH = 16
 logger = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def crossvalidate(
             }
         ),
     )
-    _write(folder, config, dataset, answers)
+    write_answers(folder, config, dataset, answers)
     return folder
 
 
@@ -156,7 +156,8 @@ def _answers(network: keras.Model, squares: Squares) -> Outputs:
     )
 
 
-def _write(folder: Path, config: Config, dataset: Dataset, answers: OutOfFold) -> None:
+def write_answers(folder: Path, config: Config, dataset: Dataset, answers: OutOfFold) -> None:
+    """Write all answers and what they amount to into ``folder``, as ``crossvalidate`` says."""
     more = {"fold": answers.fold, "body_parts": np.array(answers.body_parts)}
     write_outputs(folder / f"{NAME}.npz", answers.records, answers.outputs, **more)
     write_table(folder / f"{NAME}.csv", answers)

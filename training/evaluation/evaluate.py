@@ -37,7 +37,7 @@ def evaluate(
     compared = _read_comparison(explanations, bundle.manifest.label) if explanations else None
     predictions = predict(bundle, dataset.split(split), cache)
     thresholds = bundle.manifest.thresholds
-    figures = all_figures(predictions, thresholds.low, thresholds.high)
+    figures = all_figures(predictions, thresholds)
     out.mkdir(parents=True, exist_ok=True)
     plots = draw_all(predictions, thresholds.low, thresholds.high, out)
     plain: dict[str, Any] = json.loads(json.dumps(figures, default=_plain))

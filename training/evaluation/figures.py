@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inference_worker.manifest import RESULTS, Thresholds
 from training.datasets.fracatlas import NEIGHBOURS
 from training.evaluation import confusion, metrics
 from training.evaluation.heatmaps import inside, share_inside, slack_of
@@ -18,6 +19,8 @@ from training.evaluation.predictions import Predictions
 #: No figure is given for a part with fewer abnormal pictures than this.
 ENOUGH = 10
 PREVALENCES = (0.02, 0.05, 0.10, 0.20)
+#: The slice of all cases on whose body part the bundle gives verdicts.
+JUDGED = "judged body parts"
 Figures = dict[str, Figure]
 Mask = NDArray[np.bool_]
 
@@ -27,8 +30,9 @@ class Cases:
     """Pictures or studies that are evaluated: arrays over N of them.
 
     ``probability`` is that of being abnormal; ``screened`` is the same, but -1 where the out-of-distribution
-    detector refused the case, which then is neither abnormal nor uncertain. ``part`` is the true one, empty
-    where unknown. ``flags`` are sets of words.
+    detector refused the case, which then is neither abnormal nor uncertain, and the threshold ``low`` where
+    the bundle does not judge the part that it names, so that the case is uncertain; ``judged`` says where it
+    does. ``part`` is the true one, empty where unknown. ``flags`` are sets of words.
     """
 
     label: NDArray[np.bool_]
@@ -36,6 +40,7 @@ class Cases:
     screened: NDArray[np.float64]
     groups: NDArray[np.str_]
     body_part: NDArray[np.str_]
+    judged: NDArray[np.bool_]
     flags: tuple[frozenset[str], ...]
 
     def __len__(self) -> int:
@@ -46,19 +51,21 @@ class Cases:
         return np.array([bool(own & set(flags)) for own in self.flags])
 
 
-def pictures(predictions: Predictions) -> Cases:
+def pictures(predictions: Predictions, low: float) -> Cases:
     """Every picture for itself."""
+    seen = np.where(predictions.judged, predictions.probability, low)
     return Cases(
         label=predictions.abnormal,
         probability=predictions.probability,
-        screened=np.where(predictions.distance > 1, -1.0, predictions.probability),
+        screened=np.where(predictions.distance > 1, -1.0, seen),
         groups=predictions.groups,
         body_part=np.array([record.body_part or "" for record in predictions.records]),
+        judged=predictions.judged,
         flags=tuple(record.flags for record in predictions.records),
     )
 
 
-def studies(predictions: Predictions) -> Cases | None:
+def studies(predictions: Predictions, low: float) -> Cases | None:
     """Pictures of one group and study together, as MURA and the portal do: their mean probability.
 
     ``screened`` leaves out the pictures that the detector refused; it is -1 where all were refused.
@@ -70,11 +77,18 @@ def studies(predictions: Predictions) -> Cases | None:
             rows.setdefault((record.group, record.study), []).append(row)
     if not rows:
         return None
-    views = pictures(predictions)
+    views = pictures(predictions, low)
+    supported = predictions.distance <= 1
+
+    def judged(own: list[int]) -> bool:
+        named = predictions.body_parts[int(predictions.body_part[own].mean(axis=0).argmax())]
+        return named not in predictions.unjudged
 
     def screened(own: list[int]) -> float:
-        seen = views.screened[own]
-        return float(seen[seen >= 0].mean()) if (seen >= 0).any() else -1.0
+        seen = views.probability[own][supported[own]]
+        if not len(seen):
+            return -1.0
+        return float(seen.mean()) if judged(own) else low
 
     return Cases(
         label=np.array([bool(views.label[own].any()) for own in rows.values()]),
@@ -82,6 +96,7 @@ def studies(predictions: Predictions) -> Cases | None:
         screened=np.array([screened(own) for own in rows.values()]),
         groups=np.array([group for group, _ in rows]),
         body_part=np.array([views.body_part[own[0]] for own in rows.values()]),
+        judged=np.array([judged(own) for own in rows.values()]),
         flags=tuple(frozenset().union(*(views.flags[row] for row in own)) for own in rows.values()),
     )
 
@@ -99,6 +114,7 @@ def verdict_figures(cases: Cases, rows: Mask, low: float, high: float) -> Figure
         "specificity_at_low": lambda r: metrics.specificity_at(label[r], screened[r], low),
         "sensitivity_at_high": lambda r: metrics.sensitivity_at(label[r], screened[r], high),
         "specificity_at_high": lambda r: metrics.specificity_at(label[r], screened[r], high),
+        "precision_at_high": lambda r: metrics.precision_at(label[r], screened[r], high),
         "kappa_at_high": lambda r: metrics.kappa(label[r], screened[r] >= high),
         "uncertain": lambda r: float(((screened[r] >= low) & (screened[r] < high)).mean()),
         "brier": lambda r: metrics.brier(label[r], probability[r]),
@@ -172,10 +188,18 @@ def trust_figures(predictions: Predictions) -> Figures:
     rows = predictions.boxed & predictions.abnormal
     hit = predictions.hit[rows]
     wanted: dict[str, Callable[[NDArray[np.intp]], float]] = {
-        "trust_auroc": lambda r: metrics.auc(hit[r], predictions.trust[rows][r]),
         "peak_height_auroc": lambda r: metrics.auc(hit[r], predictions.height[rows][r]),
     }
+    if not np.isnan(predictions.trust).any():  # a bundle may have no trust score
+        wanted["trust_auroc"] = lambda r: metrics.auc(hit[r], predictions.trust[rows][r])
     return _all(wanted, predictions.groups[rows], int(rows.sum()))
+
+
+def visible_figures(predictions: Predictions) -> Figures:
+    """The share of boxed abnormal pictures on which nothing is drawn."""
+    rows = predictions.boxed & predictions.abnormal
+    blank = predictions.height[rows] <= 0
+    return _all({"nothing_drawn": lambda r: float(blank[r].mean())}, predictions.groups[rows], len(blank))
 
 
 def scope_figures(predictions: Predictions) -> Figures:
@@ -193,6 +217,8 @@ def slices(cases: Cases) -> dict[str, Mask]:
     """
     metal, cast = cases.flagged("hw"), cases.flagged("cast")
     masks = {"all": np.ones(len(cases), bool)}
+    if not cases.judged.all():
+        masks[JUDGED] = cases.judged
     for name, without in (
         ("without metal", metal),
         ("without metal and casts", metal | cast),
@@ -208,10 +234,36 @@ def slices(cases: Cases) -> dict[str, Mask]:
     return masks | {name: rows for name, rows in few.items() if int(cases.label[rows].sum()) >= ENOUGH}
 
 
-def all_figures(predictions: Predictions, low: float, high: float) -> dict[str, Any]:
+def rates(cases: Cases, thresholds: Thresholds) -> dict[str, Any]:
+    """What became of the cases that are judged: how many got each answer, and how many of them were abnormal.
+
+    Refused ones count among all, under no answer.
+    """
+    label, probability = cases.label[cases.judged], cases.screened[cases.judged]
+    even = thresholds.even if thresholds.even is not None else thresholds.high
+    edges = (0.0, thresholds.low, even, thresholds.high, np.inf)
+
+    def counted(rows: Mask) -> dict[str, int]:
+        return {"pictures": int(rows.sum()), "abnormal": int(label[rows].sum())}
+
+    return {
+        "prevalence": round(float(label.mean()), 4),
+        "pictures": len(label),
+        **{
+            name: counted((probability >= start) & (probability < end))
+            for name, start, end in zip(RESULTS, edges[:-1], edges[1:], strict=True)
+        },
+    }
+
+
+def all_figures(predictions: Predictions, thresholds: Thresholds) -> dict[str, Any]:
     """Everything a report holds, as ``{section: {name: Figure}}`` and counts."""
-    single, joined = pictures(predictions), studies(predictions)
+    low, high = thresholds.low, thresholds.high
+    single, joined = pictures(predictions, low), studies(predictions, low)
     overall = verdict_figures(single, np.ones(len(single), bool), low, high)
+    sliced = {name: verdict_figures(single, rows, low, high) for name, rows in slices(single).items()}
+    # Only what is judged is called anything.
+    called, normal = sliced.get(JUDGED, overall), single.judged & ~single.label
     return {
         "headline": {
             **overall,
@@ -219,15 +271,17 @@ def all_figures(predictions: Predictions, low: float, high: float) -> dict[str, 
             **part_figures(predictions),
             **heatmap_figures(predictions),
             **trust_figures(predictions),
+            **visible_figures(predictions),
             **scope_figures(predictions),
         },
-        "slices": {name: verdict_figures(single, rows, low, high) for name, rows in slices(single).items()},
+        "slices": sliced,
         "study_slices": {
             name: verdict_figures(joined, rows, low, high) for name, rows in slices(joined).items()
         }
         if joined
         else {},
         "counts": counts(predictions),
+        "rates": rates(single, thresholds),
         "confusion": {
             "verdict": confusion.verdicts(single.label, single.screened, low, high),
             **({"study": confusion.verdicts(joined.label, joined.screened, low, high)} if joined else {}),
@@ -235,7 +289,7 @@ def all_figures(predictions: Predictions, low: float, high: float) -> dict[str, 
         },
         "perfect_ece": metrics.perfect_calibration_error(predictions.probability),
         "predictive_values": predictive_values(
-            {name: figure.value for name, figure in overall.items()}, int((~predictions.abnormal).sum())
+            {name: figure.value for name, figure in called.items()}, int(normal.sum())
         ),
     }
 

@@ -85,6 +85,11 @@ def specificity_at(label: NDArray[np.bool_], score: Floats, threshold: float) ->
     return _share(np.asarray(score)[~label] < threshold)
 
 
+def precision_at(label: NDArray[np.bool_], score: Floats, threshold: float) -> float:
+    """Share of the abnormal among ``score >= threshold``. Raises ``Undefined`` if there is none."""
+    return _share(label[np.asarray(score) >= threshold])
+
+
 def sensitivity_at_specificity(label: NDArray[np.bool_], score: Floats, specificity: float = 0.9) -> float:
     """The best sensitivity of any threshold that keeps at least ``specificity``."""
     _both(label)

@@ -20,6 +20,8 @@ from training.evaluation.metrics import Figure, Undefined
 
 Rows = NDArray[np.intp]
 ROUNDS = 1000
+#: The file of all answers, without its ending.
+NAME = "out_of_fold"
 
 
 @dataclass(frozen=True, slots=True)

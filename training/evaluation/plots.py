@@ -27,7 +27,7 @@ def draw_all(predictions: Predictions, low: float, high: float, folder: Path) ->
         "precision-recall.png": lambda axes: _precision_recall(axes, predictions),
         "reliability.png": lambda axes: _reliability(axes, predictions),
         "probabilities.png": lambda axes: _probabilities(axes, predictions, low, high),
-        "trust.png": lambda axes: _trust(axes, predictions),
+        "peak.png": lambda axes: _peak(axes, predictions),
         "parts.png": lambda axes: _parts(axes, predictions),
     }
     for name, draw in drawn.items():
@@ -81,13 +81,16 @@ def _probabilities(axes: Any, predictions: Predictions, low: float, high: float)
     axes.set(xlabel="probability", ylabel="pictures", title="Where the thresholds fall")
 
 
-def _trust(axes: Any, predictions: Predictions) -> None:
+def _peak(axes: Any, predictions: Predictions) -> None:
     rows = predictions.boxed & predictions.abnormal
-    edges = np.linspace(0, 1, 21)
-    axes.hist(predictions.trust[rows & predictions.hit], edges, color=ACCENT, label="peak in a box")
-    axes.hist(predictions.trust[rows & ~predictions.hit], edges, color=INK, alpha=0.7, label="peak elsewhere")
+    heights = predictions.height[rows] if rows.any() else np.zeros(1)
+    edges = np.linspace(float(heights.min()), float(heights.max()), 21)
+    axes.hist(predictions.height[rows & predictions.hit], edges, color=ACCENT, label="peak in a box")
+    axes.hist(
+        predictions.height[rows & ~predictions.hit], edges, color=INK, alpha=0.7, label="peak elsewhere"
+    )
     axes.legend(frameon=False)
-    axes.set(xlabel="trust", ylabel="abnormal pictures", title="Trust of hits and misses")
+    axes.set(xlabel="peak of the map", ylabel="abnormal pictures", title="Peaks of hits and misses")
 
 
 def _parts(axes: Any, predictions: Predictions) -> None:

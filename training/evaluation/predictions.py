@@ -23,15 +23,16 @@ from training.network.graphs import run_networks
 class Predictions:
     """Arrays over N pictures, in the order of ``records``.
 
-    ``part`` are the parts' probabilities ``(N, P)`` and ``top_body_part`` is the most probable one;
-    ``distance`` is the out-of-distribution detector's, which refuses above 1; ``trust`` and ``height``
-    belong to the cropped map and its peak; ``hit`` says whether the peak lies in a grown box and
-    ``strict`` in a box as drawn (``False`` without boxes); ``energy`` is the share of the
-    positive evidence in boxes.
+    ``unjudged`` are the parts on which the bundle gives no verdict; ``part`` are the parts' probabilities
+    ``(N, P)`` and ``top_body_part`` is the most probable one; ``distance`` is the out-of-distribution
+    detector's, which refuses above 1; ``trust`` and ``height`` belong to the cropped map and its peak;
+    ``hit`` says whether the peak lies in a grown box and ``strict`` in a box as drawn (``False`` without
+    boxes); ``energy`` is the share of the positive evidence in boxes.
     """
 
     records: tuple[Record, ...]
     body_parts: tuple[str, ...]
+    unjudged: frozenset[str]
     logit: NDArray[np.float32]
     probability: NDArray[np.float64]
     body_part: NDArray[np.float32]
@@ -42,6 +43,11 @@ class Predictions:
     hit: NDArray[np.bool_]
     strict: NDArray[np.bool_]
     energy: NDArray[np.float64]
+
+    @property
+    def judged(self) -> NDArray[np.bool_]:
+        """Does the bundle give a verdict on the part that it names?"""
+        return ~np.isin(self.top_body_part, sorted(self.unjudged))
 
     @property
     def abnormal(self) -> NDArray[np.bool_]:
@@ -79,6 +85,7 @@ def predict(bundle: Bundle, records: Sequence[Record], cache: Path) -> Predictio
     return Predictions(
         records=tuple(records),
         body_parts=manifest.body_parts,
+        unjudged=manifest.unjudged,
         logit=outputs.logit,
         probability=np.array(
             [

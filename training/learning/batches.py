@@ -124,13 +124,13 @@ class Batches(keras.utils.PyDataset):
     def _order(self) -> NDArray[np.intp]:
         generator = np.random.default_rng((self.seed, self.epoch))
         if self.abnormal is None:
-            return _deal(np.arange(len(self.label)), self.batch * len(self), generator).reshape(
+            return deal(np.arange(len(self.label)), self.batch * len(self), generator).reshape(
                 len(self), self.batch
             )
         decks = [np.flatnonzero(self.label == 1), np.flatnonzero(self.label == 0)]
         counts = [self.abnormal, self.batch - self.abnormal]
         columns = [
-            _deal(deck, count * len(self), generator).reshape(len(self), count)
+            deal(deck, count * len(self), generator).reshape(len(self), count)
             for deck, count in zip(decks, counts, strict=True)
         ]
         return np.concatenate(columns, axis=1)
@@ -143,7 +143,7 @@ def _fitted(map_: NDArray[np.float32], cells: int) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(map_, (cells, cells), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _deal(deck: NDArray[np.intp], count: int, generator: np.random.Generator) -> NDArray[np.intp]:
+def deal(deck: NDArray[np.intp], count: int, generator: np.random.Generator) -> NDArray[np.intp]:
     """``count`` cards: whole shuffled decks one after the other, so that all appear equally often."""
     rounds = -(-count // len(deck))
     return np.concatenate([generator.permutation(deck) for _ in range(rounds)])[:count]

@@ -41,9 +41,10 @@ class Config:
     ``abnormal_share`` is the share of abnormal pictures in every batch, 0 to take them as they come;
     ``class_weights`` then weighs labels and parts by the inverse of their number.
 
-    ``calibration`` is the share of the training groups held out of training, drawn with ``fold_seed``. With
-    ``patience``, training stops after so many epochs without a lower loss on ``validation``, a share of the
-    other training groups that is held out for this alone, and the best epoch's weights are what is released.
+    ``calibration`` is the share of the training groups held out of training, drawn with ``fold_seed``;
+    ``held_groups`` names these groups instead. With ``patience``, training stops after so many epochs without
+    a lower loss on ``validation``, a share of the other training groups that is held out for this alone, and
+    the best epoch's weights are what is released.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Config:
     seed: int = 1
     calibration: float = 0.15
     fold_seed: int = 1
+    held_groups: tuple[str, ...] = ()
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
@@ -130,7 +132,8 @@ def read_config(path: Path) -> Config:
         raise DatasetError(f"{path}: augmentation must be a table.")
     _known(table, Config, path)
     _known(moves, Augmentation, path)
-    table["only"] = tuple(map(str, table.get("only", ())))
+    for name in ("only", "held_groups"):
+        table[name] = tuple(map(str, table.get(name, ())))
     return Config(**{"name": path.stem, **table}, augmentation=Augmentation(**moves))
 
 

@@ -30,7 +30,9 @@ def folds(dataset: Dataset, config: Config) -> tuple[Fold, Fold]:
         raise DatasetError(
             f"{dataset.name} has no training picture of the part {', '.join(sorted(strange))}."
         )
-    both = hold_out(train, config.calibration, config.fold_seed)
+    both = (
+        _named(train, config) if config.held_groups else hold_out(train, config.calibration, config.fold_seed)
+    )
     check_apart(*both, "training", "calibration")
     if not all(map(_has_both_labels, both)):
         groups = len({record.group for record in train})
@@ -44,6 +46,21 @@ def folds(dataset: Dataset, config: Config) -> tuple[Fold, Fold]:
     if not _has_both_labels(learn):
         raise DatasetError(f"The training pictures of {', '.join(config.only)} hold one label only.")
     return learn, held
+
+
+def _named(train: Fold, config: Config) -> tuple[Fold, Fold]:
+    """The training pictures without and with the groups that ``config`` names."""
+    unknown = set(config.held_groups) - {record.group for record in train}
+    if unknown:
+        raise DatasetError(
+            f"No training picture has the group {', '.join(sorted(unknown))}, which held_groups of "
+            f"{config.name} names."
+        )
+    held = set(config.held_groups)
+    return (
+        tuple(record for record in train if record.group not in held),
+        tuple(record for record in train if record.group in held),
+    )
 
 
 def calibration_folds(dataset: Dataset, config: Config) -> tuple[Fold, Fold]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_worker.trust import FEATURES, features
+from inference_worker.trust import FEATURES, features, trust
 
 #: A part has an offset of its own only where its calibration pictures hold this many abnormal ones.
 OWN_OFFSET = 20
@@ -29,9 +29,9 @@ class Platt:
     intercept: float
     offsets: dict[str, float]
 
-    def probability(self, logit: Floats, body_parts: Sequence[str]) -> NDArray[np.float64]:
-        """``(N,)`` logits and the predicted parts to ``(N,)`` probabilities."""
-        own = np.array([self.offsets.get(body_part, 0.0) for body_part in body_parts])
+    def probability(self, logit: Floats, body_parts: Sequence[str] = ()) -> NDArray[np.float64]:
+        """``(N,)`` logits and the predicted parts, which only offsets need, to ``(N,)`` probabilities."""
+        own = np.array([self.offsets.get(body_part, 0.0) for body_part in body_parts] or [0.0])
         return sigmoid(self.slope * np.asarray(logit, np.float64) + self.intercept + own)
 
 
@@ -49,11 +49,11 @@ def sigmoid(z: Floats) -> NDArray[np.float64]:
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(z, -60, 60))), np.float64)
 
 
-def fit_platt(logit: Floats, abnormal: NDArray[np.bool_], body_parts: Sequence[str]) -> Platt:
+def fit_platt(logit: Floats, abnormal: NDArray[np.bool_], body_parts: Sequence[str] = ()) -> Platt:
     """Pooled Platt scaling with its smoothed targets, then offsets for parts with enough abnormal pictures.
 
     An offset is fitted with the pooled slope held, so that a part with few pictures cannot bend
-    the scale; other parts share the pool's intercept.
+    the scale; other parts share the pool's intercept. Without ``body_parts`` there are no offsets.
     """
     slope, intercept = _logistic(np.asarray(logit, np.float64)[:, None], abnormal)
     offsets: dict[str, float] = {}
@@ -125,6 +125,23 @@ def fit_trust(
         "intercept": round(float(intercept - (weights * mean).sum()), 5),
         "weights": {name: round(float(weight), 5) for name, weight in zip(FEATURES, weights, strict=True)},
     }
+
+
+def trust_out_of_fold(
+    maps: Sequence[NDArray[np.float32]],
+    hit: NDArray[np.bool_],
+    fold: NDArray[np.int64],
+    temperature: float,
+) -> NDArray[np.float64]:
+    """The trust score ``(N,)`` of every map, fitted to the maps of the other folds: what it is worth."""
+    scores = np.zeros(len(maps))
+    for number in np.unique(fold):
+        others, own = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        if hit[others].all() or not hit[others].any():
+            continue
+        parameters = fit_trust([maps[row] for row in others.tolist()], hit[others], temperature)
+        scores[own] = [trust(maps[row], parameters) for row in own.tolist()]
+    return scores
 
 
 def _logistic(

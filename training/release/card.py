@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from inference_worker.manifest import load_manifest
+from inference_worker.manifest import RESULTS, load_manifest
 from training.datasets.record import Dataset, DatasetError, Split
 from training.evaluation.evaluate import FIGURES, format_figure, per_study
-from training.evaluation.figures import ENOUGH
+from training.evaluation.figures import ENOUGH, JUDGED
 from training.release.files import CARD, MANIFEST, PLOTS, sha256, write_manifest
 
 #: What the manifest repeats, so that the portal can show it.
@@ -22,6 +22,7 @@ HEADLINE = (
     "specificity_at_low",
     "sensitivity_at_high",
     "specificity_at_high",
+    "precision_at_high",
     "uncertain",
     "brier",
     "ece",
@@ -29,11 +30,21 @@ HEADLINE = (
     "body_part_accuracy_with_neighbours",
     "pointing_true_positives",
     "pointing_all",
+    "nothing_drawn",
     "trust_auroc",
     "out_of_distribution_rejected",
 )
 #: What the card says of every slice.
 SLICED = ("auc", "sensitivity_at_90_specificity")
+#: What the manifest repeats of the pictures that the bundle judges, where it does not judge all.
+OF_JUDGED = (
+    "auc",
+    "sensitivity_at_90_specificity",
+    "sensitivity_at_low",
+    "sensitivity_at_high",
+    "precision_at_high",
+    "uncertain",
+)
 TEMPLATE = Path(__file__).parent / "templates" / "card.md"
 BACKBONES = {
     "lite0": "EfficientNet-Lite0",
@@ -70,6 +81,15 @@ def write_card(folder: Path, evaluation: Path) -> None:
         for name in HEADLINE
         if name in figures["headline"]
     }
+    judged = figures["slices"].get(JUDGED, {})
+    manifest["metrics"] |= {
+        f"judged_{name}": {key: round(value, 4) for key, value in judged[name].items()}
+        for name in OF_JUDGED
+        if name in judged
+    }
+    if "even" in manifest["thresholds"]:
+        measured = f"the test split of {manifest['data']['name']}"
+        manifest["rates"] = {"measured_on": measured, **figures["rates"]}
     (folder / CARD).write_text(_text(manifest, figures), encoding="utf-8")
     for name in PLOTS:
         shutil.copyfile(evaluation / name, folder / name)
@@ -92,8 +112,6 @@ def _text(manifest: dict[str, Any], figures: dict[str, Any]) -> str:
         **{key: manifest["map"][key] for key in ("height", "width", "pooling", "temperature", "features")},
         taught=_taught(data),
         trained=data["trained_on"],
-        calibrated=data["calibrated_on"],
-        prevalence=manifest["prevalence"],
         name=data["name"],
         credit=f"{data['attribution']} ({data['licence']})" if data["attribution"] else data["name"],
         origin=_origin(data),
@@ -108,7 +126,10 @@ def _text(manifest: dict[str, Any], figures: dict[str, Any]) -> str:
         ),
         low=thresholds["low"],
         high=thresholds["high"],
-        promise=_promise(thresholds, ill),
+        promise=_promise(thresholds, ill, "aligned_on" in data),
+        measured=_calibrated(manifest),
+        judged=_judged(manifest, figures),
+        strangers=_strangers(data),
         perfect=figures["perfect_ece"],
         slices="\n".join(
             f"| {name} | {' | '.join(format_figure(row[key]) for key in SLICED)} |"
@@ -159,13 +180,80 @@ def _origin(data: dict[str, Any]) -> str:
     return "; ".join(file or "random numbers" for file in sorted(files))
 
 
-def _promise(thresholds: dict[str, Any], ill: str) -> str:
+def _calibrated(manifest: dict[str, Any]) -> str:
+    """How the probabilities came about."""
+    data, share = manifest["data"], f"{manifest['prevalence']:.1%}"
+    if "aligned_on" not in data:
+        return (
+            f"calibrated, and thresholds set, on {data['calibrated_on']} others that no network saw "
+            f"(prevalence {share})"
+        )
+    return (
+        f"calibrated, and thresholds set, by out-of-fold answers to {data['calibrated_on']} (five networks\n"
+        f"of the same recipe, asked about groups that they have not seen; prevalence {share}). What ships\n"
+        f"was brought to their scale by {data['aligned_on']} pictures that it has not seen, without labels"
+    )
+
+
+def _judged(manifest: dict[str, Any], figures: dict[str, Any]) -> str:
+    """Which body parts get a verdict, how they were measured, and what the test split says of those."""
+    reliability = manifest.get("body_part_reliability")
+    if not reliability:
+        return ""
+    lines = [
+        "## Body parts that it judges, and those that it does not\n",
+        "Measured out of fold. A body part is judged if the 95 % interval of its AUC, by group, is above 0.7",
+        "and there were at least 10 abnormal pictures. For the others the answer is always uncertain,",
+        "without probability and map.\n",
+        "| body part | pictures | abnormal | AUC | judged |",
+        "|---|---|---|---|---|",
+    ]
+    for body_part, row in reliability.items():
+        auc = row["auc"]
+        shown = f"{auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})" if auc else "none"
+        answer = "yes" if row["judged"] else "**no**"
+        lines.append(f"| {body_part} | {row['pictures']} | {row['abnormal']} | {shown} | {answer} |")
+    own = figures["slices"].get(JUDGED)
+    if own:
+        lines += [
+            "\nOn the test pictures that it judges (by the part that it names):\n",
+            "| figure | value |",
+            "|---|---|",
+        ]
+        lines += [f"| {name.replace('_', ' ')} | {format_figure(figure)} |" for name, figure in own.items()]
+    rates = manifest.get("rates")
+    if rates:
+        lines += ["\n| answer | pictures | abnormal |", "|---|---|---|"]
+        lines += [
+            f"| {name.replace('_', ' ')} | {rates[name]['pictures']} | {rates[name]['abnormal']} |"
+            for name in RESULTS
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _strangers(data: dict[str, Any]) -> str:
+    if "strangers" not in data:
+        return (
+            "Only one chest radiograph was at hand and it helped to set the out-of-distribution detector;\n"
+            "other regions of the body (spine, skull, abdomen) may slip through."
+        )
+    sources = "\n".join(
+        f"- {one['source']}: {one['pictures']} pictures, {one['licence']}." for one in data["strangers"]
+    )
+    return (
+        "Other regions of the body may slip through. The out-of-distribution detector was set with pictures\n"
+        f"of these sources:\n\n{sources}\n"
+    )
+
+
+def _promise(thresholds: dict[str, Any], ill: str, out_of_fold: bool) -> str:
     broken = thresholds["broken"]
     if thresholds["crossed"]:
         return "The two promises crossed in the calibration fold, so both are its midpoint" + (
             f"; there it fails to keep {broken}." if broken else "; there it keeps both."
         )
-    kept = f"In the calibration fold at most 5 % of the {ill} fell below `low`, and "
+    where = "Out of fold, on the body parts that it judges," if out_of_fold else "In the calibration fold"
+    kept = f"{where} at most 5 % of the {ill} fell below `low`, and "
     if broken:
         return f"{kept}no value has 90 % {ill} above it, so that `high` calls nothing."
     return f"{kept}at least 90 % of what lay above `high` was {ill}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -13,24 +14,25 @@ from typing import Any, cast
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from inference_worker.manifest import ANY_PART, CONTRAST_PERCENTILES, Network, Role, answering
 from inference_worker.out_of_distribution import OutOfDistributionDetector
-from training.datasets.record import Dataset, DatasetError, Record
-from training.datasets.squares import load
+from training.datasets.record import Dataset, DatasetError
+from training.datasets.squares import load, read_grey
 from training.learning.checkpoint import progress_of
 from training.learning.configuration import Config
 from training.learning.fit import build
-from training.learning.splits import calibration_folds, fingerprint, outside_the_fold
+from training.learning.splits import Fold, calibration_folds, fingerprint, outside_the_fold
 from training.learning.train import released_weights
 from training.network.graphs import run_networks
 from training.release import out_of_distribution
 from training.release.files import CARD, PLOTS, sha256, write_manifest
+from training.release.from_folds import fitted, read_answers
 from training.release.outliers import chest, outliers
 from training.release.portable import GIVEN, portable, to_openvino
 from training.release.quantise import quantise
 from training.release.recalibrate import calibrated
+from training.release.strangers import Stranger
 
 WORDS = {
     "fracture": {
@@ -69,26 +71,32 @@ def export(
     release_as: Release,
     *,
     int8: bool = False,
+    folds: Path | None = None,
+    outside: Sequence[Stranger] = (),
 ) -> Path:
     """Write the bundle of the runs ``runs/<name>`` of ``configs`` to ``folder``, without metrics or card.
 
     One unified network, or a body-part classifier with any number that judge; an expert's ``only`` are
-    the parts it answers for. Calibration, thresholds, limits and trust come from the calibration
-    fold, read with the exported OpenVINO graphs themselves, each picture by the network that answers
-    for it; the test split is not touched. With ``int8`` these graphs are INT8 (``quantise``) and all that
-    is fitted is fitted to them; the Keras files stay f32. Raises ``DatasetError``, and leaves ``folder``
-    alone, if a run has no finished epoch or saw other pictures, the target has no words, the networks do not
-    belong together, or INT8 costs too much; whatever stops it, ``folder`` keeps what it had.
+    the parts it answers for. Calibration, thresholds and trust come from the out-of-fold answers of a
+    cross-validation in the folder ``folds``, and the calibration fold brings the network to their scale;
+    without ``folds`` they come from the calibration fold alone. It is read with the exported OpenVINO graphs
+    themselves, each picture by the network that answers for it; the test split is not touched. ``strangers``
+    is a folder of pictures out of scope (``training.release.strangers``) for the out-of-distribution
+    detector. With ``int8`` these graphs are INT8 (``quantise``) and all that is fitted is fitted to them; the
+    Keras files stay f32. Raises ``DatasetError``, and leaves ``folder`` alone, if a run has no finished epoch
+    or saw other pictures, the target has no words, the networks do not belong together, or INT8 costs too
+    much; whatever stops it, ``folder`` keeps what it had.
     """
     networks = bundle_networks(configs, dataset.body_parts)
     if dataset.target not in WORDS:
         raise DatasetError(f"No words are known for the target {dataset.target}.")
     config = _pooled(configs)
+    answers = read_answers(folds, dataset, config) if folds else None
     learn, held = calibration_folds(dataset, config)
     fold = outside_the_fold(dataset, config)
     weights = {config.name: released_weights(config, runs, fold) for config in configs}
     logger.info("reading %d training and %d calibration pictures", len(learn), len(held))
-    learn_squares, held_squares = (load(some, config.size, runs / "cache").pixels for some in (learn, held))
+    held_squares = load(held, config.size, runs / "cache").pixels
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".export-", dir=folder.parent) as name:
         drafts = Path(name)
@@ -97,9 +105,10 @@ def export(
         quantised: dict[str, Any] = {}
         if int8:
             abnormal = np.array([record.abnormal for record in held])
+            learn_squares = load(learn, config.size, runs / "cache").pixels
             quality = quantise(drafts, networks, dataset.body_parts, learn_squares, held_squares, abnormal)
             quantised = {"int8": quality}
-        detector = _detector(drafts, networks, dataset.body_parts, learn, learn_squares, held_squares)
+        detector, sources = _detector(drafts, networks, dataset.body_parts, learn, held, config.size, outside)
         unseen = run_networks(drafts, networks, dataset.body_parts, held_squares)
         written = [name for network in networks for name in _files(network)]
         manifest = {
@@ -111,7 +120,11 @@ def export(
             "input": {"size": config.size, "contrast_percentiles": list(CONTRAST_PERCENTILES)},
             "body_parts": list(dataset.body_parts),
             "networks": [asdict(network) for network in networks],
-            **calibrated(config, dataset, held, unseen),
+            **(
+                fitted(config, answers, held, unseen.logit)
+                if answers
+                else calibrated(config, dataset, held, unseen)
+            ),
             "aggregate": "mean",
             "out_of_distribution": {
                 "file": SCOPE,
@@ -129,7 +142,9 @@ def export(
                 "weights": sorted({_origin(runs / one.name) for one in configs}),
                 "trained_on": len(learn),
                 "boxed": sum(bool(record.boxes) for record in learn),
-                "calibrated_on": len(held),
+                "calibrated_on": len(answers.records) if answers else len(held),
+                **({"aligned_on": len(held)} if answers else {}),
+                **({"strangers": sources} if sources else {}),
                 **quantised,
             },
             "software": {name: installed(name) for name in SOFTWARE},
@@ -211,25 +226,38 @@ def _detector(
     drafts: Path,
     networks: Sequence[Network],
     body_parts: Sequence[str],
-    learn: tuple[Record, ...],
-    learn_squares: NDArray[np.uint8],
-    held_squares: NDArray[np.uint8],
-) -> OutOfDistributionDetector:
-    """The out-of-distribution detector on the body-part classifier's embedding; ``drafts`` gets its file."""
+    learn: Fold,
+    held: Fold,
+    size: int,
+    outside: Sequence[Stranger],
+) -> tuple[OutOfDistributionDetector, list[dict[str, Any]]]:
+    """The out-of-distribution detector on the body-part classifier's embedding; ``drafts`` gets its file.
+
+    Also the sources that set it, as the manifest lists them.
+    """
     classifiers = [network for network in networks if network.role != "abnormality"]
+    drawn = [
+        Stranger("photographs and drawings", "as scikit-image has them", o.pixels) for o in outliers("set")
+    ]
+    everything = [*outside, *drawn, *[Stranger("pydicom-data", "MIT", chest().pixels)] * CHESTS]
     detector = out_of_distribution.fit(
         lambda squares: run_networks(drafts, classifiers, body_parts, squares).embedding,
-        learn_squares,
+        size,
+        [read_grey(record.path) for record in learn],
         np.array(
             [body_parts.index(record.body_part) if record.body_part else -1 for record in learn], np.int32
         ),
-        held_squares,
-        out_of_distribution.outlier_squares(
-            [*outliers("set"), *[chest()] * CHESTS], learn_squares.shape[1], copies=3, seed=21
-        ),
+        [read_grey(record.path) for record in held],
+        [stranger.pixels for stranger in everything],
+        [stranger.source for stranger in everything],
     )
     out_of_distribution.save(detector, drafts / SCOPE)
-    return detector
+    counted = Counter((stranger.source, stranger.licence) for stranger in outside)
+    sources = [
+        {"source": source, "licence": licence, "pictures": count}
+        for (source, licence), count in sorted(counted.items())
+    ]
+    return detector, sources
 
 
 def _put(drafts: Path, folder: Path, manifest: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 MANIFEST, CARD = "manifest.json", "card.md"
 #: Of an evaluation's plots, those that travel with the card.
-PLOTS = ("roc.png", "precision-recall.png", "reliability.png", "trust.png", "parts.png")
+PLOTS = ("roc.png", "precision-recall.png", "reliability.png", "peak.png", "parts.png")
 
 
 def sha256(path: Path) -> str:

@@ -6,73 +6,91 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from inference_worker.out_of_distribution import OutOfDistributionDetector
 from inference_worker.preprocess import letterbox
-from training.learning.augment import Augmentation, collimate, draw, relight, warp
-from training.release.outliers import Outlier
+from training.release.variation import Pixels, varied, with_metal
 
 Floats = NDArray[np.float32]
 Squares = NDArray[np.uint8]
+Embed = Callable[[Squares], Floats]
 
-#: Directions with a variance of their own.
-DIRECTIONS = 128
-#: Share of unseen radiographs that each of the two measures may turn away.
-REJECTED = 0.0075
-#: The Mahalanobis limit lies this far beyond that: it backs the score up where no outlier was shown, and
-#: radiographs of other machines lie further out than any unseen one of the same source.
-MARGIN = 1.1
+#: Directions with a variance of their own: of the distance, and of the linear score.
+DIRECTIONS, SCORE_DIRECTIONS = 128, 300
+#: Share of unseen radiographs, at their own size and small, that each of the two measures may turn away.
+REJECTED = 0.002
+#: The limits lie this far beyond that, from the median: radiographs of other machines lie further out than
+#: any unseen one of the same source. The distance only backs the score up, where no stranger was shown.
+SCORE_MARGIN, DISTANCE_MARGIN = 1.03, 1.25
 #: Inverse strength of the linear score's ridge, on whitened features.
 RIDGE = 0.01
 #: Colour of a picture, 0 to 255, from which it is no radiograph; scanned films are slightly tinted.
 CHROMA_LIMIT = 24.0
-#: How radiographs of other machines may differ from those at hand without being out of scope.
-VARIATION = Augmentation(rotation=20, zoom=0.3, shift=0.08, contrast=0.4, collimation=0.25)
+#: Longest side in pixels of a small picture.
+SMALL = 224
+#: Pictures in one pass, and varied versions of every stranger.
+BATCH, COPIES = 64, 4
 
 
-def varied(squares: Squares, seed: int) -> Squares:
-    """Each of ``uint8 (N, S, S)`` moved, relit, collimated, softened or sharpened at random."""
-    generator = np.random.default_rng(seed)
-    size = squares.shape[1]
-    out = np.empty_like(squares)
-    for row, square in enumerate(squares):
-        moved = collimate(square, (), VARIATION, generator)
-        moved = warp(moved, draw(VARIATION, size, generator))
-        out[row] = _resharpen(relight(moved, VARIATION, generator), generator)
-    return out
+def small(pixels: Pixels) -> Pixels:
+    """The picture with its longest side reduced to ``SMALL``."""
+    import cv2
+
+    share = min(1.0, SMALL / max(pixels.shape))
+    height, width = (max(1, round(side * share)) for side in pixels.shape)
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
-def outlier_squares(outliers: Sequence[Outlier], size: int, copies: int, seed: int) -> Squares:
-    """``outliers`` as the network sees them, each with ``copies`` varied versions."""
-    plain = np.stack([letterbox(outlier.pixels, size)[0] for outlier in outliers])
-    return np.concatenate([plain, *(varied(plain, seed + copy) for copy in range(copies))])
+def embedded(embed: Embed, pictures: Sequence[Pixels], size: int) -> Floats:
+    """``(N, D)`` of pictures ``uint8 (H, W)`` of any size, letterboxed to squares of ``size`` pixels."""
+    found = []
+    for start in range(0, len(pictures), BATCH):
+        chosen = pictures[start : start + BATCH]
+        found.append(embed(np.stack([letterbox(pixels, size)[0] for pixels in chosen])))
+    return np.concatenate(found)
 
 
 def fit(
-    embed: Callable[[Squares], Floats],
-    learn: Squares,
+    embed: Embed,
+    size: int,
+    learn: Sequence[Pixels],
     body_part: NDArray[np.int32],
-    unseen: Squares,
-    outside: Squares,
+    unseen: Sequence[Pixels],
+    outside: Sequence[Pixels],
+    sources: Sequence[str],
 ) -> OutOfDistributionDetector:
-    """A detector from pictures ``uint8 (N, S, S)``: ``learn`` trained the network, ``unseen`` did not,
-    ``outside`` are to be refused.
+    """A detector from pictures ``uint8 (H, W)``: ``learn`` trained the network, ``unseen`` did not,
+    ``outside`` are to be refused and come from ``sources``.
 
-    ``part`` is the part's index of ``learn``, negative where it has none. Varied copies of a
-    third of ``learn`` widen what is in scope; the limits come from ``unseen``, plain and varied.
+    ``body_part`` is the part's index of ``learn``, negative where it has none. Of every second picture of
+    ``learn`` a varied version, and of every fourth one with metal drawn in, widen what is in scope; of
+    ``outside`` come a small version and ``COPIES`` varied ones. The limits come from ``unseen``, as they are
+    and small.
     """
-    third = slice(None, None, 3)
-    inside = np.concatenate([embed(learn), embed(varied(learn[third], 5))])
-    fresh = np.concatenate([embed(unseen), embed(varied(unseen, 6))])
-    return fit_embeddings(inside, np.concatenate([body_part, body_part[third]]), fresh, embed(outside))
+    generator = np.random.default_rng(5)
+    second, fourth = slice(None, None, 2), slice(1, None, 4)
+    changed = [varied(pixels, generator) for pixels in learn[second]]
+    metal = [with_metal(pixels, generator) for pixels in learn[fourth]]
+    metal = [varied(pixels, generator) if row % 2 else pixels for row, pixels in enumerate(metal)]
+    inside = [*learn, *map(small, learn[::3]), *changed, *metal]
+    parts = np.concatenate([body_part, body_part[::3], body_part[second], body_part[fourth]])
+    strangers = [*outside, *map(small, outside)]
+    for _ in range(COPIES):
+        strangers += [varied(pixels, generator) for pixels in outside]
+    return fit_embeddings(
+        embedded(embed, inside, size),
+        parts,
+        embedded(embed, [*unseen, *map(small, unseen)], size),
+        embedded(embed, strangers, size),
+        list(sources) * (2 + COPIES),
+    )
 
 
 def fit_embeddings(
-    inside: Floats, body_part: NDArray[np.int32], fresh: Floats, outside: Floats
+    inside: Floats, body_part: NDArray[np.int32], fresh: Floats, outside: Floats, sources: Sequence[str]
 ) -> OutOfDistributionDetector:
     """The same from embeddings ``(N, D)``."""
     centre = inside.mean(axis=0)
@@ -82,8 +100,9 @@ def fit_embeddings(
     means = np.stack([standard[body_part == label].mean(axis=0) for label in labels])
     known = body_part >= 0
     residual = standard[known] - means[np.searchsorted(labels, body_part[known])]
-    directions, variances, rest = _spread(residual)
-    weights = _discriminant(standard, ((outside - centre) / scale).astype(np.float64))
+    directions, variances, rest = _spread(residual, DIRECTIONS)
+    away = ((outside - centre) / scale).astype(np.float64)
+    weights = _discriminant(standard, away, _voices(sources))
     detector = OutOfDistributionDetector(
         centre=centre.astype(np.float32),
         scale=scale.astype(np.float32),
@@ -98,11 +117,12 @@ def fit_embeddings(
         chroma_limit=CHROMA_LIMIT,
     )
     scores = detector.score(fresh)
+    middle = float(np.median(scores))
     return replace(
         detector,
-        score_middle=float(np.median(scores)),
-        score_limit=float(np.quantile(scores, 1 - REJECTED)),
-        limit=MARGIN * float(np.quantile(detector.mahalanobis(fresh), 1 - REJECTED)),
+        score_middle=middle,
+        score_limit=middle + SCORE_MARGIN * (float(np.quantile(scores, 1 - REJECTED)) - middle),
+        limit=DISTANCE_MARGIN * float(np.quantile(detector.mahalanobis(fresh), 1 - REJECTED)),
     )
 
 
@@ -122,32 +142,30 @@ def save(detector: OutOfDistributionDetector, path: Path) -> None:
     )
 
 
-def _spread(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+def _spread(rows: NDArray[np.float64], most: int) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Leading directions of centred ``rows (N, D)``, their variances, and the mean variance of the others."""
-    _, singular, right = np.linalg.svd(rows, full_matrices=False)
-    variances = singular**2 / len(rows)
+    variances, columns = np.linalg.eigh(rows.T @ rows / len(rows))
+    variances, right = variances[::-1], columns[:, ::-1].T
     # Small or repetitive data leave directions in which nothing varies; dividing by those tells nothing.
-    kept = min(DIRECTIONS, len(variances) - 1, int((variances > 1e-9 * variances[0]).sum()))
+    kept = min(most, len(variances) - 1, int((variances > 1e-9 * variances[0]).sum()))
     rest = float(variances[kept:].sum()) / max(1, rows.shape[1] - kept)
     return right[:kept], variances[:kept], max(rest, 1e-9)
 
 
-def _discriminant(inside: NDArray[np.float64], outside: NDArray[np.float64]) -> NDArray[np.float64]:
+def _voices(sources: Sequence[str]) -> NDArray[np.float64]:
+    """The weight of every picture: a source counts by the root of its size, lest a large one drown others."""
+    names, number = np.unique(np.array(sources), return_inverse=True)
+    return np.asarray(1 / np.sqrt(np.bincount(number, minlength=len(names)))[number], np.float64)
+
+
+def _discriminant(
+    inside: NDArray[np.float64], outside: NDArray[np.float64], voices: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Weights ``(D,)`` of a ridge logistic regression in the whitened leading directions of ``inside``."""
-    directions, variances, _ = _spread(inside)
+    directions, variances, _ = _spread(inside, SCORE_DIRECTIONS)
     white = (directions / np.sqrt(variances)[:, np.newaxis]).T
     table = np.concatenate([inside @ white, outside @ white])
     label = np.concatenate([np.zeros(len(inside)), np.ones(len(outside))])
-    model = LogisticRegression(C=RIDGE, class_weight="balanced", max_iter=2000).fit(table, label)
+    weight = np.concatenate([np.ones(len(inside)), voices * len(inside) / voices.sum()])
+    model = LogisticRegression(C=RIDGE, max_iter=2000).fit(table, label, sample_weight=weight)
     return np.asarray(white @ model.coef_[0], np.float64)
-
-
-def _resharpen(square: Squares, generator: np.random.Generator) -> Squares:
-    choice = generator.random()
-    if choice < 1 / 3:
-        return cv2.GaussianBlur(square, (0, 0), generator.uniform(0.4, 1.2)).astype(np.uint8)
-    if choice < 2 / 3:
-        soft = cv2.GaussianBlur(square, (0, 0), 1.5).astype(np.float32)
-        sharp = square + generator.uniform(0.3, 1.2) * (square - soft)
-        return np.clip(sharp, 0, 255).astype(np.uint8)
-    return square

@@ -24,6 +24,7 @@ from training.network.graphs import run_networks
 from training.network.names import FEATURES
 from training.release import calibrate
 from training.release.files import MANIFEST, write_manifest
+from training.release.from_folds import fitted, read_answers
 
 #: A map whose trust is under the value that this share of the hits stay above is called weak.
 WEAK = 0.1
@@ -34,11 +35,17 @@ UNFITTED_TRUST = {
     "fitted": False,
     "weak_below": 0.3,
 }
+#: What only some ways of fitting give, and what an evaluation adds.
+MEASURED = ("body_part_reliability", "location", "rates")
 logger = logging.getLogger(__name__)
 
 
-def recalibrate(config: Config, dataset: Dataset, runs: Path, folder: Path) -> None:
-    """Set calibration, thresholds, map scale and trust of the bundle in ``folder`` anew, from its own fold.
+def recalibrate(
+    config: Config, dataset: Dataset, runs: Path, folder: Path, folds: Path | None = None
+) -> None:
+    """Set calibration, thresholds, map scale and trust of the bundle in ``folder`` anew, as ``export`` does.
+
+    That is from the cross-validation in the folder ``folds``, or without it from the bundle's own fold.
 
     ``config`` is that of any of its networks that judge. Its metrics were measured with the old ones
     and go; evaluate it again. Raises ``DatasetError`` if configuration or data are not the bundle's.
@@ -48,10 +55,16 @@ def recalibrate(config: Config, dataset: Dataset, runs: Path, folder: Path) -> N
     if len(networks) > 1:
         config = replace(config, only=())
     held = calibration_fold(bundle, dataset, config)
+    answers = read_answers(folds, dataset, config) if folds else None
     pixels = load(held, config.size, runs / "cache").pixels
     unseen = run_networks(folder, networks, dataset.body_parts, pixels)
     manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    write_manifest(folder, {**manifest, **calibrated(config, dataset, held, unseen), "metrics": {}})
+    entries = (
+        fitted(config, answers, held, unseen.logit) if answers else calibrated(config, dataset, held, unseen)
+    )
+    # Rates were measured with the old thresholds, as the metrics were.
+    kept = {name: entry for name, entry in manifest.items() if name not in MEASURED}
+    write_manifest(folder, {**kept, **entries, "metrics": {}})
 
 
 def calibrated(config: Config, dataset: Dataset, held: Fold, out: Outputs) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from inference_worker.manifest import RESULTS, Thresholds
 from training.datasets.record import Record
 from training.evaluation import confusion, figures
 from training.evaluation.predictions import Predictions
@@ -20,7 +21,7 @@ ROWS = (
 )
 
 
-def _predictions() -> Predictions:
+def _predictions(*unjudged: str) -> Predictions:
     count = len(ROWS)
     records = tuple(
         Record(
@@ -39,6 +40,7 @@ def _predictions() -> Predictions:
     return Predictions(
         records=records,
         body_parts=("hand", "wrist"),
+        unjudged=frozenset(unjudged),
         logit=none.astype(np.float32),
         probability=np.array([row[4] for row in ROWS]),
         body_part=np.zeros((count, 2), np.float32),
@@ -54,7 +56,7 @@ def _predictions() -> Predictions:
 
 def test_a_study_is_its_pictures_in_scope() -> None:
     """Two groups may call their studies alike; a study whose pictures are all out of scope is not called."""
-    actual = figures.studies(_predictions())
+    actual = figures.studies(_predictions(), 0.3)
     assert actual is not None
     assert list(actual.groups) == ["a", "b", "b"]
     np.testing.assert_allclose(actual.probability, [0.7, 0.2, 0.6])
@@ -65,7 +67,7 @@ def test_a_study_is_its_pictures_in_scope() -> None:
 
 def test_what_was_called_what() -> None:
     predictions = _predictions()
-    single = figures.pictures(predictions)
+    single = figures.pictures(predictions, 0.3)
     assert confusion.verdicts(single.label, single.screened, 0.3, 0.8) == {
         "normal": {"normal": 1, "uncertain": 0, "abnormal": 0, "unsupported": 1},
         "abnormal": {"normal": 0, "uncertain": 1, "abnormal": 1, "unsupported": 1},
@@ -78,5 +80,29 @@ def test_what_was_called_what() -> None:
 
 
 def test_slices_need_enough_abnormal_cases() -> None:
-    cases = figures.pictures(_predictions())
+    cases = figures.pictures(_predictions(), 0.3)
     assert set(figures.slices(cases)) == {"all", "without metal", "without metal and casts"}
+
+
+def test_what_is_not_judged_is_uncertain() -> None:
+    """Where the bundle does not judge wrists nothing of a wrist is called normal or abnormal."""
+    predictions = _predictions("wrist")
+    single, joined = figures.pictures(predictions, 0.3), figures.studies(predictions, 0.3)
+    assert list(single.judged) == [True, False, False, False, True]
+    np.testing.assert_allclose(single.screened, [0.9, -1.0, 0.3, -1.0, 0.4])
+    assert joined is not None
+    assert len(joined.judged) == 3
+    assert figures.JUDGED in figures.slices(single)
+    assert figures.JUDGED not in figures.slices(figures.pictures(_predictions(), 0.3))
+
+
+def test_rates_count_the_judged_by_answer() -> None:
+    thresholds = Thresholds(0.3, 0.8, (0.0, 1.0), (0.0, 1.0), even=0.5)
+    actual = figures.rates(figures.pictures(_predictions(), 0.3), thresholds)
+    assert (actual["pictures"], actual["prevalence"]) == (5, 0.6)
+    assert {name: tuple(actual[name].values()) for name in RESULTS} == {
+        "normal": (1, 0),
+        "towards_normal": (1, 1),
+        "towards_abnormal": (0, 0),
+        "abnormal": (1, 1),
+    }, "the two that the detector refused are among all, under no answer"

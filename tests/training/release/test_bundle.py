@@ -6,6 +6,7 @@ import json
 from dataclasses import fields
 from pathlib import Path
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -16,12 +17,14 @@ from inference_worker.decode import decode
 from inference_worker.out_of_distribution import OutOfDistributionDetector
 from inference_worker.preprocess import as_batch, letterbox
 from inference_worker.runtimes.outputs import outputs
+from inference_worker.types import UnreadableError
 from tests.conftest import ROOT
 from tests.training.conftest import outputs_of
 from training.datasets import fracatlas
 from training.datasets.squares import read_grey
 from training.learning.splits import fingerprint, folds
 from training.network.graphs import run_openvino
+from training.release.out_of_distribution import small
 from training.release.outliers import outliers
 
 FOLDER = ROOT / "models/fracatlas-lite0"
@@ -56,6 +59,8 @@ def test_the_metrics_reach_the_floor(bundle: Bundle) -> None:
     """Plain fine-tuning gave 0.90; every figure carries its interval and count."""
     metrics = bundle.manifest.metrics
     assert metrics["auc"]["value"] >= 0.90
+    assert metrics["judged_auc"]["value"] >= 0.92
+    assert metrics["judged_uncertain"]["value"] <= 0.35
     assert metrics["auc"]["n"] == 624
     assert metrics["out_of_distribution_rejected"]["value"] <= 0.03
     assert all(row["low"] <= row["value"] <= row["high"] for row in metrics.values())
@@ -91,6 +96,49 @@ def test_what_is_no_radiograph_is_out_of_scope(bundle: Bundle, detector: OutOfDi
     assert turned_away.mean() >= 0.95, missed
 
 
+def test_what_it_says_of_itself(bundle: Bundle) -> None:
+    """Feet are not judged, no trust score is shown, and every answer says what it was worth."""
+    manifest = bundle.manifest
+    assert "foot" in manifest.unjudged
+    assert not {"wrist", "forearm", "knee", "ankle"} & manifest.unjudged
+    assert all(
+        one.auc is not None and one.auc.low >= 0.7 and one.abnormal >= 10
+        for one in manifest.body_part_reliability.values()
+        if one.judged
+    )
+    assert manifest.trust is None
+    assert manifest.rates is not None
+    assert manifest.rates.normal.abnormal / max(1, manifest.rates.normal.pictures) < 0.05
+    assert manifest.location is not None
+    assert manifest.location.strong.hits / manifest.location.strong.pictures >= 0.8
+
+
+def test_strangers_are_refused_and_limbs_are_not(shared: Path) -> None:
+    """Spines of a source that did not set the detector, chests that did; small limbs stay in."""
+    from inference_worker.pipeline import Pipeline
+    from inference_worker.runtimes import load_runtimes
+
+    loaded = Bundle.load(FOLDER)
+    pipeline = Pipeline(loaded, load_runtimes(loaded, threads=2))
+
+    def refused(paths: list[Path], side: int = 0) -> float:
+        pictures = [read_grey(path) for path in paths]
+        if side:
+            pictures = [small(pixels) for pixels in pictures]
+        files = [cv2.imencode(".png", pixels)[1].tobytes() for pixels in pictures]
+        answers = pipeline.analyse_many(files)
+        assert not any(isinstance(one, UnreadableError) for one in answers)
+        return float(np.mean([one.finding.verdict == "unsupported" for one in answers]))
+
+    scope = sorted((shared / "data/scope").glob("*.jpg"))
+    assert refused([path for path in scope if path.name.startswith("kaushpine")][::8]) >= 0.95
+    assert refused([path for path in scope if path.name.startswith("vqaradchest")][::5]) >= 0.95
+    assert refused([path for path in scope if path.name.startswith("kermany")][::8], side=224) >= 0.95
+    limbs = [one.path for one in fracatlas.read(shared / "data/fracatlas").split("train")][::60]
+    assert refused(limbs) <= 0.03
+    assert refused(limbs, side=224) <= 0.03
+
+
 def test_the_map_adds_up_to_the_logit(bundle: Bundle, shared: Path) -> None:
     """Log-sum-exp of the map differs from the logit by one constant, the bias."""
     names = ("IMG0000000.jpg", "IMG0000019.jpg", "IMG0000142.jpg")
@@ -108,7 +156,7 @@ def test_the_fingerprint_is_of_the_training_pictures(bundle: Bundle, shared: Pat
     config = read_config(ROOT / f"training/configs/{bundle.manifest.data['configuration']}.toml")
     learn, held = folds(fracatlas.read(shared / "data/fracatlas"), config)
     assert fingerprint(learn) == bundle.manifest.data["fingerprint"]
-    assert len(held) == bundle.manifest.data["calibrated_on"]
+    assert len(held) == bundle.manifest.data["aligned_on"]
 
 
 def test_the_card_names_its_sources() -> None:

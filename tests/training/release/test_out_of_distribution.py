@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from inference_worker.out_of_distribution import OutOfDistributionDetector
-from training.release import out_of_distribution
+from training.datasets.record import DatasetError
+from training.release import out_of_distribution, variation
 from training.release.outliers import DRAWN, PHOTOGRAPHS, outliers
+from training.release.strangers import read_strangers
 
 D = 40
 
@@ -19,7 +22,11 @@ def detector() -> OutOfDistributionDetector:
     generator = np.random.default_rng(0)
     body_part = np.repeat([0, 1, -1], [300, 300, 20]).astype(np.int32)
     return out_of_distribution.fit_embeddings(
-        _radiographs(generator, body_part), body_part, _fresh(generator), _others(generator)
+        _radiographs(generator, body_part),
+        body_part,
+        _fresh(generator),
+        _others(generator),
+        ["one"] * 20 + ["two"] * 10,
     )
 
 
@@ -75,9 +82,50 @@ def test_what_sets_a_detector_never_judges_it() -> None:
     assert {o.kind for o in outliers("judge")} >= set(DRAWN)
 
 
-def test_varied_copies_differ_but_keep_their_form() -> None:
-    squares = np.random.default_rng(4).integers(0, 256, (6, 64, 64)).astype(np.uint8)
-    copies = out_of_distribution.varied(squares, seed=1)
-    assert copies.shape == squares.shape
-    assert copies.dtype == np.uint8
-    assert all((a != b).any() for a, b in zip(copies, squares, strict=True))
+def test_varied_copies_are_pictures_of_other_sizes() -> None:
+    picture = np.random.default_rng(4).integers(0, 256, (300, 200)).astype(np.uint8)
+    generator = np.random.default_rng(1)
+    copies = [variation.varied(picture, generator) for _ in range(12)]
+    assert all(copy.dtype == np.uint8 and copy.ndim == 2 and min(copy.shape) >= 8 for copy in copies)
+    assert len({copy.shape for copy in copies}) > 6
+    assert variation.varied(np.zeros((1, 1), np.uint8), generator).size
+
+
+def test_metal_is_bright_and_covers_a_part() -> None:
+    picture = np.full((300, 200), 60, np.uint8)
+    for seed in range(12):
+        bright = variation.with_metal(picture, np.random.default_rng(seed)) > 200
+        assert 0 < bright.mean() < 0.5
+    assert picture.max() == 60, "the picture itself stays"
+
+
+def test_a_source_is_one_voice() -> None:
+    """Ninety pictures of one source and ten of another: the small one still turns its like away."""
+    generator = np.random.default_rng(3)
+    body_part = np.repeat([0, 1], 300).astype(np.int32)
+    outside = generator.normal(0, 1, (200, D)).astype(np.float32)
+    outside[:190, 5] += 9
+    outside[190:, 6] += 9
+    fitted = out_of_distribution.fit_embeddings(
+        _radiographs(generator, body_part), body_part, _fresh(generator), outside, ["a"] * 190 + ["b"] * 10
+    )
+    few = generator.normal(0, 1, (50, D)).astype(np.float32)
+    few[:, 6] += 9
+    assert (fitted.distance(few) > 1).mean() > 0.9
+
+
+def test_strangers_are_read_by_source(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(tmp_path / name), np.full((20, 20), 90, np.uint8))
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("file,source,licence\na.png,one,CC0\nb.png,two,MIT\n")
+    assert [(one.source, one.licence) for one in read_strangers(tmp_path)] == [("one", "CC0"), ("two", "MIT")]
+    assert [one.source for one in read_strangers(tmp_path, ["one"])] == ["two"]
+    for without, words in ((["three"], "no source called three"), (["one", "two"], "no picture of another")):
+        with pytest.raises(DatasetError, match=words):
+            read_strangers(tmp_path, without)
+    manifest.write_text("file\na.png\n")
+    with pytest.raises(DatasetError, match="lacks the columns licence, source"):
+        read_strangers(tmp_path)
+    with pytest.raises(DatasetError, match=r"manifest\.csv is missing"):
+        read_strangers(tmp_path / "none")

@@ -22,6 +22,7 @@ PREVALENCES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 #: Keys of the manifest's ``metrics`` that people are told, in this order.
 METRICS: dict[str, Promise] = {
     "auc": _("Area under the ROC curve"),
+    "judged_auc": _("The same on judged body parts"),
     "average_precision": _("Average precision"),
     "sensitivity_at_90_specificity": _("Sensitivity at 90 % specificity"),
     "sensitivity_at_low": _("Sensitivity at the lower threshold"),
@@ -29,11 +30,14 @@ METRICS: dict[str, Promise] = {
     "sensitivity_at_high": _("Sensitivity at the upper threshold"),
     "specificity_at_high": _("Specificity at the upper threshold"),
     "uncertain": _("Share of uncertain results"),
+    "judged_uncertain": _("The same on judged body parts"),
+    "precision_at_high": _("Share with a finding above the upper threshold"),
     "brier": _("Brier score"),
     "ece": _("Calibration error"),
     "body_part_accuracy": _("Body part correct"),
     "pointing_true_positives": _("Peak on the finding, where one was suspected"),
     "pointing_all": _("Peak on the finding, over all findings"),
+    "nothing_drawn": _("Images with a finding on which nothing is drawn"),
     "out_of_distribution_rejected": _("Test images turned away as outside what the model can analyse"),
 }
 
