@@ -18,6 +18,8 @@ _MOST_COMPONENTS = 4
 _LEAST_PIXELS_PER_PART, _PARTS_OF_ANY = 64, 10_000
 _COD, _COC = 0xFF52, 0xFF53
 _JPEG_LOSSLESS = 3
+#: Bits of a sample that JPEG and JPEG-LS allow.
+_LEAST_PRECISION, _MOST_PRECISION = 2, 16
 _JPEG_LS = 7
 
 
@@ -37,6 +39,12 @@ def check(frame: bytes, width: int, height: int) -> None:
         header = jpeg_header.frame_header(frame)
         jpeg.check_scans(frame)
         _check_size((header.width, header.height), width, height)
+        if not _LEAST_PRECISION <= header.precision <= _MOST_PRECISION:  # its decoder would end the process
+            raise UnreadableError(
+                "corrupt",
+                f"The picture inside the DICOM file claims samples of {header.precision} bits; "
+                "send it again from its source.",
+            )
         if header.process in (_JPEG_LOSSLESS, _JPEG_LS):
             _check_end(frame, jpeg_header.scan_start(frame))
         elif header.precision == 8:

@@ -10,13 +10,14 @@ import numpy as np
 import pydicom
 import pytest
 from numpy.typing import NDArray
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGLSLossless,
     RLELossless,
 )
 
@@ -124,3 +125,16 @@ def test_deflated_bomb_is_refused_at_the_limit() -> None:
     bomb = data[:start] + packer.compress(bytes(50_000_000)) + packer.flush()
     assert len(bomb) < 100_000
     assert kind_of(bomb, Limits(file_bytes=10_000_000)) == "too_large"
+
+
+@pytest.mark.parametrize("bits", [0, 1, 17, 92, 255])
+def test_a_frame_of_impossible_depth_is_refused_before_its_decoder_sees_it(
+    noise: NDArray[np.uint8], bits: int
+) -> None:
+    dataset = radiograph(noise)
+    dataset.compress(JPEGLSLossless)
+    frame = bytearray(get_frame(dataset.PixelData, 0, number_of_frames=1))
+    frame[frame.index(b"\xff\xf7") + 4] = bits
+    dataset.PixelData = encapsulate([bytes(frame)])
+    with pytest.raises(UnreadableError, match=f"claims samples of {bits} bits"):
+        decode(written(dataset))
