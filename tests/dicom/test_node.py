@@ -18,7 +18,9 @@ from pynetdicom import AE, build_context
 from tests.dicom.conftest import CALLED, CALLING, Node
 from tests.dicom.peers import needs_peers
 from tests.factories import dicom
-from xrayportal.dicom.models import Caller, Listener, OriginalIdentifiers, StudyReturn
+from xrayportal.dicom.models import Caller, Destination, Listener, OriginalIdentifiers, StudyReturn
+from xrayportal.dicom.transport.c_store import c_store
+from xrayportal.dicom.transport.errors import SendingError
 from xrayportal.intake import ingest
 from xrayportal.studies.models import Image, Study, Submission, Upload
 
@@ -149,6 +151,25 @@ def test_full_storage_is_told_and_nothing_is_half_stored(node: Node, monkeypatch
     assert not Upload.objects.exists()
     assert not OriginalIdentifiers.objects.exists()
     assert sent(node, dicom()).Status == 0x0000
+
+
+def test_a_destination_that_takes_none_of_the_classes_is_told_apart(node: Node, settings: Any) -> None:
+    """The node is the destination here: it takes images, no reports."""
+    settings.DICOM_DESTINATION_NETWORKS = ["127.0.0.0/8"]
+    destination = Destination(
+        clinic=node.clinic, ae_title=CALLED, calling_ae_title=CALLING, host="127.0.0.1", port=node.port
+    )
+    report = Dataset()
+    report.SOPClassUID = "1.2.840.10008.5.1.4.1.1.88.33"
+    for where, kind in (
+        ({}, "class-refused"),
+        ({"ae_title": "NOBODY"}, "association-rejected"),
+        ({"host": "no.such.invalid"}, "unreachable"),
+    ):
+        for name, value in where.items():
+            setattr(destination, name, value)
+        with pytest.raises(SendingError, match=kind):
+            c_store(destination, [report])
 
 
 def test_a_dropped_association_stores_nothing(node: Node) -> None:

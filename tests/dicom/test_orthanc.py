@@ -13,10 +13,13 @@ from tests.dicom.conftest import Node
 from tests.dicom.orthanc import TITLE, Orthanc, orthanc
 from tests.dicom.peers import needs_peers
 from tests.dicom.worlds import analysed
-from tests.factories import dicom
+from tests.factories import dicom, make_user
+from xrayportal.clinics.actors import Actor
+from xrayportal.clinics.models import Clinic, Role
 from xrayportal.dicom.models import Delivery, Destination
 from xrayportal.dicom.sending import Sender
-from xrayportal.studies.models import Study
+from xrayportal.studies.models import Study, Submission
+from xrayportal.tokens.services import create_token
 
 pytestmark = [pytest.mark.slow, needs_peers]
 
@@ -25,6 +28,25 @@ pytestmark = [pytest.mark.slow, needs_peers]
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
     with orthanc(tmp_path_factory.mktemp("orthanc")) as running:
         yield running
+
+
+def test_an_archive_sends_by_stow(archive: Orthanc, clinic: Clinic, live_server: Any) -> None:
+    """With its own DICOMweb client, and a token of the clinic."""
+    admin = make_user(clinic, Role.ADMIN)
+    _token, secret = create_token(
+        clinic=clinic,
+        actor=Actor(admin),
+        name="bridge",
+        role="uploader",
+        scopes=["submissions:write"],
+        days=1,
+    )
+    study = generate_uid()
+    for shade in (700, 800, 900):
+        archive.store(dicom(shade=shade, study_uid=study, patient_id="P-stow-in"))
+    archive.send_by_stow(study, live_server.url, secret)
+    assert Study.objects.get().images.count() == 3
+    assert Submission.objects.get().sender == "bridge"
 
 
 @pytest.mark.parametrize("protocol", Destination.Protocol.values)

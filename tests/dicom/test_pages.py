@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from django.urls import reverse
 from django.utils import timezone
+from pydicom.uid import generate_uid
 
+from tests.dicom.worlds import returned_study
 from tests.factories import make_analysis, make_study
 from tests.house import House, browser
 from xrayportal.analyses.models import Heartbeat
@@ -201,3 +203,35 @@ def test_uploaders_see_nothing_of_archives(house: House) -> None:
     study.submission.submitter = house.uploader
     study.submission.save()
     assert "Archive" not in study_page(house, study, house.uploader)
+
+
+def test_no_page_or_file_shows_an_identifier(house: House) -> None:
+    """What the archive files by goes to the archive alone."""
+    ReturnSettings.objects.create(clinic=house.clinic, when=ReturnSettings.When.FINAL)
+    uid = generate_uid()
+    study = returned_study(house.clinic, study_uid=uid)
+    image, submission = study.images.get(), study.submission
+    slug = house.clinic.slug
+    person = browser(house.admin)
+    answers = [
+        person.get(reverse(name, args=[slug, *arguments]))
+        for name, arguments in (
+            ("study", [study.pk]),
+            ("study-result", [study.pk]),
+            ("study-history", [study.pk]),
+            ("study-deliveries", [study.pk]),
+            ("report", [study.pk]),
+            ("image-file", [image.pk]),
+            ("submission", [submission.pk]),
+            ("worklist", []),
+            ("history", []),
+        )
+    ]
+    answers.append(person.post(reverse("history-export", args=[slug])))
+    answers.append(person.post(reverse("submission-results", args=[slug, submission.pk])))
+    answers.append(person.post(reverse("submission-pictures", args=[slug, submission.pk])))
+    for answer in answers:
+        assert answer.status_code == 200
+        content = answer.getvalue()
+        for secret in (uid, "Mustermann", "PID-4711", "ACC-90210", "19640812", "Quacksalber"):
+            assert secret.encode() not in content, answer.request["PATH_INFO"]

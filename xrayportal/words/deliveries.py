@@ -11,7 +11,9 @@ _REASONS: dict[str, Promise] = {
     "association-rejected": gettext_lazy(
         "The archive rejects the connection: it may not know our AE title or address."
     ),
-    "class-refused": gettext_lazy("The archive does not take this kind of object."),
+    "class-refused": gettext_lazy(
+        "The archive does not take every kind of object. Turn that kind off under Settings, DICOM."
+    ),
     "refused": gettext_lazy("The archive refused an object."),
     "interrupted": gettext_lazy("The connection broke off."),
     "not-permitted": gettext_lazy("The portal's operator does not allow results to go to this address."),

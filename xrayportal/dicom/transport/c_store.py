@@ -59,7 +59,8 @@ def _associate(destination: Destination, classes: Sequence[str]) -> Association:
     if association.is_rejected:
         raise SendingError("association-rejected")
     if not association.is_established:
-        raise SendingError("unreachable")
+        # Where the other side takes none of the classes, pynetdicom ends the association by itself.
+        raise SendingError("class-refused" if association.rejected_contexts else "unreachable")
     return association
 
 
