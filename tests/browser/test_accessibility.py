@@ -43,6 +43,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 #: Addresses that answer no page of their own: fragments (each is part of a page), files, forms, probes.
 NOT_PAGES = {
+    "access-report-csv", "access-report-fhir",
     "adjudicator", "analysis-cancel", "analysis-request", "clinic-operations-retry",
     "clinic-operations-verify", "content-access-end",
     "finding-file", "healthz", "history-export", "image-file", "language", "operations-retry",
@@ -93,6 +94,9 @@ def visits(scene: Scene) -> dict[str, list[str]]:
             scene.address("people"),
             scene.address("clinic-settings"),
             scene.address("clinic-operations"),
+            scene.address("access-report"),
+            f"{scene.address('access-report')}?q={scene.studies['disagreed'].pk}",
+            scene.address("access-report") + "?q=nothing",
             "/password/",
             study["disagreed"],
         ],

@@ -90,7 +90,11 @@ def test_everything_of_the_study_goes_but_the_audit(
     assert Submission.objects.get().labels == {}
     events = AuditEvent.objects.filter(study_id=study.pk).order_by("id")
     assert [event.action for event in events] == ["study-viewed", "study-deleted"]
-    assert events[1].detail == {"reason": "mistake", "images": 2}
+    assert events[1].detail == {
+        "reason": "mistake",
+        "images": 2,
+        "submission": str(Submission.objects.get().pk),
+    }
     assert verify(clinic=house.clinic).is_whole
 
 

@@ -25,6 +25,7 @@ ROOMS = (
     {"intake"},
     {"dicom"},
     {"webhooks"},
+    {"access_report"},
     {"operations"},
     {"web"},
     {"api"},

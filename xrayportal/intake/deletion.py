@@ -89,7 +89,8 @@ def delete_study(*, study: Study, reason: Reason, actor: Actor) -> bool:
             actor=actor,
             target=study,
             study=study,
-            detail={"reason": str(reason), "images": images},
+            # With the submission, whose exports held the study.
+            detail={"reason": str(reason), "images": images, "submission": str(submission.pk)},
         )
         transaction.on_commit(functools.partial(_remove_unnamed, clinic, files))
     return True

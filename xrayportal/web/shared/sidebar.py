@@ -38,7 +38,11 @@ SIDEBAR = (
     SidebarEntry("scorecard", _("Scorecard"), "chart-column", Permission.MANAGE, frozenset({"scorecard"})),
     SidebarEntry("history", _("History"), "history", Permission.MANAGE, frozenset({"history"})),
     SidebarEntry(
-        "clinic-operations", _("Operations"), "activity", Permission.MANAGE, frozenset({"clinic-operations"})
+        "clinic-operations",
+        _("Operations"),
+        "activity",
+        Permission.MANAGE,
+        frozenset({"access-report", "clinic-operations"}),
     ),
     SidebarEntry(
         "people",
