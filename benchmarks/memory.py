@@ -35,7 +35,7 @@ from inference_worker.bundle import Bundle, find_bundle
 from inference_worker.pipeline import Pipeline
 from inference_worker.runtimes import load_runtimes
 bundle = Bundle.load(find_bundle())
-pipeline = Pipeline(bundle, load_runtimes(bundle))
+pipeline = Pipeline(bundle, load_runtimes(bundle, precision="auto"))
 print("ready", flush=True)
 for path in sorted(Path(sys.argv[1]).iterdir()):
     pipeline.analyse(path.read_bytes())

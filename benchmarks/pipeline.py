@@ -23,7 +23,7 @@ _PICTURES = 64
 @benchmark("pipeline, one JPEG at a time")
 def pipeline() -> Iterable[Row]:
     bundle = Bundle.load(find_bundle())
-    runtimes = load_runtimes(bundle)
+    runtimes = load_runtimes(bundle, precision="auto")
     analyser = Pipeline(bundle, runtimes)
     files, what = ordinary(_PICTURES)
     size = bundle.manifest.input.size
@@ -54,7 +54,7 @@ def pipeline() -> Iterable[Row]:
 @benchmark("pipeline, batches")
 def batches() -> Iterable[Row]:
     bundle = Bundle.load(find_bundle())
-    analyser = Pipeline(bundle, load_runtimes(bundle))
+    analyser = Pipeline(bundle, load_runtimes(bundle, precision="auto"))
     files, _ = ordinary(_PICTURES)
     analyser.analyse_many(files[:BATCH])
     rates = []

@@ -24,6 +24,7 @@ from inference_worker.manifest import BundleError
 from inference_worker.pipeline import Pipeline
 from inference_worker.report import printable, record, sentence, write_heatmap
 from inference_worker.runtimes import RUNTIMES, load_runtimes
+from inference_worker.runtimes.precision import AUTO
 from inference_worker.types import UnreadableError
 from inference_worker.walk import expand
 
@@ -39,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options.heatmaps.mkdir(parents=True, exist_ok=True)
             decoder.start()  # it loads its libraries while the networks are loaded here
             bundle = Bundle.load(find_bundle(options.bundle))
-            pipeline = Pipeline(bundle, load_runtimes(bundle, options.runtime), decoder=decoder)
+            pipeline = Pipeline(
+                bundle, load_runtimes(bundle, options.runtime, precision=AUTO), decoder=decoder
+            )
         except (BundleError, DecoderUnavailableError, OSError) as error:
             print(f"inference_worker: {error}", file=sys.stderr)
             return USAGE

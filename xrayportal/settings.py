@@ -263,7 +263,7 @@ AUDIT_ANCHOR_MAIL = env.list("AUDIT_ANCHOR_MAIL", default=[])
 BUNDLES_DIR = Path(env.str("BUNDLES_DIR", default=str(BASE_DIR / "models")))
 #: What a worker runs the networks with: openvino on a CPU, tensorflow on a GPU; and in which precision.
 XRAY_RUNTIME = env.one_of("XRAY_RUNTIME", "openvino", "tensorflow")
-XRAY_PRECISION = env.one_of("XRAY_PRECISION", "f32", "bf16", "f16")
+XRAY_PRECISION = env.one_of("XRAY_PRECISION", "auto", "f32", "bf16", "f16")
 #: Processor threads of one pass (openvino); 0 takes all that the machine has, whatever the container may use.
 XRAY_THREADS = env.whole("XRAY_THREADS", default=0)
 #: How many analyses a worker claims at once.

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 
 from inference_worker.bundle import Bundle
 from inference_worker.manifest import BundleError, Manifest, Network
+from inference_worker.runtimes.precision import AUTO, EXACT, fastest
 from inference_worker.types import Runtime
 
 RuntimeName = Literal["openvino", "tensorflow"]
@@ -20,21 +23,28 @@ RUNTIMES: tuple[str, ...] = get_args(RuntimeName)
 
 
 def load_runtimes(
-    bundle: Bundle, name: str = "openvino", *, precision: str = "f32", threads: int | None = None
+    bundle: Bundle, name: str = "openvino", *, precision: str = EXACT, threads: int | None = None
 ) -> Mapping[str, Runtime]:
     """Every network of ``bundle`` by id, compiled and warm.
 
-    ``precision`` is ``f32`` or (OpenVINO only) ``bf16``, ``f16``; ``threads`` bounds the CPU threads,
-    ``None`` leaves the choice to the library. Raises `BundleError` if the bundle lacks a file for
-    this runtime or a graph's outputs are not the manifest's, and `ValueError` for an unknown runtime
-    or precision.
+    ``precision`` is ``auto``, ``f32`` or (OpenVINO only) ``bf16``, ``f16``; ``auto`` is bf16 where the
+    processor computes in it and the networks then answer as in f32, else f32. ``threads`` bounds the CPU
+    threads, ``None`` leaves the choice to the library. Raises `BundleError` if the bundle lacks a file for
+    this runtime or a graph's outputs are not the manifest's, and `ValueError` for an unknown runtime or
+    precision.
     """
     manifest = bundle.manifest
     open_graph = _opener(name)
     runtimes: dict[str, Runtime] = {}
     for network in manifest.networks:
         path = bundle.file(network, name)
-        runtimes[network.id] = open_graph(path, manifest.input.size, precision=precision, threads=threads)
+        open_in = partial(_open, open_graph, path, manifest.input.size, threads)
+        if precision != AUTO:
+            runtimes[network.id] = open_in(precision)
+        elif name == "openvino" and _has_bf16():
+            runtimes[network.id] = fastest(open_in, manifest.input.size)
+        else:
+            runtimes[network.id] = open_in(EXACT)
         _check(runtimes[network.id], network, manifest)
     return runtimes
 
@@ -59,6 +69,19 @@ def _opener(name: str) -> Callable[..., Runtime]:
 
         return TensorFlowRuntime
     raise ValueError(f"there is no runtime {name!r}; choose one of {', '.join(RUNTIMES)}")
+
+
+def _open(
+    open_graph: Callable[..., Runtime], path: Path, size: int, threads: int | None, precision: str
+) -> Runtime:
+    return open_graph(path, size, precision=precision, threads=threads)
+
+
+def _has_bf16() -> bool:
+    """Does OpenVINO compute in bf16 on this processor, and not only imitate it?"""
+    from inference_worker.runtimes.openvino import capabilities
+
+    return "BF16" in capabilities()
 
 
 def _check(runtime: Runtime, network: Network, manifest: Manifest) -> None:

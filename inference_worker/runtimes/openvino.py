@@ -15,11 +15,16 @@ from inference_worker.types import Outputs
 PRECISIONS = ("f32", "bf16", "f16")
 
 
+def capabilities() -> frozenset[str]:
+    """What this processor computes in, as OpenVINO calls it: ``FP32``, ``BF16``, ``INT8`` …"""
+    return frozenset(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
 class OpenVinoRuntime:
     """One IR graph compiled for the CPU. Make it after a fork, not before: its threads do not survive one.
 
     ``precision`` is a hint that must be given: on CPUs with bf16 OpenVINO would choose that by
-    itself, and the maps would be off by up to a fifth.
+    itself, and nobody would have compared the answers (``inference_worker.runtimes.precision``).
     """
 
     name = "openvino"

@@ -92,7 +92,8 @@ def test_every_field_of_a_supported_and_an_unsupported_picture(tiny: Path, tmp_p
     assert 0 <= first["peak"]["x"] < 90
     assert 0 <= first["peak"]["y"] < 60
     assert 0 <= first["trust"] <= 1
-    assert (first["bundle"], first["runtime"], first["precision"]) == ("tiny@1", "openvino", "f32")
+    assert (first["bundle"], first["runtime"]) == ("tiny@1", "openvino")
+    assert first["precision"] in ("f32", "bf16"), "whichever this processor is good at"
     assert set(first["milliseconds"]) == {"decode", "preprocess", "infer", "render"}
     with Image.open(first["heatmap"]) as heatmap:
         assert heatmap.size == (90, 60)

@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inference_worker import runtimes
 from inference_worker.bundle import MODELS, Bundle
 from inference_worker.runtimes import load_runtimes
+from inference_worker.runtimes.precision import fastest, probes
+from inference_worker.types import Outputs
 from tests.inference_worker.conftest import ROOT
 
 #: What f32 on two libraries may differ by, relative to one (docs/bundle.md's outputs are of that order).
@@ -113,3 +116,39 @@ def test_precision_is_what_was_asked_for(bundles: Path) -> None:
     assert runtime.version
     with pytest.raises(ValueError, match="f64"):
         load_runtimes(bundle, precision="f64")
+
+
+def test_bf16_runs_where_the_processor_has_it_and_answers_alike(
+    bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = Bundle.load(bundles / "unified")
+    for capable, expected in ((True, "bf16"), (False, "f32")):
+        monkeypatch.setattr(runtimes, "_has_bf16", lambda capable=capable: capable)
+        assert load_runtimes(bundle, precision="auto", threads=1)["unified"].precision == expected
+
+
+@pytest.mark.parametrize("wrong", [3.0, float("nan")])
+def test_bf16_that_answers_otherwise_is_not_used(wrong: float, caplog: pytest.LogCaptureFixture) -> None:
+    """As an early processor or a faulty library might."""
+
+    class Network:
+        name, version = "made up", "1"
+
+        def __init__(self, precision: str) -> None:
+            self.precision = precision
+
+        def infer(self, batch: np.ndarray) -> Outputs:
+            logit = np.full(len(batch), 0.0 if self.precision == "f32" else wrong, np.float32)
+            return Outputs(
+                np.ones((len(batch), 1)), logit, np.zeros((len(batch), 4, 4)), np.zeros((len(batch), 1))
+            )
+
+    assert fastest(Network, 64).precision == "f32"
+    assert "The network runs in f32" in caplog.text
+
+
+def test_probes_are_pictures_that_differ() -> None:
+    pictures = probes(64)
+    assert {picture.shape for picture in pictures} == {(1, 64, 64, 1)}
+    assert all(picture.min() >= 0 and picture.max() <= 255 for picture in pictures)
+    assert not np.allclose(pictures[0], pictures[1])
