@@ -74,13 +74,8 @@ def upload(
     """Send pictures one after the other, all of them new: one that is there already costs half."""
     connection = HTTPConnection("127.0.0.1", person.port, timeout=30)
     while time.monotonic() < end:
-        boundary = uuid.uuid4().hex
-        body = _form(boundary, picture(secrets.randbits(60)))
-        headers = {
-            **person.headers,
-            "Content-Type": f"multipart/form-data; boundary={boundary}",
-            "Accept": "application/json",
-        }
+        body, media_type = picture_form(picture(secrets.randbits(60)))
+        headers = {**person.headers, "Content-Type": media_type, "Accept": "application/json"}
         _ask(connection, "POST", address, body, headers, {201}, answers.uploads, answers)
     connection.close()
 
@@ -121,8 +116,9 @@ def _ask(
     return response, answer
 
 
-def _form(boundary: str, picture: bytes) -> bytes:
-    """A multipart body with a key and one JPEG."""
+def picture_form(picture: bytes) -> tuple[bytes, str]:
+    """A multipart body with a key and one JPEG, and its media type."""
+    boundary = uuid.uuid4().hex
     lines = [
         f"--{boundary}",
         'Content-Disposition: form-data; name="key"',
@@ -134,4 +130,5 @@ def _form(boundary: str, picture: bytes) -> bytes:
         "",
         "",
     ]
-    return "\r\n".join(lines).encode() + picture + f"\r\n--{boundary}--\r\n".encode()
+    body = "\r\n".join(lines).encode() + picture + f"\r\n--{boundary}--\r\n".encode()
+    return body, f"multipart/form-data; boundary={boundary}"

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.load import Answers, Person, Poll, poll, together, upload
-from benchmarks.pictures import ROOT, ordinary
+from benchmarks.load import Answers, Poll, poll, together, upload
+from benchmarks.pictures import varied
+from benchmarks.processes import person, process, wait_for_workers, web
 from benchmarks.registry import Row, UnmeasurableError, benchmark
 from benchmarks.scratch import manage, scratch_portal
 from benchmarks.timing import row
@@ -198,7 +194,7 @@ def _ingest() -> Row:
     submission = create_submission(
         clinic=Clinic.objects.get(slug=SLUG), actor=PORTAL, queue="bulk", expected_files=0
     )
-    picture, times = _pictures(), []
+    picture, times = varied(), []
     for number in range(100):
         content = ContentFile(picture(number))
         start = time.perf_counter()
@@ -214,22 +210,6 @@ def _ingest() -> Row:
         )
         times.append((time.perf_counter() - start) * 1000)
     return row("ingest of a 40 kB JPEG", times, at_most=25)
-
-
-def _pictures() -> Callable[[int], bytes]:
-    """A JPEG of about 40 kB, another one for each number (comments would be removed when it is stored).
-
-    The number goes into the quantisation of the finest details, which changes what the picture decodes to.
-    """
-    base = min(ordinary(20)[0], key=lambda data: abs(len(data) - 40_000))
-    finest = base.index(b"\xff\xdb") + 5 + 56
-
-    def picture(number: int) -> bytes:
-        changed = bytearray(base)
-        changed[finest : finest + 8] = bytes(1 + byte % 255 for byte in number.to_bytes(8, "big"))
-        return bytes(changed)
-
-    return picture
 
 
 def _load(environment: dict[str, str], people: dict[str, Client]) -> Iterator[Row]:
@@ -256,11 +236,11 @@ def _load(environment: dict[str, str], people: dict[str, Client]) -> Iterator[Ro
     addresses = [reverse("submission-uploads", args=[SLUG, submission.pk]) for submission in uploads]
     connection.close()
     with ExitStack() as stack:
-        port = stack.enter_context(_web(environment))
-        stack.enter_context(_process(environment, "worker"))
-        _wait_for_worker()
-        reader, sender = (_person(port, people[role]) for role in ("reader", "uploader"))
-        picture, since = _pictures(), time.monotonic() + WARM_SECONDS
+        port = stack.enter_context(web(environment))
+        stack.enter_context(process(environment, "worker"))
+        wait_for_workers()
+        reader, sender = (person(port, people[role]) for role in ("reader", "uploader"))
+        picture, since = varied(), time.monotonic() + WARM_SECONDS
         answers, end = Answers(since), since + LOAD_SECONDS
         before = Analysis.objects.filter(state="succeeded").count()
         together(
@@ -274,62 +254,6 @@ def _load(environment: dict[str, str], people: dict[str, Client]) -> Iterator[Ro
     yield row(f"{UPLOADERS} uploaders, beside {POLLERS} pollers", answers.uploads, p95_at_most=150)
     yield row("  files taken meanwhile", [len(answers.uploads) / LOAD_SECONDS], "1/s")
     yield row("  studies analysed meanwhile", [done / (WARM_SECONDS + LOAD_SECONDS)], "1/s")
-
-
-def _person(port: int, browser: Client) -> Person:
-    from django.conf import settings
-
-    session, token = browser.cookies[settings.SESSION_COOKIE_NAME].value, "a" * 32
-    cookies = f"{settings.SESSION_COOKIE_NAME}={session}; {settings.CSRF_COOKIE_NAME}={token}"
-    return Person(port, {"Cookie": cookies, "X-CSRFToken": token})
-
-
-@contextmanager
-def _web(environment: dict[str, str]) -> Iterator[int]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    with _process({**environment, "PORT": str(port)}, "web"):
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-            except OSError:
-                time.sleep(0.2)
-            else:
-                break
-        yield port
-
-
-@contextmanager
-def _process(environment: dict[str, str], name: str) -> Iterator[subprocess.Popen[bytes]]:
-    """One line of the Procfile, with the programs of this Python."""
-    lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
-    programs = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    with subprocess.Popen(
-        ["/bin/sh", "-c", f"exec {lines[name]}"],
-        cwd=ROOT,
-        env={**environment, "PATH": programs},
-        stdout=subprocess.DEVNULL,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-def _wait_for_worker() -> None:
-    from xrayportal.analyses.workers import live_workers
-
-    deadline = time.monotonic() + 90
-    while not live_workers().exclude(bundle="").exists():
-        if time.monotonic() > deadline:
-            raise UnmeasurableError("the worker did not load its bundle")
-        time.sleep(0.5)
 
 
 def _times(browser: Client, addresses: list[str], rounds: int) -> list[float]:

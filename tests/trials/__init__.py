@@ -1,0 +1,1 @@
+"""Tests of what the trials compute; the trials themselves are commands."""
