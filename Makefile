@@ -12,11 +12,12 @@ NODE_TOOLS := $(VENV)/node/node_modules/.bin
 PORT ?= 8000
 VAR_DIR ?= $(CURDIR)/var
 SAMPLES ?=
+FILE ?=
 # The Python that .venv is made of; without it scripts/venv looks for one.
 BASE_PYTHON ?=
 export PORT VAR_DIR BASE_PYTHON
 
-.PHONY: help install demo up training test lint format fuzz bench contract containers storage orthanc hosts lock clean
+.PHONY: help install demo up training test lint format fuzz bench contract containers storage orthanc hosts restore lock clean
 
 help:  ## Show this
 	@echo "X-Ray Portal. Settings of demo and up: PORT=$(PORT) VAR_DIR=$(VAR_DIR)"
@@ -29,6 +30,9 @@ demo: install  ## The portal with demo clinics, logins and sample X-rays (SAMPLE
 
 up: install $(if $(filter tensorflow,$(XRAY_RUNTIME)),$(VENV)/.training)  ## The portal without demo users and samples
 	@$(PYTHON) -m xrayportal.embedded up
+
+restore: install  ## A backup (FILE=…, by `manage.py backup`) into an empty VAR_DIR
+	@$(PYTHON) -m xrayportal.embedded restore $(if $(FILE),--file "$(FILE)")
 
 training: $(VENV)/.training  ## Prepare .venv for `python -m training`, and for workers with TensorFlow
 

@@ -64,7 +64,8 @@ def serve(portal: Portal) -> tuple[str, psutil.Process]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    options = "--worker-class xrayportal.http_worker.LaneWorker --workers 2 --threads 8 --timeout 60 --preload --no-control-socket"
+    options = "--worker-class xrayportal.http_worker.LaneWorker --workers 2 --threads 8"
+    options += " --timeout 60 --preload --no-control-socket"
     web = portal.start(
         *("web", "-m", "gunicorn", "xrayportal.wsgi", "--bind", f"127.0.0.1:{port}", *options.split()),
         LOG_LEVEL="WARNING",

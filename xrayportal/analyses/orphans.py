@@ -13,7 +13,7 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 
 from xrayportal.analyses.models import Analysis, Finding
-from xrayportal.studies.locks import name_lock
+from xrayportal.studies.locks import name_lock, removal
 from xrayportal.studies.models import Image
 from xrayportal.studies.storage import files_by_folder
 
@@ -48,8 +48,8 @@ def _sweep_folder(folder: str, files: Mapping[str, datetime | None]) -> int:
 
 def _remove_if_orphan(folder: str, name: str) -> bool:
     """Look again under the lock that an upload holds until the file has its row, then remove the file."""
-    with name_lock(name):
-        if name in _named(folder, [name]) or not _is_old(name):
+    with name_lock(name), removal() as may:
+        if not may or name in _named(folder, [name]) or not _is_old(name):
             return False
         default_storage.delete(name)
     logger.info("Removed %s: no row names it", name)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from xrayportal.embedded.environment import given
 from xrayportal.embedded.errors import StartProblem
-from xrayportal.embedded.portal import BASE, Request, run
+from xrayportal.embedded.portal import BASE, Request, restore, run
 
 SHARED_SAMPLES = BASE.parent / "shared" / "data" / "fracatlas" / "images"
 SHARED_LIMIT = 20
@@ -19,11 +19,18 @@ def main() -> int:
     """Parse, run, and turn what keeps the portal from starting into one sentence."""
     parser = argparse.ArgumentParser(prog="python -m xrayportal.embedded", description=__doc__)
     parser.add_argument(
-        "kind", choices=["demo", "up"], help="with or without demo clinics, users and samples"
+        "kind",
+        choices=["demo", "up", "restore"],
+        help="with or without demo clinics, users and samples; or a backup",
     )
     parser.add_argument("--samples", type=Path, help="demo: submit the pictures of this folder as well")
+    parser.add_argument("--file", type=Path, help="restore: what `manage.py backup` wrote")
     options = parser.parse_args()
     try:
+        if options.kind == "restore":
+            if options.file is None:
+                raise StartProblem("FILE must name a backup: `make restore FILE=… VAR_DIR=…`.")
+            return restore(_request(options.kind, None), options.file.expanduser().resolve())
         return run(_request(options.kind, options.samples))
     except StartProblem as problem:
         sys.stderr.write(f"\n{problem}\n")

@@ -71,11 +71,23 @@ def run(request: Request) -> int:
         return _serve(request, environment, servers, is_new_demo=is_new_demo)
 
 
+def restore(request: Request, file: Path) -> int:
+    """Start the servers on a folder without data, restore a backup, and stop them; the exit status."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+    with ExitStack() as stack:
+        _prepare(request, stack, file)
+    _say(f"Restored. `make up VAR_DIR={request.var}` starts the portal.")
+    return 0
+
+
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _prepare(request: Request, stack: ExitStack) -> tuple[dict[str, str], dict[str, Server]]:
+def _prepare(
+    request: Request, stack: ExitStack, backup: Path | None = None
+) -> tuple[dict[str, str], dict[str, Server]]:
     """Everything before the Procfile; what must be ended is left in ``stack``."""
     _make_folder(request.var)
     lock = Lock(request.var, address=request.address)
@@ -104,6 +116,9 @@ def _prepare(request: Request, stack: ExitStack) -> tuple[dict[str, str], dict[s
     }
     if os.geteuid() == 0:  # root is the person's choice; Celery's five lines about it say nothing new
         environment["PYTHONWARNINGS"] = "ignore:You're running the worker with superuser privileges"
+    if backup is not None:
+        _say("Restoring …")
+        _manage(_of_owner(environment, servers), "restore", str(backup))
     options = ["--static"]
     if request.demo:
         options.append("--demo")

@@ -21,7 +21,7 @@ from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import record
 from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic, User
-from xrayportal.studies.locks import name_lock
+from xrayportal.studies.locks import name_lock, removal
 from xrayportal.studies.models import Image, Study, Submission, Upload
 from xrayportal.worklist.models import Unopened
 
@@ -137,8 +137,9 @@ def _remove_unnamed(clinic: Clinic, names: Iterable[str]) -> None:
     """Remove files, each under the lock that an upload of the same picture holds until its row is there."""
     for name in names:
         try:
-            with name_lock(name):
-                remove_if_unnamed(clinic, name)
+            with name_lock(name), removal() as may:
+                if may:
+                    remove_if_unnamed(clinic, name)
         except Exception:
             # Each storage has its own errors; the study is gone, and the reconciler finds the file.
             logger.exception("Could not remove %s of a deleted study", name)

@@ -42,7 +42,7 @@ SPARED = frozenset({"broker", "dicom_node"})
 
 
 @functools.cache
-def _expected_migrations() -> frozenset[tuple[str, str]]:
+def expected_migrations() -> frozenset[tuple[str, str]]:
     """The migrations of the code, which change only with a release, that is, with a new process."""
     loader = MigrationLoader(None, ignore_no_migrations=True)
     return frozenset((app, name) for app, name in loader.disk_migrations if app in loader.migrated_apps)
@@ -64,7 +64,7 @@ def migrations() -> Service:
         applied = MigrationRecorder(connection).applied_migrations().keys()
     except Error as error:
         return {"ok": False, "reason": type(error).__name__}
-    missing = len(_expected_migrations() - set(applied))
+    missing = len(expected_migrations() - set(applied))
     return {"ok": missing == 0, "missing": missing}
 
 

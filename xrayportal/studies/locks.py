@@ -32,3 +32,33 @@ def name_lock(name: str) -> Iterator[None]:
     finally:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
+
+
+#: Any number that nothing else in this database takes as an advisory lock.
+_ALL_FILES = 0x7872_6179_0002
+
+
+@contextmanager
+def all_files_kept() -> Iterator[None]:
+    """Have no file removed that a row named when this began: a backup copies them one after the other."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [_ALL_FILES])
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_ALL_FILES])
+
+
+@contextmanager
+def removal() -> Iterator[bool]:
+    """Whether files may be removed in the block: not during a backup. The search for orphans finds them."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock_shared(%s)", [_ALL_FILES])
+        may = bool(cursor.fetchone()[0])
+    try:
+        yield may
+    finally:
+        if may:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock_shared(%s)", [_ALL_FILES])
