@@ -17,7 +17,7 @@ FILE ?=
 BASE_PYTHON ?=
 export PORT VAR_DIR BASE_PYTHON
 
-.PHONY: help install demo up training test lint format fuzz bench contract containers storage orthanc hosts restore lock clean
+.PHONY: help install demo up training test lint format fuzz bench contract containers storage orthanc hosts restore chaos soak lock clean
 
 help:  ## Show this
 	@echo "X-Ray Portal. Settings of demo and up: PORT=$(PORT) VAR_DIR=$(VAR_DIR)"
@@ -78,6 +78,12 @@ contract: $(VENV)/.test $(VENV)/.redis  ## Try the API with thousands of request
 orthanc: $(VENV)/.test $(VENV)/.redis  ## A thousand images from an archive and back, the receiver killed meanwhile, and its rate (IMAGES=200; Debian's orthanc dcmtk)
 	@$(PYTHON) -m tests.dicom.peers
 	@$(PYTHON) -m pytest tests/dicom/trial.py -q -s -p no:cacheprovider
+
+chaos: $(VENV)/.test $(VENV)/.redis  ## A thousand pictures through kills, stops, a full disk and a wiped Redis: nothing may be lost
+	@$(PYTHON) -m trials.chaos $(ARGS)
+
+soak: $(VENV)/.test $(VENV)/.redis  ## Half an hour of mixed load: the memory of every process must stay flat
+	@$(PYTHON) -m trials.soak $(ARGS)
 
 hosts: $(VENV)/.test $(VENV)/.redis  ## Cut a worker's link in the middle of 500 pictures, on hosts out of network namespaces (root; iproute2 nftables)
 	@$(PYTHON) -m trials.hosts $(ARGS)

@@ -42,21 +42,36 @@ class Visitor:
 
     def send(self, clinic: str, pictures: Iterable[tuple[str, bytes]], expected: int) -> dict[str, Any]:
         """Make a submission of these files (name and bytes), each a request of its own, and end it."""
+        submission = self.begin(clinic, expected)
+        for name, picture in pictures:
+            self.put(submission, name, picture, key=str(uuid.uuid4()))
+        self.finish(submission)
+        return submission
+
+    def begin(self, clinic: str, expected: int) -> dict[str, Any]:
+        """Make a submission; returns the addresses of its parts."""
         body = json.dumps({"expected_files": expected}).encode()
         submission: dict[str, Any] = json.loads(
             self._post(f"/c/{clinic}/submissions/", body, "application/json")
         )
-        for name, picture in pictures:
-            boundary = uuid.uuid4().hex
-            form = (
-                f'--{boundary}\r\nContent-Disposition: form-data; name="key"\r\n\r\n{uuid.uuid4()}\r\n'
-                f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-                "Content-Type: application/octet-stream\r\n\r\n"
-            ).encode()
-            form += picture + f"\r\n--{boundary}--\r\n".encode()
-            self._post(submission["uploads"], form, f"multipart/form-data; boundary={boundary}")
-        self._post(submission["finish"], b"", "application/json")
         return submission
+
+    def put(self, submission: dict[str, Any], name: str, picture: bytes, *, key: str) -> dict[str, Any]:
+        """Send one file; the same key again is the same file. Returns what became of it."""
+        boundary = uuid.uuid4().hex
+        form = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="key"\r\n\r\n{key}\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        ).encode()
+        form += picture + f"\r\n--{boundary}--\r\n".encode()
+        media_type = f"multipart/form-data; boundary={boundary}"
+        answer: dict[str, Any] = json.loads(self._post(submission["uploads"], form, media_type))
+        return answer
+
+    def finish(self, submission: dict[str, Any]) -> None:
+        """Say that no more files come."""
+        self._post(submission["finish"], b"", "application/json")
 
     def _post(self, path: str, body: bytes, media_type: str) -> bytes:
         headers = {
