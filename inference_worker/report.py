@@ -99,8 +99,8 @@ def sentence(record: dict[str, Any], manifest: Manifest) -> str:
 
 def _not_judged(reliability: Reliability) -> str:
     return (
-        f"the model has seen {reliability.abnormal} abnormal pictures of this body part and cannot tell them "
-        "from others, so it does not judge it"
+        f"the model was tested on {reliability.abnormal} abnormal pictures of this body part, and how well "
+        "it tells them from others is too uncertain, so it does not judge it"
     )
 
 

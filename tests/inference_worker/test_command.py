@@ -353,7 +353,7 @@ def test_what_the_bundle_measured_is_said(tiny: Path, tmp_path: Path) -> None:
     assert leaning in ("towards_normal", "towards_abnormal")
     assert second["location"] in ("weak", "strong")
     text = run(ankle, hand, "--bundle", folder).stdout.splitlines()
-    assert "ankle: the model has seen 19 abnormal pictures of this body part and cannot tell" in text[1]
+    assert "ankle: the model was tested on 19 abnormal pictures of this body part, and how well" in text[1]
     assert "%" not in text[1]
     assert f"Uncertain, {leaning.replace('_', ' ')}" in text[2]
     assert "pictures with this result were abnormal in the test split of FracAtlas, prevalence 16%" in text[2]

@@ -63,6 +63,13 @@ def test_none_in_a_few_hundred_is_no_certainty(house: House, measured: Bundle) -
     assert lowest.shares[0] == "<1 %"
 
 
+def test_a_handful_of_pictures_makes_no_share(house: House, measured: Bundle) -> None:
+    measured.manifest["rates"]["towards_abnormal"] = {"pictures": 6, "abnormal": 4}
+    card = ModelCard(measured)
+    assert [row.outcome for row in card.rates if row.share is None] == ["towards_abnormal"]
+    assert {row.shares[2] for row in card.prevalences} == {"too few cases"}
+
+
 def test_body_parts_that_are_not_judged_come_last(house: House, measured: Bundle) -> None:
     *judged, last = ModelCard(measured).body_parts
     assert (last.word, last.judged, last.abnormal) == ("Ankle", False, 19)

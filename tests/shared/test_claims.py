@@ -55,8 +55,8 @@ def test_no_false_alarm_is_said_with_the_number_of_chances() -> None:
 
 def test_a_body_part_that_is_not_judged_says_why() -> None:
     assert claim(MEASURED, "not_judged", body_part="foot") == (
-        "Foot: the model has seen 19 images with a fracture and cannot tell them from the others, "
-        "so it does not judge this body part."
+        "Foot: the model was tested on 19 images with a fracture, and how well it tells them from the "
+        "others is too uncertain. It does not judge this body part."
     )
 
 
@@ -108,3 +108,10 @@ def test_german(outcome: str) -> None:
         sentence = claim(MEASURED, outcome, body_part="foot")
     assert "fracture" not in sentence
     assert sentence != claim(MEASURED, outcome, body_part="foot")
+
+
+def test_a_handful_of_pictures_makes_no_rate() -> None:
+    few = {**MEASURED, "rates": {**MEASURED["rates"], "towards_abnormal": {"pictures": 6, "abnormal": 4}}}
+    sentence = claim(few, "towards_abnormal")
+    assert sentence.startswith("Too few test images had this result to say how many of them had a fracture.")
+    assert "4 of 6" not in sentence

@@ -81,7 +81,7 @@ def test_the_study_page_says_nothing_of_a_body_part_that_is_not_judged(
 ) -> None:
     page = text_of(house, "study", study_of("ANKLE").pk)
     assert "Not judged" in page
-    assert "Ankle: the model has seen 19 images with a fracture and cannot tell them" in page
+    assert "Ankle: the model was tested on 19 images with a fracture, and how well it tells them" in page
     assert "data-overlay-url" not in page
     assert 'class="probability' not in page
     assert "Metal and casts" not in page
@@ -152,7 +152,7 @@ def test_exports_tell_it(house: House, submission: Submission) -> None:
 def test_the_report_explains_it(house: House, submission: Submission) -> None:
     for reference, sentence in (
         ("LEANS", "14 of 140 images with this result had a fracture"),
-        ("ANKLE", "so it does not judge this body part"),
+        ("ANKLE", "It does not judge this body part"),
     ):
         address = reverse("report", args=[house.clinic.slug, study_of(reference).pk])
         content = body(browser(house.reader).get(address))

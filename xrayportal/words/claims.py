@@ -23,6 +23,9 @@ TEST_SETS = (
     gettext_noop("FracAtlas, out of fold"),
 )
 
+#: A result that fewer test pictures had is given no rate.
+LEAST_PICTURES = 10
+
 Manifest = Mapping[str, Any]
 
 
@@ -58,6 +61,9 @@ def claim(
         if outcome in ("normal", "abnormal"):
             return ""
         return gettext("Read it without relying on the model.")
+    if rate["pictures"] < LEAST_PICTURES:
+        few = gettext("Too few test images had this result to say how many of them had %(what)s.")
+        return f"{few % {'what': found_word(manifest)}} {gettext('Read it without relying on the model.')}"
     values = {**rate, "what": found_word(manifest), **_totals(manifest)}
     if outcome == "normal":
         return (
@@ -152,10 +158,10 @@ def _not_judged(manifest: Manifest, body_part: str) -> str:
     if known is None:
         return gettext("The model does not judge this body part.")
     return ngettext(
-        "%(part)s: the model has seen %(n)d image with %(what)s and cannot tell it from the others, "
-        "so it does not judge this body part.",
-        "%(part)s: the model has seen %(n)d images with %(what)s and cannot tell them from the others, "
-        "so it does not judge this body part.",
+        "%(part)s: the model was tested on %(n)d image with %(what)s, and how well it tells it from the "
+        "others is too uncertain. It does not judge this body part.",
+        "%(part)s: the model was tested on %(n)d images with %(what)s, and how well it tells them from the "
+        "others is too uncertain. It does not judge this body part.",
         known["abnormal"],
     ) % {"part": body_part_word(body_part), "n": known["abnormal"], "what": found_word(manifest)}
 

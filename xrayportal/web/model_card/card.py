@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from xrayportal.analyses.models import Bundle
@@ -133,7 +134,9 @@ class ModelCard:
                 verdict_word(self.manifest, outcome),
                 rate["pictures"],
                 rate["abnormal"],
-                Interval.of(wilson(rate["abnormal"], rate["pictures"])),
+                Interval.of(wilson(rate["abnormal"], rate["pictures"]))
+                if rate["pictures"] >= claims.LEAST_PICTURES
+                else None,
             )
             for outcome, rate in claims.rates_of(self.manifest).items()
             if outcome != "uncertain"
@@ -154,7 +157,12 @@ class ModelCard:
             PrevalenceRow(
                 words,
                 value == measured,
-                [percent(share_at(value, row, normals, abnormals)) for row in rows],
+                [
+                    percent(share_at(value, row, normals, abnormals))
+                    if row.share
+                    else gettext("too few cases")
+                    for row in rows
+                ],
             )
             for words, value in sorted(shown.items(), key=lambda item: item[1])
         ]
