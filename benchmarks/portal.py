@@ -174,7 +174,7 @@ def _open_pages(browser: Client) -> dict[str, Poll]:
     running.state, running.started_at, running.leased_until = "running", now, now + timedelta(hours=1)
     running.save()
     study, worklist = reverse("study", args=[SLUG, running.study_id]), reverse("worklist", args=[SLUG])
-    (result,) = re.findall(r'hx-get="([^"]*/result/[^"]*)"', browser.get(study).content.decode())
+    (result,) = re.findall(r'id="study-result"[^>]* hx-get="([^"]+)"', browser.get(study).content.decode())
     (seen,) = re.findall(r'data-seen="([^"]*)"', browser.get(worklist).content.decode())
     return {
         "study": Poll(result.replace("&amp;", "&"), seconds=1),

@@ -14,7 +14,7 @@ handler500 = "xrayportal.web.shared.unavailable.server_error"
 
 SCREENS = (
     *("account", "people", "tokens", "webhooks", "worklist", "submissions", "study", "dicom"),
-    *("reviews", "history", "scorecard", "model_card", "operations", "access_report", "health"),
+    *("reviews", "reading", "history", "scorecard", "model_card", "operations", "access_report", "health"),
 )
 
 urlpatterns = [

@@ -1,5 +1,5 @@
 /*
- * The review panel: keys for the verdicts, regions, and the focus after a swap.
+ * The review panel: keys for the verdicts and for signing, regions, the sheet on a phone, and the focus after a swap.
  *
  * The panel and the viewer exchange events on document. A box is [x, y, width, height] in whole displayed pixels of
  * the image whose id goes with it:
@@ -74,6 +74,7 @@ function boxItem([x, y, width, height], index, list) {
 
 function refresh() {
   listBoxes();
+  showMarked();
   showBoxesInViewer();
 }
 
@@ -122,18 +123,86 @@ document.addEventListener("click", ({ target }) => {
 document.addEventListener("viewer:box-drawn", ({ detail }) => addBox(detail.image, detail.box));
 document.addEventListener("viewer:ready", showBoxesInViewer);
 
-document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || !VERDICT_KEYS.includes(event.key)) return;
-  if (!singleKeysEnabled() || isTextEntry(event.target)) return;
-  // Where the focus is does not tell: for a moment it may still be in a sheet that has just closed.
-  if (document.querySelector("dialog:modal")) return;
+/** @param {string} key @returns {boolean} whether there is a verdict to mark with this key */
+function markVerdict(key) {
   const current = form();
-  const choice = current && findElement(current, `[data-key="${event.key}"]`, HTMLInputElement);
-  if (!choice || choice.offsetParent === null) return;
-  event.preventDefault();
+  const choice = current && findElement(current, `[data-key="${key}"]`, HTMLInputElement);
+  if (!choice || !isOffered(current)) return false;
   choice.checked = true;
-  choice.focus();
+  choice.focus({ preventScroll: true });
+  showMarked();
+  return true;
+}
+
+/** Sign, or store a draft, with the marked verdict. @param {string} button its selector @returns {boolean} */
+function store(button) {
+  const current = form();
+  const submit = current && findElement(current, button, HTMLButtonElement);
+  if (!submit || !isOffered(current)) return false;
+  const isMarked = current.querySelector("[name=verdict]:checked") !== null;
+  requireElement(current, "[data-needs-verdict]", HTMLElement).hidden = isMarked;
+  if (isMarked) submit.click();
+  else openSheet(true);
+  return true;
+}
+
+/** A signed review's form waits behind a button. @param {HTMLFormElement} form */
+const isOffered = (form) => form.closest("details:not([open])") === null;
+
+/** Show the marked verdict on the phone's line at the foot. */
+function showMarked() {
+  const current = form();
+  const line = current && findElement(current, "[data-marked]", HTMLElement);
+  const marked = current?.querySelector("label:has([name=verdict]:checked) .verdict");
+  if (!line) return;
+  if (marked) {
+    line.replaceChildren(marked.cloneNode(true));
+    requireElement(current, "[data-needs-verdict]", HTMLElement).hidden = true;
+  } else {
+    line.textContent = line.dataset.marked ?? "";
+  }
+}
+
+/** On a phone the panel comes as a sheet from below. @param {boolean} isOpen */
+function openSheet(isOpen) {
+  panel()?.toggleAttribute("data-open", isOpen);
+  const button = panel()?.querySelector("[data-verdict-sheet]");
+  button?.setAttribute("aria-expanded", String(isOpen));
+}
+
+document.addEventListener("change", ({ target }) => {
+  if (target instanceof HTMLInputElement && target.name === "verdict") showMarked();
 });
+
+document.addEventListener("click", ({ target }) => {
+  const current = panel();
+  if (!current) return;
+  if (closestElement(target, "[data-verdict-sheet]")) openSheet(!current.hasAttribute("data-open"));
+  else if (target instanceof Node && !current.contains(target)) openSheet(false);
+});
+
+document.addEventListener("keydown", (event) => {
+  // Where the focus is does not tell: for a moment it may still be in a sheet that has just closed.
+  if (event.defaultPrevented || event.altKey || document.querySelector("dialog:modal")) return;
+  if (event.key === "Escape") {
+    openSheet(false);
+    return;
+  }
+  if (useKey(event) || (event.key === "Enter" && pressesFirstButton(event.target))) event.preventDefault();
+});
+
+/** Enter in a field would press the form's first button, which stores a draft. @param {EventTarget | null} target */
+const pressesFirstButton = (target) =>
+  target instanceof HTMLInputElement && form()?.contains(target) === true;
+
+/** @param {KeyboardEvent} event @returns {boolean} whether the key was one of the panel's */
+function useKey({ key, ctrlKey, metaKey, shiftKey, target }) {
+  // This one works while a comment is typed, and where shortcuts of a single key are turned off.
+  if (ctrlKey || metaKey) return key === "Enter" && store("[data-sign]");
+  if (!singleKeysEnabled() || isTextEntry(target)) return false;
+  if (VERDICT_KEYS.includes(key)) return markVerdict(key);
+  return key.toLowerCase() === "s" && store(shiftKey ? "[data-save]" : "[data-sign]");
+}
 
 // A refusal is shown in the panel's place, with what was entered.
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
@@ -144,9 +213,8 @@ document.addEventListener("htmx:beforeSwap", ({ detail }) => {
 });
 
 document.addEventListener("htmx:afterSwap", ({ detail }) => {
-  if (detail.target?.id !== "review-panel") return;
   refresh();
-  panel()?.focus({ preventScroll: true });
+  if (detail.target?.id === "review-panel") panel()?.focus({ preventScroll: true });
 });
 
 refresh();

@@ -20,9 +20,16 @@ interface HtmxConfigDetail {
   formData: FormData;
 }
 
+/** A request that htmx asks about; `issueRequest(true)` makes it without asking again. */
+interface HtmxConfirmDetail {
+  elt: Element;
+  issueRequest(skipConfirmation?: boolean): void;
+}
+
 interface DocumentEventMap {
   "htmx:load": CustomEvent;
   "htmx:configRequest": CustomEvent<HtmxConfigDetail>;
+  "htmx:confirm": CustomEvent<HtmxConfirmDetail>;
   "htmx:beforeRequest": CustomEvent<HtmxDetail>;
   "htmx:beforeOnLoad": CustomEvent<HtmxDetail>;
   "htmx:beforeSwap": CustomEvent<HtmxDetail>;
@@ -34,6 +41,8 @@ interface DocumentEventMap {
   /** Sent by the portal (HX-Trigger): the list is still the one of this version. */
   "list-unchanged": CustomEvent<{ value: string }>;
   "portal:single-keys": CustomEvent;
+  /** Sent by the portal (HX-Trigger): a review of this study was stored. */
+  "review-stored": CustomEvent;
   "review:draw": CustomEvent;
   "review:boxes": CustomEvent<{ boxes: Region[] }>;
   "viewer:ready": CustomEvent;

@@ -1,5 +1,6 @@
 // Shortcuts of a single key. People who dictate, or who press keys by accident, can turn them off.
 
+import { findElements } from "./dom.js";
 import { remember } from "./storage.js";
 
 const root = document.documentElement;
@@ -15,6 +16,18 @@ export function enableSingleKeys(enabled) {
   else root.dataset.singleKeys = "off";
   remember("single-keys", enabled ? "" : "off");
   document.dispatchEvent(new CustomEvent("portal:single-keys"));
+}
+
+/** Tell screen readers the shortcuts of `data-shortcut`, and show them on hover, as long as they work. */
+export function announceShortcuts() {
+  const isEnabled = singleKeysEnabled();
+  for (const element of findElements(document, "[data-shortcut]", HTMLElement)) {
+    const { shortcut = "", title = element.title } = element.dataset;
+    element.dataset.title = title;
+    if (title) element.title = isEnabled ? `${title} (${shortcut})` : title;
+    if (isEnabled) element.setAttribute("aria-keyshortcuts", shortcut);
+    else element.removeAttribute("aria-keyshortcuts");
+  }
 }
 
 /**

@@ -13,10 +13,15 @@ let isGone = false;
 /** @param {Banner} name */
 const banner = (name) => document.getElementById(`banner-${name}`);
 
-/** @param {Banner} name @param {boolean} isShown */
+/**
+ * Say it at the top of the page, and at the buttons that have a `data-trouble` of this name.
+ * @param {Banner} name
+ * @param {boolean} isShown
+ */
 function showBanner(name, isShown) {
   const element = banner(name);
   if (element) element.hidden = !isShown;
+  for (const hint of findElements(document, `[data-trouble="${name}"]`, HTMLElement)) hint.hidden = !isShown;
 }
 
 /** @param {Element} element */
@@ -54,7 +59,7 @@ document.addEventListener("htmx:beforeOnLoad", (event) => {
   const { elt, xhr } = event.detail;
   const redirect = xhr.getResponseHeader("HX-Redirect") ?? "";
   const isSignInPage = xhr.responseURL && new URL(xhr.responseURL).pathname.endsWith("/sign-in/");
-  const staysHere = isPolling(elt) || elt.closest("[data-review-form]");
+  const staysHere = isPolling(elt) || elt.closest("[data-review-form], [data-leaves], .views");
   if (xhr.status === 401 || (staysHere && (redirect.includes("/sign-in/") || isSignInPage))) {
     event.preventDefault();
     isSignedOut = true;
@@ -66,7 +71,7 @@ document.addEventListener("htmx:afterRequest", ({ detail }) => {
   const { elt, xhr, successful } = detail;
   const isPoll = isPolling(elt);
   const isUnanswered = xhr.status === 0 || xhr.status >= 500;
-  if (successful || (isUnanswered && isPoll)) showBanner("offline", isUnanswered);
+  if (successful || isUnanswered) showBanner("offline", isUnanswered);
   // The clinic, the study or the right to see it is gone: further polls would be refused as well.
   if (isPoll && (xhr.status === 403 || xhr.status === 404)) {
     isGone = true;

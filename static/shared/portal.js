@@ -88,15 +88,28 @@ document.addEventListener("keydown", (event) => {
 
 // --- swaps keep what the person opened and what the viewer drew ---
 
+/**
+ * Give an element whose contents stay the attributes of the one that comes; those named in `data-live` are its own.
+ * @param {HTMLElement} old
+ * @param {HTMLElement} next
+ */
+function takeAttributes(old, next) {
+  const live = (old.dataset.live ?? "").split(" ");
+  for (const { name } of [...old.attributes]) {
+    if (!next.hasAttribute(name) && !live.includes(name)) old.removeAttribute(name);
+  }
+  for (const { name, value } of next.attributes) {
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+}
+
 if (window.Idiomorph) {
   const { callbacks } = window.Idiomorph.defaults;
-  callbacks.beforeNodeMorphed = (old, next) =>
-    !(
-      old instanceof Element &&
-      next instanceof Element &&
-      old.hasAttribute("data-keep") &&
-      old.id === next.id
-    );
+  callbacks.beforeNodeMorphed = (old, next) => {
+    if (!(old instanceof HTMLElement && next instanceof HTMLElement) || old.id !== next.id) return true;
+    if (next.dataset.keep === "contents") takeAttributes(old, next);
+    return !next.hasAttribute("data-keep");
+  };
   callbacks.beforeAttributeUpdated = (name, element) =>
     !(name === "open" && element instanceof HTMLDetailsElement);
 }

@@ -8,6 +8,9 @@ const UNDO_SHOWN_MS = 20_000;
 
 /** Messages of success need no answer and go after a while; an error stays until a person closes it. */
 export function removeToastsLater() {
+  // Of two that replace each other the newer one stays.
+  for (const toast of findElements(document, ".toast[data-replaces]", HTMLElement).slice(0, -1))
+    toast.remove();
   for (const toast of findElements(document, ".toast-success, .toast-info", HTMLElement)) {
     if ("fades" in toast.dataset) continue;
     toast.dataset.fades = "";

@@ -1,6 +1,6 @@
 // The worklist: keys, selecting rows, and a list that htmx renews while the focus and the scroll position stay.
 
-import { closestElement, findElement, findElements } from "../shared/dom.js";
+import { closestElement, findElement, findElements, requireElement } from "../shared/dom.js";
 import { fill } from "../shared/format.js";
 import { isTextEntry, singleKeysEnabled } from "../shared/keys.js";
 
@@ -43,6 +43,19 @@ document.addEventListener("change", ({ target }) => {
 
 document.addEventListener("click", ({ target }) => {
   if (closestElement(target, "[data-select-none]")) selectAll(false);
+});
+
+// A row opens its study as part of the list: the study's page then knows its neighbours. Without scripts, and in a new
+// tab, it opens the study alone.
+document.addEventListener("click", (event) => {
+  const link = closestElement(event.target, `${ROW} .row-link`);
+  const start = findElement(document, "#reading-start", HTMLFormElement);
+  if (!link || !start || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey)
+    return;
+  event.preventDefault();
+  requireElement(start, "[name=study]", HTMLInputElement).value =
+    link.closest(".row")?.id.replace("study-", "") ?? "";
+  start.requestSubmit();
 });
 
 document.addEventListener("submit", ({ target }) => {

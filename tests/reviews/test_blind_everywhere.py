@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,7 @@ from django.core.files.storage import default_storage
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.urls.converters import UUIDConverter
 from django.utils import timezone
 
 from tests.factories import make_analysis, make_clinic, make_study, make_submission
@@ -24,6 +26,7 @@ from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.clinics.models import Role
 from xrayportal.studies.models import Study
+from xrayportal.worklist.models import ReadingSession
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -47,6 +50,16 @@ DISK = shutil.disk_usage("/")
 KINDS = ["display", "thumbnail", "overlay", "map"]
 
 
+def reading_session(study: Study, access: ClinicAccess) -> ReadingSession:
+    """The person's own, over all studies, with this one last."""
+    others = Study.objects.filter(clinic=study.clinic).exclude(pk=study.pk).order_by("pk")
+    studies = [*others.values_list("pk", flat=True), study.pk]
+    session, _is_new = ReadingSession.objects.get_or_create(
+        pk=uuid.UUID(int=7), defaults={"user": access.user, "clinic": study.clinic, "studies": studies}
+    )
+    return session
+
+
 def clinic_addresses(study: Study, finding: Finding, access: ClinicAccess) -> Iterator[tuple[str, str]]:
     """(name, address) of everything under ``/c/<clinic>/``, filled in for this study."""
     values = {
@@ -59,22 +72,23 @@ def clinic_addresses(study: Study, finding: Finding, access: ClinicAccess) -> It
         "image": finding.image_id,
         "user": access.user.pk,
         "view": 1,
-        # Of no row: neither a token nor a DICOM node tells anything of a prediction.
-        "token": study.pk,
-        "row": study.pk,
-        "delivery": study.pk,
+        "session": reading_session(study, access).pk,
     }
     neighbour = Study.objects.exclude(pk=study.pk).filter(clinic=study.clinic).first()
     assert neighbour is not None
     for name in ("study", "study-result"):
         yield name, reverse(name, args=[study.clinic.slug, neighbour.pk]) + f"?beside={study.pk}"
+        # The pictures of this study are fetched ahead there.
+        yield name, reverse(name, args=[study.clinic.slug, neighbour.pk]) + f"?reading={values['session']}"
     for pattern in _patterns(get_resolver()):
-        names = set(pattern.pattern.converters)
+        converters = pattern.pattern.converters
+        names = set(converters)
         if "clinic" not in names or not pattern.name:
             continue
-        others = names - set(values)
+        others = {name for name in names - set(values) if converters[name].regex != UUIDConverter.regex}
         assert others <= {"kind"}, f"Teach this test to fill in {others} of {pattern.name}"
-        filled = {name: values[name] for name in names - {"kind"}}
+        # Rows that have nothing to do with the study: one that is not there.
+        filled = {name: values.get(name, uuid.UUID(int=1)) for name in names - {"kind"}}
         for kind in KINDS if "kind" in names else [None]:
             yield pattern.name, reverse(pattern.name, kwargs=filled | ({"kind": kind} if kind else {}))
 

@@ -11,7 +11,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.test import Client
 from django.urls import reverse
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.factories import jpeg, make_analysis, make_clinic, make_study
 from tests.opinions import make_access, say
@@ -66,6 +66,11 @@ def open_study(page: Page, live_server: Any, study: Study) -> None:
     page.goto(live_server.url + reverse("study", args=[study.clinic.slug, study.pk]))
 
 
+def unfold(panel: Locator) -> None:
+    """Comment, body part and regions are folded away until they are wanted."""
+    panel.locator(".review-more > summary").click()
+
+
 def test_a_blind_reading_by_keys(page: Page, live_server: Any, clinic: Clinic, study: Study) -> None:
     sign_in(page, live_server, make_access(clinic))
     open_study(page, live_server, study)
@@ -75,6 +80,7 @@ def test_a_blind_reading_by_keys(page: Page, live_server: Any, clinic: Clinic, s
 
     page.keyboard.press("1")
     expect(panel.get_by_role("radio", name="No fracture seen")).to_be_checked()
+    unfold(panel)
     panel.get_by_label("Comment").fill("2 views would be better.")
     expect(panel.get_by_role("radio", name="No fracture seen")).to_be_checked()
     panel.get_by_role("button", name="Save and show the prediction").click()
@@ -97,6 +103,7 @@ def test_a_region_is_drawn_and_stored(page: Page, live_server: Any, clinic: Clin
     open_study(page, live_server, study)
     panel = page.locator("#review-panel")
     expect(page.locator("figure.viewer")).to_have_attribute("data-ready", "")
+    unfold(panel)
     panel.get_by_role("button", name="Draw a region").click()
     stage = page.locator("#study-result .viewer canvas").first
     box = stage.bounding_box()
@@ -130,6 +137,7 @@ def test_two_windows_lose_nothing(page: Page, live_server: Any, clinic: Clinic, 
     panel = page.locator("#review-panel")
 
     page.keyboard.press("2")
+    unfold(panel)
     panel.get_by_label("Comment").fill("From this window.")
     panel.get_by_role("button", name="Sign").click()
 
@@ -148,12 +156,14 @@ def test_a_session_that_ended_takes_nothing_that_was_typed(
     open_study(page, live_server, study)
     panel = page.locator("#review-panel")
     page.keyboard.press("2")
+    unfold(panel)
     panel.get_by_label("Comment").fill("Typed at length.")
     page.context.clear_cookies(name=settings.SESSION_COOKIE_NAME)
 
     panel.get_by_role("button", name="Save and show the prediction").click()
 
-    expect(page.locator("#banner-signed-out")).to_be_visible()
+    expect(page.locator("#banner-signed-out")).to_be_in_viewport()
+    expect(panel.get_by_text("Not saved: your session has ended.")).to_be_in_viewport()
     expect(panel.get_by_label("Comment")).to_have_value("Typed at length.")
     assert not Review.objects.exists()
 

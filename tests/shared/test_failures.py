@@ -114,7 +114,7 @@ def test_a_result_of_the_first_versions_keeps_its_sentence(house: House) -> None
     analysis.findings.filter(image=broken).delete()
     client = Client(headers={"accept-language": "de"})
     client.force_login(house.reader)
-    page = client.get(reverse("study", args=[house.clinic.slug, study.pk])).content.decode()
+    page = client.get(reverse("study", args=[house.clinic.slug, study.pk]) + "?view=1").content.decode()
     assert "Could not read x." in page
 
 

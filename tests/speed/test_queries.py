@@ -86,7 +86,7 @@ def test_idle_poll_asks_one_question_and_has_no_body(full: House, who: str) -> N
     analysis.save()
     client = browser(getattr(full, who))
     study = reverse("study", args=[full.clinic.slug, analysis.study_id])
-    (result,) = re.findall(r'hx-get="([^"]*/result/[^"]*)"', client.get(study).content.decode())
+    (result,) = re.findall(r'id="study-result"[^>]* hx-get="([^"]+)"', client.get(study).content.decode())
     worklist = reverse("worklist", args=[full.clinic.slug])
     (seen,) = re.findall(r'data-seen="([^"]*)"', client.get(worklist).content.decode())
     for address in (result.replace("&amp;", "&"), f"{worklist}?seen={seen}"):

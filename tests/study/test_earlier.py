@@ -51,9 +51,10 @@ def test_two_viewers_move_together_and_both_looks_are_audited(house: House) -> N
     study, other = done(house), done(house)
     page = read(house, house.reader, study, f"?beside={other.pk}")
     assert page.count('data-link="pair"') == 2
-    for one in (study, other):
+    for one, place in ((study, "viewer"), (other, "viewer-beside")):
         finding = one.analyses.get().findings.get()
-        assert f'id="viewer-{finding.pk}"' in page
+        figure = page.split(f'<figure class="viewer" id="{place}"')[1].split("</figure>")[0]
+        assert f"{finding.pk}/display" in figure
     looks = AuditEvent.objects.filter(action=Action.STUDY_VIEWED, detail__revealed=True)
     assert set(looks.values_list("study_id", flat=True)) == {study.pk, other.pk}
     for nonsense in ("nonsense", str(study.pk), str(done(house, "NH-2").pk)):
@@ -69,8 +70,8 @@ def test_blindness_holds_for_each(house: House) -> None:
     page = read(house, access.user, study, f"?beside={other.pk}")
     assert page.count('data-link="pair"') == 2
     assert "/overlay" not in page
-    assert "Fracture suspected" not in page.split('id="earlier-place"')[1].split("</section>")[0]
-    assert "No fracture seen" in page.split('id="earlier-place"')[1].split("</section>")[0]
+    assert "Fracture suspected" not in page.split('id="earlier-of-')[1].split("</section>")[0]
+    assert "No fracture seen" in page.split('id="earlier-of-')[1].split("</section>")[0]
     finding = reviewed.analyses.get().findings.get()
     beside = read(house, access.user, study, f"?beside={reviewed.pk}")
     assert f"{finding.pk}/overlay" in beside
@@ -84,7 +85,7 @@ def test_the_poll_keeps_both_viewers(house: House) -> None:
     person = browser(house.reader)
     fragment = person.get(address, {"beside": str(other.pk)}).content.decode()
     assert f"&amp;beside={other.pk}" in fragment
-    viewer_id = fragment.split('class="reading-keep" id="')[1].split('"')[0]
+    viewer_id = fragment.split("kept=")[1].split('"')[0]
     again = person.get(address, {"beside": str(other.pk), "kept": viewer_id}).content.decode()
     assert "<figure" not in again
 

@@ -220,7 +220,8 @@ def test_blind_reader_learns_nothing_before_their_opinion(house: House, study: S
     make_analysis(study, body_part="knee", body_parts={"knee": 0.9, "hand": 0.1})
     page = read(study, house.reader)
     address = poll_address(page)
-    reading = page.split('id="study-result"')[1].split('id="review-place"')[0]
+    before, after = page.split('id="review-of-')[0], page.split('id="verdict-card"')[1]
+    reading = before.split('id="study-result"')[1] + after.split('id="correct-sheet"')[0]
     history = get("study-history", study, house.reader).content.decode()
     for secret in ("Fracture suspected", "0.87", "Knee", "overlay", "data-peak", "Strongest evidence"):
         assert secret not in reading

@@ -32,6 +32,7 @@ class Action(models.TextChoices):
     ANALYSIS_REQUEUED = "analysis-requeued", _("put an analysis back in the queue")
     REVIEW_SAVED = "review-saved", _("saved a review")
     REVIEW_SIGNED = "review-signed", _("signed a review")
+    REVIEW_WITHDRAWN = "review-withdrawn", _("took back a signature")
     ADJUDICATOR_NAMED = "adjudicator-named", _("named who decides a disagreement")
     EXPORTED = "exported", _("exported data")
     MEMBER_INVITED = "member-invited", _("invited a person")

@@ -17,8 +17,8 @@ class Review(models.Model):
 
     Rows are only ever added: a change of mind is a new row that names the one it supersedes. The
     database refuses every update but two, ``signed_at`` from empty to a time and ``is_current``
-    from true to false (sql/never_overwritten.sql). Drafts come before the first signature only, so the
-    current row of a chain that was ever signed is itself signed.
+    from true to false (sql/never_overwritten.sql). Drafts come before the first signature only, or take
+    the place of a signature that was taken back within minutes (``services.withdraw_signature``).
     """
 
     class Kind(models.TextChoices):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -26,6 +27,8 @@ from xrayportal.studies.models import Queue, Study
 Kind = Review.Kind
 State = Consensus.State
 _GONE = _("This study was deleted while you had it open. Nothing was saved.")
+#: A signature may be taken back this long.
+WITHDRAWN_WITHIN = timedelta(minutes=10)
 
 
 class ReviewRefused(Exception):
@@ -114,6 +117,57 @@ def store_review(
             },
         )
     return _with_corrected_body_part(access, study, review, own)
+
+
+def withdraw_signature(*, access: ClinicAccess, study_id: uuid.UUID, review_id: uuid.UUID) -> Review:
+    """Take back the person's own signature of a moment ago; returns the review that is theirs now.
+
+    What was signed stays on record: a new row supersedes it, with the signed opinion that it had changed, or
+    else with the same opinion as a draft. Raises `ReviewRefused` where it is not their newest signature, too
+    old, or was adjudicated meanwhile; `StudyDeleted`.
+    """
+    with transaction.atomic():
+        study = _locked(access, study_id)
+        signed = (
+            Review.objects.filter(pk=review_id, study=study, reader=access.user, is_current=True)
+            .select_related("supersedes")
+            .first()
+        )
+        if signed is None or signed.signed_at is None:
+            raise ReviewRefused(_("This signature is no longer your newest one. Nothing was changed."))
+        if signed.signed_at < timezone.now() - WITHDRAWN_WITHIN:
+            raise ReviewRefused(_("It is too late to take this signature back. Change your review instead."))
+        is_adjudicated = Consensus.objects.filter(study=study, state=State.ADJUDICATED).exists()
+        if is_adjudicated and signed.kind != Kind.ADJUDICATION:
+            raise ReviewRefused(_("The study was adjudicated in the meantime. Nothing was changed."))
+        before = signed.supersedes if signed.supersedes and signed.supersedes.is_signed else None
+        signed.is_current = False
+        signed.save(update_fields=["is_current"])
+        source = before or signed
+        review = Review.objects.create(
+            clinic=access.clinic,
+            study=study,
+            reader=access.user,
+            kind=source.kind,
+            analysis=source.analysis,
+            was_blind=source.was_blind,
+            verdict=source.verdict,
+            body_part=source.body_part,
+            boxes=source.boxes,
+            comment=source.comment,
+            signed_at=timezone.now() if before else None,
+            supersedes=signed,
+        )
+        refresh_consensus(study)
+        record(
+            clinic=access.clinic,
+            action=Action.REVIEW_WITHDRAWN,
+            actor=access.actor,
+            target=review,
+            study=study,
+            detail={"kind": review.kind, "supersedes": str(signed.pk)},
+        )
+    return review
 
 
 def name_adjudicator(*, access: ClinicAccess, study_id: uuid.UUID, reader: User | None) -> None:

@@ -1,8 +1,11 @@
-"""Read marks, saved views, and the one message when a submission is done."""
+"""Read marks, saved views, reading sessions, and the one message when a submission is done."""
 
 from __future__ import annotations
 
+import uuid
+
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -58,6 +61,27 @@ class SavedView(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ReadingSession(models.Model):
+    """A list as one person began to go through it: its order stays, whatever happens to the list since."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+    clinic = models.ForeignKey("clinics.Clinic", on_delete=models.CASCADE, related_name="+", db_index=False)
+    #: The list to come back to, as in the address.
+    query = models.CharField(max_length=500, blank=True)
+    #: Ids in the list's order; studies that were deleted since are still in it.
+    studies = ArrayField(models.UUIDField())
+    started_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["user", "clinic", "-started_at"], name="reading_session_newest")]
+
+    def __str__(self) -> str:
+        return str(self.id)
 
 
 class Digest(models.Model):

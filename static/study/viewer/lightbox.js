@@ -2,16 +2,17 @@
 
 /** @import { Marking } from "./crosshair.js" */
 /** @import { Preset } from "./greys.js" */
+/** @import { Heatmap } from "./heatmap.js" */
 /** @import { Region } from "./regions.js" */
 /** @import { HeatmapSettings } from "./settings.js" */
 /** @import { Point, Pose } from "./view.js" */
 
 import { requireElement } from "../../shared/dom.js";
+import { takeHeatmap } from "./ahead.js";
 import { Angles } from "./angles.js";
 import { Crosshair } from "./crosshair.js";
 import { DeepSource } from "./deep.js";
 import { Greys, readScale } from "./greys.js";
-import { fetchMap, Heatmap } from "./heatmap.js";
 import { listen } from "./input.js";
 import { Readout } from "./readout.js";
 import { Regions } from "./regions.js";
@@ -33,13 +34,11 @@ const ZOOM_STEP = 1.25;
 export class Lightbox {
   /** @param {HTMLElement} figure as templates/study/viewer/_viewer.html lays it out */
   constructor(figure) {
-    const { width, height, peakX, peakY, spacing, depth, depthUrl } = figure.dataset;
     this.figure = figure;
-    this.view = new View(Number(width), Number(height));
-    const scale = readScale(depth);
-    this.greys = new Greys(scale);
-    /** The picture at its stored depth; null where the display picture holds it whole. */
-    this.depth = depthUrl ? new DeepSource(depthUrl, scale) : null;
+    this.view = new View(1, 1);
+    this.greys = new Greys(readScale(undefined));
+    /** @type {DeepSource | null} the picture at its stored depth; null where the display picture holds it whole */
+    this.depth = null;
     /** Takes part in the movements of its `data-link`. */
     this.linked = true;
     /** @type {Mode} */
@@ -49,14 +48,16 @@ export class Lightbox {
     /** @type {Heatmap | null} */
     this.heatmap = null;
     /** @type {Point | null} the middle of the hottest pixel, in picture coordinates */
-    this.peak = peakX ? { x: Number(peakX) + 0.5, y: Number(peakY) + 0.5 } : null;
-    const language = document.documentElement.lang || "en";
-    this.ruler = new Ruler(readSpacing(spacing), language);
-    this.angles = new Angles(readSpacing(spacing), language);
+    this.peak = null;
+    this.ruler = new Ruler(null, "en");
+    this.angles = new Angles(null, "en");
     this.regions = new Regions(this.view.picture);
     /** @type {Partial<Record<Mode, Marking>>} what a mode sets on the picture */
-    this.markings = { ruler: this.ruler, angle: this.angles, region: this.regions };
+    this.markings = {};
     this.crosshair = new Crosshair(this.view);
+    /** Addresses of the picture and the map that are shown or on their way. */
+    this.shown = { picture: "", map: "" };
+    this.takePicture();
 
     const element = requireElement(figure, ".viewer-stage", HTMLElement);
     // A page brought back from the browser's history may hold canvases without their contents.
@@ -68,25 +69,64 @@ export class Lightbox {
     figure.addEventListener("fullscreenchange", () => this.toolbar.refresh());
   }
 
-  /** Load picture and map; the plain pictures of the page stay until both can be drawn. */
-  async open() {
-    const { mapUrl } = this.figure.dataset;
-    const map = mapUrl ? fetchMap(mapUrl) : null;
-    const [opened, evidence] = await Promise.allSettled([this.stage.open(), map]);
+  /** Begin with the picture that the figure's attributes tell, as if no other had been there. */
+  takePicture() {
+    const { width, height, spacing, depth, depthUrl } = this.figure.dataset;
+    const { stage } = this.view;
+    this.view = new View(Number(width), Number(height));
+    this.view.resize(stage.width, stage.height);
+    const scale = readScale(depth);
+    this.greys = new Greys(scale);
+    this.depth = depthUrl ? new DeepSource(depthUrl, scale) : null;
+    const language = document.documentElement.lang || "en";
+    this.ruler = new Ruler(readSpacing(spacing), language);
+    this.angles = new Angles(readSpacing(spacing), language);
+    this.regions = new Regions(this.view.picture);
+    this.markings = { ruler: this.ruler, angle: this.angles, region: this.regions };
+    this.crosshair = new Crosshair(this.view);
+  }
+
+  /**
+   * Show what the figure's attributes tell now: another picture, or the same one with its map. The plain pictures of
+   * the page stay until it can be drawn; nothing of the picture before is seen meanwhile.
+   */
+  async show() {
+    const { displayUrl = "", mapUrl = "", alt = "", heatAlt = "", peakX, peakY } = this.figure.dataset;
+    const before = this.shown;
+    if (displayUrl === before.picture && mapUrl === before.map) return;
+    const shown = { picture: displayUrl, map: mapUrl };
+    this.shown = shown;
+    const isOther = displayUrl !== before.picture;
+    if (isOther && before.picture) this.#leavePicture(displayUrl);
+    this.stage.image.alt = [alt, heatAlt].filter(Boolean).join(". ");
+    this.heatmap = null;
+    this.peak = peakX ? { x: Number(peakX) + 0.5, y: Number(peakY) + 0.5 } : null;
+    const [opened, evidence] = await Promise.allSettled([
+      isOther ? this.stage.show(displayUrl) : true,
+      mapUrl ? takeHeatmap(mapUrl, this.view.picture) : null,
+    ]);
+    if (this.shown !== shown) return; // yet another picture was asked for
     if (opened.status === "rejected") {
       this.readout.showProblem("noPicture", opened.reason);
       return;
     }
-    if (evidence.status === "rejected") {
-      this.readout.showProblem("noMap", evidence.reason);
-    } else if (evidence.value) {
-      this.heatmap = new Heatmap(evidence.value, this.view.picture);
-    }
-    this.toolbar.enable("heat", this.heatmap !== null);
+    if (evidence.status === "rejected") this.readout.showProblem("noMap", evidence.reason);
+    else this.heatmap = evidence.value;
+    this.toolbar.offer("heat", mapUrl !== "", this.heatmap !== null);
     this.figure.dataset.ready = "";
     this.#changed();
     this.stage.draw();
     this.#dispatch("viewer:ready");
+  }
+
+  /** The picture before goes out of sight; that of `url` is shown as it loads, if it is not at hand. @param {string} url */
+  #leavePicture(url) {
+    this.takePicture();
+    this.readout.hideProblem();
+    delete this.figure.dataset.ready;
+    delete this.figure.dataset.deep;
+    this.stage.image.src = url;
+    this.figure.querySelector(".viewer-overlay")?.remove();
   }
 
   close() {
@@ -267,7 +307,7 @@ export class Lightbox {
     this.readout.update(this);
     // A fitted picture leaves scrolling with one finger to the page; otherwise a phone could not scroll past it.
     const scrolls = this.view.fitted && this.mode === "move";
-    this.stage.element.style.touchAction = scrolls ? "pan-y" : "none";
+    this.figure.toggleAttribute("data-scrolls", scrolls);
   }
 
   /** @param {() => void} change */
@@ -313,8 +353,10 @@ export class Lightbox {
   /** Show the picture at its stored depth, which is loaded when it is first needed. */
   async #deepen() {
     if (!this.depth || this.stage.isDeep) return;
+    const { depth } = this;
     try {
-      this.stage.deepen(await this.depth.load());
+      const deep = await depth.load();
+      if (this.depth === depth) this.stage.deepen(deep);
       this.readout.clearProblem("noDepth");
     } catch (error) {
       this.readout.showProblem("noDepth", error);

@@ -19,10 +19,15 @@ import { deepFormat, TextureSurface } from "./texture.js";
  * @typedef {{canvas: HTMLCanvasElement, draw(matrix: Matrix, range: Range): void, dispose(): void}} Surface
  */
 
-/** @param {HTMLImageElement} image @returns {Promise<ImageBitmap>} */
-export async function decode(image) {
-  await image.decode();
-  return createImageBitmap(image, { colorSpaceConversion: "none" });
+/**
+ * @param {string} url
+ * @returns {Promise<ImageBitmap>}
+ * @throws {Error} when the answer is not a picture
+ */
+export async function fetchPicture(url) {
+  const response = await fetch(url, { credentials: "same-origin" });
+  if (!response.ok) throw new Error(`The picture answered ${response.status}`);
+  return createImageBitmap(await response.blob(), { colorSpaceConversion: "none" });
 }
 
 /**

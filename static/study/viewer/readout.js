@@ -7,13 +7,13 @@ import { fill } from "../../shared/format.js";
 import { colours } from "./colours.js";
 import { visibility } from "./heatmap.js";
 
-/** Texts come from `data-text-*` of the figure; `{name}` stands for a value. */
+/** Texts come from `data-text-*` of the template; `{name}` stands for a value. */
 export class Readout {
   #drawnScale = "";
 
   /** @param {HTMLElement} figure */
   constructor(figure) {
-    this.texts = figure.dataset;
+    this.texts = requireElement(figure, ".viewer-texts", HTMLElement).dataset;
     this.pose = requireElement(figure, "[data-show=pose]", HTMLElement);
     this.figures = requireElement(figure, "[data-show=figures]", HTMLElement);
     /** Only where there is a heatmap. */
@@ -46,6 +46,10 @@ export class Readout {
   /** It went well after all. @param {string} name of a text */
   clearProblem(name) {
     if (this.problem.dataset.name === name) this.problem.hidden = true;
+  }
+
+  hideProblem() {
+    this.problem.hidden = true;
   }
 
   /** @param {Lightbox} lightbox */

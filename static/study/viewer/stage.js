@@ -5,11 +5,13 @@
 /** @import { Surface } from "./picture.js" */
 /** @import { Matrix } from "./view.js" */
 
+import { takePicture } from "./ahead.js";
 import { cross, peakMark, strokeWithHalo } from "./lines.js";
-import { createSurface, decode } from "./picture.js";
+import { createSurface } from "./picture.js";
 
 export class Stage {
   #frame = 0;
+  #url = "";
   /** Whether the next frame draws the marks, too. */
   #hasNewMarks = false;
   #resizes = new ResizeObserver(() => this.invalidate());
@@ -32,12 +34,26 @@ export class Stage {
     this.overlay.setAttribute("aria-hidden", "true");
   }
 
-  /** @throws {DOMException} when the picture cannot be loaded or decoded */
-  async open() {
-    this.#show(createSurface(await decode(this.image), this.viewer.view.picture, true));
-    this.element.append(this.overlay);
-    this.#resizes.observe(this.element);
-    this.draw();
+  /**
+   * Show the picture of an address, unless another one is asked for meanwhile.
+   * @param {string} url
+   * @returns {Promise<boolean>} whether it is shown
+   * @throws {Error} when the picture cannot be loaded or decoded
+   */
+  async show(url) {
+    this.#url = url;
+    const bitmap = await takePicture(url);
+    if (this.#url !== url) {
+      bitmap.close();
+      return false;
+    }
+    this.deep = null;
+    this.#show(createSurface(bitmap, this.viewer.view.picture, true));
+    if (!this.overlay.isConnected) {
+      this.element.append(this.overlay);
+      this.#resizes.observe(this.element);
+    }
+    return true;
   }
 
   close() {
@@ -54,10 +70,7 @@ export class Stage {
   deepen(deep) {
     if (!this.surface || this.deep || !this.element.isConnected) return;
     this.deep = deep;
-    const before = this.surface;
     this.#show(createSurface(deep, this.viewer.view.picture, true));
-    before.canvas.remove();
-    before.dispose();
     this.draw();
     this.viewer.figure.dataset.deep = "";
   }
@@ -137,22 +150,26 @@ export class Stage {
     }
   }
 
-  /** Put a surface's canvas over the page's picture. @param {Surface} surface */
+  /** Put a surface's canvas over the page's picture, in place of the one before. @param {Surface} surface */
   #show(surface) {
+    const before = this.surface;
     this.surface = surface;
     const { canvas } = surface;
     canvas.className = "viewer-radiograph";
     canvas.setAttribute("aria-hidden", "true");
     canvas.addEventListener("webglcontextlost", () => this.#replace(canvas), { once: true });
     this.image.after(canvas);
+    before?.canvas.remove();
+    before?.dispose();
   }
 
   /** The graphics card took its memory back: go on without it. @param {HTMLCanvasElement} canvas */
   async #replace(canvas) {
     if (!this.element.isConnected || this.surface?.canvas !== canvas) return;
-    const source = this.deep ?? (await decode(this.image));
+    const url = this.#url;
+    const source = this.deep ?? (await takePicture(url));
+    if (this.#url !== url || this.surface.canvas !== canvas) return;
     this.#show(createSurface(source, this.viewer.view.picture, false));
-    canvas.remove();
     this.draw();
   }
 

@@ -6,7 +6,7 @@
 
 /** @import { Action, Lightbox, Mode, Setting, Toggle } from "./lightbox.js" */
 
-import { findElements } from "../../shared/dom.js";
+import { findElement, findElements } from "../../shared/dom.js";
 import { singleKeysEnabled } from "../../shared/keys.js";
 
 /** @typedef {HTMLButtonElement | HTMLInputElement | HTMLSelectElement} Control */
@@ -25,6 +25,7 @@ export class Toolbar {
    * @param {Lightbox} viewer
    */
   constructor(figure, viewer) {
+    this.figure = figure;
     this.viewer = viewer;
     const selector = "[data-mode], [data-action], [data-toggle], [data-setting]";
     this.controls = /** @type {Control[]} */ (findElements(figure, selector, HTMLElement));
@@ -71,11 +72,14 @@ export class Toolbar {
   }
 
   /**
-   * Enable or disable the controls of a group.
+   * Show or hide the controls of a group, and enable or disable them.
    * @param {string} group a `data-group` of the template
+   * @param {boolean} isShown
    * @param {boolean} isEnabled
    */
-  enable(group, isEnabled) {
+  offer(group, isShown, isEnabled) {
+    const element = findElement(this.figure, `[data-group="${group}"]`, HTMLElement);
+    if (element) element.hidden = !isShown;
     for (const control of this.controls) {
       if (control.closest(`[data-group="${group}"]`)) control.disabled = !isEnabled;
     }

@@ -18,7 +18,7 @@ const live = new Set();
 /** @type {Lightbox | undefined} */
 let lastUsed;
 
-/** Start the viewers that are new on the page, close those that are gone from it. */
+/** Start the viewers that are new on the page, close those that are gone, let the others show what they hold now. */
 function refresh() {
   for (const lightbox of live) {
     if (lightbox.figure.isConnected) continue;
@@ -26,10 +26,9 @@ function refresh() {
     live.delete(lightbox);
   }
   for (const figure of findElements(document, "figure.viewer", HTMLElement)) {
-    if (figure.lightbox) continue;
-    figure.lightbox = new Lightbox(figure);
+    figure.lightbox ??= new Lightbox(figure);
     live.add(figure.lightbox);
-    figure.lightbox.open();
+    figure.lightbox.show();
   }
 }
 
@@ -83,4 +82,5 @@ document.addEventListener("review:boxes", ({ detail }) => {
 });
 
 document.addEventListener("htmx:load", refresh);
+document.addEventListener("htmx:afterSwap", refresh);
 refresh();

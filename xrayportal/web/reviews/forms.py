@@ -16,6 +16,7 @@ from xrayportal.analyses.models import Verdict
 from xrayportal.clinics.models import Clinic, User
 from xrayportal.reviews.adjudication import clinic_readers
 from xrayportal.reviews.entries import MAX_BOXES, MAX_COMMENT, MAX_SIDE, Box, Entry
+from xrayportal.web.shared.fields import IdField
 
 NO_VERDICT = _("Choose a verdict first.")
 UNKNOWN_BODY_PART = _("The model does not know this body part. Choose one from the list.")
@@ -119,6 +120,13 @@ class ReviewForm(forms.Form):
     def sentence(self) -> str:
         """The first error of an invalid form."""
         return str(next(iter(self.errors.values()))[0])
+
+
+class WithdrawForm(forms.Form):
+    """A signature to take back, and the reading session to go on with."""
+
+    review = forms.UUIDField()
+    reading = IdField()
 
 
 class AdjudicatorForm(forms.Form):

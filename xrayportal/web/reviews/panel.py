@@ -179,6 +179,14 @@ class Panel:
         }
 
     @property
+    def has_more(self) -> bool:
+        """Whether there is more than a verdict, which is then unfolded: a comment, a body part, regions."""
+        entered = self.entered
+        return bool(
+            entered.get("comment") or entered.get("body_part") or entered.get("boxes", "[]") not in ("", "[]")
+        )
+
+    @property
     def shown_boxes(self) -> str:
         """Regions for the viewer, as JSON: the person's own, and others' once the prediction is revealed."""
         regions = [self._drawn(r, own=False) for r in self.others if r.boxes and self.revealed]

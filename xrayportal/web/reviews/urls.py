@@ -10,6 +10,7 @@ urlpatterns = [
     path(f"{_STUDY}review/", views.review, name="review"),
     path(f"{_STUDY}review/save/", views.review_save, name="review-save"),
     path(f"{_STUDY}review/sign/", views.review_sign, name="review-sign"),
+    path(f"{_STUDY}review/withdraw/", views.review_withdraw, name="review-withdraw"),
     path(f"{_STUDY}adjudicator/", views.adjudicator, name="adjudicator"),
     path(f"{_STUDY}report.pdf", views.report, name="report"),
     path("c/<slug:clinic>/disagreements/", views.disagreements, name="disagreements"),

@@ -24,9 +24,14 @@ from xrayportal.reviews.disagreements import disagreements_of, rows_of
 from xrayportal.reviews.report.facts import facts_of
 from xrayportal.reviews.report.page import render_report
 from xrayportal.studies.models import Study
-from xrayportal.web.reviews.forms import AdjudicatorForm, ReviewForm
+from xrayportal.web.reading.page import SignedNote, instead_of_page, page_after
+from xrayportal.web.reviews.forms import AdjudicatorForm, ReviewForm, WithdrawForm
 from xrayportal.web.reviews.panel import Panel
 from xrayportal.web.shared.deleted import handle_deleted_study, message_if_deleted
+from xrayportal.web.study.page import study_address, study_page_of
+from xrayportal.web.study.result import title_of
+from xrayportal.words.verdicts import verdict_word
+from xrayportal.worklist.reading import session_of
 
 PER_PAGE = 50
 #: Refusals that the panel shows in its place; the script swaps them in although they are errors.
@@ -81,6 +86,27 @@ def review_sign(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) 
     return _store(request, access, study, sign=True)
 
 
+@require_POST
+@clinic_view(Permission.REVIEW)
+@handle_deleted_study
+def review_withdraw(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
+    """Take back the signature ``review`` of a moment ago, and show the study again."""
+    form = WithdrawForm(request.POST)
+    if not form.is_valid():
+        raise Http404("Not found.")
+    review, reading = form.cleaned_data["review"], form.cleaned_data["reading"]
+    address = study_address(access, study, reading)
+    try:
+        services.withdraw_signature(access=access, study_id=study, review_id=review)
+    except services.ReviewRefused as refusal:
+        messages.error(request, str(refusal.sentence))
+    else:
+        messages.success(request, _("Your signature was taken back."))
+    if not request.htmx:
+        return redirect(address)
+    return instead_of_page(study_page_of(request, access, study, reading=str(reading)), address)
+
+
 def _store(request: PortalRequest, access: ClinicAccess, study_id: uuid.UUID, *, sign: bool) -> HttpResponse:
     study = access.studies().select_related("current__bundle").filter(pk=study_id).first()
     if study is None:
@@ -114,6 +140,18 @@ def _store(request: PortalRequest, access: ClinicAccess, study_id: uuid.UUID, *,
     if stored.analysis is not None:
         again = _("The study will be analysed again with the body part you chose.")
         message = f"{message} {again}"
+    session = session_of(access, request.POST.get("reading")) if sign and request.htmx else None
+    if session is not None:
+        note = SignedNote(
+            study=study_id,
+            title=title_of(study),
+            verdict=verdict_word(panel.manifest, stored.review.verdict),
+            review=stored.review.pk,
+            reading=session.pk,
+            message=message,
+            warning=stored.problem,
+        )
+        return page_after(request, access, session, note)
     if not request.htmx:
         messages.success(request, message)
         if stored.problem:
@@ -126,7 +164,13 @@ def _store(request: PortalRequest, access: ClinicAccess, study_id: uuid.UUID, *,
     response = render(
         request,
         "reviews/_panel.html",
-        {"access": access, "panel": Panel(access, study), "message": message, "warning": stored.problem},
+        {
+            "access": access,
+            "panel": Panel(access, study),
+            "reading": request.POST.get("reading", ""),
+            "message": message,
+            "warning": stored.problem,
+        },
     )
     # The page's result, history and neighbours may show more now.
     return trigger_client_event(response, "review-stored", {"study": str(study_id), "signed": sign})
@@ -134,7 +178,9 @@ def _store(request: PortalRequest, access: ClinicAccess, study_id: uuid.UUID, *,
 
 def _answer(request: PortalRequest, access: ClinicAccess, panel: Panel, *, status: int) -> HttpResponse:
     template = "reviews/_panel.html" if request.htmx else "reviews/panel_page.html"
-    return render(request, template, {"access": access, "panel": panel, "study": panel.study}, status=status)
+    reading = request.POST.get("reading", "")
+    context = {"access": access, "panel": panel, "study": panel.study, "reading": reading}
+    return render(request, template, context, status=status)
 
 
 def _gone(request: PortalRequest, access: ClinicAccess | None) -> HttpResponse:

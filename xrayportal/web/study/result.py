@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -10,6 +11,7 @@ from django.db.models import F, FilteredRelation, Q, QuerySet
 from django.http import Http404
 from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.http import urlencode
 from django.utils.translation import gettext
 
 from xrayportal.access import ClinicAccess, Permission
@@ -23,7 +25,7 @@ from xrayportal.web.shared.failures import failure_of, unreadable_sentence
 from xrayportal.web.shared.polling import Version
 from xrayportal.web.shared.status import Status, status_of, waiting_status
 from xrayportal.web.study.earlier import ComparisonStudy, comparison_of
-from xrayportal.words.figures import percent
+from xrayportal.words.figures import format_probability, percent
 from xrayportal.words.notes import note_sentences
 from xrayportal.words.verdicts import body_part_word
 
@@ -54,6 +56,9 @@ class View:
     finding: Finding | None
     problem: str
     is_shown: bool
+    #: The address's query that shows this view, and the view's own probability where it may be known.
+    query: str = ""
+    figure: str = ""
 
     @property
     def word(self) -> str:
@@ -74,6 +79,8 @@ class StudyResult:
     version: Version
     #: Another study of the same patient reference, shown beside this one.
     comparison: ComparisonStudy | None = None
+    #: The id of the reading session that the study is part of, for the links of the page.
+    reading: str = ""
 
     @property
     def current(self) -> Analysis | None:
@@ -139,9 +146,29 @@ class StudyResult:
                 self.findings.get(image.pk),
                 problems.get(str(image.pk), ""),
                 number == self.view_number,
+                self._query(number),
+                self._figure(self.findings.get(image.pk)),
             )
             for number, image in enumerate(self.images, start=1)
         ]
+
+    @property
+    def query(self) -> str:
+        """The address's query that shows the page as it is."""
+        return self._query(self.view_number)
+
+    @property
+    def query_alone(self) -> str:
+        """The same without the comparison."""
+        return self._query(self.view_number, compares=False)
+
+    def _query(self, number: int, *, compares: bool = True) -> str:
+        beside = str(self.comparison.study.pk) if self.comparison and compares else ""
+        named = {"view": str(number), "beside": beside, "reading": self.reading}
+        return urlencode({name: value for name, value in named.items() if value})
+
+    def _figure(self, finding: Finding | None) -> str:
+        return format_probability(finding.probability) if finding and self.revealed else ""
 
     @property
     def shown_view(self) -> View | None:
@@ -271,17 +298,23 @@ def _version(
 
 
 def result_of(
-    access: ClinicAccess, study: RevealedStudy, view: str | None, beside: str | None = None
+    access: ClinicAccess,
+    study: RevealedStudy,
+    view: str | None,
+    beside: str | None = None,
+    reading: str | None = None,
 ) -> StudyResult:
     """The result of a study from ``study_or_404``; five queries at most, seven with a comparison.
 
-    ``view`` is the number of the view to show, ``beside`` the id of a study to compare with, both as in the
-    address.
+    ``view`` is the number of the view to show, ``beside`` the id of a study to compare with, ``reading`` that
+    of a reading session, all as in the address. Without ``view`` it is the one with the strongest evidence,
+    or the first one as long as the prediction is hidden.
     """
     images = list(study.images.all())
     latest = study.analyses.primary().order_by("-requested_at").first()
     findings = {row.image_id: row for row in study.current.findings.all()} if study.current else {}
-    number = int(view) if view and view.isascii() and view.isdigit() and len(view) < 6 else 1
+    is_number = view and view.isascii() and view.isdigit() and len(view) < 6
+    number = int(view) if view and is_number else _strongest(images, findings) if study.revealed else 1
     return StudyResult(
         study=study,
         revealed=study.revealed,
@@ -291,7 +324,27 @@ def result_of(
         latest=latest,
         version=version_of(study),
         comparison=comparison_of(access, study, beside) if beside else None,
+        reading=_id(reading),
     )
+
+
+def _strongest(images: list[Image], findings: dict[uuid.UUID, Finding]) -> int:
+    """The number of the view with the highest probability; 1 where none has one."""
+    return strongest([findings.get(image.pk) for image in images]) + 1
+
+
+def strongest(findings: Sequence[Finding | None]) -> int:
+    """The index of the finding with the highest probability, the first of equals; 0 where none has one."""
+    values = [(finding.probability or 0.0) if finding else 0.0 for finding in findings]
+    return max(range(len(values)), key=lambda at: (values[at], -at), default=0)
+
+
+def _id(text: str | None) -> str:
+    """The id that ``text`` is, in its usual form; empty for any other text."""
+    try:
+        return str(uuid.UUID(text or ""))
+    except ValueError:
+        return ""
 
 
 def title_of(study: Study) -> str:

@@ -10,61 +10,44 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import trigger_client_event
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.analyses import services
 from xrayportal.analyses.bundles import NoActiveBundleError
 from xrayportal.intake.correction import correct_study
-from xrayportal.intake.deletion import REASONS, delete_study, may_delete
-from xrayportal.web.dicom.deliveries import deliveries_of
+from xrayportal.intake.deletion import delete_study, may_delete
 from xrayportal.web.shared.deleted import handle_deleted_study
 from xrayportal.web.shared.polling import seen_version, unchanged
 from xrayportal.web.shared.stored_files import finding_response, original_response
-from xrayportal.web.study.earlier import earlier_of, later_parts
+from xrayportal.web.study.ahead import views_ahead
 from xrayportal.web.study.forms import AnalysisForm, CorrectionForm, DeleteForm
+from xrayportal.web.study.page import note_looks, study_page_of
 from xrayportal.web.study.result import (
-    StudyResult,
     history_of,
     known_body_parts_of,
     polled_version,
     result_of,
     study_or_404,
-    title_of,
 )
-from xrayportal.worklist.services import mark_read
 
 
 @require_safe
+@vary_on_headers("HX-Request")
 @clinic_view(Permission.SEE_OWN)
 @handle_deleted_study
 def study_page(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
-    """The page with the radiograph, its result and its history.
-
-    It is audited who looked at the study, and whether the page showed them the prediction.
-    """
-    row = study_or_404(access, study)
-    result = result_of(access, row, request.GET.get("view"), request.GET.get("beside"))
-    history = history_of(access, row)
-    _note_looks(access, result)
-    mark_read(access, [row.pk])
-    earlier = earlier_of(access, row)
-    context = {
-        "study": row,
-        "title": title_of(row),
-        "result": result,
-        "history": history,
-        "deliveries": deliveries_of(access, row),
-        "earlier": earlier,
-        "later_parts": later_parts(row, earlier),
-        "may_delete": may_delete(access, row),
-        "delete_reasons": REASONS,
-        "correction": CorrectionForm(
-            {"patient_reference": row.patient_reference, "stated_body_part": row.stated_body_part},
-            body_parts=known_body_parts_of(row),
-        ),
-    }
-    return render(request, "study/study.html", context)
+    """The page with the radiograph and its result; for htmx what changes from study to study."""
+    query = request.GET
+    return study_page_of(
+        request,
+        access,
+        study,
+        reading=query.get("reading"),
+        view=query.get("view"),
+        beside=query.get("beside"),
+    )
 
 
 @require_safe
@@ -78,10 +61,15 @@ def study_result(request: PortalRequest, access: ClinicAccess, study: uuid.UUID)
     seen = seen_version(request)
     if seen == polled_version(access, study):
         return unchanged()
-    row = study_or_404(access, study)
-    result = result_of(access, row, request.GET.get("view"), request.GET.get("beside"))
-    _note_looks(access, result)
-    context = {"study": row, "result": result, "kept": request.GET.get("kept")}
+    row, query = study_or_404(access, study), request.GET
+    result = result_of(access, row, query.get("view"), query.get("beside"), query.get("reading"))
+    note_looks(access, result)
+    context = {
+        "study": row,
+        "result": result,
+        "kept": query.get("kept"),
+        "views_ahead": views_ahead(access, result),
+    }
     response = render(request, "study/_result.html", context)
     # The page loads the history again when something happened, not whenever the line moves on.
     if seen is None or seen.content != result.version.content:
@@ -183,10 +171,3 @@ def finding_file(
 def image_file(request: PortalRequest, access: ClinicAccess, image: uuid.UUID) -> HttpResponseBase:
     """The stored, de-identified original."""
     return original_response(request, access, image)
-
-
-def _note_looks(access: ClinicAccess, result: StudyResult) -> None:
-    """Audit the look at the study, and at the one beside it."""
-    access.note_look(result.study, revealed=result.shows_prediction)
-    if result.comparison:
-        access.note_look(result.comparison.study, revealed=result.comparison.revealed)

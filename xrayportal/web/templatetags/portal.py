@@ -6,16 +6,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from django import template
 from django.conf import settings
 from django.forms import BoundField
 from django.http import QueryDict
+from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 
 from xrayportal.analyses.models import Analysis, Verdict
 from xrayportal.analyses.outcomes import outcome_of
@@ -180,6 +183,17 @@ def uploader(context: template.Context) -> dict[str, Any]:
         "body_parts": [(label, verdicts.body_part_word(label)) for label in known_body_parts()],
         "words": upload_words(),
     }
+
+
+@register.simple_tag
+def viewer_part(part: str, figure: str, link: str = "", heat: str = "") -> SafeString:
+    """The viewer's ``bar`` or ``readout``: the same for every picture, so rendered once for each language."""
+    return _viewer_part(part, figure, link, heat, get_language() or "")
+
+
+@cache
+def _viewer_part(part: str, figure: str, link: str, heat: str, language: str) -> SafeString:
+    return render_to_string(f"study/viewer/_{part}.html", {"id": figure, "link": link, "heat": heat})
 
 
 @register.simple_tag

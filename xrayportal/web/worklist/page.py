@@ -68,6 +68,8 @@ def list_context(request: PortalRequest, access: ClinicAccess, clock: str = "") 
         "sort": ORDERS[filters.sort],
         "longest_wait": f"{settings.LONGEST_WAIT_HOURS:g}",
         "hides": reads_blind(access),
+        # A superuser who was given a look changes nothing here.
+        "may_start": access.granted_until is None,
     }
 
 

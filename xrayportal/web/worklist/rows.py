@@ -128,13 +128,18 @@ class CappedPaginator(_Paginator):
         return self.count >= COUNTED
 
 
+def studies_of(access: ClinicAccess, filters: Filters) -> QuerySet[Study, UUID] | Phases:
+    """The ids of the studies that the filters leave, in order, to be sliced."""
+    return ordered(access, _filtered(access, filters), filters.sort)
+
+
 def worklist_page(access: ClinicAccess, filters: Filters, number: str | None) -> Page[ListedStudy]:
     """One page of the studies that this person may see, filtered and in order; six queries at most.
 
     ``number`` is the page's number from the address.
     """
     # Ids alone: what the database sorts stays small, also where it has to sort all studies.
-    ids = ordered(access, _filtered(access, filters), filters.sort)
+    ids = studies_of(access, filters)
     # A search reads every reference of the clinic, and failures are looked up one by one: load the ids at
     # once then, so that this is not done for the rows and again to count them.
     at_once = filters.text or filters.state == Analysis.State.FAILED

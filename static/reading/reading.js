@@ -1,0 +1,72 @@
+// Study after study: keys to the neighbours and to the views, pictures fetched ahead, and answers that come too late.
+
+/** @import { Coming } from "../study/viewer/ahead.js" */
+
+import { findElement, findElements } from "../shared/dom.js";
+import { announceShortcuts, isTextEntry, singleKeysEnabled } from "../shared/keys.js";
+import { prepare } from "../study/viewer/ahead.js";
+import "./unsaved.js";
+
+const STUDY_IN_PATH = /\/studies\/([-0-9a-f]{36})\//;
+
+/** @param {string} selector */
+const press = (selector) => findElement(document, selector, HTMLElement)?.click();
+
+/** Show the next or previous view of the study, round and round. @param {number} step */
+function showView(step) {
+  const views = findElements(document, ".views .view", HTMLElement);
+  const shown = views.findIndex((view) => view.getAttribute("aria-current") === "true");
+  if (views.length > 1) views[(shown + step + views.length) % views.length].click();
+}
+
+/** @type {Record<string, () => void>} */
+const KEYS = {
+  j: () => press("#reading-next"),
+  k: () => press("#reading-previous"),
+  q: () => showView(-1),
+  e: () => showView(1),
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+  if (!singleKeysEnabled() || isTextEntry(event.target) || !Object.hasOwn(KEYS, event.key)) return;
+  if (document.querySelector("dialog:modal")) return;
+  event.preventDefault();
+  KEYS[event.key]();
+});
+
+document.addEventListener("portal:single-keys", announceShortcuts);
+document.addEventListener("htmx:afterSwap", announceShortcuts);
+announceShortcuts();
+
+// The picture in sight comes first: the others are fetched once it is drawn.
+document.addEventListener("viewer:ready", () => {
+  /** @type {Coming[]} */
+  const coming = findElements(document, "[data-ahead]", HTMLElement).flatMap((element) =>
+    JSON.parse(element.dataset.ahead || "[]"),
+  );
+  prepare(coming);
+});
+
+// What was asked about one study must not be shown beside another.
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  const { target, requestConfig } = detail;
+  const study = findElement(document, "[data-study]", HTMLElement)?.dataset.study;
+  const asked = STUDY_IN_PATH.exec(requestConfig.path)?.[1];
+  if (target.id !== "page" && study && asked && asked !== study) detail.shouldSwap = false;
+  // Another study comes with a form of its own: nothing that was entered in the one before is carried over.
+  if (target.id === "page" && detail.shouldSwap)
+    findElement(target, ".reading-side", HTMLElement)?.replaceChildren();
+});
+
+document.addEventListener("htmx:afterSwap", ({ detail }) => {
+  if (detail.target.id !== "page") return;
+  scrollTo({ top: 0 });
+  // The element that had the focus went with the study before.
+  if (document.activeElement === document.body)
+    document.getElementById("main")?.focus({ preventScroll: true });
+});
+
+document.addEventListener("htmx:afterRequest", ({ detail }) => {
+  if (detail.successful) detail.elt.closest(".toast")?.remove();
+});
