@@ -27,8 +27,8 @@ _LINE_SHARE = 0.026
 
 
 def secondary_captures(result: Result) -> list[Dataset]:
-    """One object for each view that has a heatmap."""
-    return [_capture(result, view) for view in result.views if view.finding.overlay_file]
+    """One object for each view that the model judged, with the heatmap where it has one."""
+    return [_capture(result, view) for view in result.views if view.finding.probability is not None]
 
 
 def _capture(result: Result, view: View) -> Dataset:
@@ -69,13 +69,13 @@ def _picture(result: Result, view: View) -> Image.Image:
     finding = view.finding
     with default_storage.open(finding.display_file, "rb") as file:
         radiograph = _open(file).convert("RGB")
-    with default_storage.open(finding.overlay_file, "rb") as file:
-        heatmap = _open(file).convert("RGBA")
     size = within(radiograph.width, radiograph.height, LONGEST_SIDE)
     radiograph = radiograph.resize(size, Image.Resampling.LANCZOS)
-    heatmap = heatmap.resize(size, Image.Resampling.BILINEAR)
-    mask = heatmap.getchannel("A").point(lambda level: round(level * OPACITY))
-    radiograph.paste(heatmap.convert("RGB"), mask=mask)
+    if finding.overlay_file and finding.has_heatmap:
+        with default_storage.open(finding.overlay_file, "rb") as file:
+            heatmap = _open(file).convert("RGBA").resize(size, Image.Resampling.BILINEAR)
+        mask = heatmap.getchannel("A").point(lambda level: round(level * OPACITY))
+        radiograph.paste(heatmap.convert("RGB"), mask=mask)
     return _with_caption(radiograph, _lines(result, view))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from xrayportal.analyses.models import Verdict
+from xrayportal.analyses.models import Leaning, Verdict
+from xrayportal.words.verdicts import NOT_JUDGED
 
 #: What has no code in SNOMED CT or DICOM gets one of ours.
 _OURS = "99XRAYPORTAL"
@@ -29,11 +30,14 @@ _BODY_PARTS: dict[str, Code] = {
     "foot": codes.SCT.Foot,
 }
 _LATERALITIES: dict[str, Code] = {"L": codes.SCT.Left, "R": codes.SCT.Right}
-#: Whether the target is there.
+#: Whether the target is there, by the outcome of a result (``analyses.outcomes``) or the verdict of readers.
 _VERDICTS: dict[str, Code] = {
     Verdict.NORMAL: codes.SCT.Absent,
     Verdict.ABNORMAL: Code("52101004", "SCT", "Present"),
     Verdict.UNCERTAIN: codes.SCT.Indeterminate,
+    Leaning.TOWARDS_NORMAL: Code("towards-absent", _OURS, "Indeterminate, towards absent"),
+    Leaning.TOWARDS_ABNORMAL: Code("towards-present", _OURS, "Indeterminate, towards present"),
+    NOT_JUDGED: Code("not-judged", _OURS, "Not judged: the model tells too little for this body part"),
     Verdict.UNSUPPORTED: Code("not-analysed", _OURS, "Not analysed: outside what the model can read"),
 }
 
@@ -54,9 +58,9 @@ def target_code(code: str) -> Code:
     return _TARGETS.get(code, _ABNORMAL)
 
 
-def verdict_code(verdict: str) -> Code:
-    """Whether the finding is there, by a verdict."""
-    return _VERDICTS[Verdict(verdict)]
+def verdict_code(outcome: str) -> Code:
+    """Whether the finding is there, by the outcome of a result or the verdict of readers."""
+    return _VERDICTS[outcome]
 
 
 def body_part_code(body_part: str) -> Code | None:

@@ -12,6 +12,8 @@ from highdicom.pr import (
 )
 from pydicom import Dataset
 
+from xrayportal.analyses.models import LocationBand
+from xrayportal.analyses.outcomes import outcome_of
 from xrayportal.dicom.results.common import file_into_study
 from xrayportal.dicom.results.region import hottest_region
 from xrayportal.dicom.results.views import MANUFACTURER, MODEL, NOTICE, Result, View
@@ -30,14 +32,14 @@ def presentation_states(result: Result) -> list[Dataset]:
 def _state(result: Result, view: View) -> Dataset | None:
     original = view.original
     columns, rows = int(original.Columns), int(original.Rows)
-    outline = hottest_region(view.map, columns, rows)
+    outline = hottest_region(view.marked_map, columns, rows)
     if outline is None:
         return None
     layer = GraphicLayer("REGION", order=1, description="Strongest evidence of the model")
-    words = f"{verdict_word(result.analysis.bundle.manifest, view.finding.verdict)}"
-    text = f"{words} {format_probability(view.finding.probability)}. {NOTICE}".encode(
-        "ascii", "ignore"
-    ).decode()
+    finding = view.finding
+    verdict = verdict_word(result.analysis.bundle.manifest, outcome_of(finding))
+    hint = " The region is only a hint." if finding.location == LocationBand.WEAK else ""
+    text = f"{verdict} {format_probability(finding.probability)}.{hint} {NOTICE}"
     made = GrayscaleSoftcopyPresentationState(
         referenced_images=[original],
         series_instance_uid=result.uid("state-series"),
@@ -63,7 +65,7 @@ def _state(result: Result, view: View) -> Dataset | None:
                 ],
                 text_objects=[
                     TextObject(
-                        text,
+                        text.encode("ascii", "ignore").decode(),  # the same in every character set
                         hd.pr.AnnotationUnitsValues.DISPLAY,
                         bounding_box=(0.02, 0.94, 0.98, 0.99),
                         text_justification=hd.pr.TextJustificationValues.LEFT,

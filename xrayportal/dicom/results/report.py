@@ -24,6 +24,7 @@ from highdicom.sr import (
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
+from xrayportal.analyses.outcomes import outcome_of
 from xrayportal.dicom.results import codes as ours
 from xrayportal.dicom.results.common import file_into_study
 from xrayportal.dicom.results.region import hottest_region
@@ -74,7 +75,7 @@ def _context(result: Result) -> ObservationContext:
 
 def _whole(result: Result) -> MeasurementsAndQualitativeEvaluations:
     analysis = result.analysis
-    evaluations = [_verdict(analysis.verdict)]
+    evaluations = [_verdict(outcome_of(analysis))]
     if result.signed_verdict:
         evaluations.append(
             QualitativeEvaluation(ours.SIGNED_VERDICT, ours.verdict_code(result.signed_verdict))
@@ -101,8 +102,8 @@ def _group(
     finding, original = view.finding, view.original
     tracking = TrackingIdentifier(result.uid("view", finding.image_id), f"View {view.number}")
     measurements = _probability(finding.probability) or None
-    evaluations = [_verdict(finding.verdict)]
-    outline = hottest_region(view.map, int(original.Columns), int(original.Rows))
+    evaluations = [_verdict(outcome_of(finding))]
+    outline = hottest_region(view.marked_map, int(original.Columns), int(original.Rows))
     if outline is None:
         return MeasurementsAndQualitativeEvaluations(
             tracking_identifier=tracking,
@@ -131,8 +132,8 @@ def _probability(value: float | None) -> list[Measurement]:
     return [] if value is None else [Measurement(ours.PROBABILITY, round(value, 4), ours.ONE)]
 
 
-def _verdict(verdict: str) -> QualitativeEvaluation:
-    return QualitativeEvaluation(ours.MODEL_VERDICT, ours.verdict_code(verdict))
+def _verdict(outcome: str) -> QualitativeEvaluation:
+    return QualitativeEvaluation(ours.MODEL_VERDICT, ours.verdict_code(outcome))
 
 
 def _target(result: Result) -> CodedConcept:

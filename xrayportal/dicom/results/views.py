@@ -14,12 +14,17 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 from pydicom import Dataset, dcmread
 
-from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.analyses.models import Analysis, Finding, Leaning, Verdict
+from xrayportal.analyses.outcomes import outcome_of
 from xrayportal.dicom.identifiers import identifiers_of
 
 MANUFACTURER, MODEL = "X-Ray Portal", "X-Ray Portal"
 #: In every object, for whoever looks at it without knowing this software.
 NOTICE = "Research use only. Not a diagnosis."
+
+
+#: Outcomes whose hottest region is marked.
+_MARKED = frozenset({Verdict.ABNORMAL, Verdict.UNCERTAIN, Leaning.TOWARDS_ABNORMAL})
 
 
 class NoIdentifiersError(Exception):
@@ -40,9 +45,13 @@ class View:
     identifiers: Dataset
 
     @property
-    def map(self) -> dict[str, Any] | None:
-        """The signed evidence map as stored (`height`, `width`, `scale`, `values`); None without one."""
-        if not self.finding.map_file:
+    def marked_map(self) -> dict[str, Any] | None:
+        """The signed evidence map as stored (`height`, `width`, `scale`, `values`), where a region is marked.
+
+        None for a view whose map says nothing, and for one that the model takes for normal: a mark on it
+        would point at what is not there.
+        """
+        if outcome_of(self.finding) not in _MARKED or not self.finding.has_heatmap:
             return None
         with default_storage.open(self.finding.map_file, "rb") as file:
             content: dict[str, Any] = json.load(file)
