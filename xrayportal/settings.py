@@ -224,6 +224,12 @@ DATA_UPLOAD_MAX_NUMBER_FILES = 100
 #: A ZIP archive that reaches the server whole: files in it, and bytes they unpack to.
 ARCHIVE_MAX_FILES = env.whole("ARCHIVE_MAX_FILES", default=2000)
 ARCHIVE_MAX_BYTES = env.whole("ARCHIVE_MAX_BYTES", default=2 * 1024**3)
+#: What a clinic, and each person of it, may send: files a day, bytes stored, studies waiting; 0 is no limit.
+QUOTA_CLINIC_FILES_A_DAY = env.whole("QUOTA_CLINIC_FILES_A_DAY", default=200_000)
+QUOTA_PERSON_FILES_A_DAY = env.whole("QUOTA_PERSON_FILES_A_DAY", default=100_000)
+QUOTA_CLINIC_BYTES = env.whole("QUOTA_CLINIC_BYTES", default=0)
+QUOTA_CLINIC_WAITING = env.whole("QUOTA_CLINIC_WAITING", default=100_000)
+QUOTA_PERSON_WAITING = env.whole("QUOTA_PERSON_WAITING", default=100_000)
 #: An open study is sealed when no new view came for this long.
 SEAL_AFTER_SECONDS = env.whole("SEAL_AFTER_SECONDS", default=60)
 #: An open submission is finished when no file came for this long; its sender may only have paused it.

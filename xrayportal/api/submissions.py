@@ -21,6 +21,7 @@ from xrayportal.api.problems import Problem
 from xrayportal.intake.bulk.delivery import take
 from xrayportal.intake.filenames import clean_reference
 from xrayportal.intake.ingest import IncomingFile, SubmissionClosedError
+from xrayportal.intake.quotas import QuotaExceededError
 from xrayportal.intake.services import cancel_submission, create_submission, finish_submission
 from xrayportal.studies.models import Image, Queue, Submission, Upload
 from xrayportal.web.shared.failures import rejection_sentence
@@ -134,6 +135,8 @@ def send_file(
         uploads = take(incoming, file)
     except SubmissionClosedError as error:
         raise Problem(409, str(error)) from None
+    except QuotaExceededError as error:
+        raise Problem(429, str(error), headers={"Retry-After": str(error.retry_after)}) from None
     first, *inside = _uploads(access, uploads)
     return Status(201, schemas.NewUpload(**dict(first), inside=inside))
 

@@ -21,6 +21,7 @@ from xrayportal.clinics.models import Clinic
 from xrayportal.intake.deletion import remove_if_unnamed
 from xrayportal.intake.filenames import clean_filename, comparable_path
 from xrayportal.intake.prepare import Prepared, prepare
+from xrayportal.intake.quotas import check_quotas, count_file
 from xrayportal.intake.rejection import RejectedError, as_stored
 from xrayportal.intake.services import record_seal_of_new_study, seal_new_study, try_to_seal
 from xrayportal.logs import log_context
@@ -86,6 +87,7 @@ def ingest_file(incoming: IncomingFile, file: IO[bytes]) -> Upload:
             _submission, earlier = _enter(incoming)
         if earlier is not None:
             return earlier
+    check_quotas(incoming)
     try:
         with as_stored():
             prepared = prepare(file, incoming.size, incoming.clinic)
@@ -231,6 +233,7 @@ def _enter(incoming: IncomingFile) -> tuple[Submission, Upload | None]:
 
 
 def _upload(incoming: IncomingFile, **fields: Any) -> Upload:
+    count_file(incoming)
     return Upload.objects.create(
         submission=incoming.submission,
         key=incoming.key,

@@ -265,3 +265,24 @@ class Upload(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class Usage(models.Model):
+    """How many files a person, or what is no person, sent to a clinic on one day (UTC); for quotas."""
+
+    clinic = models.ForeignKey("clinics.Clinic", on_delete=models.CASCADE, related_name="+", db_index=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="+")
+    day = models.DateField()
+    files = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "usage"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["clinic", "user", "day"], name="usage_once", nulls_distinct=False
+            ),
+        ]
+        indexes = [models.Index(fields=["clinic", "day"], include=["user", "files"], name="usage_of_day")]
+
+    def __str__(self) -> str:
+        return f"{self.clinic_id} {self.day}: {self.files}"

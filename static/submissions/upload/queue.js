@@ -247,6 +247,13 @@ export class Queue {
         this.listener.onProblem(this.words.signed_out);
         return;
       }
+      if (status === 429 && answer?.sentence) {
+        // A limit of the clinic or the person, which no haste passes.
+        this.files.setState(item, "waiting");
+        this.pause(true);
+        this.listener.onProblem(answer.sentence);
+        return;
+      }
       if (status === 409) {
         this.files.setState(item, "waiting");
         this.#continueInNew(submission, answer?.sentence ?? "");

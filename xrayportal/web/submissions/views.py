@@ -31,6 +31,7 @@ from xrayportal.audit.services import record
 from xrayportal.intake.bulk.delivery import take, take_refusal
 from xrayportal.intake.bulk.labels import is_labels
 from xrayportal.intake.ingest import IncomingFile, SubmissionClosedError
+from xrayportal.intake.quotas import QuotaExceededError
 from xrayportal.intake.services import cancel_submission, create_submission, finish_submission
 from xrayportal.security import wants_json
 from xrayportal.studies.models import Study, Submission, Upload
@@ -111,7 +112,11 @@ def _plain_form(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
             patient_reference=details.cleaned_data["patient_reference"],
             stated_body_part=details.cleaned_data["body_part"],
         )
-        take(incoming, file)
+        try:
+            take(incoming, file)
+        except QuotaExceededError as error:
+            messages.error(request, str(error))
+            break
     finish_submission(submission=submission, actor=access.actor)
     return redirect(_page_of(request, access, submission))
 
@@ -176,6 +181,10 @@ def submission_uploads(request: PortalRequest, access: ClinicAccess, submission:
         uploads = take(incoming, file) if file else [take_refusal(incoming, sent["refusal"], sent["size"])]
     except SubmissionClosedError as error:
         return _refused(str(error), status=409)
+    except QuotaExceededError as error:
+        refused = _refused(str(error), status=429)
+        refused.headers["Retry-After"] = str(error.retry_after)
+        return refused
     except KeyError:
         return _refused(_("The portal does not know this kind of rejection."))
     outcome = _as_json(access, uploads[0])
