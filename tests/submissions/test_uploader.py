@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+from datetime import UTC
+from typing import Any
 
 from django.conf import settings
+from django.utils import timezone
 from playwright.sync_api import Request, Route, expect
 
 from tests.factories import png
 from tests.submissions.uploads import STUDY, SUBMISSION, UPLOADS, Enter, choose, pictures, sign_in
 from tests.waiting import wait_until
-from xrayportal.studies.models import Study, Submission, Upload
+from xrayportal.clinics.models import Clinic, User
+from xrayportal.studies.models import Study, Submission, Upload, Usage
 
 
 def test_lost_requests_and_lost_answers_are_sent_again_once(enter: Enter) -> None:
@@ -81,6 +85,21 @@ def test_ended_session_waits_for_the_person(enter: Enter) -> None:
     expect(page.get_by_text("Your session has ended. Sign in again in another tab")).to_be_visible()
     other = page.context.new_page()
     sign_in(other, page.url)  # which makes the first tab's token void
+    page.get_by_role("button", name="Resume").click()
+    expect(page).to_have_url(SUBMISSION)
+    assert Upload.objects.count() == 2
+
+
+def test_a_limit_pauses_and_says_why(enter: Enter, settings: Any) -> None:
+    page = enter("upload/")
+    person = User.objects.get(email="ines@north.example")
+    clinic = Clinic.objects.get(slug="north")
+    Usage.objects.create(clinic=clinic, user=person, day=timezone.now().astimezone(UTC).date(), files=7)
+    settings.QUOTA_PERSON_FILES_A_DAY = 7
+    choose(page, pictures(2))
+    expect(page.get_by_text("You have sent 7 files today")).to_be_visible()
+    assert not Upload.objects.exists()
+    settings.QUOTA_PERSON_FILES_A_DAY = 0
     page.get_by_role("button", name="Resume").click()
     expect(page).to_have_url(SUBMISSION)
     assert Upload.objects.count() == 2
