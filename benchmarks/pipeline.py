@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import perf_counter
 
 import numpy as np
 
 from benchmarks.pictures import LONGEST, ordinary
 from benchmarks.registry import Row, benchmark
-from benchmarks.timing import row
+from benchmarks.timing import in_turns, ratios, row
 from inference_worker.bundle import Bundle, find_bundle
 from inference_worker.decode import decode
+from inference_worker.decode.isolated import DecodeProcess
 from inference_worker.pipeline import BATCH, Pipeline
 from inference_worker.preprocess import as_batch, letterbox
 from inference_worker.runtimes import load_runtimes
 from inference_worker.types import STAGES, UnreadableError
 
 _PICTURES = 64
+#: One thread for NumPy's matrix products, as the Celery worker and the command line set it: others spin
+#: through the next pass. `OPENBLAS_NUM_THREADS=4 python -m benchmarks` shows what that costs.
+AS_A_WORKER = {"OPENBLAS_NUM_THREADS": "1"}
 
 
-@benchmark("pipeline, one JPEG at a time")
+@benchmark("pipeline, one JPEG at a time", **AS_A_WORKER)
 def pipeline() -> Iterable[Row]:
     bundle = Bundle.load(find_bundle())
     runtimes = load_runtimes(bundle, precision="auto")
@@ -49,9 +53,27 @@ def pipeline() -> Iterable[Row]:
     yield row("whole pipeline", whole)
     yield row("bare pass", bare)
     yield row("pipeline on top of the bare pass", extra, at_most=15)
+    inside = [finding.timings.infer for finding in findings]
+    yield row("pass inside the pipeline by the bare pass", ratios(inside, bare), "ratio", at_most=1.1)
 
 
-@benchmark("pipeline, batches")
+@benchmark("decoding in a child", **AS_A_WORKER)
+def decoding() -> Iterable[Row]:
+    files, what = ordinary(_PICTURES)
+    with DecodeProcess() as child:
+        child.decode(files[0])
+        times = in_turns({"here": _over(files, decode), "child": _over(files, child.decode)}, rounds=5)
+    each = [value / len(files) for value in times["child"]]
+    yield row(f"one picture in the child ({what})", each)
+    extra = [(slow - quick) / len(files) for slow, quick in zip(times["child"], times["here"], strict=True)]
+    yield row("on top of decoding it in the worker", extra, at_most=3)
+
+
+def _over(files: list[bytes], run: Callable[[bytes], object]) -> Callable[[], object]:
+    return lambda: [run(data) for data in files]
+
+
+@benchmark("pipeline, batches", **AS_A_WORKER)
 def batches() -> Iterable[Row]:
     bundle = Bundle.load(find_bundle())
     analyser = Pipeline(bundle, load_runtimes(bundle, precision="auto"))

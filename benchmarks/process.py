@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 
 import benchmarks
 from benchmarks.pictures import ROOT
-from benchmarks.registry import BENCHMARKS, Row, UnmeasurableError
+from benchmarks.registry import BENCHMARKS, ENVIRONMENTS, Row, UnmeasurableError
 from xrayportal.embedded.processes import Record, end, ending_with_us
 
 
@@ -44,7 +44,7 @@ def measure(group: str) -> Iterator[Row]:
         with subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, "TMPDIR": folder},
+            env={**ENVIRONMENTS.get(group, {}), **os.environ, "TMPDIR": folder},
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,

@@ -9,6 +9,8 @@ Run = Callable[[], "Iterable[Row]"]
 
 #: Every benchmark by group, in the order in which their modules were imported.
 BENCHMARKS: dict[str, Run] = {}
+#: Variables of the process that a group is measured in, beside those of the person.
+ENVIRONMENTS: dict[str, dict[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +33,16 @@ class UnmeasurableError(Exception):
     """A group that cannot be measured here; ``str(error)`` says why."""
 
 
-def benchmark(group: str) -> Callable[[Run], Run]:
-    """Register a function without arguments that measures and yields the rows of ``group``."""
+def benchmark(group: str, **environment: str) -> Callable[[Run], Run]:
+    """Register a function without arguments that measures and yields the rows of ``group``.
+
+    ``environment`` are variables that must be set before the process imports anything.
+    """
 
     def register(run: Run) -> Run:
         if group in BENCHMARKS:
             raise ValueError(f"there are two benchmarks of the group {group!r}")
-        BENCHMARKS[group] = run
+        BENCHMARKS[group], ENVIRONMENTS[group] = run, environment
         return run
 
     return register
