@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from tests.browser.scene import Scene, become, build_scene, tab
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, make_bundle
 from xrayportal.clinics.models import User
 from xrayportal.reviews.models import Review
 
@@ -44,12 +44,12 @@ LOOKS: dict[str, dict[str, Any]] = {
 #: Addresses that answer no page of their own: fragments (each is part of a page), files, forms, probes.
 NOT_PAGES = {
     "access-report-csv", "access-report-fhir",
-    "adjudicator", "analysis-cancel", "analysis-request", "clinic-operations-retry",
+    "adjudicator", "analysis-cancel", "analysis-request", "clinic-operations-retry", "clinic-sample",
     "clinic-operations-verify", "content-access-end",
     "finding-file", "healthz", "history-export", "image-file", "language", "operations-retry",
     "operations-verify", "people-invite", "people-link", "people-reactivate",
     "people-roles", "readyz", "report", "review-save",
-    "review-sign", "saved-view-remove", "saved-views", "sign-out", "statusz", "study-delete",
+    "review-sign", "saved-view-remove", "saved-views", "sign-out", "statusz", "study-correct", "study-delete",
     "study-history", "study-result", "submission-cancel", "submission-finish", "submission-pictures",
     "submission-progress", "submission-results", "submission-retry", "submission-uploads",
     "worklist-bulk-action",
@@ -98,12 +98,15 @@ def visits(scene: Scene) -> dict[str, list[str]]:
             f"{scene.address('access-report')}?q={scene.studies['disagreed'].pk}",
             scene.address("access-report") + "?q=nothing",
             "/password/",
+            "/name/",
+            scene.address("model-card", make_bundle().pk),
             study["disagreed"],
         ],
         "traveller": [
             "/",
             empty,
             *(f"{empty}{place}/" for place in ("submissions", "disagreements", "history", "scorecard")),
+            f"{empty}setup/",
         ],
         "superuser": ["/", f"{clinic}access/", "/operations/"],
     }

@@ -27,6 +27,7 @@ from tests.factories import jpeg, make_analysis, make_study, make_submission
 from tests.house import House, browser
 from tests.opinions import make_access, say
 from xrayportal.analyses.models import Analysis
+from xrayportal.analyses.queue.waiting import _Throughput
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import User
@@ -85,7 +86,7 @@ def test_counts_by_verdict_tell_a_blind_reader_only_what_they_may_know(
 def test_place_in_the_line_and_the_slow_case(house: House, submission: Submission) -> None:
     for _ in range(3):
         make_analysis(make_study(submission=submission), "queued")
-    cache.set("analyses.throughput", (2.0, 30.0, 1), 60)
+    cache.set("analyses.throughput", _Throughput(2.0, 30.0, [1.0]), 60)
     try:
         page = read(submission, house.uploader)
     finally:
