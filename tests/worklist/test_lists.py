@@ -94,7 +94,7 @@ def test_urgency_tells_a_blind_reader_nothing(house: House, urgent: list[Study])
     house.clinic.blind_first = True
     house.clinic.save()
     before = listed(house, house.reader, "?sort=urgency")
-    assert before == ["NH-later", "NH-late", "NH-none", "NH-low", "NH-high"]
+    assert before == ["NH-later", "NH-late", "NH-high", "NH-low", "NH-none"]
     for study, probability in zip(urgent[2:4], (0.1, 0.9), strict=True):
         make_analysis(study, verdict="abnormal", probability=probability, body_part="knee")
     assert listed(house, house.reader, "?sort=urgency") == before
@@ -241,3 +241,40 @@ def test_cost_is_the_same_for_every_list_and_order(house: House, urgent: list[St
         with counted() as queries:
             person.get(address + query)
         assert len(queries) <= 14, query
+
+
+def test_what_nobody_could_judge_stands_above_what_is_called_normal(house: House) -> None:
+    names = ("normal", "failed", "unsupported", "suspected", "urgent", "waiting")
+    studies = {name: make_study(house.clinic, patient_reference=f"T-{name}") for name in names}
+    make_analysis(studies["normal"], verdict="normal", probability=0.05)
+    make_analysis(studies["failed"], "failed")
+    make_analysis(
+        studies["unsupported"], verdict="unsupported", probability=None, body_part="", body_parts={}
+    )
+    make_analysis(studies["suspected"])
+    make_analysis(studies["urgent"], verdict="normal", probability=0.02)
+    Study.objects.filter(pk=studies["urgent"].pk).update(priority=5)
+    page = browser(house.reader).get(reverse("worklist", args=[house.clinic.slug]), {"sort": "urgency"})
+    order = re.findall(r">(?:<span[^>]*>.*?</span></span>)?T-(\w+)</a>", page.content.decode())
+    assert order == ["urgent", "suspected", "failed", "unsupported", "normal", "waiting"]
+
+
+def test_blind_urgency_is_the_longest_waiting(house: House) -> None:
+    house.clinic.blind_first = True
+    house.clinic.save()
+    for name in ("first", "second", "third"):
+        make_analysis(make_study(house.clinic, patient_reference=f"T-{name}"))
+    page = browser(house.reader).get(reverse("worklist", args=[house.clinic.slug]), {"sort": "urgency"})
+    order = re.findall(r">(?:<span[^>]*>.*?</span></span>)?T-(\w+)</a>", page.content.decode())
+    assert order == ["first", "second", "third"]
+
+
+def test_drafts_are_a_tab(house: House) -> None:
+    studies = [make_study(house.clinic, patient_reference=f"T-{number}") for number in range(2)]
+    for study in studies:
+        make_analysis(study)
+    for action, study in zip(("save", "sign"), studies, strict=True):
+        address = reverse(f"review-{action}", args=[house.clinic.slug, study.pk])
+        browser(house.reader).post(address, {"verdict": "normal", "images_shown": "1"})
+    page = browser(house.reader).get(reverse("worklist", args=[house.clinic.slug]), {"list": "drafts"})
+    assert [number in page.content.decode() for number in ("T-0", "T-1")] == [True, False]

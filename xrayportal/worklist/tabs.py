@@ -18,6 +18,7 @@ from xrayportal.worklist.marks import read_by
 TABS: dict[str, tuple[Promise, bool]] = {
     "unread": (_("Unread"), False),
     "mine": (_("Mine"), False),
+    "drafts": (_("Drafts"), True),
     "review": (_("Needs review"), True),
     "disagreements": (_("Disagreements"), True),
 }
@@ -32,6 +33,9 @@ def in_tab(access: ClinicAccess, code: str, studies: QuerySet[Study]) -> QuerySe
             reviewed = Review.objects.filter(reader=access.user, clinic=access.clinic).values("study")
             sent = Submission.objects.filter(submitter=access.user, clinic=access.clinic).values("pk")
             return studies.filter(Q(pk__in=reviewed) | Q(submission__in=sent))
+        case "drafts":
+            drafts = Review.objects.filter(reader=access.user, clinic=access.clinic, is_current=True)
+            return studies.filter(pk__in=drafts.filter(signed_at__isnull=True).values("study"))
         case "review":
             signed = Consensus.objects.filter(study=OuterRef("pk")).exclude(state=Consensus.State.OPEN)
             return studies.filter(~Exists(signed), current__isnull=False)
