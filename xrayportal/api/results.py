@@ -118,11 +118,13 @@ def analysis_detail(
 def finding_json(finding: Finding, *, revealed: bool) -> schemas.Finding:
     """A finding; without what tells of the prediction unless it is ``revealed``."""
     peak = None
-    if revealed and finding.peak_x is not None and finding.peak_y is not None:
+    # Where no area stands out, nothing is drawn, as on the page.
+    shows_heatmap = revealed and finding.has_heatmap
+    if shows_heatmap and finding.peak_x is not None and finding.peak_y is not None:
         peak = schemas.Peak(x=finding.peak_x, y=finding.peak_y)
 
     def address(kind: str, name: str) -> str | None:
-        return reverse("api:get_finding_file", args=[finding.pk, kind]) if name and revealed else None
+        return reverse("api:get_finding_file", args=[finding.pk, kind]) if name and shows_heatmap else None
 
     return schemas.Finding(
         id=finding.pk,
