@@ -25,6 +25,7 @@ METRICS: dict[str, Promise] = {
     "auc": _("Area under the ROC curve"),
     "judged_auc": _("The same on judged body parts"),
     "average_precision": _("Average precision"),
+    # xgettext:no-python-format
     "sensitivity_at_90_specificity": _("Sensitivity at 90 % specificity"),
     "sensitivity_at_low": _("Sensitivity at the lower threshold"),
     "specificity_at_low": _("Specificity at the lower threshold"),
