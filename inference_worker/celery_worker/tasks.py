@@ -153,8 +153,8 @@ class InferenceWorker:
             self._work()
 
     def look(self) -> None:
-        """Work on what waits, batch after batch, unless a wake-up is being answered; for `IdleWatch`."""
-        while self._turn.acquire(blocking=False):
+        """Work on what waits, batch after batch, until the worker ends or a wake-up is answered; for `IdleWatch`."""
+        while not self._idle_watch.is_ending and self._turn.acquire(blocking=False):
             try:
                 if not has_due():
                     return
@@ -337,6 +337,10 @@ class IdleWatch(threading.Thread):
         super().__init__(name="idle watch", daemon=True)
         self._worker = worker
         self._end = threading.Event()
+
+    @property
+    def is_ending(self) -> bool:
+        return self._end.is_set()
 
     def end(self) -> None:
         """Stop after the batch at hand."""
