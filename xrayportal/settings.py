@@ -84,6 +84,7 @@ MIDDLEWARE = [
     "xrayportal.clinics.sessions.PersonMiddleware",
     # Before the CSRF check: a stranger's form is not read.
     "xrayportal.security.SignInRequiredMiddleware",
+    "xrayportal.clinics.second_factor_required.SecondFactorRequiredMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -163,6 +164,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+#: Whether staff and superusers must have a second factor; clinics decide for their members.
+STAFF_SECOND_FACTOR = env.flag("STAFF_SECOND_FACTOR", default=False)
 #: Invitations that one clinic may send within an hour.
 INVITATIONS_PER_HOUR = env.whole("INVITATIONS_PER_HOUR", default=60, least=1)
 EMAIL_CONFIG = env.email("EMAIL_URL", default="consolemail://")

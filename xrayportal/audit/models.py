@@ -13,6 +13,7 @@ class Action(models.TextChoices):
     SIGNED_OUT = "signed-out", _("signed out")
     SIGN_IN_FAILED = "sign-in-failed", _("failed to sign in")
     PASSWORD_CHANGED = "password-changed", _("chose a new password")
+    SECOND_FACTOR_CHANGED = "second-factor-changed", _("changed a second factor")
     PERSON_CHANGED = "person-changed", _("changed a person's account")
     SUBMISSION_CREATED = "submission-created", _("started a submission")
     SUBMISSION_FINISHED = "submission-finished", _("finished a submission")

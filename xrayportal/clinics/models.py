@@ -58,6 +58,8 @@ class User(AbstractUser):
 
     username = None  # type: ignore[assignment]  # the address is the name
     email = models.EmailField(_("e-mail address"), unique=True)
+    #: Since when a sign-in needs a code as well; a session that has not shown one since then is nobody's.
+    second_factor_since = models.DateTimeField(null=True, blank=True, editable=False)
     objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
@@ -84,6 +86,11 @@ class Clinic(models.Model):
         _("blind reading"),
         default=False,
         help_text=_("Readers give their verdict before they see the prediction."),
+    )
+    requires_second_factor = models.BooleanField(
+        _("second factor"),
+        default=False,
+        help_text=_("Members sign in with a code of an authenticator app as well."),
     )
     #: A clinic's own thresholds, within the active bundle's limits; empty means the bundle's.
     threshold_low = models.FloatField(_("lower threshold"), null=True, blank=True)
@@ -134,6 +141,27 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} · {self.clinic} · {self.role}"
+
+
+class SecondFactor(models.Model):
+    """A person's authenticator app and recovery codes (``second_factor.py``).
+
+    In use once ``User.second_factor_since`` is set; until then the app is being set up.
+    """
+
+    user = models.OneToOneField(
+        User, primary_key=True, on_delete=models.CASCADE, related_name="second_factor"
+    )
+    #: The app's secret, encrypted for this row with a key that is derived from ``key`` and ``SECRET_KEY``.
+    secret = models.BinaryField()
+    key = models.BinaryField(default=new_key)
+    #: The newest time step whose code was used: neither it nor an earlier one is accepted again.
+    last_step = models.PositiveBigIntegerField(default=0)
+    #: SHA-256 of every recovery code that is not used yet.
+    recovery_codes = models.JSONField(default=list)
+
+    def __str__(self) -> str:
+        return f"second factor of user {self.user_id}"
 
 
 class Session(AbstractBaseSession):

@@ -18,6 +18,8 @@ from django.utils.functional import SimpleLazyObject
 
 from xrayportal.clinics.models import Membership, Session, User
 
+#: In a session: the person's ``second_factor_since`` at which it has shown a code.
+PROVEN = "second_factor"
 #: The person that was loaded with the session, set only while ``auth.get_user`` runs.
 _loaded_person: ContextVar[User | None] = ContextVar("loaded_person", default=None)
 
@@ -103,6 +105,25 @@ def _person(request: HttpRequest) -> User | AnonymousUser:
     request.session.get(auth.SESSION_KEY)  # loads it
     token = _loaded_person.set(getattr(request.session, "person", None))
     try:
-        return auth.get_user(request)
+        user = auth.get_user(request)
     finally:
         _loaded_person.reset(token)
+    # Decided here, under every page, so that no way of signing in can pass it by, Django's own included.
+    return user if has_proven(request, user) else AnonymousUser()
+
+
+def end_other_sessions(request: HttpRequest, user: User) -> int:
+    """End all sessions of the person but the request's; how many."""
+    others = user.sessions.exclude(session_key=hashed(request.session.session_key))
+    return others.delete()[0]
+
+
+def has_proven(request: HttpRequest, user: User | AnonymousUser) -> bool:
+    """Whether the session has shown the person's second factor, or they have none."""
+    since = user.second_factor_since if isinstance(user, User) else None
+    return since is None or request.session.get(PROVEN) == since.isoformat()
+
+
+def note_proof(request: HttpRequest, user: User) -> None:
+    """Note in the session that it has shown the person's second factor."""
+    request.session[PROVEN] = user.second_factor_since.isoformat() if user.second_factor_since else None

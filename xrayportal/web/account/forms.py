@@ -12,7 +12,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from xrayportal.clinics.models import User
-from xrayportal.clinics.sign_in import is_throttled
+from xrayportal.clinics.second_factor import use_code
+from xrayportal.clinics.sign_in import is_code_throttled, is_throttled, record_wrong_code
 from xrayportal.security import client_address
 
 
@@ -42,25 +43,92 @@ class SignInForm(AuthenticationForm):
 class PasswordForm(PasswordChangeForm):
     """The present and a new password; a wrong present password counts as a failed sign-in."""
 
-    error_messages = {
-        **PasswordChangeForm.error_messages,
-        "throttled": SignInForm.error_messages["throttled"],
-    }
-
     def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.request = request
 
     def clean_old_password(self) -> str:
         """Refuse a throttled attempt before the password is checked, as the sign-in does."""
-        if is_throttled(self.user.email, client_address(self.request)):
-            raise ValidationError(self.error_messages["throttled"], code="throttled")
+        refuse_throttled(self.user, self.request)
         try:
             return super().clean_old_password()
         except ValidationError:
-            credentials = {"username": self.user.email}
-            user_login_failed.send(sender=__name__, credentials=credentials, request=self.request)
+            record_wrong_password(self.user, self.request)
             raise
+
+
+def refuse_throttled(user: User, request: HttpRequest) -> None:
+    """Raise ValidationError where no password is checked now."""
+    if is_throttled(user.email, client_address(request)):
+        raise ValidationError(SignInForm.error_messages["throttled"], code="throttled")
+
+
+def record_wrong_password(user: User, request: HttpRequest) -> None:
+    """Count a wrong password of a signed-in person as a failed sign-in."""
+    user_login_failed.send(sender=__name__, credentials={"username": user.email}, request=request)
+
+
+class PresentPasswordForm(forms.Form):
+    """The person's own password once more; a wrong one counts as a failed sign-in."""
+
+    password = forms.CharField(
+        label=_("Present password"),
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+
+    def __init__(self, *args: Any, user: User, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+        self.request = request
+
+    def clean_password(self) -> str:
+        """Refuse a wrong password, and any while the account is throttled."""
+        refuse_throttled(self.user, self.request)
+        password: str = self.cleaned_data["password"]
+        if not self.user.check_password(password):
+            record_wrong_password(self.user, self.request)
+            raise ValidationError(_("Wrong password."))
+        return password
+
+
+class NewAppForm(forms.Form):
+    """The first code of an app that is being set up."""
+
+    code = forms.CharField(
+        label=_("Code from the app"),
+        max_length=20,
+        widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
+    )
+
+
+class CodeForm(forms.Form):
+    """A code of the person's second factor; a wrong one counts as a failed sign-in."""
+
+    code = forms.CharField(
+        label=_("Code"),
+        max_length=40,
+        widget=forms.TextInput(
+            attrs={"autocomplete": "one-time-code", "autocapitalize": "none", "spellcheck": "false"}
+        ),
+    )
+
+    def __init__(self, *args: Any, user: User, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+        self.request = request
+
+    def clean_code(self) -> str:
+        """Use the code up; refuse a wrong one, and any while the account is throttled."""
+        if is_code_throttled(self.user, client_address(self.request)):
+            raise ValidationError(SignInForm.error_messages["throttled"], code="throttled")
+        code: str = self.cleaned_data["code"]
+        if not use_code(self.user, code):
+            record_wrong_code(self.user, self.request)
+            raise ValidationError(
+                _("This code is wrong, used already or too old. Type the one that is shown now.")
+            )
+        return code
 
 
 if TYPE_CHECKING:  # generic for the type checker only

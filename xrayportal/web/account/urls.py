@@ -2,11 +2,17 @@
 
 from django.urls import path
 
-from xrayportal.web.account import views
+from xrayportal.web.account import second_factor, views
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("sign-in/", views.SignInView.as_view(), name="sign-in"),
+    path("sign-in/code/", second_factor.CodeView.as_view(), name="sign-in-code"),
+    path("second-factor/", second_factor.second_factor, name="second-factor"),
+    path("second-factor/begin/", second_factor.begin, name="second-factor-begin"),
+    path("second-factor/confirm/", second_factor.confirm, name="second-factor-confirm"),
+    path("second-factor/codes/", second_factor.renew_codes, name="second-factor-codes"),
+    path("second-factor/remove/", second_factor.remove, name="second-factor-remove"),
     path("sign-out/", views.SignOutView.as_view(), name="sign-out"),
     path("name/", views.own_name, name="own-name"),
     path("password/", views.PasswordView.as_view(), name="password"),

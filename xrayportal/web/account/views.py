@@ -6,12 +6,13 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.forms import PasswordChangeForm
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView, redirect_to_login
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
+from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -20,7 +21,7 @@ from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic, User
-from xrayportal.clinics.sign_in import record_password, turn
+from xrayportal.clinics.sign_in import pass_password, record_password, turn
 from xrayportal.security import client_address
 from xrayportal.web.account.forms import NameForm, PasswordForm, ReasonForm, SignInForm
 from xrayportal.web.shared.context import accesses_of
@@ -37,6 +38,14 @@ class SignInView(LoginView):
         """Check and record the attempt in one transaction."""
         with turn(request.POST.get("username", ""), request):
             return super().post(request, *args, **kwargs)
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        """Sign in, or ask for the code first. Django's own form_valid would sign in without one."""
+        if pass_password(self.request, form.get_user()):
+            return redirect(self.get_success_url())
+        following = self.get_redirect_url()
+        query = f"?{urlencode({'next': following})}" if following else ""
+        return redirect(f"{reverse('sign-in-code')}{query}")
 
 
 class SignOutView(LogoutView):

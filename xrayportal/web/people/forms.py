@@ -101,7 +101,10 @@ class ClinicForm(ModelFormOfClinic):
 
     class Meta:
         model = Clinic
-        fields = ("name", "time_zone", "blind_first", "threshold_low", "threshold_high", "retention_days")
+        fields = (
+            *("name", "time_zone", "blind_first", "requires_second_factor"),
+            *("threshold_low", "threshold_high", "retention_days"),
+        )
 
     def __init__(self, *args: Any, bundle: Bundle | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
