@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.urls import get_resolver
 from playwright.sync_api import Browser, Page, expect
+from pyotp import TOTP
 from pytest_django.live_server_helper import LiveServer
 
 from tests.browser.scene import Scene, become, build_scene, tab
@@ -49,7 +50,9 @@ NOT_PAGES = {
     "finding-file", "healthz", "history-export", "image-file", "language", "operations-retry",
     "operations-verify", "people-invite", "people-link", "people-reactivate",
     "people-roles", "readyz", "report", "review-save",
-    "review-sign", "saved-view-remove", "saved-views", "sign-out", "statusz", "study-correct", "study-delete",
+    "review-sign", "saved-view-remove", "saved-views", "second-factor-begin", "second-factor-codes",
+    "second-factor-confirm", "second-factor-remove", "sign-in-code",
+    "sign-out", "statusz", "study-correct", "study-delete",
     "study-history", "study-result", "submission-cancel", "submission-finish", "submission-pictures",
     "submission-progress", "submission-results", "submission-retry", "submission-uploads",
     "worklist-bulk-action",
@@ -98,6 +101,7 @@ def visits(scene: Scene) -> dict[str, list[str]]:
             f"{scene.address('access-report')}?q={scene.studies['disagreed'].pk}",
             scene.address("access-report") + "?q=nothing",
             "/password/",
+            "/second-factor/",
             "/name/",
             scene.address("model-card", make_bundle().pk),
             study["disagreed"],
@@ -157,6 +161,44 @@ def test_nothing_serious_on_any_page(scene: Scene, browser: Browser, live_server
                 if number == 0 and user is not None:
                     page.locator(".sidebar-person > summary").click()
                 found += [f"{person}: {fault}" for fault in (*faults(page), *faults_of_sheets(page, sheets))]
+    assert not found, "\n".join(found)
+
+
+def test_nothing_serious_on_the_way_of_a_second_factor(
+    scene: Scene, browser: Browser, live_server: LiveServer
+) -> None:
+    """Setting it up, keeping the codes, and signing in with one of them; each page is looked at."""
+    reader, found = scene.reader, []
+    with tab(browser, live_server, reader) as context:
+        page = context.new_page()
+        page.goto("/second-factor/")
+        page.get_by_label("Present password").fill(PASSWORD)
+        page.get_by_role("button", name="Set up").click()
+        expect(page.get_by_alt_text("QR code")).to_be_visible()
+        found += faults(page)
+        app = TOTP(page.locator("code").inner_text().replace(" ", ""))
+        page.get_by_label("Code from the app").fill(app.now())
+        page.get_by_role("button", name="Turn on").click()
+        codes = page.locator(".recovery-codes li").all_inner_texts()
+        found += faults(page)
+        page.get_by_role("link", name="I have kept them").click()
+        expect(page.get_by_role("heading", name="Worklist")).to_be_visible()
+        page.goto("/second-factor/")
+        found += faults(page)
+
+        become(context, live_server, None)
+        page.goto("/sign-in/")
+        page.get_by_label("E-mail address").fill(reader.email)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_label("Code")).to_be_focused()
+        page.keyboard.type("wrong")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("This code is wrong")).to_be_visible()
+        found += faults(page)
+        page.get_by_label("Code").fill(codes[0])
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="Worklist")).to_be_visible()
     assert not found, "\n".join(found)
 
 

@@ -98,7 +98,9 @@ class NewAppForm(forms.Form):
     code = forms.CharField(
         label=_("Code from the app"),
         max_length=20,
-        widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
+        widget=forms.TextInput(
+            attrs={"autocomplete": "one-time-code", "inputmode": "numeric", "autofocus": True}
+        ),
     )
 
 

@@ -62,6 +62,12 @@ class CodeView(RedirectURLMixin, FormViewOfCode):
         """The form's arguments, with the person and the request, whose address is throttled."""
         return {**super().get_form_kwargs(), "user": self.user, "request": self.request}
 
+    def get_form(self, form_class: type[CodeForm] | None = None) -> CodeForm:
+        """The form, whose one field has the focus."""
+        form = super().get_form(form_class)
+        form.fields["code"].widget.attrs["autofocus"] = True
+        return form
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """With who signs in, and where that leads."""
         return {**super().get_context_data(**kwargs), "person": self.user, "next": self.get_redirect_url()}
