@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.test import Client
@@ -29,7 +30,12 @@ from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic, Membership, Role, User
 from xrayportal.clinics.people import invitation_parts
 from xrayportal.clinics.services import change_roles
+from xrayportal.dicom.models import Caller, Destination
 from xrayportal.studies.models import Study, Submission, Upload
+from xrayportal.tokens.models import Scope
+from xrayportal.tokens.services import create_token
+from xrayportal.webhooks.services import add_endpoint, send_test
+from xrayportal.worklist.reading import begin_session
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,9 @@ class Scene:
     submission: Submission
     studies: dict[str, Study]
     invitation: str
+    #: Ids of the reader's reading session, and of a webhook with a message that waits.
+    reading: UUID
+    webhook: UUID
 
     def address(self, name: str, *arguments: Any) -> str:
         """The address of one of this clinic's pages."""
@@ -82,6 +91,10 @@ def build_scene() -> Scene:
             submission=submission, key=outcome, filename="knee_02.dcm", size=900, outcome=outcome,
             sentence=sentence, kind="truncated" if sentence else "",
         )  # fmt: skip
+    studies = _studies(submission, reader, colleague)
+    begun = begin_session(
+        access=reader, studies=[studies[name].pk for name in ("signed", "blind", "opinion")], query=""
+    )
     return Scene(
         clinic=clinic,
         empty=empty,
@@ -91,9 +104,32 @@ def build_scene() -> Scene:
         superuser=make_superuser(email="sue@portal.example"),
         traveller=traveller,
         submission=submission,
-        studies=_studies(submission, reader, colleague),
+        studies=studies,
         invitation=reverse("invitation", args=invitation_parts(invited)),
+        reading=begun.pk,
+        webhook=_connections(clinic, Actor(admin)),
     )
+
+
+def _connections(clinic: Clinic, actor: Actor) -> UUID:
+    """An API token, a DICOM caller and destination, and a webhook, whose id is returned."""
+    create_token(
+        clinic=clinic,
+        actor=actor,
+        name="PACS bridge",
+        role=Role.UPLOADER,
+        scopes=[Scope.SUBMISSIONS_WRITE],
+        days=90,
+    )
+    Caller.objects.create(clinic=clinic, ae_title="ROOM1", network="192.0.2.0/24")
+    Destination.objects.create(
+        clinic=clinic, name="PACS", ae_title="PACS", calling_ae_title="XRAY", host="192.0.2.7", port=104
+    )
+    endpoint, _secret = add_endpoint(
+        clinic=clinic, actor=actor, url="https://ris.example/hook", events=["study.deleted"]
+    )
+    send_test(endpoint=endpoint)
+    return endpoint.pk
 
 
 def _studies(submission: Submission, reader: ClinicAccess, colleague: ClinicAccess) -> dict[str, Study]:
