@@ -10,6 +10,7 @@ from django.utils import timezone, translation
 from tests.factories import make_analysis, make_clinic, make_study
 from tests.opinions import make_access, say
 from xrayportal.access import ClinicAccess
+from xrayportal.analyses.models import Analysis
 from xrayportal.clinics.models import Role
 from xrayportal.studies.models import Study
 from xrayportal.web.worklist.rows import Filters, worklist_page
@@ -75,3 +76,29 @@ def test_each_language_and_zone_has_its_own_row() -> None:
             with translation.override(language), timezone.override(ZoneInfo(zone)):
                 rows.add(rendered(seen_by(access)))
     assert len(rows) == 4
+
+
+def test_the_state_is_the_reader_s_own() -> None:
+    study = analysed()
+    reader, colleague = make_access(study.clinic), make_access(study.clinic)
+    admin = make_access(study.clinic, Role.ADMIN)
+
+    def state(access: ClinicAccess) -> str:
+        return seen_by(access).status.words
+
+    assert (state(reader), state(admin)) == ("Unread", "Done")
+    mark_read(reader, [study.pk])
+    assert state(reader) == "Opened"
+    say(reader, study, "normal", sign=False)
+    assert (state(reader), state(colleague), state(admin)) == ("Draft", "Unread", "Done")
+    assert "draft-mark" in rendered(seen_by(reader))
+    assert "draft-mark" not in rendered(seen_by(colleague))
+    say(reader, study, "normal")
+    assert (state(reader), state(colleague)) == ("Signed", "Unread")
+    assert "draft-mark" not in rendered(seen_by(reader))
+    say(colleague, study, "abnormal")
+    assert (state(reader), state(colleague)) == ("Readers disagree", "Readers disagree")
+    assert rendered(seen_by(reader)).count("Readers disagree") == 1
+    # Without a result the analysis is what counts.
+    make_analysis(study, Analysis.State.FAILED)
+    assert state(reader) == "Analysis failed"

@@ -29,11 +29,19 @@ TONES = {
     State.FAILED: "failed",
     State.CANCELLED: "cancelled",
 }
+#: Where a reader's own work on a study with a result stands.
+READER_WORDS = {
+    "unread": gettext_lazy("Unread"),
+    "opened": gettext_lazy("Opened"),
+    "draft": gettext_lazy("Draft"),
+    "signed": gettext_lazy("Signed"),
+    "disagreed": gettext_lazy("Readers disagree"),
+}
 
 
 @dataclass(frozen=True)
 class Status:
-    """``tone`` chooses the dot, ``words`` stand beside it."""
+    """``tone`` chooses the dot (class names after ``status-``), ``words`` stand beside it."""
 
     tone: str
     words: str
@@ -43,6 +51,11 @@ def status_of(state: str | None) -> Status:
     """The status of a study from the state of its newest analysis; None or empty before there is one."""
     code = state or ""
     return Status(TONES[code], str(WORDS[code]))
+
+
+def reader_status(code: str) -> Status:
+    """The status of a study with a result for one of its readers; ``code`` is one of ``READER_WORDS``."""
+    return Status(f"done status-{code}", str(READER_WORDS[code]))
 
 
 def waiting_status(waiting: Waiting) -> Status:

@@ -23,7 +23,7 @@ from xrayportal.reviews.blind import Revealed, visible_predictions, with_reveale
 from xrayportal.studies.models import Study, Upload
 from xrayportal.web.shared.status import WORDS
 from xrayportal.words.verdicts import body_part_word, verdict_word
-from xrayportal.worklist.marks import read_by
+from xrayportal.worklist.marks import own_review, read_by
 from xrayportal.worklist.order import ORDERS, Phases, ordered
 from xrayportal.worklist.tabs import TABS, in_tab, tabs_of
 
@@ -50,6 +50,7 @@ class ListedFacts(RowFacts, Revealed):
     """What ``worklist_page`` adds to a study."""
 
     is_read: bool
+    own_review: str
 
 
 if TYPE_CHECKING:
@@ -147,7 +148,9 @@ def worklist_page(access: ClinicAccess, filters: Filters, number: str | None) ->
     page = CappedPaginator(listed, PER_PAGE).get_page(number)
     of_page = list(page)
     rows = with_revealed(access, with_status(Study.objects.filter(pk__in=of_page)))
-    rows = rows.annotate(is_read=read_by(access)).select_related("current__bundle", "consensus")
+    rows = rows.annotate(is_read=read_by(access), own_review=own_review(access)).select_related(
+        "current__bundle", "consensus"
+    )
     by_id = {study.pk: study for study in cast("QuerySet[ListedStudy]", rows)}
     studies = [by_id[pk] for pk in of_page if pk in by_id]
     return Page(studies, page.number, cast("Paginator[ListedStudy]", page.paginator))

@@ -17,9 +17,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
 from xrayportal.access import ClinicAccess, Permission
+from xrayportal.analyses.models import Analysis
 from xrayportal.analyses.outcomes import outcome_of
 from xrayportal.reviews.models import Consensus
 from xrayportal.studies.models import Study
+from xrayportal.web.shared.status import Status, reader_status, status_of
 from xrayportal.words.figures import ago
 from xrayportal.words.verdicts import verdict_word
 
@@ -49,8 +51,9 @@ class Result:
 class Row:
     """All that the HTML of a row is made of, so that equal rows have equal HTML for everybody.
 
-    ``result`` is None where this person may not know it. ``language`` and ``zone`` are those of the words
-    and times, ``age`` are the words for how long ago ``created_at`` was.
+    ``result`` is None where this person may not know it; ``status`` is the dot of the column "State".
+    ``language`` and ``zone`` are those of the words and times, ``age`` are the words for how long ago
+    ``created_at`` was.
     """
 
     clinic: str
@@ -61,9 +64,10 @@ class Row:
     thumbnail: UUID | None
     stated_body_part: str
     is_read: bool
+    has_draft: bool
     is_hidden: bool
     result: Result | None
-    state: str
+    status: Status
     review_status: str
     created_at: datetime
     age: str
@@ -83,9 +87,10 @@ def row_of(access: ClinicAccess, study: ListedStudy) -> Row:
         thumbnail=study.thumbnail,
         stated_body_part=study.stated_body_part,
         is_read=study.is_read,
+        has_draft=study.own_review == "draft",
         is_hidden=is_hidden,
         result=None if is_hidden else _result(study),
-        state=study.latest_state,
+        status=_status(access, study),
         review_status=_review_status(access, study),
         created_at=study.created_at,
         age=ago(study.created_at),
@@ -115,9 +120,27 @@ def _result(study: Study) -> Result | None:
     )
 
 
+def _status(access: ClinicAccess, study: ListedStudy) -> Status:
+    """Where the analysis stands; once it is done, for a reader, where their own work on the study does."""
+    if study.latest_state != Analysis.State.SUCCEEDED or not access.may(Permission.REVIEW):
+        return status_of(study.latest_state)
+    is_disagreed = _consensus(access, study) == Consensus.State.DISAGREED
+    if study.own_review == "draft":
+        return reader_status("draft")
+    if is_disagreed or study.own_review:
+        return reader_status("disagreed" if is_disagreed else "signed")
+    return reader_status("opened" if study.is_read else "unread")
+
+
 def _review_status(access: ClinicAccess, study: Study) -> str:
+    """The words for the readers' consensus; empty until one has signed."""
+    state = _consensus(access, study)
+    return str(Consensus.State(state).label) if state else ""
+
+
+def _consensus(access: ClinicAccess, study: Study) -> str:
     """The state of the readers' consensus, for people who see all studies; empty until one has signed."""
-    consensus = getattr(study, "consensus", None)
+    consensus: Consensus | None = getattr(study, "consensus", None)
     if consensus is None or consensus.state == Consensus.State.OPEN or not access.may(Permission.SEE_ALL):
         return ""
-    return str(consensus.get_state_display())
+    return consensus.state
