@@ -29,8 +29,8 @@ from xrayportal.embedded.processes import Record, end, ending_with_us
 def groups() -> list[str]:
     """The names of all groups."""
     for module in pkgutil.iter_modules(benchmarks.__path__):
-        # `rivals` needs TensorFlow, and the one benchmark that uses it imports it.
-        if module.name not in ("__main__", "process", "rivals"):
+        # `rivals` needs TensorFlow, `reference` Django's settings: the one benchmark that uses it imports it.
+        if module.name not in ("__main__", "process", "rivals", "reference"):
             importlib.import_module(f"benchmarks.{module.name}")
     return list(BENCHMARKS)
 
