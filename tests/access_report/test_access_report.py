@@ -216,7 +216,7 @@ def test_an_export_is_audited_without_the_reference_and_is_no_look(house: House,
 
 def test_it_is_linked_from_the_study_for_admins(house: House, study: Study) -> None:
     link = f"{reverse('access-report', args=[house.clinic.slug])}?q={study.pk}"
-    address = reverse("study", args=[house.clinic.slug, study.pk])
+    address = reverse("study-history", args=[house.clinic.slug, study.pk])
     assert link in browser(house.admin).get(address).content.decode()
     assert link not in browser(house.reader).get(address).content.decode()
 

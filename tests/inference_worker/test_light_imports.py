@@ -14,10 +14,16 @@ ROOT = Path(__file__).resolve().parents[2]
 MISSING = ("numpy", "cv2", "simplejpeg", "gdcm", "openjpeg", "openvino", "tensorflow")
 
 
+#: Runs where the DICOM node and the workers' packages are (requirements/worker.in), never in a web process.
+WITH_DECODERS = ROOT / "xrayportal/dicom/results"
+
+
 def imported_by_the_portal() -> set[str]:
-    """Modules of this library that a file of the portal imports."""
+    """Modules of this library that a file of the portal's web processes imports."""
     names: set[str] = set()
     for path in (ROOT / "xrayportal").rglob("*.py"):
+        if path.is_relative_to(WITH_DECODERS):
+            continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and str(node.module).startswith("inference_worker."):
                 names.add(str(node.module))

@@ -15,6 +15,7 @@ from xrayportal.dicom.models import Delivery, Destination, Listener
 from xrayportal.studies.models import Study
 from xrayportal.tokens.services import create_token
 from xrayportal.webhooks.services import add_endpoint, send_test
+from xrayportal.worklist.models import ReadingSession
 
 pytestmark = pytest.mark.django_db
 
@@ -77,6 +78,9 @@ def rows(house: House) -> dict[str, Any]:
         "message": send_test(endpoint=webhook).pk,
         "row": listener.pk,
         "delivery": delivery.pk,
+        "session": ReadingSession.objects.create(
+            user=house.reader, clinic=house.clinic, studies=[study.pk], query=""
+        ).pk,
         "view": 1,
     }
 

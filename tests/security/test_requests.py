@@ -113,7 +113,7 @@ def test_a_traceback_does_not_quote_the_row(house: House) -> None:
 
 def test_a_wrong_host_is_one_line(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     caplog.handler.setFormatter(LineFormatter("%(message)s"))
-    assert client.get("/healthz", headers={"host": "elsewhere.example"}).status_code == 400
+    assert client.get("/sign-in/", headers={"host": "elsewhere.example"}).status_code == 400
     assert "elsewhere.example" in caplog.text
     assert "Traceback" not in caplog.text
     assert caplog.text.count("\n") == 1
