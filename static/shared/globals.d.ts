@@ -13,6 +13,12 @@ interface HtmxDetail {
   requestConfig: { elt: Element; path: string };
 }
 
+/** What htmx is about to insert elsewhere than the answer's own place. */
+interface HtmxOobDetail {
+  target: Element;
+  fragment: DocumentFragment;
+}
+
 /** A request that htmx is about to make. */
 interface HtmxConfigDetail {
   elt: Element;
@@ -34,6 +40,7 @@ interface DocumentEventMap {
   "htmx:beforeOnLoad": CustomEvent<HtmxDetail>;
   "htmx:beforeSwap": CustomEvent<HtmxDetail>;
   "htmx:afterSwap": CustomEvent<HtmxDetail>;
+  "htmx:oobBeforeSwap": CustomEvent<HtmxOobDetail>;
   "htmx:oobAfterSwap": CustomEvent<HtmxDetail>;
   "htmx:afterRequest": CustomEvent<HtmxDetail>;
   "htmx:sendError": CustomEvent<HtmxDetail>;

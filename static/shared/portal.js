@@ -4,7 +4,7 @@ import { closestElement, findElement, findElements } from "./dom.js";
 import { enableSingleKeys, isTextEntry, singleKeysEnabled } from "./keys.js";
 import "./polling.js";
 import { remember } from "./storage.js";
-import { removeToastsLater } from "./toasts.js";
+import { removeToastsLater, unwrapToasts } from "./toasts.js";
 
 const root = document.documentElement;
 
@@ -114,6 +114,7 @@ if (window.Idiomorph) {
     !(name === "open" && element instanceof HTMLDetailsElement);
 }
 
+document.addEventListener("htmx:oobBeforeSwap", unwrapToasts);
 document.addEventListener("htmx:oobAfterSwap", removeToastsLater);
 
 document.addEventListener("DOMContentLoaded", () => {

@@ -14,8 +14,19 @@ export function removeToastsLater() {
   for (const toast of findElements(document, ".toast-success, .toast-info", HTMLElement)) {
     if ("fades" in toast.dataset) continue;
     toast.dataset.fades = "";
-    setTimeout(() => toast.remove(), toast.querySelector("form") ? UNDO_SHOWN_MS : SHOWN_MS);
+    // Of one that is gone by then, the timer keeps nothing: a person signs a study every few seconds.
+    const shown = new WeakRef(toast);
+    setTimeout(() => shown.deref()?.remove(), toast.querySelector("form") ? UNDO_SHOWN_MS : SHOWN_MS);
   }
+}
+
+/**
+ * Only the messages themselves come onto the page. Beside the extension for morphing htmx would also insert the
+ * element that carries them, of which every answer would leave an empty one behind.
+ * @param {CustomEvent<HtmxOobDetail>} event
+ */
+export function unwrapToasts({ detail: { target, fragment } }) {
+  if (target.matches(".toasts")) fragment.replaceChildren(...fragment.querySelectorAll(".toast"));
 }
 
 /** Say that an action failed, so that nobody takes it for done. One such message at a time. */

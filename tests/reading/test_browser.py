@@ -109,6 +109,9 @@ def test_by_keys_alone(page: Page) -> None:
     page.get_by_role("link", name="Go on with those skipped").press("Enter")
     expect_study(page, 3)
     assert page.evaluate("window.sameDocument"), "a page was loaded between two studies"
+    # Of all the messages only the newest is left, and nothing of what carried them.
+    expect(page.locator(".toasts > *")).to_have_count(1)
+    expect(page.locator(".toasts > #signed-note")).to_have_count(1)
     assert signed() == {"NH-0": "normal", "NH-1": "abnormal"}
 
 
