@@ -21,7 +21,7 @@ ENGLISH = re.compile(
 )
 #: Attributes that people read or hear.
 SPOKEN = {"aria-label", "title", "alt", "placeholder"}
-#: The scene's own: names, what a person wrote, commands, addresses, names of scopes and of a webhook's events.
+#: The scene's own: names, what a person wrote, commands, addresses, codes of scopes and events.
 TYPED = re.compile(
     r"P-[a-z ]+|Look at the ulna\.|An old line\.|manage\.py \w+|view_\d+\.png|test-\d+@1|[\w-]+@[\w.-]+"
     r"|No fracture seen|Open Sans|https?://\S+|\b(?:study|studies|analysis)[.:][a-z]+\b"

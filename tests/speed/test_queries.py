@@ -23,7 +23,7 @@ LISTS = (
 )
 #: Session, person, access; what a frame asks; what the page asks.
 MOST = {
-    "worklist": 16,
+    "worklist": 17,  # one of them counts for the tabs, once in 20 s
     "submissions": 12,
     "history": 18,
     "disagreements": 16,
@@ -62,8 +62,8 @@ def test_filters_cost_the_same_when_the_list_grows(full: House, who: str, query:
     few = queries(client, address)
     seed(full, 200)
     Submission.objects.update(submitter=full.uploader)
-    # One step more where the first of two orders no longer fills the page.
-    assert abs(queries(client, address) - few) <= 1
+    # One step more where the first of two orders no longer fills the page; fewer where an earlier one does.
+    assert queries(client, address) <= few + 1
     assert few <= MOST["worklist"]
 
 

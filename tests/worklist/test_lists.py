@@ -8,13 +8,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.urls import reverse
 from django.utils import timezone
 
 from tests.counting import counted
 from tests.factories import make_analysis, make_study, make_submission
 from tests.house import House, browser
-from tests.opinions import say
+from tests.opinions import make_access, say
 from xrayportal.access import ClinicAccess, access_of
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action
@@ -22,6 +23,7 @@ from xrayportal.audit.services import record
 from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Membership, User
 from xrayportal.studies.models import Study
+from xrayportal.worklist.counts import tab_counts
 from xrayportal.worklist.models import SavedView, StudyViewed, Unopened
 
 SEVERAL = "worklist-bulk-action"
@@ -278,3 +280,35 @@ def test_drafts_are_a_tab(house: House) -> None:
         browser(house.reader).post(address, {"verdict": "normal", "images_shown": "1"})
     page = browser(house.reader).get(reverse("worklist", args=[house.clinic.slug]), {"list": "drafts"})
     assert [number in page.content.decode() for number in ("T-0", "T-1")] == [True, False]
+
+
+def test_tabs_count_what_waits_in_one_query_to_a_limit(
+    house: House, urgent: list[Study], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, sender = access(house, house.reader), access(house, house.uploader)
+    with counted() as queries:
+        assert tab_counts(reader) == {"unread": 5, "drafts": 0, "review": 4, "disagreements": 0}
+        assert tab_counts(reader)["unread"] == 5
+    assert len(queries) == 1
+    # An uploader learns of no review, and of nobody else's studies.
+    assert tab_counts(sender) == {"unread": 0}
+    cache.clear()
+    say(reader, urgent[0], "normal", sign=False)
+    say(reader, urgent[1], "normal")
+    assert tab_counts(reader) == {"unread": 5, "drafts": 1, "review": 3, "disagreements": 0}
+    monkeypatch.setattr("xrayportal.worklist.counts.MOST", 3)
+    cache.clear()
+    assert tab_counts(reader)["unread"] == 3
+    page = browser(house.reader).get(reverse("worklist", args=[house.clinic.slug])).content.decode()
+    assert re.findall(r'class="tab"[^>]*>([^<]+) <span class="count">([^<]+)<', page) == [
+        ("Unread", "2+"),
+        ("Drafts", "1"),
+        ("Needs review", "2+"),
+    ]
+
+
+def test_the_sidebar_counts_disagreements(house: House, urgent: list[Study]) -> None:
+    say(access(house, house.reader), urgent[0], "normal")
+    say(make_access(house.clinic), urgent[0], "abnormal")
+    page = browser(house.reader).get(reverse("submissions", args=[house.clinic.slug])).content.decode()
+    assert 'Disagreements <span class="count">1</span>' in page

@@ -26,7 +26,11 @@ class SidebarEntry:
 
 SIDEBAR = (
     SidebarEntry(
-        "worklist", _("Worklist"), "list-checks", Permission.SEE_OWN, frozenset({"worklist", "study"})
+        "worklist",
+        _("Worklist"),
+        "list-checks",
+        Permission.SEE_OWN,
+        frozenset({"worklist", "study", "reading"}),
     ),
     SidebarEntry("upload", _("Upload"), "upload", Permission.SUBMIT, frozenset({"upload"})),
     SidebarEntry(

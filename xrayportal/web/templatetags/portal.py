@@ -31,6 +31,7 @@ from xrayportal.web.submissions import lists as submission_lists
 from xrayportal.web.submissions.upload_words import upload_words
 from xrayportal.web.worklist.study_row import Result
 from xrayportal.words import figures, verdicts
+from xrayportal.worklist.counts import count_words, tab_counts
 
 register = template.Library()
 
@@ -151,6 +152,8 @@ class SidebarItem:
     word: str
     icon: str
     is_current: bool
+    #: Disagreements that wait, in figures; empty for other links.
+    count: str = ""
 
 
 @register.simple_tag(takes_context=True)
@@ -161,7 +164,11 @@ def sidebar_items(context: template.Context) -> list[SidebarItem]:
     here = match.url_name if match else ""
     return [
         SidebarItem(
-            reverse(entry.name, args=[access.clinic.slug]), str(entry.word), entry.icon, here in entry.covers
+            reverse(entry.name, args=[access.clinic.slug]),
+            str(entry.word),
+            entry.icon,
+            here in entry.covers,
+            count_words(tab_counts(access)["disagreements"]) if entry.name == "disagreements" else "",
         )
         for entry in SIDEBAR
         if access.may(entry.permission)

@@ -16,6 +16,7 @@ from xrayportal.reviews.blind import reads_blind
 from xrayportal.web.shared.polling import Version
 from xrayportal.web.worklist import rows
 from xrayportal.web.worklist.study_row import rendered, row_of
+from xrayportal.worklist.counts import count_words, tab_counts
 from xrayportal.worklist.models import SavedView
 from xrayportal.worklist.order import ORDERS
 from xrayportal.worklist.tabs import TABS, tabs_of
@@ -32,6 +33,8 @@ class Tab:
     query: str
     is_current: bool
     view: SavedView | None = None
+    #: Studies in a tab that is work to be done, in figures; empty for none and for other links.
+    count: str = ""
 
 
 def list_context(request: PortalRequest, access: ClinicAccess, clock: str = "") -> dict[str, Any]:
@@ -86,10 +89,19 @@ def clock_of(access: ClinicAccess) -> str:
 
 
 def _tabs(access: ClinicAccess, filters: rows.Filters) -> list[Tab]:
-    """The tabs of this person, all studies first; each keeps the other filters."""
+    """The tabs of this person, all studies first; each keeps the other filters, its count none of them."""
+    counts = tab_counts(access)
     codes = ["", *tabs_of(access)]
     words = {"": rows.ALL, **{code: word for code, (word, _is_for_readers) in TABS.items()}}
-    return [Tab(str(words[code]), filters.with_list(code).query, filters.list == code) for code in codes]
+    return [
+        Tab(
+            str(words[code]),
+            filters.with_list(code).query,
+            filters.list == code,
+            count=count_words(counts.get(code, 0)),
+        )
+        for code in codes
+    ]
 
 
 def _views(access: ClinicAccess, filters: rows.Filters) -> list[Tab]:
