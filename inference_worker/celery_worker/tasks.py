@@ -153,7 +153,7 @@ class InferenceWorker:
             self._work()
 
     def look(self) -> None:
-        """Work on what waits, batch after batch, until the worker ends or a wake-up is answered; for `IdleWatch`."""
+        """Work on what waits until the worker ends or a wake-up is answered; for `IdleWatch`."""
         while not self._idle_watch.is_ending and self._turn.acquire(blocking=False):
             try:
                 if not has_due():
