@@ -33,6 +33,13 @@ PORTAL = Actor(name="portal")
 COMMAND_LINE = Actor(name="command line")
 
 
+def person_of(request: HttpRequest) -> User:
+    """The person who sent this request, to a view that requires a sign-in."""
+    if not isinstance(request.user, User):
+        raise TypeError("The view of this request does not require a sign-in.")
+    return request.user
+
+
 def actor_of(request: HttpRequest) -> Actor:
     """The person who sent this request, without a user before a sign-in."""
     user = request.user if isinstance(request.user, User) else None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from django.contrib import auth
@@ -14,12 +16,16 @@ from django.contrib.sessions.backends import db
 from django.db.models import F
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 from django.utils.functional import SimpleLazyObject
 
 from xrayportal.clinics.models import Membership, Session, User
+from xrayportal.security import client_address
 
 #: In a session: the person's ``second_factor_since`` at which it has shown a code.
 PROVEN = "second_factor"
+#: In a session: when, from where and with what browser the person signed in.
+_SIGN_IN = "sign_in"
 #: The person that was loaded with the session, set only while ``auth.get_user`` runs.
 _loaded_person: ContextVar[User | None] = ContextVar("loaded_person", default=None)
 
@@ -110,6 +116,60 @@ def _person(request: HttpRequest) -> User | AnonymousUser:
         _loaded_person.reset(token)
     # Decided here, under every page, so that no way of signing in can pass it by, Django's own included.
     return user if has_proven(request, user) else AnonymousUser()
+
+
+@dataclass(frozen=True)
+class OpenSession:
+    """A session of a person: ``key`` is the hash that its row is found by; ``is_here``: the request's own."""
+
+    key: str
+    since: datetime
+    address: str | None
+    user_agent: str
+    is_here: bool
+
+
+def note_sign_in(request: HttpRequest) -> None:
+    """Note in the session when and from where the person signed in, for their list of sessions."""
+    request.session[_SIGN_IN] = {
+        "at": timezone.now().timestamp(),
+        "address": client_address(request),
+        "user_agent": request.headers.get("User-Agent", "")[:300],
+    }
+
+
+def signed_in_at(request: HttpRequest) -> datetime | None:
+    """When the person signed in by this session."""
+    noted = request.session.get(_SIGN_IN)
+    return datetime.fromtimestamp(noted["at"], UTC) if noted else None
+
+
+def open_sessions(request: HttpRequest, user: User) -> list[OpenSession]:
+    """The person's sessions that are signed in, the request's own first, then the newest first."""
+    here = hashed(request.session.session_key)
+    found = []
+    for row in user.sessions.filter(expire_date__gt=timezone.now()):
+        data = SessionStore().decode(row.session_data)
+        noted = data.get(_SIGN_IN)
+        # Those that another password, or a second factor since then, has made nobody's are left out.
+        if noted is None or not _opens(data, user):
+            continue
+        since = datetime.fromtimestamp(noted["at"], UTC)
+        is_here = row.session_key == here
+        found.append(OpenSession(row.session_key, since, noted["address"], noted["user_agent"], is_here))
+    return sorted(found, key=lambda session: (not session.is_here, -session.since.timestamp()))
+
+
+def _opens(data: dict[str, Any], user: User) -> bool:
+    since = user.second_factor_since
+    is_proven = since is None or data.get(PROVEN) == since.isoformat()
+    digest = data.get(auth.HASH_SESSION_KEY, "")
+    return is_proven and constant_time_compare(digest, user.get_session_auth_hash())
+
+
+def end_session(user: User, key: str) -> int:
+    """End the person's session of this ``key``; how many ended, 0 or 1."""
+    return user.sessions.filter(session_key=key).delete()[0]
 
 
 def end_other_sessions(request: HttpRequest, user: User) -> int:

@@ -25,7 +25,7 @@ from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import record
 from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import User
-from xrayportal.clinics.sessions import note_proof
+from xrayportal.clinics.sessions import note_proof, note_sign_in
 from xrayportal.security import client_address
 
 #: Failures are counted over this time.
@@ -79,6 +79,16 @@ def record_password(user: User, *, request: HttpRequest) -> None:
         action=Action.PASSWORD_CHANGED,
         actor=Actor(user, client_address(request)),
         target=user,
+    )
+
+
+def record_ended_sessions(user: User, ended: int, *, request: HttpRequest) -> None:
+    """Audit for the platform that this person ended sessions of theirs on other devices."""
+    record(
+        clinic=None,
+        action=Action.SIGNED_OUT,
+        actor=Actor(user, client_address(request)),
+        detail={"other_sessions": ended},
     )
 
 
@@ -150,6 +160,7 @@ def neighbourhood(address: str | None) -> tuple[str, str] | None:
 
 @receiver(user_logged_in)
 def _record_sign_in(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
+    note_sign_in(request)
     record(
         clinic=None,
         action=Action.SIGNED_IN,

@@ -19,8 +19,7 @@ from django.views.decorators.http import require_POST, require_safe
 from django.views.generic import FormView
 
 from xrayportal.clinics import second_factor as factors
-from xrayportal.clinics.actors import actor_of
-from xrayportal.clinics.models import User
+from xrayportal.clinics.actors import actor_of, person_of
 from xrayportal.clinics.sessions import end_other_sessions, note_proof
 from xrayportal.clinics.sign_in import code_turn, pass_code, pending_user, turn
 from xrayportal.web.account.forms import CodeForm, NewAppForm, PresentPasswordForm
@@ -97,7 +96,7 @@ def second_factor(request: HttpRequest) -> HttpResponse:
 @require_POST
 def begin(request: HttpRequest) -> HttpResponse:
     """Make a secret for the app, after the password: whoever finds an open browser locks nobody out."""
-    user = _person(request)
+    user = person_of(request)
     if user.second_factor_since is not None:
         return redirect("second-factor")
     with turn(user.email, request):
@@ -113,7 +112,7 @@ def begin(request: HttpRequest) -> HttpResponse:
 @require_POST
 def confirm(request: HttpRequest) -> HttpResponse:
     """Put the app in use with its first code, and show the recovery codes, this once."""
-    user = _person(request)
+    user = person_of(request)
     if user.second_factor_since is not None or not request.session.get(_SETTING_UP):
         return redirect("second-factor")
     form = NewAppForm(request.POST)
@@ -135,7 +134,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
 @require_POST
 def renew_codes(request: HttpRequest) -> HttpResponse:
     """Make new recovery codes after a code, and show them, this once."""
-    user = _person(request)
+    user = person_of(request)
     with code_turn(user):
         form = CodeForm(request.POST, user=user, request=request)
         if not form.is_valid():
@@ -148,7 +147,7 @@ def renew_codes(request: HttpRequest) -> HttpResponse:
 @require_POST
 def remove(request: HttpRequest) -> HttpResponse:
     """Turn the second factor off after a code, unless the person must have one."""
-    user = _person(request)
+    user = person_of(request)
     if factors.is_required(user):
         return redirect("second-factor")
     with code_turn(user):
@@ -160,12 +159,6 @@ def remove(request: HttpRequest) -> HttpResponse:
     return redirect("second-factor")
 
 
-def _person(request: HttpRequest) -> User:
-    user = request.user
-    assert isinstance(user, User)  # noqa: S101  # the middleware requires the sign-in
-    return user
-
-
 def _page(
     request: HttpRequest,
     *,
@@ -174,7 +167,7 @@ def _page(
     code_form: CodeForm | None = None,
     codes: list[str] | None = None,
 ) -> HttpResponse:
-    user = _person(request)
+    user = person_of(request)
     context: dict[str, Any] = {"codes": codes, "is_required": factors.is_required(user)}
     if user.second_factor_since is not None:
         context["code_form"] = code_form or CodeForm(user=user, request=request)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from xrayportal.web.account import second_factor, views
+from xrayportal.web.account import second_factor, sessions, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -14,6 +14,8 @@ urlpatterns = [
     path("second-factor/codes/", second_factor.renew_codes, name="second-factor-codes"),
     path("second-factor/remove/", second_factor.remove, name="second-factor-remove"),
     path("sign-out/", views.SignOutView.as_view(), name="sign-out"),
+    path("sessions/", sessions.sessions, name="sessions"),
+    path("sessions/end/", sessions.end, name="sessions-end"),
     path("name/", views.own_name, name="own-name"),
     path("password/", views.PasswordView.as_view(), name="password"),
     path("c/<slug:clinic>/access/", views.content_access, name="content-access"),

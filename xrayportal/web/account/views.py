@@ -21,6 +21,7 @@ from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic, User
+from xrayportal.clinics.sessions import end_other_sessions
 from xrayportal.clinics.sign_in import pass_password, record_password, turn
 from xrayportal.security import client_address
 from xrayportal.web.account.forms import NameForm, PasswordForm, ReasonForm, SignInForm
@@ -77,6 +78,7 @@ class PasswordView(PasswordChangeView):
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         """Save the new password, audit it and say so."""
         response = super().form_valid(form)
+        end_other_sessions(self.request, form.user)
         record_password(form.user, request=self.request)
         messages.success(self.request, _("Your password is changed. Other devices are signed out."))
         return response

@@ -222,6 +222,7 @@ def invitation(request: HttpRequest, uid: str, token: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         with transaction.atomic():
             form.save()
+            user.sessions.all().delete()
             record_password(user, request=request)
         messages.success(request, _("Your account is ready. Sign in with your e-mail address."))
         return redirect("sign-in")
