@@ -166,6 +166,8 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 #: Whether staff and superusers must have a second factor; clinics decide for their members.
 STAFF_SECOND_FACTOR = env.flag("STAFF_SECOND_FACTOR", default=False)
+#: Exports, deletions, people and tokens ask again who is there when the last answer is older.
+CONFIRM_SECONDS = env.whole("CONFIRM_SECONDS", default=15 * 60, least=1)
 #: Invitations that one clinic may send within an hour.
 INVITATIONS_PER_HOUR = env.whole("INVITATIONS_PER_HOUR", default=60, least=1)
 EMAIL_CONFIG = env.email("EMAIL_URL", default="consolemail://")

@@ -114,6 +114,17 @@ def test_a_code_leads_nowhere_else(house: House) -> None:
     assert response.headers["Location"] == "/"
 
 
+@pytest.mark.parametrize("text", ["home", "[", "admin:index"])
+def test_where_it_leads_is_an_address_and_no_name(house: House, text: str) -> None:
+    form = {"username": house.admin.email, "password": PASSWORD}
+    location = Client().post(f"{reverse('sign-in')}?next={text}", form).headers["Location"]
+    assert location in {text, "/"}
+    app, _ = add_factor(house.reader)
+    client = give_password(house.reader, path=f"{reverse('sign-in')}?next={text}")
+    location = client.post(f"{reverse('sign-in-code')}?next={text}", {"code": app.now()}).headers["Location"]
+    assert location in {text, "/"}
+
+
 def test_a_code_works_once(house: House) -> None:
     app, _ = add_factor(house.reader)
     code = app.now()

@@ -109,6 +109,7 @@ def visits(scene: Scene) -> dict[str, list[str]]:
             "/password/",
             "/second-factor/",
             "/sessions/",
+            "/confirm/",
             "/name/",
             scene.address("model-card", make_bundle().pk),
             study["disagreed"],

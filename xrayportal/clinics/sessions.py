@@ -26,6 +26,8 @@ from xrayportal.security import client_address
 PROVEN = "second_factor"
 #: In a session: when, from where and with what browser the person signed in.
 _SIGN_IN = "sign_in"
+#: In a session: when the person last showed who they are, in seconds of the Unix epoch.
+_CONFIRMED = "confirmed_at"
 #: The person that was loaded with the session, set only while ``auth.get_user`` runs.
 _loaded_person: ContextVar[User | None] = ContextVar("loaded_person", default=None)
 
@@ -136,12 +138,18 @@ def note_sign_in(request: HttpRequest) -> None:
         "address": client_address(request),
         "user_agent": request.headers.get("User-Agent", "")[:300],
     }
+    note_confirmation(request)
 
 
-def signed_in_at(request: HttpRequest) -> datetime | None:
-    """When the person signed in by this session."""
-    noted = request.session.get(_SIGN_IN)
-    return datetime.fromtimestamp(noted["at"], UTC) if noted else None
+def note_confirmation(request: HttpRequest) -> None:
+    """Note in the session that the person has shown now who they are."""
+    request.session[_CONFIRMED] = timezone.now().timestamp()
+
+
+def confirmed_at(request: HttpRequest) -> float | None:
+    """When the session's person last showed who they are, in seconds of the Unix epoch."""
+    at: float | None = request.session.get(_CONFIRMED)
+    return at
 
 
 def open_sessions(request: HttpRequest, user: User) -> list[OpenSession]:

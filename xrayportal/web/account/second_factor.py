@@ -8,7 +8,7 @@ import segno
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import RedirectURLMixin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
@@ -82,7 +82,8 @@ class CodeView(RedirectURLMixin, FormViewOfCode):
                 left,
             )
             messages.warning(self.request, sentence % {"left": left})
-        return redirect(self.get_success_url())
+        # No ``redirect``: that would take the text for the name of a view.
+        return HttpResponseRedirect(self.get_success_url())
 
 
 @never_cache

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from xrayportal.web.account import second_factor, sessions, views
+from xrayportal.web.account import confirm, second_factor, sessions, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -14,6 +14,7 @@ urlpatterns = [
     path("second-factor/codes/", second_factor.renew_codes, name="second-factor-codes"),
     path("second-factor/remove/", second_factor.remove, name="second-factor-remove"),
     path("sign-out/", views.SignOutView.as_view(), name="sign-out"),
+    path("confirm/", confirm.ConfirmView.as_view(), name="confirm"),
     path("sessions/", sessions.sessions, name="sessions"),
     path("sessions/end/", sessions.end, name="sessions-end"),
     path("name/", views.own_name, name="own-name"),

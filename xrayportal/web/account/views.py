@@ -9,7 +9,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView, redirect_to_login
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse, reverse_lazy
 from django.utils.http import urlencode
@@ -43,7 +43,8 @@ class SignInView(LoginView):
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         """Sign in, or ask for the code first. Django's own form_valid would sign in without one."""
         if pass_password(self.request, form.get_user()):
-            return redirect(self.get_success_url())
+            # No ``redirect``: that would take the text for the name of a view.
+            return HttpResponseRedirect(self.get_success_url())
         following = self.get_redirect_url()
         query = f"?{urlencode({'next': following})}" if following else ""
         return redirect(f"{reverse('sign-in-code')}{query}")
