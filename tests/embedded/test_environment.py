@@ -123,7 +123,7 @@ def test_data_of_another_version_is_refused(tmp_path: Path, stamp: str | None, m
         ({"RECONCILE_SECONDS": "-1"}, "RECONCILE_SECONDS must be a number above 0, not “-1”."),
         ({"ORPHAN_GRACE_SECONDS": "60"}, "ORPHAN_GRACE_SECONDS must be a whole number, at least 600"),
         ({"XRAY_RUNTIME": "onnx"}, "XRAY_RUNTIME must be openvino or tensorflow, not “onnx”."),
-        ({"XRAY_PRECISION": "fp32"}, "XRAY_PRECISION must be f32 or bf16 or f16, not “fp32”."),
+        ({"XRAY_PRECISION": "fp32"}, "XRAY_PRECISION must be auto or f32 or bf16 or f16, not “fp32”."),
         ({"SECRET_KEY": "secret"}, "SECRET_KEY must be a random text of at least 32 characters."),
         ({"DATABASE_URL": "sqlite:///secret"}, "DATABASE_URL must begin with postgres:// or postgresql://."),
         ({"REDIS_URL": "secret:6379"}, "REDIS_URL must begin with redis:// or rediss://."),

@@ -22,7 +22,7 @@ def tab_counts(access: ClinicAccess) -> dict[str, int]:
 
     One query, none while an earlier answer is not older than ``_REMEMBERED_SECONDS``.
     """
-    key = f"worklist.counts:{access.clinic.pk}:{access.user.pk}:{sorted(access.roles)}"
+    key = f"worklist.counts:{access.clinic.pk}:{access.user.pk}:{','.join(sorted(access.roles))}"
     counts: dict[str, int] | None = cache.get(key)
     if counts is None:
         codes = [code for code in tabs_of(access) if code in COUNTED]
