@@ -29,6 +29,11 @@ function isPolling(element) {
   return element.hasAttribute("data-poll");
 }
 
+/** Does the page ask for this by itself: a poll, or what is fetched when it comes into sight? @param {Element} element */
+function asksByItself(element) {
+  return isPolling(element) || (element.getAttribute("hx-trigger") ?? "").startsWith("intersect");
+}
+
 /** After the person signed in again in another tab: go on with a new token, for the same person only. */
 async function resumeSession() {
   const { renew, person } = banner("signed-out")?.dataset ?? {};
@@ -53,13 +58,13 @@ document.addEventListener("visibilitychange", async () => {
   for (const element of document.querySelectorAll("[data-poll][hx-get]")) htmx.trigger(element, "seen-again");
 });
 
-// After the session ended a request is answered by a 401 or by the way to the sign-in page. For a poll and for a
-// review the page stays as it is and says so: nobody loses what they are reading or writing.
+// After the session ended a request is answered by a 401 or by the way to the sign-in page. For what the page asks by
+// itself and for a review the page stays as it is and says so: nobody loses what they are reading or writing.
 document.addEventListener("htmx:beforeOnLoad", (event) => {
   const { elt, xhr } = event.detail;
   const redirect = xhr.getResponseHeader("HX-Redirect") ?? "";
   const isSignInPage = xhr.responseURL && new URL(xhr.responseURL).pathname.endsWith("/sign-in/");
-  const staysHere = isPolling(elt) || elt.closest("[data-review-form], [data-leaves], .views");
+  const staysHere = asksByItself(elt) || elt.closest("[data-review-form], [data-leaves], .views");
   if (xhr.status === 401 || (staysHere && (redirect.includes("/sign-in/") || isSignInPage))) {
     event.preventDefault();
     isSignedOut = true;
