@@ -23,7 +23,7 @@ LISTS = (
 )
 #: Session, person, access; what a frame asks; what the page asks.
 MOST = {
-    "worklist": 17,  # one of them counts for the tabs, once in 20 s
+    "worklist": 16,
     "submissions": 12,
     "history": 18,
     "disagreements": 16,

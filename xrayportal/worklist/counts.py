@@ -7,7 +7,7 @@ from collections import Counter
 from django.core.cache import cache
 from django.db.models import Value
 
-from xrayportal.access import ClinicAccess
+from xrayportal.access import ClinicAccess, Permission
 from xrayportal.worklist.tabs import in_tab, tabs_of
 
 #: A count ends here, so that it costs the same over any number of studies.
@@ -20,8 +20,11 @@ _REMEMBERED_SECONDS = 20
 def tab_counts(access: ClinicAccess) -> dict[str, int]:
     """Studies by the code of a tab of ``COUNTED`` that this person gets, at most ``MOST`` each.
 
-    One query, none while an earlier answer is not older than ``_REMEMBERED_SECONDS``.
+    Nothing for whoever only sends: reading is not their work. One query, none while an earlier answer is not
+    older than ``_REMEMBERED_SECONDS``.
     """
+    if not access.may(Permission.SEE_ALL):
+        return {}
     key = f"worklist.counts:{access.clinic.pk}:{access.user.pk}:{','.join(sorted(access.roles))}"
     counts: dict[str, int] | None = cache.get(key)
     if counts is None:
