@@ -153,6 +153,17 @@ def test_full_storage_is_told_and_nothing_is_half_stored(node: Node, monkeypatch
     assert sent(node, dicom()).Status == 0x0000
 
 
+def test_a_limit_is_told_apart_from_full_storage(node: Node, settings: Any) -> None:
+    settings.QUOTA_CLINIC_FILES_A_DAY = 1
+    assert sent(node, dicom()).Status == 0x0000
+    refused = sent(node, dicom(shade=900))
+    assert (refused.Status, refused.ErrorComment) == (
+        0xA701,
+        "A limit on files is reached; send it again later",
+    )
+    assert Image.objects.count() == 1
+
+
 def test_a_destination_that_takes_none_of_the_classes_is_told_apart(node: Node, settings: Any) -> None:
     """The node is the destination here: it takes images, no reports."""
     settings.DICOM_DESTINATION_NETWORKS = ["127.0.0.0/8"]

@@ -9,6 +9,7 @@ from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tests.api.conftest import Program, program
+from tests.dicom.test_stow import FAILED, REASON, body, stow
 from tests.factories import dicom, make_analysis, make_study, make_submission, png
 from tests.house import House, Sender, browser, take
 from xrayportal.analyses.models import Analysis
@@ -85,6 +86,17 @@ def test_what_a_clinic_stores(house: House, sender: Sender, settings: Any) -> No
     make_study()  # of another clinic: not counted
     settings.QUOTA_CLINIC_BYTES = 10**9
     assert sender.send(sender.begin(), "a.png", png(shade=200)).status_code == 201
+
+
+def test_by_dicomweb(service: Program, settings: Any) -> None:
+    settings.QUOTA_CLINIC_FILES_A_DAY = 1
+    answer = stow(service.secret, body(dicom(shade=1), dicom(shade=2)))
+    assert answer.status_code == 202
+    assert [one[REASON]["Value"] for one in answer.json()[FAILED]["Value"]] == [[0xA701]]
+    refused = stow(service.secret, body(dicom(shade=2), b"nonsense"))
+    assert refused.status_code == 429
+    assert 60 < int(refused.headers["Retry-After"]) <= 86_400
+    assert Image.objects.count() == 1
 
 
 def test_nothing_is_left_behind(submission: Submission, settings: Any, stored_files: Any) -> None:

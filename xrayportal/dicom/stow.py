@@ -53,16 +53,20 @@ class Answer:
     """The outcome of every object: class and instance UID, and the status (0x0000 for stored)."""
 
     outcomes: list[tuple[dict[str, str], int]] = field(default_factory=list)
+    #: In how many seconds to send again what could not be stored now.
+    retry_after: int = 0
 
     @property
     def status(self) -> int:
-        """The HTTP status: 200 all stored, 202 some, 503 none for now, 409 none."""
+        """The HTTP status: 200 all stored, 202 some, 503 or 429 none for now, 409 none."""
         failures = [status for _identity, status in self.outcomes if status != statuses.SUCCESS]
         if not failures:
             return 200
         if len(failures) < len(self.outcomes):
             return 202
-        return 503 if statuses.OUT_OF_RESOURCES in failures else 409
+        if statuses.OUT_OF_RESOURCES in failures:
+            return 503
+        return 429 if statuses.OVER_QUOTA in failures else 409
 
     def as_json(self) -> dict[str, Any]:
         """The Store Instances Response Module in DICOM's JSON."""

@@ -56,9 +56,9 @@ def prepare(file: IO[bytes], size: int, clinic: Clinic) -> Prepared:
 
 def _cleaned(file: IO[bytes], clinic: Clinic) -> Prepared:
     file.seek(0)
-    head = file.read(HEAD_BYTES)
-    media_type = media_type_of(head)
-    data = head + file.read()
+    media_type = media_type_of(file.read(HEAD_BYTES))
+    file.seek(0)  # all at once: what lies in memory already is not copied
+    data = file.read()
     if media_type == DICOM:
         cleaned = deidentify(data, bytes(clinic.pseudonym_key))
         return Prepared(

@@ -128,7 +128,7 @@ class Receiver:
             status = self._in_pool(_store, admission, data)
         except (OSError, Error, MemoryError) as error:
             logger.warning("A received object could not be stored: %s", type(error).__name__)
-            status = statuses.OUT_OF_RESOURCES
+            status = statuses.status_of_error(error)
         except Exception:
             logger.exception("A received object could not be stored")
             status = statuses.PROCESSING_FAILURE

@@ -17,6 +17,7 @@ from xrayportal.access import ClinicAccess, Permission, TokenRefused, token_acce
 from xrayportal.dicom import statuses
 from xrayportal.dicom.receive import receive
 from xrayportal.dicom.stow import DICOM, DICOM_JSON, Answer, BadBodyError, Part, is_of_study, read_parts
+from xrayportal.intake.quotas import QuotaExceededError
 from xrayportal.studies.models import Queue
 from xrayportal.tokens.models import Scope
 
@@ -44,7 +45,7 @@ def stow(request: HttpRequest, study: str = "") -> JsonResponse:
         elif not is_of_study(identity, study):
             status = statuses.NOT_A_RADIOGRAPH
         else:
-            status = _store(access, part.data)
+            status = _store(access, part.data, answer)
         answer.outcomes.append((identity, status))
 
     try:
@@ -54,13 +55,13 @@ def stow(request: HttpRequest, study: str = "") -> JsonResponse:
     if not answer.outcomes:
         return _problem(400, _("The request holds no DICOM object."))
     response = JsonResponse(answer.as_json(), status=answer.status, content_type=DICOM_JSON)
-    if answer.status == 503:
-        response.headers["Retry-After"] = str(_RETRY_SECONDS)
+    if answer.status in (429, 503):
+        response.headers["Retry-After"] = str(answer.retry_after)
     return response
 
 
-def _store(access: ClinicAccess, data: bytes) -> int:
-    """Store one object; its status as C-STORE has them."""
+def _store(access: ClinicAccess, data: bytes, answer: Answer) -> int:
+    """Store one object; its status as C-STORE has them. ``answer`` is told when to come back, if later."""
     sender = access.token.name if access.token else ""
     try:
         upload = receive(
@@ -72,7 +73,9 @@ def _store(access: ClinicAccess, data: bytes) -> int:
         )
     except (OSError, Error, MemoryError) as error:
         logger.warning("A received object could not be stored: %s", type(error).__name__)
-        return statuses.OUT_OF_RESOURCES
+        seconds = error.retry_after if isinstance(error, QuotaExceededError) else _RETRY_SECONDS
+        answer.retry_after = max(answer.retry_after, seconds)
+        return statuses.status_of_error(error)
     return statuses.status_of(upload)
 
 
