@@ -17,7 +17,7 @@ from pytest_django import DjangoDbBlocker
 from tests import chromium
 
 #: What any test may ask for: a clinic with its people, opinions of theirs, analyses that wait.
-pytest_plugins = ["tests.house", "tests.opinions", "tests.analyses.fixtures"]
+pytest_plugins = ["tests.house", "tests.addresses", "tests.opinions", "tests.analyses.fixtures"]
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM_FLAGS = [

@@ -24,6 +24,7 @@ from xrayportal.audit.services import record
 from xrayportal.audit.visits import record_look
 from xrayportal.clinics.actors import Actor, actor_of
 from xrayportal.clinics.models import Clinic, Membership, Role, User
+from xrayportal.clinics.recent_sign_in import question
 from xrayportal.security import HtmxRequest, client_address
 from xrayportal.studies.models import Image, Study, Submission
 from xrayportal.tokens.models import ApiToken, Scope
@@ -155,13 +156,16 @@ def clinic_view(
 ) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
     """Decorator for ``view(request, access, **kwargs)`` at an address with ``<slug:clinic>``.
 
-    The view runs in the clinic's time zone, for people who have the permission; others get a 404.
+    The view runs in the clinic's time zone, for people who have the permission; others get a 404. Where the
+    address asks who is there (``clinics/recent_sign_in.py``), it does so first.
     """
 
     def decorate(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
         @functools.wraps(view)
         def wrapper(request: PortalRequest, clinic: str, **kwargs: Any) -> HttpResponseBase:
             access = access_or_404(request, clinic, permission)
+            if (asked := question(request)) is not None:
+                return asked
             with timezone.override(access.clinic.time_zone):
                 return view(request, access, **kwargs)
 

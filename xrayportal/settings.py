@@ -87,6 +87,7 @@ MIDDLEWARE = [
     "xrayportal.clinics.second_factor_required.SecondFactorRequiredMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "xrayportal.clinics.recent_sign_in.RecentSignInMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
 ]
@@ -166,7 +167,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 #: Whether staff and superusers must have a second factor; clinics decide for their members.
 STAFF_SECOND_FACTOR = env.flag("STAFF_SECOND_FACTOR", default=False)
-#: Exports, deletions, people and tokens ask again who is there when the last answer is older.
+#: Exports, deletions, people and settings ask again who is there when the last answer is older.
 CONFIRM_SECONDS = env.whole("CONFIRM_SECONDS", default=15 * 60, least=1)
 #: Invitations that one clinic may send within an hour.
 INVITATIONS_PER_HOUR = env.whole("INVITATIONS_PER_HOUR", default=60, least=1)

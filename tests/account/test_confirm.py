@@ -10,13 +10,11 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.account.test_second_factor import add_factor, give_code, give_password, wrong
-from tests.factories import PASSWORD, make_study, make_submission, make_user
+from tests.factories import PASSWORD, make_user
 from tests.house import House, browser
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics import sign_in
 from xrayportal.clinics.models import Role, User
-from xrayportal.studies.models import Study
-from xrayportal.tokens.models import ApiToken
 
 pytestmark = pytest.mark.django_db
 
@@ -36,59 +34,6 @@ def age(client: Client, seconds: int = 15 * 60) -> None:
 
 def asks(response: HttpResponse) -> bool:
     return response.status_code == 302 and response.headers["Location"].startswith(reverse("confirm"))
-
-
-@pytest.fixture
-def asking(house: House) -> list[tuple[str, str]]:
-    """Every address that asks, with its method."""
-    submission = make_submission(house.clinic, house.uploader)
-    study = make_study(submission=submission)
-    clinic = [house.clinic.slug]
-    member = [*clinic, house.reader.pk]
-    token = [*clinic, "b5b8e4a6-2d4f-4c8e-9d62-0f2a7c8d9e10"]
-    posts = {
-        "history-export": clinic,
-        "access-report-csv": clinic,
-        "access-report-fhir": clinic,
-        "submission-results": [*clinic, submission.pk],
-        "submission-pictures": [*clinic, submission.pk],
-        "study-delete": [*clinic, study.pk],
-        "people-invite": clinic,
-        "people-link": member,
-        "people-roles": member,
-        "people-reactivate": member,
-        "clinic-settings": clinic,
-        "tokens": clinic,
-        "token-revoke": token,
-    }
-    gets = {"people": clinic, "clinic-settings": clinic, "tokens": clinic}
-    return [
-        *(("post", reverse(name, args=values)) for name, values in posts.items()),
-        *(("get", reverse(name, args=values)) for name, values in gets.items()),
-    ]
-
-
-def test_an_open_browser_gives_nothing_away(house: House, asking: list[tuple[str, str]]) -> None:
-    client = open_browser(house.admin)
-    form = {"reason": "wrong-patient", "deactivate": "1", "email": "new@example.org", "roles": Role.ADMIN}
-    before = AuditEvent.objects.count()
-    for method, address in asking:
-        assert asks(getattr(client, method)(address, form)), address
-    assert AuditEvent.objects.count() == before
-    assert Study.objects.filter(state=Study.State.SEALED).exists()
-    assert not ApiToken.objects.exists()
-
-
-def test_who_has_just_signed_in_is_not_asked(house: House, asking: list[tuple[str, str]]) -> None:
-    client = open_browser(house.admin, seconds=14 * 60)
-    for method, address in asking:
-        assert not asks(getattr(client, method)(address)), address
-
-
-def test_strangers_are_not_asked(house: House, asking: list[tuple[str, str]]) -> None:
-    client = open_browser(house.stranger)
-    for method, address in asking:
-        assert getattr(client, method)(address).status_code == 404, address
 
 
 def test_ordinary_work_goes_on(house: House) -> None:

@@ -13,8 +13,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.http import HttpResponse
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.urls import reverse
 
+from tests.addresses import addresses
 from tests.factories import PASSWORD, make_superuser
 from tests.house import House, browser
 from xrayportal.audit.models import Action, AuditEvent
@@ -222,27 +223,6 @@ def test_a_code_signs_in_who_gave_the_password_and_nobody_else(house: House) -> 
     assert give_code(client, reader.now()).status_code == 200
     assert give_code(client, admin.now()).status_code == 302
     assert client.get(reverse("clinic-settings", args=[house.clinic.slug])).status_code == 200
-
-
-def addresses(node: Any = None, before: str = "/") -> list[tuple[str, bool]]:
-    """An example of every address that the code lists, and whether it needs a sign-in."""
-    found = []
-    for child in (node or get_resolver()).url_patterns:
-        text = before + str(child.pattern).replace("^", "").replace("$", "").replace("\\Z", "")
-        if isinstance(child, URLResolver):
-            found += addresses(child, text)
-            continue
-        assert isinstance(child, URLPattern)
-        needs = getattr(child.callback, "login_required", True)
-        found.append((filled(text), needs))
-    return found
-
-
-def filled(pattern: str) -> str:
-    """The pattern with values in place of its parameters."""
-    values = {"uuid": "b5b8e4a6-2d4f-4c8e-9d62-0f2a7c8d9e10", "int": "1"}
-    pattern = re.sub(r"\(\?P<\w+>[^()]*(?:\([^()]*\)[^()]*)*\)", "1", pattern)
-    return re.sub(r"<(?:(\w+):)?\w+>", lambda match: values.get(match[1] or "", "a"), pattern)
 
 
 @pytest.mark.parametrize("method", ["get", "post"])

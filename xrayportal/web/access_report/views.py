@@ -14,7 +14,6 @@ from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.web.shared.attachment import attachment
 from xrayportal.web.shared.fields import CutCharField
-from xrayportal.web.shared.recent_sign_in import recent_sign_in
 
 PER_PAGE = 100
 
@@ -34,7 +33,6 @@ def access_report(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
 
 @require_POST
 @clinic_view(Permission.MANAGE)
-@recent_sign_in
 def access_report_csv(request: PortalRequest, access: ClinicAccess) -> StreamingHttpResponse:
     """The whole report of ``q`` as CSV. A POST, because each export is audited."""
     lines = report_csv(_exported(request, access, "csv"), clinic=access.clinic)
@@ -43,7 +41,6 @@ def access_report_csv(request: PortalRequest, access: ClinicAccess) -> Streaming
 
 @require_POST
 @clinic_view(Permission.MANAGE)
-@recent_sign_in
 def access_report_fhir(request: PortalRequest, access: ClinicAccess) -> StreamingHttpResponse:
     """The whole report of ``q`` as FHIR R4B: a Bundle of AuditEvents."""
     pieces = report_fhir(_exported(request, access, "fhir"), clinic=access.clinic)

@@ -31,7 +31,6 @@ from xrayportal.reviews.models import Review
 from xrayportal.studies.models import Study
 from xrayportal.web.shared.addresses import study_addresses
 from xrayportal.web.shared.attachment import attachment
-from xrayportal.web.shared.recent_sign_in import recent_sign_in
 from xrayportal.web.worklist.rows import body_part_choices, reader_choices, verdict_choices
 
 
@@ -78,7 +77,6 @@ def history(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
 
 @require_POST
 @clinic_view(Permission.MANAGE)
-@recent_sign_in
 def history_export(request: PortalRequest, access: ClinicAccess) -> StreamingHttpResponse:
     """All pages of the same filters as CSV. A POST, because each export is audited."""
     filters = Filters.read(request.GET)

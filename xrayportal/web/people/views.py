@@ -42,7 +42,6 @@ from xrayportal.web.people.forms import (
     WelcomeForm,
     offered_zones,
 )
-from xrayportal.web.shared.recent_sign_in import recent_sign_in
 
 logger = logging.getLogger(__name__)
 REFUSED = 422
@@ -50,7 +49,6 @@ REFUSED = 422
 
 @require_GET
 @clinic_view(Permission.MANAGE)
-@recent_sign_in
 def people(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """The page of the clinic's people."""
     return _people_page(request, access, InviteForm())
@@ -58,7 +56,6 @@ def people(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
 
 @require_POST
 @clinic_view(Permission.MANAGE)
-@recent_sign_in
 def invite(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """Give a person roles and send them a link by which they sign in."""
     form = InviteForm(request.POST)
@@ -79,7 +76,6 @@ def invite(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
 
 @require_POST
 @clinic_view(Permission.MANAGE)
-@recent_sign_in
 def invite_again(request: PortalRequest, access: ClinicAccess, user: int) -> HttpResponse:
     """Give a member a link to choose a password: after an invitation, or because they forgot theirs."""
     member = _member(access, user)
@@ -93,7 +89,6 @@ def invite_again(request: PortalRequest, access: ClinicAccess, user: int) -> Htt
 
 @require_POST
 @clinic_view(Permission.MANAGE)
-@recent_sign_in
 def member_roles(request: PortalRequest, access: ClinicAccess, user: int) -> HttpResponse:
     """Change a member's roles; without any they have no access any more."""
     member = _member(access, user)
@@ -117,7 +112,6 @@ def member_roles(request: PortalRequest, access: ClinicAccess, user: int) -> Htt
 
 @require_POST
 @clinic_view(Permission.MANAGE)
-@recent_sign_in
 def reactivate(request: PortalRequest, access: ClinicAccess, user: int) -> HttpResponse:
     """Give a former member roles again."""
     former = {member.user.pk: member.user for member in former_members_of(access.clinic)}
@@ -138,7 +132,6 @@ def reactivate(request: PortalRequest, access: ClinicAccess, user: int) -> HttpR
 
 @require_http_methods(["GET", "POST"])
 @clinic_view(Permission.MANAGE)
-@recent_sign_in
 def clinic_settings(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """The page of the clinic's settings: name, time zone, blind first, thresholds, retention."""
     bundle = Bundle.objects.active().first()

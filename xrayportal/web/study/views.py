@@ -20,7 +20,6 @@ from xrayportal.intake.correction import correct_study
 from xrayportal.intake.deletion import delete_study, may_delete
 from xrayportal.web.shared.deleted import handle_deleted_study
 from xrayportal.web.shared.polling import seen_version, unchanged
-from xrayportal.web.shared.recent_sign_in import recent_sign_in
 from xrayportal.web.shared.stored_files import finding_response, original_response
 from xrayportal.web.study.ahead import views_ahead
 from xrayportal.web.study.forms import AnalysisForm, CorrectionForm, DeleteForm
@@ -144,7 +143,6 @@ def study_correct(request: PortalRequest, access: ClinicAccess, study: uuid.UUID
 @require_POST
 @clinic_view(Permission.SUBMIT)
 @handle_deleted_study
-@recent_sign_in
 def study_delete(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """Delete the study for a reason, and go back to the worklist."""
     row = get_object_or_404(access.studies().select_related("submission"), pk=study)

@@ -41,7 +41,6 @@ from xrayportal.web.shared.deleted import some_deleted
 from xrayportal.web.shared.failures import rejection_sentence
 from xrayportal.web.shared.fields import CutCharField
 from xrayportal.web.shared.polling import Version, seen_version, unchanged
-from xrayportal.web.shared.recent_sign_in import recent_sign_in
 from xrayportal.web.submissions.forms import LONGEST_PATH, DetailsForm, SubmissionForm, UploadForm
 from xrayportal.web.submissions.lists import files_page, title_of, verdicts_of, with_counts, with_version
 from xrayportal.web.submissions.results import result_lines, result_zip
@@ -237,7 +236,6 @@ def retry_submission(request: PortalRequest, access: ClinicAccess, submission: u
 
 @require_POST
 @clinic_view(Permission.SEE_OWN)
-@recent_sign_in
 def submission_results(
     request: PortalRequest, access: ClinicAccess, submission: uuid.UUID
 ) -> StreamingHttpResponse:
@@ -249,7 +247,6 @@ def submission_results(
 
 @require_POST
 @clinic_view(Permission.SEE_OWN)
-@recent_sign_in
 def submission_pictures(
     request: PortalRequest, access: ClinicAccess, submission: uuid.UUID
 ) -> StreamingHttpResponse:

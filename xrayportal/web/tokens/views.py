@@ -14,7 +14,6 @@ from django.views.decorators.http import require_http_methods, require_POST
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.tokens.models import ApiToken, Scope
 from xrayportal.tokens.services import create_token, revoke_token
-from xrayportal.web.shared.recent_sign_in import recent_sign_in
 from xrayportal.web.tokens.forms import TokenForm
 
 REFUSED = 422
@@ -22,7 +21,6 @@ REFUSED = 422
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @clinic_view(Permission.MANAGE)
-@recent_sign_in
 def tokens(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """The clinic's tokens, and a new one, whose secret this answer alone shows."""
     if request.method != "POST":
@@ -36,7 +34,6 @@ def tokens(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
 
 @require_POST
 @clinic_view(Permission.MANAGE)
-@recent_sign_in
 def token_revoke(request: PortalRequest, access: ClinicAccess, token: uuid.UUID) -> HttpResponse:
     """End a token at once."""
     row = get_object_or_404(ApiToken.objects.filter(clinic=access.clinic), pk=token)
