@@ -32,9 +32,9 @@ POLLERS, UPLOADERS, LOAD_SECONDS = 100, 5, 30
 WARM_SECONDS = 5
 #: Every filter, order and list of the worklist, and pages far down.
 WORKLIST = (
-    "",
-    "page=2",
-    "page=150",
+    "list=all",
+    "list=all&page=2",
+    "list=all&page=150",
     "verdict=abnormal",
     "verdict=unsupported",
     "verdict=normal&page=100",

@@ -113,6 +113,13 @@ document.addEventListener("focusin", ({ target }) => {
   currentRow = closestElement(target, ROW)?.id ?? currentRow;
 });
 
+// --- the address ---
+
+// Without a query the page shows the list that was looked at last. The address names it now, so that going back
+// to it, or keeping it, means this list.
+const shown = list()?.getAttribute("hx-get");
+if (shown && !location.search) history.replaceState(history.state, "", shown);
+
 // --- the list is renewed ---
 
 document.addEventListener("htmx:configRequest", ({ detail }) => {
@@ -123,6 +130,8 @@ document.addEventListener("htmx:configRequest", ({ detail }) => {
   for (const name of [...detail.formData.keys()]) {
     if (!detail.formData.get(name)) detail.formData.delete(name);
   }
+  if (detail.formData.get("list") === "all" && [...detail.formData.keys()].length > 1)
+    detail.formData.delete("list");
 });
 
 document.addEventListener("list-unchanged", ({ detail }) => {

@@ -83,7 +83,8 @@ def test_times_are_the_clinics(house: House) -> None:
     house.clinic.time_zone = "Asia/Tokyo"
     house.clinic.save()
     make_study(house.clinic)
-    page = browser(house.reader).get(reverse("worklist", args=[house.clinic.slug])).content.decode()
+    address = reverse("worklist", args=[house.clinic.slug]) + "?list=all"
+    page = browser(house.reader).get(address).content.decode()
     assert re.search(r'<time datetime="[^"]+" title="[^"]+ JST">just now</time>', page)
 
 

@@ -57,7 +57,7 @@ def page(browser: Browser, live_server: LiveServer, reader: User) -> Iterator[Pa
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"{live_server.url}/c/north/")
+    page.goto(f"{live_server.url}/c/north/?list=all")
     expect(page.locator("#studies tbody .row")).to_have_count(STUDIES)
     yield page
     context.close()
@@ -177,6 +177,22 @@ def test_choose_all_and_save_a_view(page: Page) -> None:
     tab = page.get_by_role("navigation", name="Lists").get_by_role("link", name="Suspicious")
     expect(tab).to_have_attribute("aria-current", "true")
     expect(tab).to_have_attribute("href", "?verdict=abnormal")
+
+    # The address without a query means this list, and then says so; the reset leads to the reader's start.
+    navigation = page.get_by_role("navigation", name="Portal")
+    navigation.get_by_role("link", name="Submissions").click()
+    navigation.get_by_role("link", name="Worklist").click()
+    expect(page).to_have_url(re.compile(r"/c/north/\?verdict=abnormal$"))
+    expect(page.get_by_label("Verdict")).to_have_value("abnormal")
+    page.get_by_role("link", name="Reset").click()
+    expect(page).to_have_url(re.compile(r"\?list=review&sort=urgency$"))
+    expect(page.get_by_role("link", name="Reset")).to_have_count(0)
+    # A list that nothing is filtered out of has a name, too.
+    page.get_by_role("navigation", name="Lists").get_by_role("link", name="All").click()
+    page.get_by_label("Verdict").select_option("normal")
+    expect(page).to_have_url(re.compile(r"\?sort=urgency&verdict=normal$"))
+    page.get_by_label("Verdict").select_option(label="Any")
+    expect(page.locator("#studies tbody .row")).to_have_count(STUDIES)
 
 
 def test_says_when_the_session_has_ended_and_goes_on_after_the_next(

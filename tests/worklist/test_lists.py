@@ -29,7 +29,7 @@ from xrayportal.worklist.models import SavedView, StudyViewed, Unopened
 SEVERAL = "worklist-bulk-action"
 
 
-def listed(house: House, person: User, query: str = "") -> list[str]:
+def listed(house: House, person: User, query: str = "?list=all") -> list[str]:
     """The references on the page, in order."""
     page = browser(person).get(reverse("worklist", args=[house.clinic.slug]) + query).content.decode()
     return re.findall(r'class="row-link"[^>]*>(?:<span.*?</span></span>)?(NH-[-\w]+)', page)
@@ -206,7 +206,50 @@ def test_saved_views_are_ones_own(house: House) -> None:
     remove = reverse("saved-view-remove", args=[house.clinic.slug, view.pk])
     assert browser(house.admin).post(remove).status_code == 404
     person.post(remove)
-    assert not SavedView.objects.exists()
+    assert not SavedView.objects.exclude(name="").exists()
+
+
+def test_the_list_is_remembered_without_what_was_searched(house: House, urgent: list[Study]) -> None:
+    person, address = browser(house.reader), reverse("worklist", args=[house.clinic.slug])
+
+    def shown(query: str = "", **headers: str) -> str:
+        page = person.get(address + query, headers=headers).content.decode()
+        return re.findall(r'id="studies"[^>]* hx-get="[^"?]*\?([^"]*)"', page)[0].replace("&amp;", "&")
+
+    # Readers begin with their work; the rest begin with everything.
+    assert shown() == "list=review&sort=urgency"
+    assert "list=review" in person.get(address).content.decode()
+    assert listed(house, house.admin, "") == listed(house, house.admin)
+    # Search words, which may name a patient, and the page are not kept.
+    assert shown("?verdict=abnormal&sort=oldest&q=NH&page=7") == "q=NH&verdict=abnormal&sort=oldest"
+    assert shown() == "verdict=abnormal&sort=oldest"
+    assert not SavedView.objects.filter(query__contains="NH").exists()
+    assert shown("?list=all") == "list=all"
+    assert shown() == "list=all"
+    # The poll of another tab is no look; a superuser leaves nothing behind.
+    assert shown("?list=drafts&seen=x", **{"HX-Request": "true"}) == "list=drafts"
+    assert shown() == "list=all"
+    with counted() as same:
+        shown()
+    with counted() as other:
+        shown("?list=all&verdict=normal")
+    assert sum("worklist_savedview" in query["sql"] for query in other) == 2
+    assert sum("worklist_savedview" in query["sql"] for query in same) == 1
+    # One person's list is nobody else's, nor that of another clinic.
+    assert SavedView.objects.filter(user=house.reader, clinic=house.clinic).count() == 1
+
+
+def test_the_way_back_to_the_start(house: House, urgent: list[Study]) -> None:
+    person, address = browser(house.reader), reverse("worklist", args=[house.clinic.slug])
+    back = 'href="?list=review&amp;sort=urgency" title="Back to the list that you start with"'
+    assert back not in person.get(address).content.decode()
+    assert back in person.get(address, {"list": "all"}).content.decode()
+    # Nothing found among what needs a review: the other studies are one step away.
+    nothing = person.get(address, {"list": "review", "q": "NH-none"}).content.decode()
+    assert 'href="?q=NH-none"' in nothing
+    for study in Study.objects.filter(current__isnull=False):
+        say(access(house, house.reader), study, "normal")
+    assert "No study needs a review." in person.get(address, {"list": "review"}).content.decode()
 
 
 def test_poll_says_nothing_until_the_list_reads_otherwise(house: House, urgent: list[Study]) -> None:
@@ -240,6 +283,7 @@ def test_poll_says_nothing_until_the_list_reads_otherwise(house: House, urgent: 
 def test_cost_is_the_same_for_every_list_and_order(house: House, urgent: list[Study]) -> None:
     person, address = browser(house.reader), reverse("worklist", args=[house.clinic.slug])
     for query in ("", "?list=unread", "?list=mine", "?list=review", "?sort=body_part", "?sort=urgency"):
+        person.get(address + query)  # the first look is remembered
         with counted() as queries:
             person.get(address + query)
         assert len(queries) <= 14, query

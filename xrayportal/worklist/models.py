@@ -45,14 +45,18 @@ class Unopened(models.Model):
 
 
 class SavedView(models.Model):
-    """Filters of the worklist that a person saved under a name, in one clinic."""
+    """Filters of the worklist that a person saved under a name, in one clinic.
+
+    The row without a name is the list that the person looked at last; they did not save it themselves.
+    """
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False
     )
     clinic = models.ForeignKey("clinics.Clinic", on_delete=models.CASCADE, related_name="+")
-    name = models.CharField(_("name"), max_length=40)
-    #: As in the address, in the canonical order of ``web.worklist.rows.Filters.query``.
+    name = models.CharField(_("name"), max_length=40, blank=True)
+    #: As in the address, in the canonical order of ``web.worklist.rows.Filters.query``; without a name it
+    #: holds no search words, which may name a patient.
     query = models.CharField(max_length=500)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""What a person changes about their worklist: read marks and saved views."""
+"""What a person changes about their worklist: read marks, saved views, and the list to come back to."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ MOST_VIEWS = 20
 LONGEST_NAME = 40
 #: In an address a letter of another script takes nine characters or twelve.
 LONGEST_QUERY = 500
+#: The name of the row that remembers a list; no view can be saved under it.
+_NAMELESS = ""
 
 
 class TooManyViews(Exception):
@@ -27,13 +29,28 @@ class TooManyViews(Exception):
 
 def save_view(*, access: ClinicAccess, name: str, query: str) -> SavedView:
     """Save filters under a name; the same name again replaces them. Raises `TooManyViews`."""
-    own = SavedView.objects.filter(user=access.user, clinic=access.clinic)
+    own = SavedView.objects.filter(user=access.user, clinic=access.clinic).exclude(name=_NAMELESS)
     if own.exclude(name=name).count() >= MOST_VIEWS:
         raise TooManyViews(_("You have saved %(n)d filters. Remove one first.") % {"n": MOST_VIEWS})
     view, _is_new = SavedView.objects.update_or_create(
         user=access.user, clinic=access.clinic, name=name, defaults={"query": query}
     )
     return view
+
+
+def remember_list(*, access: ClinicAccess, query: str) -> None:
+    """Remember the list that this person looks at, to open with it the next time; one query.
+
+    Does nothing for a superuser, who only looks, nor for a query that is longer than ``LONGEST_QUERY``.
+    """
+    if access.granted_until is not None or len(query) > LONGEST_QUERY:
+        return
+    SavedView.objects.bulk_create(
+        [SavedView(user=access.user, clinic=access.clinic, name=_NAMELESS, query=query)],
+        update_conflicts=True,
+        unique_fields=["user", "clinic", "name"],
+        update_fields=["query"],
+    )
 
 
 def mark_read(access: ClinicAccess, studies: Collection[uuid.UUID]) -> None:

@@ -36,9 +36,10 @@ class SavedViewForm(forms.Form):
         return " ".join(self.cleaned_data["name"].split())[:LONGEST_NAME]
 
     def clean_query(self) -> str:
-        """The filters in their canonical order, without the page and unknown parameters."""
+        """The filters in their canonical order, without the page and unknown parameters; empty for none."""
         query: str = self.cleaned_data["query"]
-        return Filters.read(QueryDict(query.removeprefix("?"))).query
+        filters = Filters.read(QueryDict(query.removeprefix("?")))
+        return "" if filters == Filters() else filters.query
 
     def clean(self) -> dict[str, Any]:
         """Check that there are a name and a filter, which is not too long."""

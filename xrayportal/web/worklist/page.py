@@ -15,6 +15,7 @@ from xrayportal.audit.models import AuditHead
 from xrayportal.reviews.blind import reads_blind
 from xrayportal.web.shared.polling import Version
 from xrayportal.web.worklist import rows
+from xrayportal.web.worklist.own_lists import OwnLists, own_lists, start_of
 from xrayportal.web.worklist.study_row import rendered, row_of
 from xrayportal.worklist.counts import count_words, tab_counts
 from xrayportal.worklist.models import SavedView
@@ -38,24 +39,34 @@ class Tab:
 
 
 def list_context(request: PortalRequest, access: ClinicAccess, clock: str = "") -> dict[str, Any]:
-    """The context of ``worklist/_studies.html`` for the filters of the address.
+    """The context of ``worklist/_studies.html`` for the filters of the address, or the remembered ones.
 
     ``clock`` is that of ``clock_of``, if the caller knows it already. Changes ``request.GET`` to the
     canonical query of the list.
     """
     clock = clock or clock_of(access)
-    filters = rows.Filters.read(request.GET)
+    own = own_lists(access)
+    filters = own.asked_for(request.GET)
     page = rows.worklist_page(access, filters, request.GET.get("page"))
     query = address_query(filters, str(page.number))
     # The links of the list are made of the query: one list has one address, whatever led to it.
     request.GET = QueryDict(query)
     html = render_to_string(
         "worklist/_list.html",
-        {"filters": filters, "page": page, "rows": [rendered(row_of(access, study)) for study in page]},
+        {
+            "filters": filters,
+            "page": page,
+            "rows": [rendered(row_of(access, study)) for study in page],
+            # Only an empty list asks whether the filters made it so.
+            "is_filtered": filters.any and not page.object_list and access.studies().exists(),
+            "all_query": rows.Filters(sort=filters.sort).query,
+            "search_all_query": rows.Filters(text=filters.text, sort=filters.sort).query,
+        },
         request,
     )
-    tabs, views = _tabs(access, filters), _views(access, filters)
+    tabs, views, start = _tabs(access, filters), _views(own, filters), start_of(access)
     return {
+        "own_lists": own,
         "filters": filters,
         "page": page,
         "list": html,
@@ -64,6 +75,7 @@ def list_context(request: PortalRequest, access: ClinicAccess, clock: str = "") 
         "tabs": tabs,
         "views": views,
         "is_saved": any(view.is_current for view in views),
+        "start_query": "" if filters == start else start.query,
         "sorts": [
             Tab(str(word), filters.with_sort(code).query, filters.sort == code)
             for code, word in ORDERS.items()
@@ -104,6 +116,5 @@ def _tabs(access: ClinicAccess, filters: rows.Filters) -> list[Tab]:
     ]
 
 
-def _views(access: ClinicAccess, filters: rows.Filters) -> list[Tab]:
-    views = SavedView.objects.filter(user=access.user, clinic=access.clinic)
-    return [Tab(view.name, view.query, view.query == filters.query, view) for view in views]
+def _views(own: OwnLists, filters: rows.Filters) -> list[Tab]:
+    return [Tab(view.name, view.query, view.query == filters.query, view) for view in own.views]

@@ -31,6 +31,8 @@ PER_PAGE = 50
 #: Nobody pages further, and counting further costs time on every view.
 COUNTED = 10_000
 ALL = _("All")
+#: What an address may name a list by; the page is a place in one.
+_PARAMETERS = frozenset({"q", "verdict", "body_part", "state", "list", "sort"})
 STATES = {
     "open": _("Receiving images"),
     Analysis.State.QUEUED.value: WORDS[Analysis.State.QUEUED],
@@ -91,10 +93,19 @@ class Filters:
             sort=query.get("sort", "") if query.get("sort") in ORDERS else "",
         )
 
+    @staticmethod
+    def are_named_in(query: QueryDict) -> bool:
+        """Whether an address names a list at all; an empty value names one, too."""
+        return not _PARAMETERS.isdisjoint(query)
+
     @property
     def any(self) -> bool:
         """Whether anything is filtered out."""
         return any((self.verdict, self.body_part, self.state, self.text, self.list))
+
+    def without_text(self) -> Filters:
+        """The same filters without the words of the search."""
+        return replace(self, text="")
 
     def with_list(self, code: str) -> Filters:
         """The same filters in another tab."""
@@ -106,10 +117,13 @@ class Filters:
 
     @property
     def query(self) -> str:
-        """The canonical query: the parameters in a fixed order, without empty ones."""
+        """The canonical query: the parameters in a fixed order, without empty ones; ``list=all`` for none.
+
+        An address without a query means the list that the person looked at last.
+        """
         named = {"q": self.text, "verdict": self.verdict, "body_part": self.body_part, "state": self.state}
         pairs = {**named, "list": self.list, "sort": self.sort}
-        return urlencode({name: value for name, value in pairs.items() if value})
+        return urlencode({name: value for name, value in pairs.items() if value} or {"list": "all"})
 
 
 class CappedPaginator(_Paginator):

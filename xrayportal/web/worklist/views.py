@@ -17,6 +17,7 @@ from xrayportal.web.shared.polling import seen_version, unchanged
 from xrayportal.web.worklist import rows
 from xrayportal.web.worklist.bulk_action import act_on
 from xrayportal.web.worklist.forms import BulkActionForm, SavedViewForm
+from xrayportal.web.worklist.own_lists import remember
 from xrayportal.web.worklist.page import address_query, clock_of, list_context
 from xrayportal.web.worklist.rows import Filters
 from xrayportal.worklist import services
@@ -29,6 +30,7 @@ from xrayportal.worklist.models import SavedView
 def worklist(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """The page of the studies that this person may see; for htmx only the list.
 
+    Without a query it is the list that they looked at last; a poll, of whatever tab, changes nothing of that.
     With ``?seen=`` of an earlier answer: 204 while the list reads the same. As long as nothing happened
     in the clinic that takes one query, for the number of its newest event.
     """
@@ -41,6 +43,8 @@ def worklist(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     if seen and seen.content == context["version"].content:
         # The same list at a later clock: the browser notes the new one.
         return trigger_client_event(unchanged(), "list-unchanged", {"value": str(context["version"])})
+    if seen is None:
+        remember(access, context["own_lists"], context["filters"])
     if htmx and not htmx.history_restore_request:
         return render(request, "worklist/_studies.html", context)
     bundle = Bundle.objects.active().first()
