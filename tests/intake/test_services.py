@@ -28,6 +28,7 @@ from xrayportal.intake.deletion import Reason, delete_study
 from xrayportal.intake.ingest import SubmissionClosedError
 from xrayportal.studies.models import Study, Submission, Upload
 from xrayportal.web.study import views
+from xrayportal.web.submissions.lists import title_of
 
 pytestmark = pytest.mark.django_db
 
@@ -52,6 +53,31 @@ def test_one_study_uid_of_two_patients_is_two_studies(submission: Submission) ->
     take(submission, dicom(study_uid=uid, patient_id="A"), key="a")
     take(submission, dicom(study_uid=uid, patient_id="B"), key="b")
     assert Study.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("paths", "title"),
+    [
+        (["Trauma Monday/a.png", "trauma monday/b/c.png"], "Trauma Monday"),
+        (["./Trauma\u202e/a.png", "Trauma/b.png"], "Trauma"),
+        (["Monday/a.png", "Tuesday/b.png"], "a.png and 1 more"),
+        (["Monday/a.png", "b.png"], "a.png and 1 more"),
+        (["../a.png", "../b.png"], "a.png and 1 more"),
+        (["Monday/a.png"], "a.png"),
+    ],
+)
+def test_a_submission_is_called_by_the_folder_of_all_its_files(
+    submission: Submission, paths: list[str], title: str
+) -> None:
+    for number, path in enumerate(paths):
+        take(submission, png(text=str(number)), key=str(number), path=path)
+    services.finish_submission(submission=submission, actor=Actor(submission.submitter))
+    submission.refresh_from_db()
+    assert title_of(submission) == title
+    for study in Study.objects.all():
+        delete_study(study=study, reason=Reason.MISTAKE, actor=PORTAL)
+    submission.refresh_from_db()
+    assert submission.folder == "", "a folder's name may name a person"
 
 
 def test_a_dicom_file_without_a_study_is_one_of_its_own(submission: Submission) -> None:

@@ -62,6 +62,7 @@ def assert_nested_folders_became_studies(page: Page) -> None:
     assert Study.objects.get(patient_reference="NH-7").stated_body_part == "knee"
     assert Submission.objects.get().expected_files == 7
     assert Upload.objects.count() == 7
+    expect(page.get_by_role("heading", name="week", exact=True)).to_be_visible()
 
 
 def test_a_chosen_folder(enter: Enter, week: Path) -> None:

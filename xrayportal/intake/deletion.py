@@ -109,10 +109,10 @@ def was_deleted(*, clinic: Clinic, study: uuid.UUID, user: User) -> bool:
 
 
 def forget_files(submission: Submission) -> None:
-    """Drop the file names and CSV labels of a submission without studies."""
+    """Drop the names of files and folder and the CSV labels of a submission without studies."""
     submission.uploads.all().delete()
-    submission.labels = {}
-    submission.save(update_fields=["labels"])
+    submission.labels, submission.folder = {}, ""
+    submission.save(update_fields=["labels", "folder"])
 
 
 def remove_if_unnamed(clinic: Clinic, name: str) -> None:

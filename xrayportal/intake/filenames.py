@@ -26,6 +26,13 @@ def clean_filename(name: str) -> str:
     return shown if len(shown) <= LONGEST else shown[: LONGEST - len(suffix)] + suffix
 
 
+def folder_of(path: str) -> str:
+    """Return the folder that a relative path begins with, as it is shown; empty for a bare name."""
+    first, slash, _rest = path.replace("\\", "/").removeprefix("./").lstrip("/").partition("/")
+    shown = _visible(first) if slash else ""
+    return shown[:LONGEST] if shown.strip(". ") else ""
+
+
 def comparable_path(path: str) -> str:
     """Return a relative path as it is compared with others: ``/`` between folders, NFC, lower case.
 

@@ -19,7 +19,7 @@ from xrayportal.audit.services import record
 from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic
 from xrayportal.intake.deletion import remove_if_unnamed
-from xrayportal.intake.filenames import clean_filename, comparable_path
+from xrayportal.intake.filenames import clean_filename, comparable_path, folder_of
 from xrayportal.intake.prepare import Prepared, prepare
 from xrayportal.intake.quotas import check_quotas, count_file
 from xrayportal.intake.rejection import RejectedError, as_stored
@@ -228,7 +228,8 @@ def _enter(incoming: IncomingFile) -> tuple[Submission, Upload | None]:
     if earlier is None:
         refuse_closed(submission)
         submission.last_upload_at = timezone.now()
-        submission.save(update_fields=["last_upload_at"])
+        submission.folder = submission.folder or folder_of(incoming.path)
+        submission.save(update_fields=["last_upload_at", "folder"])
     return submission, earlier
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Func, Q, QuerySet, TextField, Value
 from django.utils import timezone
 
 from xrayportal.analyses import services as analyses
@@ -21,7 +21,7 @@ from xrayportal.audit.services import record
 from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic
 from xrayportal.intake.bulk.settling import settle_rows
-from xrayportal.studies.models import Grouping, Image, Study, Submission
+from xrayportal.studies.models import Grouping, Image, Study, Submission, Upload
 from xrayportal.worklist.models import Digest
 
 logger = logging.getLogger(__name__)
@@ -121,8 +121,17 @@ def cancel_submission(*, submission: Submission, actor: Actor) -> None:
 def _end(submission: Submission, state: str) -> None:
     """Set the state and drop the CSV labels and the files' paths, since no further file can use them."""
     submission.state, submission.finished_at, submission.labels = state, timezone.now(), {}
-    submission.save(update_fields=["state", "finished_at", "labels"])
+    if submission.folder and not _lies_in_one_folder(submission):
+        submission.folder = ""
+    submission.save(update_fields=["state", "finished_at", "labels", "folder"])
     submission.uploads.exclude(path="").update(path="")
+
+
+def _lies_in_one_folder(submission: Submission) -> bool:
+    """Whether the paths of all files begin with one folder; archives and CSVs may lie beside it."""
+    first = Func(F("path"), Value("/"), Value(1), function="split_part", output_field=TextField())
+    files = submission.uploads.exclude(outcome=Upload.Outcome.APPLIED).order_by()
+    return len(files.values_list(first, flat=True).distinct()[:2]) == 1
 
 
 def seal_study(*, study: Study, actor: Actor) -> None:

@@ -105,7 +105,7 @@ def verdicts_of(access: ClinicAccess, submissions: Iterable[Submission]) -> dict
 def with_counts(submissions: QuerySet[Submission]) -> QuerySet[Submission]:
     """The same submissions, each with its counts for a row of the list.
 
-    ``name`` (of the first file) and ``thumbnail`` (the id of a finding, or None), ``files``, ``rejected``,
+    ``first_file`` (its name) and ``thumbnail`` (the id of a finding, or None), ``files``, ``rejected``,
     ``study_count``, ``done`` (studies with a result), and ``unfinished``: the id of an analysis that waits or
     runs, or None.
     """
@@ -115,7 +115,7 @@ def with_counts(submissions: QuerySet[Submission]) -> QuerySet[Submission]:
     first = Finding.objects.filter(analysis=OuterRef("current")).order_by("image__created_at", "image")
     shown = studies.filter(current__isnull=False).order_by("created_at", "pk")
     return submissions.annotate(
-        name=Coalesce(Subquery(uploads.order_by(*_PICTURES_FIRST).values("filename")[:1]), Value("")),
+        first_file=Coalesce(Subquery(uploads.order_by(*_PICTURES_FIRST).values("filename")[:1]), Value("")),
         thumbnail=Subquery(shown.annotate(first=Subquery(first.values("pk")[:1])).values("first")[:1]),
         files=Coalesce(Subquery(uploads.annotate(n=Count("pk")).values("n")), 0),
         rejected=Coalesce(
@@ -130,15 +130,20 @@ def with_counts(submissions: QuerySet[Submission]) -> QuerySet[Submission]:
 
 
 def title_of(submission: Submission) -> str:
-    """What a submission is called: its only file, or its first and how many more; its time without files."""
+    """What a submission is called; see `named`. Two queries."""
     names = submission.uploads.order_by(*_PICTURES_FIRST).values_list("filename", flat=True)
     first, count = names.first(), submission.uploads.count()
-    return named(first or "", count)
+    return named(submission.folder, first or "", count)
 
 
-def named(first: str, count: int) -> str:
-    """``wrist.png``, or ``wrist.png and 3 more``; empty without files."""
+def named(folder: str, first: str, count: int) -> str:
+    """``wrist.png`` for one file, else the folder that holds all, else ``wrist.png and 3 more``.
+
+    Empty without files.
+    """
     if count < 2:
         return first
+    if folder:
+        return folder
     more = ngettext("%(name)s and %(n)d more", "%(name)s and %(n)d more", count - 1)
     return more % {"name": first, "n": count - 1}

@@ -132,10 +132,10 @@ def _beside(analysis: Analysis | Result) -> list[str]:
     return figures.format_beside(analysis.probability, analysis.threshold_low, analysis.threshold_high)
 
 
-@register.filter
-def named(first: str, count: int) -> str:
-    """A submission's name, from that of its first file and the number of all."""
-    return submission_lists.named(first, count)
+@register.simple_tag
+def submission_name(folder: str, first_file: str, files: int) -> str:
+    """What a submission is called, by its folder or its files."""
+    return submission_lists.named(folder, first_file, files)
 
 
 @register.inclusion_tag("partials/_status.html")
