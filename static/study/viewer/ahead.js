@@ -7,6 +7,7 @@
 
 import { fetchMap, Heatmap } from "./heatmap.js";
 import { fetchPicture } from "./picture.js";
+import { loadSettings } from "./settings.js";
 
 /** @typedef {{display: string, map?: string, width: number, height: number}} Coming as the page names it */
 
@@ -55,7 +56,9 @@ export function prepare(coming) {
 /** @param {string} url @param {Size} size */
 async function fetchHeatmap(url, size) {
   const heatmap = new Heatmap(await fetchMap(url), size);
-  heatmap.outline();
+  const { outline, threshold, colours } = loadSettings();
+  heatmap.outline(threshold);
+  if (!outline) heatmap.coloured(colours, threshold);
   return heatmap;
 }
 

@@ -1,14 +1,18 @@
-/** The evidence map as a layer over the picture: ReLU, absolute scale, smooth upsampling, colours. */
+/** The evidence map over the picture: ReLU, absolute scale, smooth upsampling; as outlines, or as a layer of colours. */
 
-/** @import { Size } from "./view.js" */
+/** @import { Point, Size } from "./view.js" */
 
 import { colours } from "./colours.js";
-import { hottestOutline } from "./contour.js";
+import { hotRegions, smooth } from "./contour.js";
 
-/** Longest side of the upsampled field. The network's grid is some 20 cells, so this is ample. */
+/** Longest side of the upsampled field of the coloured layer. The network's grid is some 20 cells, so this is ample. */
 const FIELD_SIDE = 512;
-/** The outline runs at this share of the map's own maximum. */
-const CONTOUR_SHARE = 0.5;
+/** The same for the outlines, which run between the samples. */
+const OUTLINE_SIDE = 256;
+/** Outlines run at this share of the map's own maximum. */
+const OUTLINE_SHARE = 0.5;
+/** A region is outlined that somewhere reaches this share of the maximum. */
+const REGION_SHARE = 0.75;
 
 /**
  * The signed map as the server stores it, in logit units, covering the picture edge to edge.
@@ -88,28 +92,43 @@ export function visibility(value, threshold) {
   return value < threshold ? 0 : value;
 }
 
+/**
+ * What is outlined: a path in picture coordinates, and on a grid over the picture which samples it holds.
+ * @typedef {{path: Path2D, inside: Uint8Array, width: number, height: number}} Outline
+ */
+
 export class Heatmap {
   /** Colour map and threshold that the layer was drawn with. */
   #drawn = "";
-  /** @type {Path2D | null} */
-  #outline = null;
+  /** @type {HTMLCanvasElement | null} */
+  #layer = null;
+  /** @type {Float32Array | null} */
+  #evidence = null;
+  /** @type {{threshold: number, outline: Outline | null} | null} */
+  #outlined = null;
 
   /**
    * @param {EvidenceMap} map
    * @param {Size} picture displayed pixels
    */
   constructor(map, picture) {
-    const shrink = FIELD_SIDE / Math.max(picture.width, picture.height);
     this.map = map;
     this.picture = picture;
-    this.width = Math.max(1, Math.round(picture.width * shrink));
-    this.height = Math.max(1, Math.round(picture.height * shrink));
-    const shares = Float32Array.from(map.values, (value) => Math.min(1, Math.max(0, value / map.scale)));
-    /** Positive evidence as a share of the full scale, 0..1. */
-    this.evidence = upsample(map, shares, this.width, this.height);
-    this.layer = document.createElement("canvas");
-    this.layer.width = this.width;
-    this.layer.height = this.height;
+    const { width, height } = within(picture, FIELD_SIDE);
+    /** Samples of the coloured layer. */
+    this.width = width;
+    this.height = height;
+    /** The strongest evidence as a share of the full scale, 0..1. */
+    this.strength = Math.min(1, Math.max(0, ...map.values) / map.scale);
+  }
+
+  /** Positive evidence as a share of the full scale, 0..1. */
+  get evidence() {
+    const { map } = this;
+    const shares = () =>
+      Float32Array.from(map.values, (value) => Math.min(1, Math.max(0, value / map.scale)));
+    this.#evidence ??= upsample(map, shares(), this.width, this.height);
+    return this.#evidence;
   }
 
   /**
@@ -119,13 +138,18 @@ export class Heatmap {
    * @returns {HTMLCanvasElement}
    */
   coloured(map, threshold) {
+    this.#layer ??= Object.assign(document.createElement("canvas"), {
+      width: this.width,
+      height: this.height,
+    });
     const key = `${map} ${threshold}`;
-    const context = this.layer.getContext("2d");
-    if (key === this.#drawn || !context) return this.layer;
+    const context = this.#layer.getContext("2d");
+    if (key === this.#drawn || !context) return this.#layer;
+    const { evidence } = this;
     const lut = colours(map);
     const pixels = context.createImageData(this.width, this.height);
-    for (let i = 0; i < this.evidence.length; i += 1) {
-      const value = this.evidence[i];
+    for (let i = 0; i < evidence.length; i += 1) {
+      const value = evidence[i];
       const colour = Math.round(value * 255) * 3;
       pixels.data[i * 4] = lut[colour];
       pixels.data[i * 4 + 1] = lut[colour + 1];
@@ -134,23 +158,94 @@ export class Heatmap {
     }
     context.putImageData(pixels, 0, 0);
     this.#drawn = key;
-    return this.layer;
+    return this.#layer;
   }
 
-  /** The outline of the hottest region, in picture coordinates. @returns {Path2D} */
-  outline() {
-    if (this.#outline) return this.#outline;
-    // Evidence beyond the full scale still has a maximum: the outline follows the map, not its colours.
-    const field = upsample(this.map, Float32Array.from(this.map.values), this.width, this.height);
-    const pieces = hottestOutline(field, this.width, this.height, CONTOUR_SHARE);
-    const across = this.picture.width / this.width;
-    const down = this.picture.height / this.height;
-    const path = new Path2D();
-    for (let i = 0; i < pieces.length; i += 4) {
-      path.moveTo(pieces[i] * across, pieces[i + 1] * down);
-      path.lineTo(pieces[i + 2] * across, pieces[i + 3] * down);
-    }
-    this.#outline = path;
-    return path;
+  /** A colour map's colour of the strongest evidence, as CSS writes it. @param {string} map its name */
+  colour(map) {
+    const at = Math.round(this.strength * 255) * 3;
+    return `rgb(${colours(map)
+      .subarray(at, at + 3)
+      .join(" ")})`;
   }
+
+  /**
+   * The outline of the hot regions, which leaves out what the threshold hides.
+   * @param {number} threshold share of the full scale, 0..1
+   * @returns {Outline | null} null where there is none
+   */
+  outline(threshold) {
+    if (this.#outlined?.threshold !== threshold) {
+      this.#outlined = { threshold, outline: this.#makeOutline(threshold) };
+    }
+    return this.#outlined.outline;
+  }
+
+  /** @param {number} threshold @returns {Outline | null} */
+  #makeOutline(threshold) {
+    const { map, picture } = this;
+    const { width, height } = within(picture, OUTLINE_SIDE);
+    // Evidence beyond the full scale still has a maximum: the outline follows the map, not its colours.
+    const field = upsample(map, Float32Array.from(map.values), width, height);
+    const most = field.reduce((one, other) => Math.max(one, other), 0);
+    const level = Math.max(most * OUTLINE_SHARE, threshold * map.scale);
+    if (!(most > 0) || most < level) return null;
+    const { inside, loops } = hotRegions(field, width, height, level, Math.max(most * REGION_SHARE, level));
+    const across = picture.width / width;
+    const down = picture.height / height;
+    const path = new Path2D();
+    const cell = Math.max(width / map.width, height / map.height);
+    for (const corners of loops) {
+      const loop = smooth(corners, Math.round(cell / 3));
+      path.moveTo(loop[0] * across, loop[1] * down);
+      for (let i = 2; i < loop.length; i += 2) path.lineTo(loop[i] * across, loop[i + 1] * down);
+      path.closePath();
+    }
+    return { path, inside, width, height };
+  }
+
+  /**
+   * How far what is outlined extends from a point to the right, down, to the left and up.
+   * @param {Outline} outline
+   * @param {Point} point in picture coordinates, as the answer
+   * @returns {number[]} 0 where nothing of it lies on that side
+   */
+  reach({ inside, width, height }, { x, y }) {
+    const across = this.picture.width / width;
+    const down = this.picture.height / height;
+    const column = Math.min(width - 1, Math.floor(x / across));
+    const row = Math.min(height - 1, Math.floor(y / down));
+    const columns = span(width, (at) => inside[row * width + at]);
+    const rows = span(height, (at) => inside[at * width + column]);
+    return [
+      Math.max(0, columns.end * across - x),
+      Math.max(0, rows.end * down - y),
+      Math.max(0, x - columns.start * across),
+      Math.max(0, y - rows.start * down),
+    ];
+  }
+}
+
+/**
+ * Where a row of samples begins and ends to be set; nowhere gives nothing on either side of any place.
+ * @param {number} length
+ * @param {(at: number) => number} isSet
+ */
+function span(length, isSet) {
+  let [start, end] = [length, 0];
+  for (let at = 0; at < length; at += 1) {
+    if (!isSet(at)) continue;
+    start = Math.min(start, at);
+    end = at + 1;
+  }
+  return { start, end };
+}
+
+/** Whole samples, at most `side` of them on the longer side. @param {Size} picture @param {number} side */
+function within(picture, side) {
+  const shrink = side / Math.max(picture.width, picture.height);
+  return {
+    width: Math.max(1, Math.round(picture.width * shrink)),
+    height: Math.max(1, Math.round(picture.height * shrink)),
+  };
 }

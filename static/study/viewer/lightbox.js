@@ -24,7 +24,7 @@ import { View } from "./view.js";
 
 /** @typedef {"move" | "window" | "ruler" | "angle" | "region"} Mode what dragging does; `data-mode` of the template */
 /** @typedef {"zoom-in" | "zoom-out" | "fit" | "actual" | "rotate" | "mirror" | "reset"} Action `data-action` */
-/** @typedef {"shown" | "contour" | "peak"} HeatToggle */
+/** @typedef {"shown" | "outline" | "ticks"} HeatToggle */
 /** @typedef {HeatToggle | "inverted" | "fullscreen" | "linked" | "options"} Toggle `data-toggle` */
 /** @typedef {"window" | "opacity" | "threshold" | "colours"} Setting `data-setting` */
 /** @typedef {HeatmapSettings & {shown: boolean}} Heat */
@@ -41,6 +41,8 @@ export class Lightbox {
     this.depth = null;
     /** Takes part in the movements of its `data-link`. */
     this.linked = true;
+    /** Whether the picture alone is shown, as long as a person holds its key or button. */
+    this.bare = false;
     /** @type {Mode} */
     this.mode = "move";
     /** @type {Heat} */
@@ -193,6 +195,14 @@ export class Lightbox {
     Object.assign(this.heat, { [name]: value });
     saveSettings(this.heat);
     if (name === "shown") this.readout.announce(value ? "shown" : "hidden");
+    if (name === "outline") this.readout.announce(value ? "outline" : "full");
+    this.#changed();
+  }
+
+  /** Show the picture alone, or everything again. @param {boolean} bare */
+  setBare(bare) {
+    if (bare === this.bare) return;
+    this.bare = bare;
     this.#changed();
   }
 
@@ -365,7 +375,7 @@ export class Lightbox {
 
   #changed() {
     this.figure.dataset.mode = this.mode;
-    this.figure.toggleAttribute("data-heat", Boolean(this.heatmap && this.heat.shown));
+    this.figure.toggleAttribute("data-heat", Boolean(this.heatmap && this.heat.shown && !this.bare));
     this.toolbar.refresh();
     this.stage.invalidate();
   }

@@ -1,5 +1,7 @@
 /** White lines with a dark rim, to be seen on bone and on air; no hue beside a radiograph. */
 
+/** @import { Point, View } from "./view.js" */
+
 /**
  * @param {CanvasRenderingContext2D} context
  * @param {Path2D} path
@@ -24,17 +26,24 @@ const DIRECTIONS = [
   [0, -1],
 ];
 
+/** CSS pixels between a region and the marks that point into it. */
+const GAP = 5;
+
 /**
- * A ring with four marks that point at (x, y), open in the middle so that it hides nothing.
- * @param {number} x
- * @param {number} y
+ * Four marks that point at a peak from outside of the region around it, in screen pixels.
+ * @param {View} view
+ * @param {Point} peak in picture coordinates
+ * @param {number[]} reach how far the region extends to the right, down, to the left and up, in picture pixels
+ * @param {number} length of a mark
  */
-export function peakMark(x, y) {
+export function ticks(view, peak, reach, length) {
   const path = new Path2D();
-  path.arc(x, y, 10, 0, 2 * Math.PI);
-  for (const [dx, dy] of DIRECTIONS) {
-    path.moveTo(x + dx * 6, y + dy * 6);
-    path.lineTo(x + dx * 15, y + dy * 15);
+  const { a, b, c, d } = view.matrix;
+  for (const [i, [dx, dy]] of DIRECTIONS.entries()) {
+    const end = view.toScreen(peak.x + dx * reach[i], peak.y + dy * reach[i]);
+    const [across, down] = [(a * dx + c * dy) / view.scale, (b * dx + d * dy) / view.scale];
+    path.moveTo(end.x + across * GAP, end.y + down * GAP);
+    path.lineTo(end.x + across * (GAP + length), end.y + down * (GAP + length));
   }
   return path;
 }

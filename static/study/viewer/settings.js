@@ -3,13 +3,14 @@
 import { recall, remember } from "../../shared/storage.js";
 
 /**
- * `opacity` and `threshold` 0 to 1; `colours` a name of COLOUR_MAPS; `contour` and `peak` whether they are drawn.
- * @typedef {{opacity: number, threshold: number, colours: string, contour: boolean, peak: boolean}} HeatmapSettings
+ * `opacity` and `threshold` 0 to 1; `colours` a name of COLOUR_MAPS; `outline` whether regions are outlined in place of
+ * the full heatmap; `ticks` whether marks around its region point at the peak.
+ * @typedef {{opacity: number, threshold: number, colours: string, outline: boolean, ticks: boolean}} HeatmapSettings
  */
 
 const KEY = "viewer-heatmap";
 /** @type {HeatmapSettings} */
-const DEFAULTS = { opacity: 0.6, threshold: 0, colours: "uniform", contour: false, peak: false };
+const DEFAULTS = { opacity: 0.6, threshold: 0, colours: "uniform", outline: true, ticks: true };
 const NAMES = /** @type {(keyof HeatmapSettings)[]} */ (Object.keys(DEFAULTS));
 
 /** @returns {HeatmapSettings} the defaults in place of what is missing or was written by another version */

@@ -6,8 +6,13 @@
 /** @import { Matrix } from "./view.js" */
 
 import { takePicture } from "./ahead.js";
-import { cross, peakMark, strokeWithHalo } from "./lines.js";
+import { cross, strokeWithHalo, ticks } from "./lines.js";
 import { createSurface } from "./picture.js";
+
+/** How opaque the fill of an outline is, as a share of the heatmap's opacity: the cortex stays to be judged. */
+const FILL = 0.25;
+/** CSS pixels of a mark at the weakest evidence; at full evidence it has three times as many. */
+const TICK = 6;
 
 export class Stage {
   #frame = 0;
@@ -116,6 +121,7 @@ export class Stage {
     this.#hasNewMarks = false;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, this.overlay.width, this.overlay.height);
+    if (this.viewer.bare) return;
     this.#drawEvidence(context, onCanvas, ratio);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.viewer.regions.draw(context, view);
@@ -137,16 +143,24 @@ export class Stage {
     const { heatmap, heat, view, peak } = this.viewer;
     if (!heatmap || !heat.shown) return;
     const { width, height } = view.picture;
+    const outline = heatmap.outline(heat.threshold);
     context.setTransform(a, b, c, d, e, f);
-    context.imageSmoothingQuality = "high";
-    context.globalAlpha = heat.opacity;
-    context.drawImage(heatmap.coloured(heat.colours, heat.threshold), 0, 0, width, height);
+    if (!heat.outline) {
+      context.imageSmoothingQuality = "high";
+      context.globalAlpha = heat.opacity;
+      context.drawImage(heatmap.coloured(heat.colours, heat.threshold), 0, 0, width, height);
+    } else if (outline) {
+      context.globalAlpha = heat.opacity * FILL;
+      context.fillStyle = heatmap.colour(heat.colours);
+      context.fill(outline.path, "evenodd");
+    }
     context.globalAlpha = 1;
-    if (heat.contour) strokeWithHalo(context, heatmap.outline(), 1.5 / view.scale);
+    const line = 1 + heatmap.strength;
+    if (heat.outline && outline) strokeWithHalo(context, outline.path, line / view.scale);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    if (heat.peak && peak) {
-      const at = view.toScreen(peak.x, peak.y);
-      strokeWithHalo(context, peakMark(at.x, at.y), 1.5);
+    if (heat.ticks && outline && peak) {
+      const length = TICK * (1 + 2 * heatmap.strength);
+      strokeWithHalo(context, ticks(view, peak, heatmap.reach(outline, peak), length), line);
     }
   }
 

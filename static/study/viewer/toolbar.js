@@ -1,6 +1,6 @@
 /**
  * The controls that the template lays out: `data-mode` (what dragging does), `data-action` (done once),
- * `data-toggle` (on or off) and `data-setting` (a value). Shortcuts come from `data-keys`, and are announced as long
+ * `data-toggle` (on or off), `data-setting` (a value) and `data-hold` (as long as it is held). Shortcuts come from `data-keys`, and are announced as long
  * as single keys are shortcuts.
  */
 
@@ -12,7 +12,7 @@ import { singleKeysEnabled } from "../../shared/keys.js";
 /** @typedef {HTMLButtonElement | HTMLInputElement | HTMLSelectElement} Control */
 /**
  * What a control stands for.
- * @typedef {{mode?: Mode, action?: Action, toggle?: Toggle, setting?: Setting, keys?: string}} ControlData
+ * @typedef {{mode?: Mode, action?: Action, toggle?: Toggle, setting?: Setting, hold?: "bare", keys?: string}} ControlData
  */
 /** @typedef {{control: Control, isSecond: boolean}} Shortcut `isSecond` of two keys: it raises a slider */
 
@@ -27,13 +27,17 @@ export class Toolbar {
   constructor(figure, viewer) {
     this.figure = figure;
     this.viewer = viewer;
-    const selector = "[data-mode], [data-action], [data-toggle], [data-setting]";
+    const selector = "[data-mode], [data-action], [data-toggle], [data-setting], [data-hold]";
     this.controls = /** @type {Control[]} */ (findElements(figure, selector, HTMLElement));
     this.shortcuts = readShortcuts(this.controls);
     this.hinted = findElements(figure, "[data-hint]", HTMLElement);
     this.listening = new AbortController();
     const { signal } = this.listening;
     for (const control of this.controls) {
+      if (control instanceof HTMLButtonElement && dataOf(control).hold) {
+        whileHeld(control, (isHeld) => viewer.setBare(isHeld), signal);
+        continue;
+      }
       const event = control.matches("[data-setting]") ? "input" : "click";
       control.addEventListener(event, () => this.#use(control), { signal });
     }
@@ -64,7 +68,8 @@ export class Toolbar {
   /** Show the viewer's state on every control. */
   refresh() {
     for (const control of this.controls) {
-      const { mode, toggle, setting } = dataOf(control);
+      const { mode, toggle, setting, hold } = dataOf(control);
+      if (hold) showPressed(control, this.viewer.bare);
       if (mode) showPressed(control, this.viewer.mode === mode);
       if (toggle) showPressed(control, this.viewer.isOn(toggle));
       if (setting) showValue(control, this.viewer.valueOf(setting));
@@ -105,13 +110,40 @@ export class Toolbar {
 
   /** @param {Control} control */
   #use(control) {
-    const { mode, action, toggle, setting } = dataOf(control);
+    const { mode, action, toggle, setting, hold } = dataOf(control);
+    if (hold) this.viewer.setBare(true); // until the key is let go
     if (mode) this.viewer.setMode(mode);
     if (action) this.viewer.act(action);
     if (toggle) this.viewer.toggle(toggle);
     if (setting)
       this.viewer.set(setting, control.type === "range" ? Number(control.value) / 100 : control.value);
   }
+}
+
+/**
+ * Tell when a button begins and ends to be held, by pointer or by Space or Enter.
+ * @param {HTMLButtonElement} control
+ * @param {(isHeld: boolean) => void} tell
+ * @param {AbortSignal} signal
+ */
+function whileHeld(control, tell, signal) {
+  control.addEventListener(
+    "pointerdown",
+    ({ button, pointerId }) => {
+      if (button !== 0) return;
+      control.setPointerCapture(pointerId);
+      tell(true);
+    },
+    { signal },
+  );
+  control.addEventListener("keydown", ({ key }) => (key === " " || key === "Enter") && tell(true), {
+    signal,
+  });
+  for (const end of ["pointerup", "pointercancel", "lostpointercapture", "keyup", "blur"]) {
+    control.addEventListener(end, () => tell(false), { signal });
+  }
+  // A finger that stays would open the browser's menu.
+  control.addEventListener("contextmenu", (event) => event.preventDefault(), { signal });
 }
 
 /**

@@ -17,6 +17,8 @@ import { shortcut } from "./toolbar.js";
 const live = new Set();
 /** @type {Lightbox | undefined} */
 let lastUsed;
+/** The key that holds a picture bare, as `KeyboardEvent.code`. */
+let held = "";
 
 /** Start the viewers that are new on the page, close those that are gone, let the others show what they hold now. */
 function refresh() {
@@ -50,9 +52,22 @@ document.addEventListener("keydown", (event) => {
   const lightbox = viewerForKey(target);
   if (!lightbox) return;
   const isStageKey = target === lightbox.stage.element && useStageKey(lightbox, event);
+  const wasBare = lightbox.bare;
   // The stage's own keys work also where shortcuts of a single key are turned off.
   if (isStageKey || (singleKeysEnabled() && lightbox.toolbar.press(shortcut(event)))) event.preventDefault();
+  if (lightbox.bare && !wasBare) held = event.code;
 });
+
+function letGo() {
+  held = "";
+  for (const lightbox of live) lightbox.setBare(false);
+}
+
+document.addEventListener("keyup", ({ code }) => {
+  if (held && code === held) letGo();
+});
+// The key may be let go in another window.
+addEventListener("blur", letGo);
 
 /** @param {Event} event */
 function rememberUse({ target }) {

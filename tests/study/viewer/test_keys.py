@@ -10,7 +10,7 @@ from tests.study.viewer.hands import expect_figures, tool
 
 @pytest.mark.parametrize(
     ("key", "name"),
-    [("h", "Heatmap"), ("c", "Contour of the strongest region"), ("p", "Peak"), ("i", "Invert")],
+    [("h", "Heatmap"), ("c", "Outline instead of the full heatmap"), ("p", "Peak"), ("i", "Invert")],
 )
 def test_a_key_switches_as_its_button_does(page: Page, key: str, name: str) -> None:
     before = tool(page, name).get_attribute("aria-pressed")
@@ -18,6 +18,40 @@ def test_a_key_switches_as_its_button_does(page: Page, key: str, name: str) -> N
     expect(tool(page, name)).to_have_attribute("aria-pressed", "false" if before == "true" else "true")
     tool(page, name).click()
     expect(tool(page, name)).to_have_attribute("aria-pressed", str(before))
+
+
+def test_the_picture_alone_is_shown_as_long_as_a_key_or_the_button_is_held(page: Page) -> None:
+    button, figure = tool(page, "Hold to see the picture alone"), page.locator("figure.viewer")
+
+    def expect_bare(bare: bool) -> None:
+        expect(button).to_have_attribute("aria-pressed", "true" if bare else "false")
+        expect(figure).not_to_have_attribute("data-heat", "") if bare else expect(figure).to_have_attribute(
+            "data-heat", ""
+        )
+
+    page.keyboard.down("u")
+    page.keyboard.down("u")  # as a held key repeats
+    expect_bare(True)
+    page.keyboard.press("Shift")
+    expect_bare(True)
+    page.keyboard.up("u")
+    expect_bare(False)
+    page.keyboard.down("u")
+    page.evaluate("window.dispatchEvent(new Event('blur'))")  # the key is let go in another window
+    expect_bare(False)
+    page.keyboard.up("u")
+    button.hover()
+    page.mouse.down()
+    expect_bare(True)
+    page.mouse.move(5, 5)
+    expect_bare(True)
+    page.mouse.up()
+    expect_bare(False)
+    button.focus()
+    page.keyboard.down(" ")
+    expect_bare(True)
+    page.keyboard.up(" ")
+    expect_bare(False)
 
 
 def test_turning_and_mirroring_is_written_on_the_picture(page: Page) -> None:
@@ -32,7 +66,7 @@ def test_turning_and_mirroring_is_written_on_the_picture(page: Page) -> None:
 
 
 def test_zoom_keys(page: Page) -> None:
-    expect_figures(page, "131 %")
+    expect_figures(page, "123 %")
     page.keyboard.press("a")
     expect_figures(page, "100 %")
     page.keyboard.press("+")
@@ -41,7 +75,7 @@ def test_zoom_keys(page: Page) -> None:
     page.keyboard.press("-")
     expect_figures(page, "80 %")
     page.keyboard.press("0")
-    expect_figures(page, "131 %")
+    expect_figures(page, "123 %")
 
 
 def test_keys_are_text_in_a_text_field_and_the_browsers_with_ctrl(page: Page) -> None:

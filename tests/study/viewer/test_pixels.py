@@ -13,7 +13,17 @@ from playwright.sync_api import Page, expect
 from inference_worker.colours import ramp
 from inference_worker.gradcam import evidence
 from tests.study.viewer.conftest import Tabs
-from tests.study.viewer.site import HEIGHT, HOT_COLUMN, HOT_ROW, MARKER, WIDTH, Site, evidence_map, viewer
+from tests.study.viewer.site import (
+    GRID_WIDTH,
+    HEIGHT,
+    HOT_COLUMN,
+    HOT_ROW,
+    MARKER,
+    WIDTH,
+    Site,
+    evidence_map,
+    viewer,
+)
 from tests.waiting import wait_until
 
 #: Draws, then measures: where the white marker and the heatmap are, in CSS pixels of the stage.
@@ -123,9 +133,32 @@ def until(page: Page, condition: str) -> None:
     wait_until(page, lambda: page.evaluate(condition))
 
 
-def fitted(stage: dict[str, float], *, turns: int = 0, mirrored: bool = False) -> tuple[float, float]:
-    """Where the marker must be on a fitted picture: mirrored left to right, then turned clockwise."""
-    x, y = MARKER
+def alphas(page: Page, places: list[tuple[float, float]]) -> list[int]:
+    """How opaque what is drawn over the picture is, 0 to 255, at places of the stage."""
+    page.evaluate("document.querySelector('figure.viewer').lightbox.stage.draw()")
+    found: list[int] = page.evaluate(
+        """(places) => {
+          const canvas = document.querySelector(".viewer-marks");
+          const context = canvas.getContext("2d");
+          return places.map((at) => {
+            const [x, y] = at.map((one) => one * devicePixelRatio);
+            return context.getImageData(x, y, 1, 1).data[3];
+          });
+        }""",
+        places,
+    )
+    return found
+
+
+def fitted(
+    stage: dict[str, float],
+    *,
+    turns: int = 0,
+    mirrored: bool = False,
+    at: tuple[float, float] = MARKER,
+) -> tuple[float, float]:
+    """Where a point must be on a fitted picture: mirrored left to right, then turned clockwise."""
+    x, y = at
     width, height = WIDTH, HEIGHT
     if mirrored:
         x = width - x
@@ -224,14 +257,29 @@ def test_a_lost_graphics_card_leaves_the_picture(page: Page) -> None:
 
 
 def test_h_takes_everything_of_the_model_off_the_picture(page: Page) -> None:
-    for key in "cp":
-        page.keyboard.press(key)
     assert measure(page).covered > 0
     page.keyboard.press("h")
     assert measure(page).covered == 0
 
 
+def test_the_outline_leaves_the_bone_to_be_judged(page: Page) -> None:
+    """A light fill, a line around it, and the peak's marks outside of it; all gone while U is held."""
+    x, y = fitted(measure(page).stage)
+    # From 4 in the hot cell's middle to -1 in its neighbour's, half of it is reached after 0.4.
+    edge = fitted(measure(page).stage, at=(MARKER[0] + 0.4 * WIDTH / GRID_WIDTH, MARKER[1]))[0]
+    outlined = alphas(page, [(x, y), (edge, y), (edge + 8, y), (edge + 30, y)])
+    assert outlined == [pytest.approx(0.6 * 0.25 * 255, abs=2), 255, 255, 0]
+    page.keyboard.press("p")
+    assert alphas(page, [(edge, y), (edge + 8, y)]) == [255, 0]
+    page.keyboard.down("u")
+    assert measure(page).covered == 0
+    page.keyboard.up("u")
+    assert measure(page).covered > 0
+
+
 def test_threshold_and_opacity(page: Page) -> None:
+    page.keyboard.press("c")
+    page.keyboard.press("p")
     whole = measure(page)
     page.get_by_label("Threshold").fill("45")
     hottest = measure(page)
@@ -259,37 +307,52 @@ def test_the_field_is_the_one_the_stored_overlay_shows(modules: Callable[[str], 
     np.testing.assert_allclose(ours, evidence(signed, 2.0, width, height), atol=1e-4)
 
 
-def test_the_outline_is_of_the_hottest_region_alone(modules: Callable[[str], Any]) -> None:
-    pieces = modules(
+def test_outlines_are_closed_and_of_the_hot_regions_alone(modules: Callable[[str], Any]) -> None:
+    loops = modules(
         """(() => {
-          const field = new Float32Array(30 * 20);
+          const field = new Float32Array(40 * 20);
           const spot = (cx, cy, top) => {
-            for (let y = 0; y < 20; y += 1) for (let x = 0; x < 30; x += 1) {
+            for (let y = 0; y < 20; y += 1) for (let x = 0; x < 40; x += 1) {
               const value = top - 0.2 * Math.hypot(x + 0.5 - cx, y + 0.5 - cy);
-              field[y * 30 + x] = Math.max(field[y * 30 + x], value);
+              field[y * 40 + x] = Math.max(field[y * 40 + x], value);
             }
           };
           spot(8.5, 10.5, 1);
-          spot(22.5, 10.5, 0.9);
-          return [...contour.hottestOutline(field, 30, 20, 0.5)];
+          spot(21.5, 10.5, 0.9);
+          spot(33.5, 10.5, 0.7);
+          return contour.hotRegions(field, 40, 20, 0.5, 0.75).loops;
         })()"""
     )
-    points = np.array(pieces).reshape(-1, 2)
-    radius = np.hypot(points[:, 0] - 8.5, points[:, 1] - 10.5)
-    assert len(points) > 20
-    np.testing.assert_allclose(radius, 2.5, atol=0.15)
-    # Closed: every point ends one piece and begins another.
-    rounded = np.round(points, 4)
-    assert all(np.sum(np.all(rounded == point, axis=1)) == 2 for point in rounded)
+    assert len(loops) == 2
+    for loop, middle, expected in zip(loops, (8.5, 21.5), (2.5, 2.0), strict=True):
+        points = np.array(loop).reshape(-1, 2)
+        assert len(points) > 12
+        np.testing.assert_allclose(np.hypot(*(points - (middle, 10.5)).T), expected, atol=0.15)
+        # From each point to the next is a step of one cell at most, also from the last to the first.
+        assert np.hypot(*(points - np.roll(points, 1, axis=0)).T).max() < 1.5
 
 
-def test_an_outline_closes_at_the_edge_and_nothing_has_none(modules: Callable[[str], Any]) -> None:
-    points = np.array(
-        modules("[...contour.hottestOutline(Float32Array.of(1, 1, 0, 0, 1, 1, 0, 0), 4, 2, 0.5)]")
-    ).reshape(-1, 2)
+def test_an_outline_closes_at_the_edge_and_around_a_hole(modules: Callable[[str], Any]) -> None:
+    (loop,) = modules("contour.hotRegions(Float32Array.of(1, 1, 0, 0, 1, 1, 0, 0), 4, 2, 0.5, 1).loops")
+    points = np.array(loop).reshape(-1, 2)
     assert points.min(axis=0) == pytest.approx((0, 0))
     assert points.max(axis=0) == pytest.approx((2, 2))
-    assert modules("contour.hottestOutline(new Float32Array(8), 4, 2, 0.5).length") == 0
+    assert modules(f"contour.smooth({loop}, 3)") == loop  # too short for it
+    square = [*(f"{i}, 0" for i in range(12)), *(f"12, {i}" for i in range(12))]
+    square += [*(f"{12 - i}, 12" for i in range(12)), *(f"0, {12 - i}" for i in range(12))]
+    rounded = np.array(modules(f"contour.smooth([{', '.join(square)}], 4)")).reshape(-1, 2)
+    np.testing.assert_allclose(rounded[[0, 6]], [(10 / 9, 10 / 9), (6, 0)])
+    ring = modules("contour.hotRegions(Float32Array.of(1, 1, 1, 1, 0, 1, 1, 1, 1), 3, 3, 0.5, 1).loops")
+    assert sorted(len(loop) // 2 for loop in ring) == [4, 12]
+    assert modules("contour.hotRegions(new Float32Array(8), 4, 2, 0.5, 1).loops") == []
+
+
+def test_nothing_and_what_the_threshold_hides_has_no_outline(modules: Callable[[str], Any]) -> None:
+    outlined = """[[-1, 0, 0], [-1, 1, 0]].map((values) => {
+      const shown = new heatmap.Heatmap({ width: 3, height: 1, scale: 2, values }, { width: 30, height: 10 });
+      return [0, 0.4, 0.6].map((threshold) => shown.outline(threshold) !== null);
+    })"""
+    assert modules(outlined) == [[False, False, False], [True, True, False]]
 
 
 # --- colours ------------------------------------------------------------------------------------------

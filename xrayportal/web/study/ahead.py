@@ -58,4 +58,4 @@ def _facts(access: ClinicAccess, finding: Finding, revealed: bool) -> dict[str, 
         "width": finding.width,
         "height": finding.height,
     }
-    return facts | ({"map": address("map")} if revealed and finding.map_file else {})
+    return facts | ({"map": address("map")} if revealed and finding.has_heatmap else {})
