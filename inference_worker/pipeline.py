@@ -1,9 +1,14 @@
-"""Analyses files: from their bytes to a finding and the files to write, for one picture or many."""
+"""Analyses files: from their bytes to a finding and the files to write, for one picture or many.
+
+Three pictures are on their way at once: one is decoded, one is in its forward pass, and the one before is
+rendered and stored by the caller. So the network waits for nothing, and no picture waits for others.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -32,8 +37,18 @@ from inference_worker.types import (
 )
 from inference_worker.verdict import View, calibrated, judge, lean, not_judged
 
-#: Pictures in one forward pass. More gains nothing on a CPU and little on a GPU at this input size.
-BATCH = 8
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One file to analyse. ``thresholds`` are (low, high); without them the bundle's own count.
+
+    ``forced_body_part`` (a label of the manifest) replaces the predicted one in the choice of expert and
+    calibration.
+    """
+
+    data: bytes
+    forced_body_part: str | None = None
+    thresholds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +91,16 @@ class _Prediction:
     body_part: str
     logit: float | None
     map: NDArray[np.float32] | None
+    infer_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A picture whose forward pass is under way."""
+
+    job: Job
+    prepared: _Prepared
+    prediction: Future[_Prediction]
 
 
 class Pipeline:
@@ -100,6 +125,8 @@ class Pipeline:
         self.limits = limits or Limits()
         self._decoder = decoder or DecodeHere(self.limits)
         self._runtimes = runtimes
+        # One at a time: a pass uses all the cores that it is given.
+        self._passes = ThreadPoolExecutor(1, thread_name_prefix="pass")
         try:
             self._detector = OutOfDistributionDetector.load(
                 bundle.detector_file,
@@ -131,66 +158,87 @@ class Pipeline:
         forced_body_part: str | None = None,
         thresholds: tuple[float, float] | None = None,
     ) -> list[Result | UnreadableError]:
-        """Analyse files' bytes in batches; one that cannot be decoded gives its error in its place.
+        """Analyse files' bytes; one that cannot be decoded gives its error in its place.
 
-        ``forced_body_part`` (a label of the manifest) replaces the predicted one in the choice of expert
-        and calibration. A picture of a body part that the bundle does not judge gets neither probability
-        nor heatmap. ``thresholds`` are (low, high) on the calibrated probability. Raises `ValueError` for
-        an unknown body part or if low > high.
+        The arguments are those of `Job`. A picture of a body part that the bundle does not judge gets neither
+        probability nor heatmap. Raises `ValueError` for an unknown body part or if low > high.
         """
-        return [
-            result
-            if isinstance(result, UnreadableError) or self._is_judged(result, forced_body_part)
-            else result.without_verdict()
-            for result in self.analyse_views(files, forced_body_part, thresholds)
-        ]
-
-    def analyse_views(
-        self,
-        files: Sequence[bytes],
-        forced_body_part: str | None = None,
-        thresholds: tuple[float, float] | None = None,
-    ) -> list[Result | UnreadableError]:
-        """As `analyse_many`, for views of one study: whether they are judged is left to `judge_study`.
-
-        Where it says that the study's body part is not judged, each view's `Result.without_verdict` counts.
-        """
-        if forced_body_part is not None and forced_body_part not in self.manifest.body_parts:
-            raise ValueError(f"{forced_body_part!r} is not among the bundle's body parts")
-        low, high = thresholds or (self.manifest.thresholds.low, self.manifest.thresholds.high)
         results: list[Result | UnreadableError] = []
-        for start in range(0, len(files), BATCH):
-            chunk = self._prepare_all(files[start : start + BATCH])
-            ready = [prepared for prepared in chunk if isinstance(prepared, _Prepared)]
-            clock = perf_counter()
-            predictions = iter(self._infer(ready, forced_body_part))
-            infer_ms = _since(clock) / max(1, len(ready))
-            for prepared in chunk:
-                if isinstance(prepared, UnreadableError):
-                    results.append(prepared)
-                else:
-                    results.append(self._finish(prepared, next(predictions), low, high, infer_ms))
+        for outcome in self.outcomes(Job(data, forced_body_part, thresholds) for data in files):
+            if isinstance(outcome, UnreadableError):
+                results.append(outcome)
+            elif isinstance(outcome, Exception):
+                raise outcome
+            else:
+                judged = self._is_judged(outcome, forced_body_part)
+                results.append(outcome if judged else outcome.without_verdict())
         return results
+
+    def outcomes(self, jobs: Iterable[Job]) -> Iterator[Result | Exception]:
+        """Analyse what ``jobs`` yields; yield each one's result, or what its analysis raised, in their order.
+
+        The caller's work on an outcome, and what ``jobs`` does to fetch the next file, run beside the pass of
+        another picture; both should be done in the caller's thread. An outcome comes when the job after it
+        has been fetched. Pictures are not judged by their body part: for views of one study `judge_study`
+        decides, and where it says that the study's body part is not judged, each view's
+        `Result.without_verdict` counts.
+        """
+        ahead = iter(jobs)
+        flight: _Flight | Exception | None = None
+        job = next(ahead, None)
+        begun = None if job is None else self._begin_decoding(job)
+        try:
+            while job is not None:
+                decoded = begun if isinstance(begun, Exception) else self._decoded()
+                following = next(ahead, None)
+                begun = None if following is None else self._begin_decoding(following)
+                started = decoded if isinstance(decoded, Exception) else self._begin_pass(job, decoded)
+                if flight is not None:
+                    yield self._outcome(flight)
+                flight, job = started, following
+            if flight is not None:
+                yield self._outcome(flight)
+        finally:
+            # The caller has gone, or the jobs have failed: nobody asks for the picture under way.
+            if job is not None:
+                self._decoder.give_up()
 
     def _is_judged(self, result: Result, forced_body_part: str | None) -> bool:
         body_parts = result.finding.body_parts
         body_part = forced_body_part or max(body_parts, key=lambda label: body_parts[label])
         return body_part not in self.manifest.unjudged
 
-    def _prepare_all(self, files: Sequence[bytes]) -> list[_Prepared | UnreadableError]:
-        """Decode the files, each while the one before it is scaled."""
-        prepared = []
-        for index, data in enumerate(files):
-            if index == 0:
-                self._decoder.begin(data)
-            try:
-                decoded: Decoded | UnreadableError = self._decoder.result()
-            except UnreadableError as error:
-                decoded = error
-            if index + 1 < len(files):
-                self._decoder.begin(files[index + 1])
-            prepared.append(decoded if isinstance(decoded, UnreadableError) else self._prepare(data, decoded))
-        return prepared
+    def _begin_decoding(self, job: Job) -> Exception | None:
+        try:
+            if job.forced_body_part is not None and job.forced_body_part not in self.manifest.body_parts:
+                raise ValueError(f"{job.forced_body_part!r} is not among the bundle's body parts")
+            self._decoder.begin(job.data)
+        except Exception as error:  # noqa: BLE001  # it belongs to its picture, as all below
+            return error
+        return None
+
+    def _decoded(self) -> Decoded | Exception:
+        try:
+            return self._decoder.result()
+        except Exception as error:  # noqa: BLE001
+            return error
+
+    def _begin_pass(self, job: Job, decoded: Decoded) -> _Flight | Exception:
+        try:
+            prepared = self._prepare(job.data, decoded)
+            return _Flight(job, prepared, self._passes.submit(self._infer, prepared, job.forced_body_part))
+        except Exception as error:  # noqa: BLE001
+            return error
+
+    def _outcome(self, flight: _Flight | Exception) -> Result | Exception:
+        if isinstance(flight, Exception):
+            return flight
+        try:
+            own = self.manifest.thresholds
+            low, high = flight.job.thresholds or (own.low, own.high)
+            return self._finish(flight.prepared, flight.prediction.result(), low, high)
+        except Exception as error:  # noqa: BLE001
+            return error
 
     def _prepare(self, data: bytes, decoded: Decoded) -> _Prepared:
         radiograph = decoded.radiograph
@@ -206,43 +254,24 @@ class Pipeline:
             preprocess_ms=preprocess_ms,
         )
 
-    def _infer(self, pictures: Sequence[_Prepared], forced_body_part: str | None) -> list[_Prediction]:
-        """One pass of the body-part classifier over all; experts get only the pictures they answer for."""
-        if not pictures:
-            return []
+    def _infer(self, picture: _Prepared, forced_body_part: str | None) -> _Prediction:
+        """One pass of the body-part classifier, and one of the expert where that is another network."""
+        clock = perf_counter()
         manifest = self.manifest
-        batch = as_batch(np.stack([picture.square for picture in pictures]))
+        batch = as_batch(picture.square[np.newaxis])
         classifier = manifest.body_part_network
         classified = self._runtimes[classifier.id].infer(batch)
-        colours = np.array([self._detector.colour(picture.radiograph.chroma) for picture in pictures])
-        distances = np.maximum(self._detector.distance(classified.embedding), colours)
-        body_parts = [
-            forced_body_part or manifest.body_parts[index] for index in classified.body_part.argmax(axis=1)
-        ]
+        colour = self._detector.colour(picture.radiograph.chroma)
+        distance = max(float(self._detector.distance(classified.embedding)[0]), colour)
+        body_part = forced_body_part or manifest.body_parts[int(classified.body_part[0].argmax())]
+        logit = evidence = None
+        if distance <= 1:
+            expert = manifest.abnormality_network(body_part).id
+            judged = classified if expert == classifier.id else self._runtimes[expert].infer(batch)
+            logit, evidence = float(judged.logit[0]), judged.map[0]
+        return _Prediction(classified.body_part[0], distance, body_part, logit, evidence, _since(clock))
 
-        verdicts: dict[int, tuple[float, NDArray[np.float32]]] = {}
-        by_network: dict[str, list[int]] = {}
-        for index, body_part in enumerate(body_parts):
-            if distances[index] <= 1:
-                by_network.setdefault(manifest.abnormality_network(body_part).id, []).append(index)
-        for network, indices in by_network.items():
-            judged = classified if network == classifier.id else self._runtimes[network].infer(batch[indices])
-            rows = indices if network == classifier.id else range(len(indices))
-            for index, row in zip(indices, rows, strict=True):
-                verdicts[index] = float(judged.logit[row]), judged.map[row]
-        return [
-            _Prediction(
-                classified.body_part[index],
-                float(distances[index]),
-                body_part,
-                *verdicts.get(index, (None, None)),
-            )
-            for index, body_part in enumerate(body_parts)
-        ]
-
-    def _finish(
-        self, picture: _Prepared, prediction: _Prediction, low: float, high: float, infer_ms: float
-    ) -> Result:
+    def _finish(self, picture: _Prepared, prediction: _Prediction, low: float, high: float) -> Result:
         clock = perf_counter()
         manifest = self.manifest
         radiograph = picture.radiograph
@@ -272,7 +301,7 @@ class Pipeline:
             timings=Timings(
                 decode=picture.decode_ms,
                 preprocess=picture.preprocess_ms,
-                infer=infer_ms,
+                infer=prediction.infer_ms,
                 render=_since(clock),
             ),
             leaning=lean(verdict, probability, manifest.thresholds.even),

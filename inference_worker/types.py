@@ -78,12 +78,15 @@ class Decoded:
 class Decoder(Protocol):
     """Decodes one file after the other: ``begin`` takes its bytes, ``result`` waits for the picture.
 
-    Between the two the caller may do other work. ``result`` raises `UnreadableError`.
+    Between the two the caller may do other work. ``result`` raises `UnreadableError`. ``give_up`` drops what
+    was begun.
     """
 
     def begin(self, data: bytes) -> None: ...
 
     def result(self) -> Decoded: ...
+
+    def give_up(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ WAKE_UP = "inference_worker.tasks.analyse_waiting"
 
 #: Seconds after which the parent kills the child. No batch is legitimately that long, so it is hung.
 HARD_SECONDS: int = settings.TASK_HARD_SECONDS
-#: A little earlier Python code is interrupted, and can hand its batch back in good order.
+#: A little earlier the worker begins nothing more, and hands back in good order what is left of its batch.
 SOFT_SECONDS = 0.9 * HARD_SECONDS
 #: An unacknowledged message comes back after this. Below the hard limit, a running task would run twice.
 VISIBILITY_SECONDS = 1.1 * HARD_SECONDS
@@ -54,7 +54,6 @@ app.conf.update(
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     task_time_limit=HARD_SECONDS,
-    task_soft_time_limit=SOFT_SECONDS,
     # The child loads and warms its network before it takes tasks; Celery would give it four seconds.
     worker_proc_alive_timeout=120,
     # Redis may be away at any time; the worker waits for it, and goes on with what it has claimed.

@@ -63,6 +63,10 @@ class DecodeHere:
         radiograph = decode(self._data, self._limits)
         return Decoded(radiograph, (perf_counter() - clock) * 1000)
 
+    def give_up(self) -> None:
+        """Drop the bytes."""
+        self._data = b""
+
 
 def load_file(path: Path, limits: Limits | None = None) -> bytes:
     """Load a file's bytes after checking its size.

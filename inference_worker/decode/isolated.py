@@ -133,6 +133,12 @@ class DecodeProcess:
         finally:
             self._data = None
 
+    def give_up(self) -> None:
+        """Drop the picture that was begun, if there is one."""
+        if self._data is not None:
+            self._data = None
+            self.end()  # what it is busy with is of no use to anybody
+
     def decode(self, data: bytes) -> Radiograph:
         """Decode a whole file's bytes. Raises as ``result`` does."""
         self.begin(data)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 from inference_worker.bundle import Bundle
+from inference_worker.decode.isolated import DecodeProcess
 from inference_worker.manifest import Hits, Location, Reliability
-from inference_worker.pipeline import BATCH, Pipeline, Result
+from inference_worker.pipeline import Job, Pipeline, Result
 from inference_worker.runtimes import load_runtimes
 from inference_worker.types import BODY_PART_NOT_JUDGED, UnreadableError
 from tests.inference_worker.drawing import encoded
@@ -83,7 +86,7 @@ def test_experts_answer_for_their_body_parts(experts: Pipeline, body_part: str, 
     assert finding.map is not None
 
 
-def test_a_batch_of_several_experts_keeps_its_order(experts: Pipeline) -> None:
+def test_many_files_for_several_experts_keep_their_order(experts: Pipeline) -> None:
     # From dark to bright: hand, then ankle, then wrist.
     rng = np.random.default_rng(5)
     pictures = [
@@ -120,14 +123,55 @@ def test_out_of_distribution_has_no_verdict_but_files(
     assert result.rendered.thumbnail
 
 
+def test_the_next_file_is_fetched_and_decoded_while_a_picture_is_in_its_pass(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pass of the first picture lasts until the second one was decoded."""
+    decoded, infer, order = threading.Event(), Pipeline._infer, []
+
+    def patient(self: Pipeline, *arguments: Any) -> Any:
+        assert decoded.wait(30)
+        return infer(self, *arguments)
+
+    def jobs() -> Iterator[Job]:
+        for number in range(3):
+            order.append(f"fetched {number}")
+            yield Job(encoded(checkered(255), "PNG"))
+
+    def decode_second(*arguments: Any) -> Any:
+        picture = decode(*arguments)
+        if "fetched 1" in order:
+            decoded.set()
+        return picture
+
+    decode = Pipeline._decoded
+    monkeypatch.setattr(Pipeline, "_infer", patient)
+    monkeypatch.setattr(Pipeline, "_decoded", decode_second)
+    for number, outcome in enumerate(pipeline.outcomes(jobs())):
+        assert isinstance(outcome, Result)
+        order.append(f"took {number}")
+    assert order == ["fetched 0", "fetched 1", "fetched 2", "took 0", "took 1", "took 2"]
+
+
+def test_a_caller_that_goes_away_leaves_no_picture_behind(bundles: Path) -> None:
+    bundle = Bundle.load(bundles / "unified")
+    bright, dark = (encoded(checkered(value), "PNG") for value in (255, 60))
+    with DecodeProcess() as child:
+        pipeline = Pipeline(bundle, load_runtimes(bundle, threads=1), decoder=child)
+        outcomes = pipeline.outcomes([Job(bright), Job(bright), Job(bright), Job(bright)])
+        assert isinstance(next(outcomes), Result)
+        outcomes.close()
+        assert pipeline.analyse(dark).radiograph.pixels.max() == 60
+
+
 def test_one_bad_file_spoils_no_other(pipeline: Pipeline) -> None:
     good = encoded(checkered(255), "PNG")
-    files = [good] * (BATCH + 3)
-    files[1], files[BATCH] = b"", good[:-20]
+    files = [good] * 6
+    files[1], files[4] = b"", good[:-20]
     results = pipeline.analyse_many(files)
     assert len(results) == len(files)
     for index, result in enumerate(results):
-        if index in (1, BATCH):
+        if index in (1, 4):
             assert isinstance(result, UnreadableError)
         else:
             assert isinstance(result, Result)
@@ -167,7 +211,7 @@ def test_a_body_part_that_is_not_judged_has_no_probability_and_no_heatmap(pipeli
     assert result.rendered.display
     # The study's views together decide, so what the picture says stays at hand for them.
     assert result.view.probability == pytest.approx(expected_probability(0.5, 0, 0), abs=1e-4)
-    (view,) = unsure.analyse_views([ankle])
+    (view,) = unsure.outcomes([Job(ankle)])
     assert isinstance(view, Result)
     assert (view.finding.verdict, view.finding.reason) == ("abnormal", "")
     assert view.rendered.overlay is not None

@@ -17,8 +17,8 @@ from django.utils.html import escape
 from pypdf import PdfReader
 
 from inference_worker import notes
-from inference_worker.celery_worker import tasks
-from inference_worker.celery_worker.tasks import InferenceWorker
+from inference_worker.celery_worker import worker as worker_module
+from inference_worker.celery_worker.worker import InferenceWorker
 from tests.factories import make_analysis, make_clinic, make_study, make_submission
 from tests.house import House, browser, only_study, take
 from tests.inference_worker.drawing import radiograph, with_texts, written
@@ -64,7 +64,7 @@ def table(answer: Any) -> list[dict[str, str]]:
 def test_what_the_intake_leaves_out_stands_beside_what_the_decoder_changes(
     worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "wake_workers", lambda: True)
+    monkeypatch.setattr(worker_module, "wake_workers", lambda: True)
     register_bundle(folder="fracatlas-lite0", activate=True, actor=COMMAND_LINE)
     source = radiograph(film().astype(np.uint16), PixelSpacing=[0.2, 0.1])
     upload = take(
