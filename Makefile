@@ -39,7 +39,7 @@ training: $(VENV)/.training  ## Prepare .venv for `python -m training`, and for 
 test: $(VENV)/.test $(VENV)/.redis  ## Run the whole test suite by two processes (ARGS=… go to pytest instead)
 	@$(PYTHON) -m tests.chromium
 	@$(PYTHON) -m tests.dicom.peers
-	@$(PYTHON) -m pytest $(or $(ARGS),-n 2)
+	@$(PYTHON) -m pytest $(or $(ARGS),-n 2 --max-worker-restart=0)
 
 lint: $(VENV)/.node $(VENV)/.test $(VENV)/.deploy  ## Formatting, lint, types, templates, Django's own checks, missing migrations, files of deployment
 	$(PYTHON) -m ruff check .

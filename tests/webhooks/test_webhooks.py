@@ -120,7 +120,7 @@ def test_a_message_holds_ids_alone(house: House, study: Study, receiver: Receive
     deliver_due()
     sent = b"".join(body for _headers, body in receiver.came).decode()
     assert sent.count("study.deleted") == 1
-    for secret in ("P-SECRET", "abnormal", "wrist", "0.87", house.reader.email):
+    for secret in ("P-SECRET", "abnormal", "wrist", "probability", house.reader.email):
         assert secret not in sent
 
 

@@ -75,7 +75,7 @@ def when(at: datetime | None, age: str = "") -> SafeString | str:
         return ""
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
-        at.isoformat(),
+        at.isoformat(timespec="seconds"),
         figures.absolute(at),
         age or figures.ago(at),
     )
