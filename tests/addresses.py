@@ -93,6 +93,7 @@ def rows(house: House) -> dict[str, Any]:
         "message": send_test(endpoint=webhook).pk,
         "row": listener.pk,
         "delivery": delivery.pk,
+        "destination": destination.pk,
         "session": ReadingSession.objects.create(
             user=house.reader, clinic=house.clinic, studies=[study.pk], query=""
         ).pk,

@@ -46,7 +46,8 @@ LOOKS: dict[str, dict[str, Any]] = {
 NOT_PAGES = {
     "access-report-csv", "access-report-fhir", "adjudicator", "analysis-cancel", "analysis-request",
     "clinic-operations-retry", "clinic-operations-verify", "clinic-sample", "content-access-end",
-    "delivery-again", "delivery-retry", "dicom-add", "dicom-remove", "finding-file", "healthz",
+    "delivery-again", "delivery-retry", "dicom-add", "dicom-connection", "dicom-remove",
+    "finding-file", "healthz",
     "history-export", "image-file", "language", "metrics", "operations-retry", "operations-verify",
     "people-invite", "people-link", "people-reactivate", "people-roles", "reading-start", "readyz",
     "report", "review-save", "review-sign", "review-withdraw", "saved-view-remove", "saved-views",

@@ -174,8 +174,8 @@ def test_a_destination_that_takes_none_of_the_classes_is_told_apart(node: Node, 
     report.SOPClassUID = "1.2.840.10008.5.1.4.1.1.88.33"
     for where, kind in (
         ({}, "class-refused"),
-        ({"ae_title": "NOBODY"}, "association-rejected"),
-        ({"host": "no.such.invalid"}, "unreachable"),
+        ({"ae_title": "NOBODY"}, "called-unknown"),
+        ({"host": "no.such.invalid"}, "host-unknown"),
     ):
         for name, value in where.items():
             setattr(destination, name, value)

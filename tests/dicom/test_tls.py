@@ -125,7 +125,7 @@ def test_a_destination_must_show_a_certificate_of_its_name(
             if arrives:
                 c_echo(destination)
             else:
-                with pytest.raises(SendingError, match="unreachable"):
+                with pytest.raises(SendingError, match="unreachable-over-tls"):
                     c_echo(destination)
     finally:
         receiver.stop()

@@ -42,6 +42,7 @@ class Action(models.TextChoices):
     CLINIC_CREATED = "clinic-created", _("created a clinic")
     CLINIC_CHANGED = "clinic-changed", _("changed the clinic's settings")
     DICOM_CHANGED = "dicom-changed", _("changed the clinic's DICOM settings")
+    DICOM_TESTED = "dicom-tested", _("tested the connection to a DICOM destination")
     RESULT_SENT = "result-sent", _("sent a result back")
     RESULT_NOT_SENT = "result-not-sent", _("gave up sending a result back")
     RESULT_RETRIED = "result-retried", _("asked to send a result back again")

@@ -38,7 +38,7 @@ ASKING = frozenset(
         *("clinic-settings", "clinic-setup"),
         *("tokens", "token-revoke"),
         *("webhooks", "webhook", "webhook-act", "delivery-again"),
-        *("dicom-settings", "dicom-add", "dicom-remove"),
+        *("dicom-settings", "dicom-add", "dicom-remove", "dicom-connection"),
     }
 )
 #: Django's admin asks everywhere but here: words for its scripts, and its way out.

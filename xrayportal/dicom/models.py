@@ -5,10 +5,12 @@ from __future__ import annotations
 import ipaddress
 import re
 import uuid
+from datetime import timedelta
 
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from xrayportal.studies.models import Queue
@@ -106,6 +108,11 @@ class ReturnSettings(models.Model):
 class Destination(models.Model):
     """An archive that results are sent to."""
 
+    #: What a test finds where nothing failed: the archive accepts us; its web server answers.
+    REACHED = (ACCEPTED, ANSWERS) = ("accepted", "answers")
+    #: The node has so long for a test.
+    TEST_PATIENCE = timedelta(seconds=30)
+
     class Protocol(models.TextChoices):
         C_STORE = "c-store", "C-STORE"
         STOW = "stow", "STOW-RS"
@@ -128,6 +135,12 @@ class Destination(models.Model):
     url = models.CharField(_("address of the studies"), max_length=500, blank=True)
     #: An Authorization header, encrypted.
     credentials = models.BinaryField(default=bytes, blank=True, editable=False)
+    #: The newest test of the connection: an admin asked, the node tried (`dicom.connection`). The outcome is
+    #: one of ``REACHED`` or a kind of `SendingError`, with the other side's status where it gave one.
+    test_asked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    tested_at = models.DateTimeField(null=True, blank=True, editable=False)
+    test_outcome = models.CharField(max_length=40, blank=True, editable=False)
+    test_code = models.CharField(max_length=40, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -146,6 +159,12 @@ class Destination(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_tested_now(self) -> bool:
+        """Whether a test was asked for that the node is still to answer."""
+        asked = self.test_asked_at
+        return asked is not None and self.tested_at is None and asked > timezone.now() - self.TEST_PATIENCE
 
 
 class OriginalIdentifiers(models.Model):

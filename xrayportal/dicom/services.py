@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Any
 
 from django.db import models, transaction
 from django.db.models.functions import Now
+from django.utils import timezone
 
-from xrayportal.audit.models import Action
+from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import record
 from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic
@@ -18,6 +20,11 @@ from xrayportal.encryption import encrypt
 
 #: What the encryption of a destination's credentials is for.
 CREDENTIALS = "dicom-destination"
+MOST_TESTS_A_MINUTE = 6
+
+
+class TooManyTestsError(Exception):
+    """The clinic asked for ``MOST_TESTS_A_MINUTE`` tests of connections within the last minute."""
 
 
 def add(row: Listener | Caller | Destination, *, actor: Actor, authorization: str = "") -> None:
@@ -37,6 +44,24 @@ def remove(row: Listener | Caller | Destination, *, actor: Actor) -> None:
         detail = {"removed": str(row)}
         _record(row.clinic, actor, row, detail)
         row.delete()
+
+
+def ask_for_test(destination: Destination, *, actor: Actor) -> None:
+    """Have the node test a destination's connection. Raises `TooManyTestsError`."""
+    clinic = destination.clinic
+    with transaction.atomic():
+        own = Destination.objects.select_for_update().filter(clinic=clinic)  # a clinic's tests take turns
+        row = {row.pk: row for row in own}.get(destination.pk)
+        since = timezone.now() - timedelta(minutes=1)
+        tests = AuditEvent.objects.filter(clinic=clinic, action=Action.DICOM_TESTED, at__gt=since)
+        if tests.count() >= MOST_TESTS_A_MINUTE:
+            raise TooManyTestsError
+        if row is None:  # removed meanwhile
+            return
+        row.test_asked_at, row.tested_at, row.test_outcome, row.test_code = timezone.now(), None, "", ""
+        row.save(update_fields=["test_asked_at", "tested_at", "test_outcome", "test_code"])
+        detail = {"destination": str(row)}
+        record(clinic=clinic, action=Action.DICOM_TESTED, actor=actor, target=row, detail=detail)
 
 
 def change_returns(settings: ReturnSettings, *, actor: Actor, changed: Collection[str]) -> None:

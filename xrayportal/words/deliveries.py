@@ -8,9 +8,20 @@ from django.utils.translation import gettext_lazy
 
 _REASONS: dict[str, Promise] = {
     "unreachable": gettext_lazy("The archive cannot be reached."),
+    "unreachable-over-tls": gettext_lazy(
+        "The archive cannot be reached over TLS: it may not answer, not speak TLS, or show a certificate "
+        "that the portal's operator does not trust."
+    ),
+    "host-unknown": gettext_lazy("This host name is unknown."),
+    "not-dicom": gettext_lazy("Something answers at this address, but it does not speak DICOM."),
     "association-rejected": gettext_lazy(
         "The archive rejects the connection: it may not know our AE title or address."
     ),
+    "calling-unknown": gettext_lazy("The archive rejects the connection: it does not know our AE title."),
+    "called-unknown": gettext_lazy(
+        "The archive rejects the connection: it has another AE title than the one entered here."
+    ),
+    "credentials-refused": gettext_lazy("The archive does not accept our authorization."),
     "class-refused": gettext_lazy(
         "The archive does not take every kind of object. Turn that kind off under Settings, DICOM."
     ),
@@ -23,6 +34,24 @@ _REASONS: dict[str, Promise] = {
     ),
     "not-made": gettext_lazy("The objects could not be made. The portal's log tells why."),
 }
+
+
+#: What a test of the connection found, where it is another thing than for a delivery.
+_FOUND: dict[str, Promise] = {
+    "accepted": gettext_lazy("The archive was reached and accepts the connection."),
+    "answers": gettext_lazy(
+        "The archive's web server was reached. Whether it takes results shows with the first one."
+    ),
+    "class-refused": gettext_lazy("The archive was reached and knows us, but does not answer C-ECHO."),
+    "refused": gettext_lazy("The archive was reached, but refuses."),
+    "not-made": gettext_lazy("The connection could not be tested. The portal's log tells why."),
+}
+
+
+def connection_words(outcome: str, code: str = "") -> str:
+    """The sentence of a test of a connection, with the archive's own code if any."""
+    sentence = str((_REASONS | _FOUND).get(outcome, _("It failed.")))
+    return f"{sentence} ({code})" if code else sentence
 
 
 def delivery_reason(kind: str, code: str = "") -> str:

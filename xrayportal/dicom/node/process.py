@@ -14,6 +14,7 @@ from django.db import Error, close_old_connections
 from django.db.models.functions import Now
 
 from xrayportal.analyses.models import Heartbeat
+from xrayportal.dicom.connection import run_tests
 from xrayportal.dicom.models import Listener
 from xrayportal.dicom.node import ROUND_SECONDS
 from xrayportal.dicom.node.server import Receiver
@@ -43,15 +44,19 @@ class Node:
 
     def run(self) -> None:
         """Do rounds until ``stop`` is called, also while the database is away."""
-        sending = None
+        steps = {"dicom-tests": run_tests}
         if self._sender is not None:
-            sending = threading.Thread(target=self._rounds, args=(self._sender.round,), name="dicom-send")
-            sending.start()
+            steps["dicom-send"] = self._sender.round
+        beside = [
+            threading.Thread(target=self._rounds, args=(step,), name=name) for name, step in steps.items()
+        ]
+        for thread in beside:
+            thread.start()
         self._rounds(self.round)
         for receiver in self._receivers:
             receiver.stop()
-        if sending is not None:
-            sending.join()
+        for thread in beside:
+            thread.join()
 
     def round(self) -> None:
         """Tell that the node lives; open the ports for the first clinic, close them after the last."""

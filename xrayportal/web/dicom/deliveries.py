@@ -14,6 +14,7 @@ from xrayportal.dicom.deliveries import needs_signature
 from xrayportal.dicom.identifiers import return_settings
 from xrayportal.dicom.models import Delivery, Destination, StudyReturn
 from xrayportal.studies.models import Study
+from xrayportal.web.dicom.connections import ShownConnection
 from xrayportal.words.deliveries import delivery_reason
 
 
@@ -76,10 +77,15 @@ def deliveries_of(access: ClinicAccess, study: Study) -> StudyDeliveries | None:
 
 @dataclass(frozen=True)
 class ShownDestination:
-    """A destination and the newest delivery to it that was tried."""
+    """A destination, the newest delivery to it that was tried, and the newest test of its connection."""
 
     row: Destination
     newest: ShownDelivery | None
+
+    @property
+    def connection(self) -> ShownConnection:
+        """The newest test of its connection."""
+        return ShownConnection(self.row)
 
 
 def newest_of(clinic: Clinic) -> list[ShownDestination]:

@@ -10,6 +10,11 @@ urlpatterns = [
     path("c/<slug:clinic>/dicom/", views.dicom_settings, name="dicom-settings"),
     path("c/<slug:clinic>/dicom/<slug:kind>/", views.dicom_add, name="dicom-add"),
     path("c/<slug:clinic>/dicom/<slug:kind>/<uuid:row>/remove/", views.dicom_remove, name="dicom-remove"),
+    path(
+        "c/<slug:clinic>/dicom/destinations/<uuid:destination>/connection/",
+        views.dicom_connection,
+        name="dicom-connection",
+    ),
     path("c/<slug:clinic>/studies/<uuid:study>/deliveries/", views.study_deliveries, name="study-deliveries"),
     path("c/<slug:clinic>/deliveries/<uuid:delivery>/retry/", views.delivery_retry, name="delivery-retry"),
 ]

@@ -17,6 +17,7 @@ from xrayportal.dicom import deliveries, services
 from xrayportal.dicom.identifiers import return_settings
 from xrayportal.dicom.models import Caller, Delivery, Destination, Listener
 from xrayportal.operations import health
+from xrayportal.web.dicom.connections import ShownConnection
 from xrayportal.web.dicom.deliveries import deliveries_of, newest_of
 from xrayportal.web.dicom.forms import CallerForm, DestinationForm, ListenerForm, ReturnsForm
 from xrayportal.web.shared.deleted import handle_deleted_study
@@ -72,6 +73,28 @@ def dicom_remove(request: PortalRequest, access: ClinicAccess, kind: str, row: u
     services.remove(found, actor=access.actor)
     messages.success(request, _("%(what)s was removed.") % {"what": found})
     return redirect("dicom-settings", access.clinic.slug)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@clinic_view(Permission.MANAGE)
+def dicom_connection(request: PortalRequest, access: ClinicAccess, destination: uuid.UUID) -> HttpResponse:
+    """What the newest test of a destination's connection found; a POST asks the node for another one."""
+    rows = Destination.objects.filter(clinic=access.clinic).select_related("clinic")
+    row = get_object_or_404(rows, pk=destination)
+    refusal = ""
+    if request.method == "POST":
+        try:
+            services.ask_for_test(row, actor=access.actor)
+        except services.TooManyTestsError:
+            refusal = _("%(most)d tests a minute at most. Wait a little, then test again.") % {
+                "most": services.MOST_TESTS_A_MINUTE
+            }
+        if not request.htmx:
+            if refusal:
+                messages.error(request, refusal)
+            return redirect("dicom-settings", access.clinic.slug)
+        row.refresh_from_db()
+    return render(request, "dicom/_connection.html", {"shown": ShownConnection(row, refusal)})
 
 
 @require_safe
