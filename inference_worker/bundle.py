@@ -7,7 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference_worker.manifest import FILE_NAME, BundleError, Manifest, Network, load_manifest
+from inference_worker.manifest import FILE_NAME, BundleError, Manifest, Network
+from inference_worker.manifest_file import load_manifest
 
 #: Names the bundle's folder, or its name under `MODELS`, where no argument does.
 ENVIRONMENT = "XRAY_BUNDLE"

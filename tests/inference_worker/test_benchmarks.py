@@ -84,7 +84,9 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process has loaded")
-@pytest.mark.parametrize(("group", "is_under_way"), [("pipeline, many pictures", computes), ("portal", serves)])
+@pytest.mark.parametrize(
+    ("group", "is_under_way"), [("pipeline, many pictures", computes), ("portal", serves)]
+)
 def test_ctrl_c_ends_a_measurement_with_all_that_it_started(
     tmp_path: Path, group: str, is_under_way: Callable[[subprocess.Popen[str]], bool]
 ) -> None:

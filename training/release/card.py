@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from inference_worker.manifest import RESULTS, load_manifest
+from inference_worker.manifest import RESULTS
+from inference_worker.manifest_file import load_manifest
 from training.datasets.record import Dataset, DatasetError, Split
 from training.evaluation.evaluate import FIGURES, format_figure, per_study
 from training.evaluation.figures import ENOUGH, JUDGED

@@ -65,7 +65,7 @@ class Submission(models.Model):
     key = models.CharField(max_length=64, blank=True, editable=False)
     #: How many files the sender announced; the page shows progress against it.
     expected_files = models.PositiveIntegerField(default=0)
-    #: The folder or archive that every file came in, as shown to people; that of the first one while files come.
+    #: The folder or archive that every file came in, as shown to people; while files come, the first one's.
     folder = models.CharField(max_length=255, blank=True, default="", db_default="")
     grouping = models.CharField(max_length=16, choices=Grouping.choices, default=Grouping.FOLDERS)
     #: The first of several submissions that one batch of files went into: it was ended during a pause.
