@@ -24,14 +24,14 @@ ROOT = Path(__file__).resolve().parents[2]
 PROCESSES = parse_procfile((ROOT / "Procfile").read_text())
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ("migrate", "web", "worker", "reconciler", "dicom", "worker-gpu")
+OURS = ("migrate", "web", "worker", "reconciler", "dicom", "dicom-tls", "worker-gpu")
 #: Read by compose and by the images of servers, not by the portal.
 OF_SERVERS = {
     *("POSTGRES_PASSWORD", "OWNER_DATABASE_PASSWORD", "PORTAL_DATABASE_PASSWORD", "REDIS_PASSWORD"),
     *("S3_ACCESS_KEY", "S3_SECRET_KEY"),
     *("PORT", "PROXY_ADDRESS", "HTTP_PORT", "HTTPS_PORT", "TLS_CERTIFICATE", "TLS_KEY"),
     *("WEB_CPUS", "WEB_MEMORY", "WORKER_CPUS", "WORKER_MEMORY", "GPU_WORKER_MEMORY", "POSTGRES_MEMORY"),
-    "DICOM_ADDRESS",
+    *("DICOM_ADDRESS", "DICOM_TLS_FOLDER"),
 }
 #: What a service adds to the common environment.
 OWN = {
@@ -40,6 +40,7 @@ OWN = {
     "PORT",
     "DICOM_BIND",
     "DICOM_PORT",
+    *("DICOM_TLS_PORT", "DICOM_TLS_CERTIFICATE", "DICOM_TLS_KEY"),
     "XRAY_THREADS",
     "XRAY_RUNTIME",
     "XRAY_BATCH",
@@ -70,7 +71,7 @@ def shell(process: str, **environment: str) -> list[str]:
 
 
 def test_every_process_has_a_service_and_the_same_command() -> None:
-    assert set(PROCESSES) == set(OURS) - {"migrate", "worker-gpu"}
+    assert set(PROCESSES) == set(OURS) - {"migrate", "worker-gpu", "dicom-tls"}
     for name in PROCESSES:
         assert SERVICES[name]["command"] == ["docker/process", name]
 
@@ -110,10 +111,22 @@ def test_every_variable_of_compose_is_in_the_example_and_documented() -> None:
 
 def test_only_proxy_and_dicom_node_are_published_beyond_this_machine() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert set(published) == {"web", "proxy", "dicom"}
+    assert set(published) == {"web", "proxy", "dicom", "dicom-tls"}
     assert [port.partition(":")[0] for port in published["web"]] == ["127.0.0.1"]
     assert SERVICES["proxy"]["profiles"] == ["tls"]
-    assert SERVICES["dicom"]["profiles"] == ["dicom"]
+    for name, listens in (("dicom", "DICOM_PORT"), ("dicom-tls", "DICOM_TLS_PORT")):
+        assert SERVICES[name]["profiles"] == [name]
+        ports = {key: SERVICES[name]["environment"][key] for key in ("DICOM_PORT", "DICOM_TLS_PORT")}
+        inside = ports.pop(listens)
+        assert SERVICES[name]["ports"][0].endswith(f":{inside}"), "what is published is what it listens at"
+        assert set(ports.values()) == {"0"}
+
+
+def test_the_dicom_node_finds_its_certificate() -> None:
+    environment, volumes = SERVICES["dicom-tls"]["environment"], SERVICES["dicom-tls"]["volumes"]
+    folder = next(volume.split(":")[-2] for volume in volumes if "DICOM_TLS_FOLDER" in volume)
+    assert environment["DICOM_TLS_CERTIFICATE"].startswith(f"{folder}/")
+    assert environment["DICOM_TLS_KEY"].startswith(f"{folder}/")
 
 
 def test_without_any_choice_the_file_still_holds() -> None:
@@ -140,7 +153,7 @@ def test_every_container_is_limited(name: str) -> None:
     assert ("healthcheck" in service) == (name != "migrate")
 
 
-@pytest.mark.parametrize("name", ["worker", "reconciler", "worker-gpu", "dicom"])
+@pytest.mark.parametrize("name", ["worker", "reconciler", "worker-gpu", "dicom", "dicom-tls"])
 def test_health_checks_of_busy_processes_start_no_python(name: str) -> None:
     """Django takes a second of processor time to start: on a busy machine such checks ran out of time."""
     command, *arguments = SERVICES[name]["healthcheck"]["test"][1:]
