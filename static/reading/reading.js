@@ -54,13 +54,28 @@ document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   const study = findElement(document, "[data-study]", HTMLElement)?.dataset.study;
   const asked = STUDY_IN_PATH.exec(requestConfig.path)?.[1];
   if (target.id !== "page" && study && asked && asked !== study) detail.shouldSwap = false;
-  // Another study comes with a form of its own: nothing that was entered in the one before is carried over.
-  if (target.id === "page" && detail.shouldSwap)
-    findElement(target, ".reading-side", HTMLElement)?.replaceChildren();
+  if (target.id === "page" && detail.shouldSwap) setAside(target);
 });
+
+/** What stood beside the study before, while the next one is swapped in. */
+const aside = document.createElement("div");
+aside.hidden = true;
+
+/**
+ * Another study comes with a form of its own: nothing that was entered in the one before is carried over. What sent the
+ * request stays in the document until the swap is over, because htmx looks from there for the extension that swaps.
+ * @param {Element} page
+ */
+function setAside(page) {
+  const side = findElement(page, ".reading-side", HTMLElement);
+  if (side) aside.replaceChildren(...side.childNodes);
+  document.body.append(aside);
+}
 
 document.addEventListener("htmx:afterSwap", ({ detail }) => {
   if (detail.target.id !== "page") return;
+  aside.remove();
+  aside.replaceChildren();
   scrollTo({ top: 0 });
   // The element that had the focus went with the study before.
   if (document.activeElement === document.body)

@@ -83,12 +83,14 @@ def test_by_keys_alone(page: Page) -> None:
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     expect_study(page, 0)
-    page.evaluate("window.sameDocument = true")
+    page.evaluate("window.sameDocument = true; window.stage = document.querySelector('.viewer-stage')")
     page.keyboard.press("1")
     page.keyboard.press("Enter")  # stores nothing by itself
     page.keyboard.press("s")
     expect_study(page, 1)
     assert signed() == {"NH-0": "normal"}
+    expect(page.locator("#page")).to_have_count(1)
+    assert page.evaluate("stage === document.querySelector('.viewer-stage')"), "the viewer was thrown away"
     page.keyboard.press("j")
     expect_study(page, 2)
     page.keyboard.press("k")
