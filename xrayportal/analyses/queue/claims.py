@@ -96,8 +96,8 @@ SELECT * FROM taken ORDER BY place
 def claim_analyses(*, worker: str, limit: int) -> list[Analysis]:
     """Take up to ``limit`` waiting analyses for the worker of this name, in the order of the work.
 
-    They are ``running`` with a lease of ``LEASE_SECONDS`` when this returns, with bundle, study, images and
-    uploads loaded. The list is empty where nothing is due, or other workers were faster.
+    They are ``running`` with a lease of ``LEASE_SECONDS`` when this returns, with bundle, clinic, study,
+    images and uploads loaded. The list is empty where nothing is due, or other workers were faster.
     """
     parameters = {
         "worker": worker,
@@ -106,7 +106,7 @@ def claim_analyses(*, worker: str, limit: int) -> list[Analysis]:
         "lease": settings.LEASE_SECONDS,
     }
     claims = list(Analysis.objects.raw(CLAIM, parameters))
-    prefetch_related_objects(claims, "bundle", "study__images__uploads")
+    prefetch_related_objects(claims, "bundle", "clinic", "study__images__uploads")
     return claims
 
 

@@ -15,6 +15,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from xrayportal.analyses.models import Analysis, Finding
@@ -75,12 +76,14 @@ def is_current(*, claim: Analysis) -> bool:
 
     ``False`` if the lease was lost, or if the analysis was called off; it is then cancelled here.
     """
-    with transaction.atomic():
-        row = _locked(claim)
-        if row is not None and row.cancel_requested:
-            _cancel(row)
-            return False
-    return row is not None
+    # Nearly always the answer is yes, so the row is looked at before it is locked.
+    is_called_off = _held(claim).values_list("cancel_requested", flat=True).first()
+    if is_called_off:
+        with transaction.atomic():
+            row = _locked(claim)
+            if row is not None:
+                _cancel(row)
+    return is_called_off is False
 
 
 def complete(*, claim: Analysis, result: AnalysisResult) -> bool:
@@ -109,7 +112,7 @@ def complete(*, claim: Analysis, result: AnalysisResult) -> bool:
             study.current = row
             study.save(update_fields=["current"])
         record(
-            clinic=row.clinic,
+            clinic=claim.clinic,
             action=Action.ANALYSIS_SUCCEEDED,
             actor=Actor(name=row.worker),
             target=row,
@@ -218,11 +221,14 @@ def _after_crash(row: Analysis, kind: str, sentence: str) -> None:
 
 def _locked(claim: Analysis) -> Analysis | None:
     """The claim's row, locked, if its attempt still runs."""
-    return (
-        Analysis.objects.select_for_update(no_key=True)
-        .filter(pk=claim.pk, state=Analysis.State.RUNNING, attempt=claim.attempt)
-        .first()
-    )
+    return _held(claim).select_for_update(no_key=True).first()
+
+
+def _held(claim: Analysis) -> QuerySet[Analysis]:
+    """The claim's row, if its attempt still runs."""
+    return Analysis.objects.filter(
+        pk=claim.pk, state=Analysis.State.RUNNING, attempt=claim.attempt
+    ).order_by()
 
 
 def _finish(row: Analysis, state: Analysis.State) -> None:
