@@ -23,7 +23,10 @@ PAGE, SENDER, SIGN_IN, LIVENESS, STATUS = "page", "sender", "sign-in", "liveness
 SHORT_BODY = 64 * 1024
 _LONGEST_HEAD = 64 * 1024
 #: Where passwords are hashed, which takes a fifth of a second of a processor each time.
-HASHING = (b"/sign-in/", b"/password/", b"/invitations/", b"/second-factor/begin/", b"/admin/login/")
+HASHING = (
+    *(b"/sign-in/", b"/password/", b"/confirm/", b"/invitations/"),
+    *(b"/second-factor/open/", b"/admin/login/"),
+)
 _STATUS = (b"/readyz", b"/statusz", b"/metrics")
 #: An answered connection is closed after this long, or when the other side has sent so many bytes more.
 LINGER_SECONDS = 2.0

@@ -311,6 +311,8 @@ LOGGING = {
     # A wake-up is not worth a line: what the worker did with it has lines of its own.
     "loggers": {
         "celery": {"level": "WARNING"},
+        # It tells of every passkey by its id.
+        "fido2": {"level": "WARNING"},
         # A line for each step of each study: nobody reads those, machines do.
         "xrayportal.trail": {"level": "INFO" if LOG_FORMAT == "json" else "WARNING"},
     },

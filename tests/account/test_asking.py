@@ -41,12 +41,13 @@ NOT_ASKING = {
     },
     "only to where an admin, who was asked, has set up": {"delivery-retry"},
     "one's own account: takes the password or a code itself, or can only shut others out": {
-        *("second-factor", "second-factor-begin", "second-factor-confirm"),
-        *("second-factor-codes", "second-factor-remove", "password"),
+        *("second-factor", "second-factor-open", "second-factor-begin", "second-factor-confirm"),
+        *("second-factor-codes", "second-factor-remove", "second-factor-app-remove", "password"),
+        *("passkey-options", "passkey-add", "passkey-remove"),
         *("own-name", "sessions", "sessions-end", "sign-out", "content-access-end"),
     },
     "the door and the question themselves, and no patient": {
-        *("sign-in", "sign-in-code", "confirm", "invitation", "language"),
+        *("sign-in", "sign-in-code", "passkey-challenge", "confirm", "invitation", "language"),
     },
     "programs and probes, which are no people": {
         *("stow", "stow-study", "healthz", "readyz", "statusz", "metrics"),

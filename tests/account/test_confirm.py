@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
-from tests.account.test_second_factor import add_factor, give_code, give_password, wrong
+from tests.account.factors import add_factor, give_code, give_password, wrong
 from tests.factories import PASSWORD, make_user
 from tests.house import House, browser
 from xrayportal.audit.models import Action, AuditEvent

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.urls import get_resolver
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, CDPSession, Page, expect
 from pyotp import TOTP
 from pytest_django.live_server_helper import LiveServer
 
@@ -51,7 +51,9 @@ NOT_PAGES = {
     "history-export", "image-file", "language", "metrics", "operations-retry", "operations-verify",
     "people-invite", "people-link", "people-reactivate", "people-roles", "reading-start", "readyz",
     "report", "review-save", "review-sign", "review-withdraw", "saved-view-remove", "saved-views",
-    "second-factor-begin", "second-factor-codes", "second-factor-confirm", "second-factor-remove",
+    "passkey-add", "passkey-challenge", "passkey-options", "passkey-remove", "second-factor-app-remove",
+    "second-factor-begin", "second-factor-codes", "second-factor-confirm", "second-factor-open",
+    "second-factor-remove",
     "sessions-end", "sign-in-code", "sign-out", "statusz", "stow", "stow-study", "study-correct",
     "study-delete",
     "study-deliveries", "study-history", "study-result", "submission-cancel", "submission-finish",
@@ -173,26 +175,47 @@ def test_nothing_serious_on_any_page(scene: Scene, browser: Browser, live_server
     assert not found, "\n".join(found)
 
 
+def add_authenticator(page: Page) -> CDPSession:
+    """Give this page's browser a device that makes passkeys, with a finger that is always there."""
+    session = page.context.new_cdp_session(page)
+    session.send("WebAuthn.enable")
+    options = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True}
+    able = {"hasUserVerification": True, "isUserVerified": True, "automaticPresenceSimulation": True}
+    session.send("WebAuthn.addVirtualAuthenticator", {"options": {**options, **able}})
+    return session
+
+
 def test_nothing_serious_on_the_way_of_a_second_factor(
     scene: Scene, browser: Browser, live_server: LiveServer
 ) -> None:
-    """Setting it up, keeping the codes, and signing in with one of them; each page is looked at."""
+    """A passkey and an app are set up and used, to change things and to sign in; each page is looked at."""
     reader, found = scene.reader, []
     with tab(browser, live_server, reader) as context:
         page = context.new_page()
+        add_authenticator(page)
         page.goto("/second-factor/")
         page.get_by_label("Present password").fill(PASSWORD)
         page.get_by_role("button", name="Set up").click()
+        expect(page.get_by_label("Name of the device")).to_have_value(re.compile("Chrome"))
+        found += faults(page)
+        page.get_by_label("Name of the device").fill("This computer")
+        page.get_by_role("button", name="Add a passkey").click()
+        expect(page.locator(".recovery-codes li")).to_have_count(10)
+        codes = page.locator(".recovery-codes li").all_inner_texts()
+        found += faults(page)
+        page.get_by_role("link", name="I have kept them").click()
+        expect(page.get_by_role("heading", name="Worklist")).to_be_visible()
+
+        page.goto("/second-factor/")
+        page.get_by_role("button", name="Add a passkey").click()
+        expect(page.get_by_text("has a passkey of yours already")).to_be_visible()
+        page.get_by_role("button", name="Set up an app").click()
         expect(page.get_by_alt_text("QR code")).to_be_visible()
         found += faults(page)
         app = TOTP(page.locator("code").inner_text().replace(" ", ""))
         page.get_by_label("Code from the app").fill(app.now())
         page.get_by_role("button", name="Turn on").click()
-        codes = page.locator(".recovery-codes li").all_inner_texts()
-        found += faults(page)
-        page.get_by_role("link", name="I have kept them").click()
-        expect(page.get_by_role("heading", name="Worklist")).to_be_visible()
-        page.goto("/second-factor/")
+        expect(page.get_by_text("Authenticator app")).to_be_visible()
         found += faults(page)
 
         become(context, live_server, None)
@@ -205,6 +228,21 @@ def test_nothing_serious_on_the_way_of_a_second_factor(
         page.keyboard.press("Enter")
         expect(page.get_by_text("This code is wrong")).to_be_visible()
         found += faults(page)
+        page.get_by_role("button", name="Use a passkey").click()
+        expect(page.get_by_role("heading", name="Worklist")).to_be_visible()
+
+        page.goto("/second-factor/")
+        found += faults(page)
+        page.get_by_role("button", name="Use a passkey").click()
+        page.get_by_role("button", name="Remove the passkey This computer").click()
+        expect(page.get_by_text("Other devices are signed out.")).to_be_visible()
+        expect(page.get_by_text("This computer")).to_have_count(0)
+
+        become(context, live_server, None)
+        page.goto("/sign-in/")
+        page.get_by_label("E-mail address").fill(reader.email)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
         page.get_by_label("Code").fill(codes[0])
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", name="Worklist")).to_be_visible()

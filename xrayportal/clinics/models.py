@@ -90,7 +90,7 @@ class Clinic(models.Model):
     requires_second_factor = models.BooleanField(
         _("second factor"),
         default=False,
-        help_text=_("Members sign in with a code of an authenticator app as well."),
+        help_text=_("Members sign in with a passkey or a code of an authenticator app as well."),
     )
     #: A clinic's own thresholds, within the active bundle's limits; empty means the bundle's.
     threshold_low = models.FloatField(_("lower threshold"), null=True, blank=True)
@@ -146,15 +146,18 @@ class Membership(models.Model):
 class SecondFactor(models.Model):
     """A person's authenticator app and recovery codes (``second_factor.py``).
 
-    In use once ``User.second_factor_since`` is set; until then the app is being set up.
+    Whoever has a factor in use, an app or a passkey, has such a row with their recovery codes.
     """
 
     user = models.OneToOneField(
         User, primary_key=True, on_delete=models.CASCADE, related_name="second_factor"
     )
-    #: The app's secret, encrypted for this row with a key that is derived from ``key`` and ``SECRET_KEY``.
-    secret = models.BinaryField()
+    #: The app's secret, encrypted for this row with a key that is derived from ``key`` and ``SECRET_KEY``;
+    #: empty without an app.
+    secret = models.BinaryField(default=bytes)
     key = models.BinaryField(default=new_key)
+    #: Since when codes of the app count; with a secret and without this it is being set up.
+    app_since = models.DateTimeField(null=True, blank=True)
     #: The newest time step whose code was used: neither it nor an earlier one is accepted again.
     last_step = models.PositiveBigIntegerField(default=0)
     #: SHA-256 of every recovery code that is not used yet.
@@ -162,6 +165,31 @@ class SecondFactor(models.Model):
 
     def __str__(self) -> str:
         return f"second factor of user {self.user_id}"
+
+
+class Passkey(models.Model):
+    """A public key of a person (WebAuthn), whose private half stays in their device (``passkeys.py``)."""
+
+    NAME_LENGTH = 60
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="passkeys")
+    #: What the person calls it.
+    name = models.CharField(max_length=NAME_LENGTH)
+    #: The portal's name in the address bar when it was made: it works at that name only.
+    domain = models.CharField(max_length=253)
+    credential_id = models.BinaryField(unique=True)
+    #: WebAuthn's attested credential data: the kind of authenticator, the id and the public key (COSE).
+    credential = models.BinaryField()
+    #: How often the authenticator says that it was used; those that do not count say 0.
+    sign_count = models.PositiveBigIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["created_at", "pk"]
+
+    def __str__(self) -> str:
+        return f"passkey {self.pk} of user {self.user_id}"
 
 
 class Session(AbstractBaseSession):

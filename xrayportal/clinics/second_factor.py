@@ -1,5 +1,7 @@
 """A person's second factor: codes of an authenticator app (TOTP, RFC 6238), and recovery codes without it.
 
+Passkeys stand beside the app (``passkeys.py``); each alone is a second factor.
+
 Why it is made this way stands in ``docs/decisions/second-factor.md``.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from datetime import datetime
 
 import pyotp
 from django.conf import settings
@@ -43,18 +46,26 @@ def is_required(user: User) -> bool:
 
 def begin(user: User) -> None:
     """Make a new secret for the person's app, which is not in use before `confirm`."""
-    if user.second_factor_since is not None:
-        raise ValueError("This person has a second factor already.")
-    key = new_key()
-    secret = encrypt(pyotp.random_base32().encode(), key=key, purpose=_PURPOSE, row=str(user.pk))
-    values = {"secret": secret, "key": key, "last_step": 0, "recovery_codes": []}
-    SecondFactor.objects.update_or_create(user=user, defaults=values)
+    with transaction.atomic():
+        factor = locked_factor(user)
+        if factor.app_since is not None:
+            raise ValueError("This person has an app already.")
+        factor.key = new_key()
+        secret = pyotp.random_base32().encode()
+        factor.secret = encrypt(secret, key=factor.key, purpose=_PURPOSE, row=str(user.pk))
+        factor.last_step = 0
+        factor.save()
 
 
 def app_secret(user: User) -> str | None:
     """The secret of the app that is being set up, in base 32; None where none is."""
-    factor = SecondFactor.objects.filter(user=user, user__second_factor_since=None).first()
+    factor = SecondFactor.objects.filter(user=user, app_since=None).exclude(secret=b"").first()
     return _secret_of(factor) if factor else None
+
+
+def app_since(user: User) -> datetime | None:
+    """Since when the person's app is in use; None without one."""
+    return SecondFactor.objects.filter(user=user).values_list("app_since", flat=True).first()
 
 
 def app_address(user: User, secret: str) -> str:
@@ -63,28 +74,42 @@ def app_address(user: User, secret: str) -> str:
 
 
 def confirm(user: User, code: str, *, actor: Actor) -> list[str] | None:
-    """Put the app in use with its first code; the recovery codes, or None where the code is wrong.
+    """Put the app in use with its first code; None where the code is wrong.
 
-    The person's other sessions end: they have shown no code.
+    Returns the recovery codes where this is the person's first factor, else an empty list.
     """
     with transaction.atomic():
-        factor = _locked(user)
-        if factor is None or user.second_factor_since is not None or not _use_app_code(factor, code):
+        factor = locked_factor(user)
+        if not factor.secret or factor.app_since is not None or not _use_app_code(factor, code):
             return None
-        user.second_factor_since = timezone.now()
-        user.save(update_fields=["second_factor_since"])
-        codes = _replace_recovery_codes(factor)
-        _record(user, actor, "added")
+        factor.app_since = timezone.now()
+        factor.save(update_fields=["app_since"])
+        codes = turn_on(user, factor)
+        record_change(user, actor, "added")
     return codes
+
+
+def turn_on(user: User, factor: SecondFactor) -> list[str]:
+    """Ask this person for a second factor from now on; their recovery codes, or none where it was on already.
+
+    The person's other sessions end: they have shown no factor. The row is locked.
+    """
+    user.refresh_from_db(fields=["second_factor_since"])
+    if user.second_factor_since is not None:
+        return []
+    user.second_factor_since = timezone.now()
+    user.save(update_fields=["second_factor_since"])
+    return _replace_recovery_codes(factor)
 
 
 def use_code(user: User, code: str) -> bool:
     """Whether this is a code of the person's app or a recovery code; it is used up by that."""
     with transaction.atomic():
-        factor = _locked(user)
+        factor = SecondFactor.objects.select_for_update().filter(user=user).first()
         if factor is None:
             return False
-        return _use_app_code(factor, code) or _use_recovery_code(factor, code)
+        in_use = factor.app_since is not None and _use_app_code(factor, code)
+        return in_use or _use_recovery_code(factor, code)
 
 
 def recovery_codes_left(user: User) -> int:
@@ -98,21 +123,35 @@ def renew_recovery_codes(user: User, *, actor: Actor) -> list[str]:
     with transaction.atomic():
         factor = SecondFactor.objects.select_for_update().get(user=user)
         codes = _replace_recovery_codes(factor)
-        _record(user, actor, "new recovery codes")
+        record_change(user, actor, "new recovery codes")
     return codes
 
 
-def remove(user: User, *, actor: Actor) -> None:
-    """Take the second factor away: the password alone signs the person in again."""
+def remove_app(user: User, *, actor: Actor) -> None:
+    """Take the app away; the passkeys stay. Raises ValueError where there is none: see `remove`."""
     with transaction.atomic():
+        factor = locked_factor(user)
+        if not user.passkeys.exists():
+            raise ValueError("This person would have no factor left.")
+        factor.secret, factor.app_since = b"", None
+        factor.save(update_fields=["secret", "app_since"])
+        record_change(user, actor, "app removed")
+
+
+def remove(user: User, *, actor: Actor) -> None:
+    """Take the second factor away, all of it: the password alone signs the person in again."""
+    with transaction.atomic():
+        user.passkeys.all().delete()
         SecondFactor.objects.filter(user=user).delete()
         user.second_factor_since = None
         user.save(update_fields=["second_factor_since"])
-        _record(user, actor, "removed")
+        record_change(user, actor, "removed")
 
 
-def _locked(user: User) -> SecondFactor | None:
-    return SecondFactor.objects.select_for_update().filter(user=user).first()
+def locked_factor(user: User) -> SecondFactor:
+    """The person's row, made where there is none, locked until the transaction ends."""
+    SecondFactor.objects.get_or_create(user=user)
+    return SecondFactor.objects.select_for_update().get(user=user)
 
 
 def _secret_of(factor: SecondFactor) -> str:
@@ -159,11 +198,12 @@ def _hashed(code: str) -> str:
     return hashlib.sha256("".join(code.lower().replace("-", " ").split()).encode()).hexdigest()
 
 
-def _record(user: User, actor: Actor, change: str) -> None:
+def record_change(user: User, actor: Actor, change: str, **detail: object) -> None:
+    """Audit for the platform what became of this person's second factor."""
     record(
         clinic=None,
         action=Action.SECOND_FACTOR_CHANGED,
         actor=actor,
         target=user,
-        detail={"change": change},
+        detail={"change": change, **detail},
     )

@@ -16,7 +16,12 @@ from xrayportal.security import HtmxRequest, wants_json
 
 PAGE = "second-factor"
 #: What such a person may still ask for.
-OPEN = frozenset({PAGE, "second-factor-begin", "second-factor-confirm", "sign-out"})
+OPEN = frozenset(
+    {
+        *(PAGE, "second-factor-open", "second-factor-begin", "second-factor-confirm"),
+        *("passkey-options", "passkey-add", "sign-out"),
+    }
+)
 
 
 class SecondFactorRequiredMiddleware:

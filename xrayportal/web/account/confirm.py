@@ -1,4 +1,4 @@
-"""The page that asks a signed-in person again who they are: a code where they have one, else the password."""
+"""The page that asks a signed-in person again who they are: by their second factor, else the password."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django.views.generic import FormView
 from xrayportal.clinics.actors import person_of
 from xrayportal.clinics.sessions import note_confirmation
 from xrayportal.clinics.sign_in import code_turn, turn
-from xrayportal.web.account.forms import CodeForm, PresentPasswordForm
+from xrayportal.web.account.forms import PresentPasswordForm, ProofForm
 
 if TYPE_CHECKING:  # generic for the type checker only
     FormViewOfAny = FormView[forms.Form]
@@ -23,7 +23,7 @@ else:
     FormViewOfAny = FormView
 
 
-@method_decorator([never_cache, sensitive_post_parameters("code", "password")], name="dispatch")
+@method_decorator([never_cache, sensitive_post_parameters("code", "passkey", "password")], name="dispatch")
 class ConfirmView(RedirectURLMixin, FormViewOfAny):
     """Ask, note the answer in the session and lead back. Guesses are counted as at the sign-in."""
 
@@ -31,12 +31,11 @@ class ConfirmView(RedirectURLMixin, FormViewOfAny):
     next_page = "home"
 
     def get_form(self, form_class: type[forms.Form] | None = None) -> forms.Form:
-        """A code for people with a second factor, else the password; the field has the focus."""
+        """A proof for people with a second factor, else the password; the field has the focus."""
         user = person_of(self.request)
-        kind = CodeForm if user.second_factor_since is not None else PresentPasswordForm
+        kind = ProofForm if user.second_factor_since is not None else PresentPasswordForm
         form = kind(user=user, request=self.request, **self.get_form_kwargs())
-        for field in form.fields.values():
-            field.widget.attrs["autofocus"] = True
+        next(iter(form.fields.values())).widget.attrs["autofocus"] = True
         return form
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -48,8 +47,8 @@ class ConfirmView(RedirectURLMixin, FormViewOfAny):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """With where the answer leads."""
         context = super().get_context_data(**kwargs)
-        (field,) = context["form"]
-        return {**context, "field": field, "next": self.get_redirect_url()}
+        has_factor = isinstance(context["form"], ProofForm)
+        return {**context, "has_factor": has_factor, "next": self.get_redirect_url()}
 
     def form_valid(self, form: forms.Form) -> HttpResponse:
         """Note it and lead back."""

@@ -11,8 +11,10 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from xrayportal.clinics.models import User
-from xrayportal.clinics.second_factor import use_code
+from xrayportal.clinics.models import Passkey, User
+from xrayportal.clinics.passkeys import usable
+from xrayportal.clinics.passkeys import use as use_passkey
+from xrayportal.clinics.second_factor import app_since, use_code
 from xrayportal.clinics.sign_in import is_code_throttled, is_throttled, record_wrong_code
 from xrayportal.security import client_address
 
@@ -104,33 +106,58 @@ class NewAppForm(forms.Form):
     )
 
 
-class CodeForm(forms.Form):
-    """A code of the person's second factor; a wrong one counts as a failed sign-in."""
+class ProofForm(forms.Form):
+    """The person's second factor: a passkey's answer, or a code. What is wrong counts as a failed sign-in."""
 
     code = forms.CharField(
         label=_("Code"),
         max_length=40,
+        required=False,
         widget=forms.TextInput(
             attrs={"autocomplete": "one-time-code", "autocapitalize": "none", "spellcheck": "false"}
         ),
     )
+    #: The browser's answer as JSON: ``static/account/passkeys.js`` fills it in.
+    passkey = forms.CharField(max_length=10_000, required=False, widget=forms.HiddenInput())
 
     def __init__(self, *args: Any, user: User, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
         self.request = request
+        self.takes_passkey = bool(usable(request, user))
+        if app_since(user) is None:
+            self.fields["code"].label = _("Recovery code")
 
-    def clean_code(self) -> str:
-        """Use the code up; refuse a wrong one, and any while the account is throttled."""
+    def clean(self) -> dict[str, Any]:
+        """Use the proof up; refuse a wrong one, and any while the account is throttled."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if self.errors:
+            return cleaned
+        if not (cleaned["passkey"] or cleaned["code"]):
+            raise ValidationError({"code": self.fields["code"].error_messages["required"]})
         if is_code_throttled(self.user, client_address(self.request)):
-            raise ValidationError(SignInForm.error_messages["throttled"], code="throttled")
-        code: str = self.cleaned_data["code"]
-        if not use_code(self.user, code):
+            raise ValidationError({"code": SignInForm.error_messages["throttled"]}, code="throttled")
+        if answer := cleaned["passkey"]:
+            is_right = use_passkey(self.request, self.user, answer)
+            sentence = _("This passkey was not accepted. Try again, or give a code.")
+        else:
+            is_right = use_code(self.user, cleaned["code"])
+            sentence = _("This code is wrong, used already or too old. Type the one that is shown now.")
+        if not is_right:
             record_wrong_code(self.user, self.request)
-            raise ValidationError(
-                _("This code is wrong, used already or too old. Type the one that is shown now.")
-            )
-        return code
+            raise ValidationError({"code": sentence})
+        return cleaned
+
+
+class PasskeyForm(forms.Form):
+    """A new passkey: what the person calls it, and the browser's answer."""
+
+    name = forms.CharField(
+        label=_("Name of the device"),
+        max_length=Passkey.NAME_LENGTH,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    passkey = forms.CharField(max_length=10_000, required=False, widget=forms.HiddenInput())
 
 
 if TYPE_CHECKING:  # generic for the type checker only

@@ -1,120 +1,104 @@
-"""The code after the password, and the page on which a person sets up or removes their second factor."""
+"""The page on which a person sets up, changes and removes their second factor: an app, passkeys, codes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import segno
 from django.contrib import messages
-from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.views import RedirectURLMixin
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect, render
-from django.utils.decorators import method_decorator
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
-from django.views.generic import FormView
 
+from xrayportal.clinics import passkeys
 from xrayportal.clinics import second_factor as factors
 from xrayportal.clinics.actors import actor_of, person_of
 from xrayportal.clinics.sessions import end_other_sessions, note_proof
-from xrayportal.clinics.sign_in import code_turn, pass_code, pending_user, turn
-from xrayportal.web.account.forms import CodeForm, NewAppForm, PresentPasswordForm
+from xrayportal.clinics.sign_in import code_turn, turn
+from xrayportal.security import wants_json
+from xrayportal.web.account.forms import NewAppForm, PasskeyForm, PresentPasswordForm, ProofForm
+from xrayportal.words.browsers import browser_words
 
-if TYPE_CHECKING:  # generic for the type checker only
-    FormViewOfCode = FormView[CodeForm]
-else:
-    FormViewOfCode = FormView
+View = Callable[..., HttpResponse]
 
 REFUSED = 422
-#: In a session that gave the password for it: the person may see the secret of the app that they set up.
+#: After a proof, the second factor can be changed in that browser for so long.
+OPEN_SECONDS = 300
+#: In a session: until when.
+_OPEN_UNTIL = "second_factor_open_until"
+#: In a session: the person may see the secret of the app that they set up.
 _SETTING_UP = "second_factor_setup"
-
-
-@method_decorator([login_not_required, never_cache, sensitive_post_parameters("code")], name="dispatch")
-class CodeView(RedirectURLMixin, FormViewOfCode):
-    """The code after the password. Attempts on one account take turns, so that all guesses are counted."""
-
-    template_name = "account/sign_in_code.html"
-    form_class = CodeForm
-    next_page = "home"
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Lead to the sign-in page whoever has given no password, or too long ago."""
-        self.user = pending_user(request)
-        if self.user is None:
-            return redirect(
-                "home" if request.method == "GET" and request.user.is_authenticated else "sign-in"
-            )
-        return super().dispatch(request, *args, **kwargs)
-
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Check and record the attempt in one transaction."""
-        assert self.user is not None  # noqa: S101  # dispatch has seen to it
-        with code_turn(self.user):
-            return super().post(request, *args, **kwargs)
-
-    def get_form_kwargs(self) -> dict[str, Any]:
-        """The form's arguments, with the person and the request, whose address is throttled."""
-        return {**super().get_form_kwargs(), "user": self.user, "request": self.request}
-
-    def get_form(self, form_class: type[CodeForm] | None = None) -> CodeForm:
-        """The form, whose one field has the focus."""
-        form = super().get_form(form_class)
-        form.fields["code"].widget.attrs["autofocus"] = True
-        return form
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """With who signs in, and where that leads."""
-        return {**super().get_context_data(**kwargs), "person": self.user, "next": self.get_redirect_url()}
-
-    def form_valid(self, form: CodeForm) -> HttpResponse:
-        """Sign in; say how many recovery codes are left once they become few."""
-        pass_code(self.request, form.user)
-        left = factors.recovery_codes_left(form.user)
-        if left <= 3:
-            sentence = ngettext(
-                "You have %(left)d recovery code left. Make new ones on the page “Second factor”.",
-                "You have %(left)d recovery codes left. Make new ones on the page “Second factor”.",
-                left,
-            )
-            messages.warning(self.request, sentence % {"left": left})
-        # No ``redirect``: that would take the text for the name of a view.
-        return HttpResponseRedirect(self.get_success_url())
 
 
 @never_cache
 @require_safe
 def second_factor(request: HttpRequest) -> HttpResponse:
-    """The page: begin, finish or change the set-up of an authenticator app."""
+    """The page: what the person has, and, once they have shown who they are, what changes it."""
     return _page(request)
 
 
-@sensitive_post_parameters("password")
+@sensitive_post_parameters("password", "code", "passkey")
 @require_POST
-def begin(request: HttpRequest) -> HttpResponse:
-    """Make a secret for the app, after the password: whoever finds an open browser locks nobody out."""
+def open_changes(request: HttpRequest) -> HttpResponse:
+    """Let this browser change the second factor for a while, after a proof, or the password where none is on.
+
+    Having signed in is not enough: whoever finds an open browser locks nobody out and takes nothing away.
+    """
     user = person_of(request)
-    if user.second_factor_since is not None:
-        return redirect("second-factor")
-    with turn(user.email, request):
-        form = PresentPasswordForm(request.POST, user=user, request=request)
+    kind = ProofForm if user.second_factor_since is not None else PresentPasswordForm
+    with turn(user.email, request), code_turn(user):
+        form = kind(request.POST, user=user, request=request)
         if not form.is_valid():
-            return _page(request, password_form=form)
-        factors.begin(user)
-    request.session[_SETTING_UP] = True
+            return _page(request, opening=form)
+    request.session[_OPEN_UNTIL] = timezone.now().timestamp() + OPEN_SECONDS
     return redirect("second-factor")
 
 
-@never_cache
-@require_POST
-def confirm(request: HttpRequest) -> HttpResponse:
-    """Put the app in use with its first code, and show the recovery codes, this once."""
+def changes(view: View) -> View:
+    """Decorator for a form of the open page, which is led back to the closed one once its time is over."""
+
+    @never_cache
+    @require_POST
+    @functools.wraps(view)
+    def wrapper(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        if is_open(request):
+            return view(request, **kwargs)
+        sentence = _("Nothing was changed: too much time has passed. Confirm once more that it is you.")
+        if wants_json(request):
+            return JsonResponse({"sentence": sentence}, status=403)
+        messages.info(request, sentence)
+        return redirect("second-factor")
+
+    return wrapper
+
+
+def is_open(request: HttpRequest) -> bool:
+    """Whether this browser may change the person's second factor now."""
+    until: float = request.session.get(_OPEN_UNTIL, 0)
+    return timezone.now().timestamp() < until
+
+
+@changes
+def begin(request: HttpRequest) -> HttpResponse:
+    """Make a secret for an app."""
     user = person_of(request)
-    if user.second_factor_since is not None or not request.session.get(_SETTING_UP):
+    if factors.app_since(user) is None:
+        factors.begin(user)
+        request.session[_SETTING_UP] = True
+    return redirect("second-factor")
+
+
+@changes
+def confirm(request: HttpRequest) -> HttpResponse:
+    """Put the app in use with its first code; with the first factor, show the recovery codes, this once."""
+    user = person_of(request)
+    if not request.session.get(_SETTING_UP):
         return redirect("second-factor")
     form = NewAppForm(request.POST)
     codes = None
@@ -125,60 +109,137 @@ def confirm(request: HttpRequest) -> HttpResponse:
     if codes is None:
         return _page(request, app_form=form)
     del request.session[_SETTING_UP]
-    note_proof(request, user)
-    request.session.cycle_key()
-    end_other_sessions(request, user)
-    return _page(request, codes=codes)
+    return _added(request, codes)
 
 
-@never_cache
-@require_POST
-def renew_codes(request: HttpRequest) -> HttpResponse:
-    """Make new recovery codes after a code, and show them, this once."""
+@changes
+def passkey_options(request: HttpRequest) -> HttpResponse:
+    """What the browser needs to make a passkey, with a challenge for `passkey_add`."""
+    if not passkeys.domain_of(request):
+        return JsonResponse(
+            {"sentence": _("Passkeys need a name in the address bar, not a number.")}, status=400
+        )
+    return JsonResponse(passkeys.creation_options(request, person_of(request)))
+
+
+@changes
+def passkey_add(request: HttpRequest) -> HttpResponse:
+    """Keep the passkey that the browser made; with the first factor, show the recovery codes, this once."""
     user = person_of(request)
-    with code_turn(user):
-        form = CodeForm(request.POST, user=user, request=request)
-        if not form.is_valid():
-            return _page(request, code_form=form)
-        codes = factors.renew_recovery_codes(user, actor=actor_of(request))
-    return _page(request, codes=codes)
+    form = PasskeyForm(request.POST)
+    if not form.is_valid():
+        return _page(request, passkey_form=form)
+    try:
+        codes = passkeys.add(
+            request, user, name=form.cleaned_data["name"], answer=form.cleaned_data["passkey"]
+        )
+    except passkeys.PasskeyRefused:
+        form.add_error("name", _("The passkey was not accepted. Try again, or use another device."))
+        return _page(request, passkey_form=form)
+    return _added(request, codes)
 
 
-@never_cache
-@require_POST
-def remove(request: HttpRequest) -> HttpResponse:
-    """Turn the second factor off after a code, unless the person must have one."""
+@changes
+def passkey_remove(request: HttpRequest, passkey: int) -> HttpResponse:
+    """Take one passkey away, unless it is the last factor of a person who must have one."""
     user = person_of(request)
-    if factors.is_required(user):
+    row = get_object_or_404(user.passkeys, pk=passkey)
+    is_last = factors.app_since(user) is None and user.passkeys.count() == 1
+    if is_last and factors.is_required(user):
         return redirect("second-factor")
-    with code_turn(user):
-        form = CodeForm(request.POST, user=user, request=request)
-        if not form.is_valid():
-            return _page(request, code_form=form)
+    passkeys.remove_passkey(request, row)
+    return _removed(request, is_last=is_last)
+
+
+@changes
+def app_remove(request: HttpRequest) -> HttpResponse:
+    """Take the app away, or give its set-up up, unless it is the last factor of who must have one."""
+    user = person_of(request)
+    if request.session.pop(_SETTING_UP, False):  # it was never in use
+        return redirect("second-factor")
+    is_last = not user.passkeys.exists()
+    if factors.app_since(user) is None or (is_last and factors.is_required(user)):
+        return redirect("second-factor")
+    if is_last:
         factors.remove(user, actor=actor_of(request))
-    messages.success(request, _("The second factor is off. Your password alone signs you in."))
+    else:
+        factors.remove_app(user, actor=actor_of(request))
+    return _removed(request, is_last=is_last)
+
+
+@changes
+def renew_codes(request: HttpRequest) -> HttpResponse:
+    """Make new recovery codes, and show them, this once."""
+    user = person_of(request)
+    if user.second_factor_since is None:
+        return redirect("second-factor")
+    return _page(request, codes=factors.renew_recovery_codes(user, actor=actor_of(request)))
+
+
+@changes
+def remove(request: HttpRequest) -> HttpResponse:
+    """Turn the second factor off, unless the person must have one."""
+    user = person_of(request)
+    if user.second_factor_since is None or factors.is_required(user):
+        return redirect("second-factor")
+    factors.remove(user, actor=actor_of(request))
+    return _removed(request, is_last=True)
+
+
+def _added(request: HttpRequest, codes: list[str]) -> HttpResponse:
+    """The page after another factor: with the first, other sessions end and there are recovery codes."""
+    user = person_of(request)
+    if codes:
+        note_proof(request, user)
+        request.session.cycle_key()
+        end_other_sessions(request, user)
+        return _page(request, codes=codes)
+    messages.success(request, _("Added. From now on it signs you in as well."))
+    return redirect("second-factor")
+
+
+def _removed(request: HttpRequest, *, is_last: bool) -> HttpResponse:
+    """The page after a factor went, which somebody else may have: other sessions end."""
+    end_other_sessions(request, person_of(request))
+    if is_last:
+        messages.success(request, _("The second factor is off. Your password alone signs you in."))
+    else:
+        messages.success(request, _("Removed. Other devices are signed out."))
     return redirect("second-factor")
 
 
 def _page(
     request: HttpRequest,
     *,
-    password_form: PresentPasswordForm | None = None,
+    opening: PresentPasswordForm | ProofForm | None = None,
     app_form: NewAppForm | None = None,
-    code_form: CodeForm | None = None,
+    passkey_form: PasskeyForm | None = None,
     codes: list[str] | None = None,
 ) -> HttpResponse:
     user = person_of(request)
-    context: dict[str, Any] = {"codes": codes, "is_required": factors.is_required(user)}
-    if user.second_factor_since is not None:
-        context["code_form"] = code_form or CodeForm(user=user, request=request)
-        context["left"] = factors.recovery_codes_left(user)
+    is_on = user.second_factor_since is not None
+    context: dict[str, Any] = {
+        "codes": codes,
+        "is_on": is_on,
+        "is_open": is_open(request),
+        "is_required": factors.is_required(user),
+        "app_since": factors.app_since(user),
+        "passkeys": user.passkeys.all(),
+        "left": factors.recovery_codes_left(user),
+    }
+    context["ways"] = len(context["passkeys"]) + (context["app_since"] is not None)
+    if not context["is_open"]:
+        kind = ProofForm if is_on else PresentPasswordForm
+        context["opening"] = opening or kind(user=user, request=request)
     elif request.session.get(_SETTING_UP) and (secret := factors.app_secret(user)):
         context["app_form"] = app_form or NewAppForm()
         context["secret"] = " ".join(secret[i : i + 4] for i in range(0, len(secret), 4))
         picture = segno.make(factors.app_address(user, secret), error="m", micro=False)
         context["picture"] = picture.svg_data_uri(scale=5, border=4, dark="#000", light="#fff")
     else:
-        context["password_form"] = password_form or PresentPasswordForm(user=user, request=request)
-    refused = any(form is not None for form in (password_form, app_form, code_form))
+        context["passkey_form"] = passkey_form or PasskeyForm(
+            initial={"name": browser_words(request.headers.get("User-Agent", ""))}
+        )
+        context["domain"] = passkeys.domain_of(request)
+    refused = any(form is not None for form in (opening, app_form, passkey_form))
     return render(request, "account/second_factor.html", context, status=REFUSED if refused else 200)
