@@ -1,44 +1,80 @@
-"""EXIF's orientation, for the intake, which keeps nothing else of EXIF, and for the decoder."""
+"""What EXIF says of the pixels: which way up, and how high they are by their width.
+
+For the intake, which keeps nothing else of EXIF, and for the decoders.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
-TAG = 0x0112
+ORIENTATION, X_RESOLUTION, Y_RESOLUTION = 0x0112, 0x011A, 0x011B
 #: What a JPEG writes before the block, and some programs in PNG, too.
 _PREFIX = b"Exif\x00\x00"
-#: Bytes of a value by its type: BYTE, SHORT and LONG. The standard says SHORT; cameras write the others too.
+#: Bytes of a whole number by its type: BYTE, SHORT and LONG. For an orientation the standard says SHORT;
+#: cameras write the others too.
 _SIZES = {1: 1, 3: 2, 4: 4}
+_RATIONAL = 5
+#: Honest directories have some dozen entries; each costs time.
+_MOST_ENTRIES = 200
+#: No pixel is a hundred times as high as wide, and a ratio needs no more digits.
+_TALLEST, _FINEST = 100, 10_000
 
 
-def orientation(blocks: Iterable[bytes]) -> int:
-    """The orientation (1 to 8) that the first TIFF-structured block to state one states; 1 where none does.
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """The way up (1 to 8; 1: as stored), and height of a stored pixel by its width (None: not stated)."""
+
+    orientation: int = 1
+    tall: Fraction | None = None
+
+
+def read(blocks: Iterable[bytes]) -> Stated:
+    """What a file's TIFF-structured blocks state; each value from the first that states it.
 
     A block that is longer than a JPEG's segment goes on in the next one.
     """
     known = [block.removeprefix(_PREFIX) for block in blocks]
-    for block in (*known, b"".join(known)):
-        stated = _stated(block)
-        if stated is not None:
-            return stated
-    return 1
+    orientation, tall = 1, None
+    for block in (b"".join(known), *reversed(known)):  # what is found later counts
+        numbers = dict(_numbers(block))
+        orientation = _orientation(numbers) or orientation
+        tall = _tall(numbers) or tall
+    return Stated(orientation, tall)
 
 
-def _stated(block: bytes) -> int | None:
-    order: Literal["little", "big"] | None = "little" if block[:2] == b"II" else None
-    order = "big" if block[:2] == b"MM" else order
-    if order is None or len(block) < 8:
+def _orientation(numbers: dict[int, Fraction]) -> int | None:
+    value = numbers.get(ORIENTATION, Fraction(0))
+    return int(value) if value.denominator == 1 and 1 <= value <= 8 else None
+
+
+def _tall(numbers: dict[int, Fraction]) -> Fraction | None:
+    across, down = numbers.get(X_RESOLUTION), numbers.get(Y_RESOLUTION)
+    if not across or not down:
         return None
-    start = int.from_bytes(block[4:8], order)
-    if start + 2 > len(block):
-        return None
-    for at in range(start + 2, start + 2 + 12 * int.from_bytes(block[start : start + 2], order), 12):
-        entry = block[at : at + 12]
-        if len(entry) < 12:
-            break
-        size = _SIZES.get(int.from_bytes(entry[2:4], order), 0)
-        if int.from_bytes(entry[:2], order) == TAG and size and int.from_bytes(entry[4:8], order) == 1:
-            value = int.from_bytes(entry[8 : 8 + size], order)
-            return value if 1 <= value <= 8 else None
-    return None
+    ratio = (across / down).limit_denominator(_FINEST)
+    return ratio if Fraction(1, _TALLEST) <= ratio <= _TALLEST else None
+
+
+def _numbers(block: bytes) -> Iterator[tuple[int, Fraction]]:
+    """Tag and value of the first directory's entries that are asked for; of several of a tag the first is last."""
+    order: Literal["little", "big"] = "little" if block[:2] == b"II" else "big"
+    if block[:2] not in (b"II", b"MM") or len(block) < 8:
+        return
+
+    def number(start: int, size: int) -> int:
+        return int.from_bytes(block[start : start + size], order)
+
+    directory = number(4, 4)
+    entries = min(number(directory, 2), _MOST_ENTRIES, (len(block) - directory - 2) // 12)
+    for at in reversed(range(directory + 2, directory + 2 + 12 * entries, 12)):
+        tag, kind = number(at, 2), number(at + 2, 2)
+        if tag not in (ORIENTATION, X_RESOLUTION, Y_RESOLUTION) or number(at + 4, 4) != 1:
+            continue
+        where = number(at + 8, 4)
+        if kind in _SIZES:
+            yield tag, Fraction(number(at + 8, _SIZES[kind]))
+        elif kind == _RATIONAL and where + 8 <= len(block) and number(where + 4, 4):
+            yield tag, Fraction(number(where, 4), number(where + 4, 4))

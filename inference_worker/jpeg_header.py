@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 from inference_worker.types import UnreadableError
 
@@ -64,6 +65,30 @@ def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         if marker == SCAN:
             return
         at = data.find(b"\xff", end)
+
+
+def exif_blocks(data: bytes) -> list[bytes]:
+    """The EXIF blocks before the first scan, in the order of their segments."""
+    return [
+        data[start + 10 : end]
+        for marker, start, end in segments(data)
+        if marker == APP1 and data[start + 4 : start + 10] == b"Exif\x00\x00"
+    ]
+
+
+def jfif_tall(data: bytes) -> Fraction | None:
+    """Height of a pixel by its width, from JFIF's densities across and down.
+
+    None where there are none, and where they are what programs write that know of none: 1 by 1 of no unit.
+    """
+    for marker, start, end in segments(data):
+        if marker == APP0 and data[start + 4 : start + 9] == b"JFIF\x00" and end - start >= 18:
+            unit = data[start + 11]
+            across = int.from_bytes(data[start + 12 : start + 14], "big")
+            down = int.from_bytes(data[start + 14 : start + 16], "big")
+            says_nothing = not across or not down or (unit, across, down) == (0, 1, 1)
+            return None if says_nothing else Fraction(across, down)
+    return None
 
 
 def truncated() -> UnreadableError:

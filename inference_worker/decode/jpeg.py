@@ -16,7 +16,16 @@ from inference_worker import exif
 from inference_worker.decode import grey
 from inference_worker.decode.limits import Limits
 from inference_worker.decode.upright import Shown, finish
-from inference_worker.jpeg_header import APP0, APP1, END, HUFFMAN, SCAN, frame_header, segments, truncated
+from inference_worker.jpeg_header import (
+    END,
+    HUFFMAN,
+    SCAN,
+    exif_blocks,
+    frame_header,
+    jfif_tall,
+    segments,
+    truncated,
+)
 from inference_worker.types import Radiograph, UnreadableError
 
 #: An ordinary progressive JPEG has about ten scans. Each costs a pass over the whole picture.
@@ -56,7 +65,9 @@ def decode(data: bytes, limits: Limits) -> Radiograph:
         pixels, chroma = grey.from_rgb(grey.over_black(strict(data, "CMYK")))
     else:
         pixels, chroma = grey.from_rgb(strict(data, "RGB"))
-    return finish(Shown(pixels, chroma), limits, tall=_tall(data), orientation=_orientation(data))
+    stated = exif.read(exif_blocks(data))
+    tall = jfif_tall(data) or stated.tall
+    return finish(Shown(pixels, chroma), limits, tall=tall, orientation=stated.orientation)
 
 
 def check_scans(data: bytes, pictures: int = 1) -> None:
@@ -98,21 +109,3 @@ def compact(data: bytes) -> bytes:
         return data
     kept = b"".join(data[start:end] for marker, start, end in headers if marker not in _COMMENTS)
     return data[:2] + kept + data[headers[-1][2] :]
-
-
-def _orientation(data: bytes) -> int:
-    return exif.orientation(
-        data[start + 10 : end]
-        for marker, start, end in segments(data)
-        if marker == APP1 and data[start + 4 : start + 10] == b"Exif\x00\x00"
-    )
-
-
-def _tall(data: bytes) -> float | None:
-    """Height of a pixel by its width, from JFIF's densities across and down."""
-    for marker, start, end in segments(data):
-        if marker == APP0 and data[start + 4 : start + 9] == b"JFIF\x00" and end - start >= 16:
-            across = int.from_bytes(data[start + 12 : start + 14], "big")
-            down = int.from_bytes(data[start + 14 : start + 16], "big")
-            return across / down if across and down else None
-    return None

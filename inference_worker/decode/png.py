@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from fractions import Fraction
 from io import BytesIO
 from typing import Any
 
@@ -36,10 +37,10 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """Orientation from eXIf, and height of a pixel by its width from pHYs (``None`` where there is none)."""
+    """Orientation from eXIf; height of a pixel by its width from pHYs, else eXIf (``None``: from neither)."""
 
     orientation: int
-    tall: float | None
+    tall: Fraction | None
 
 
 def decode(data: bytes, limits: Limits) -> Radiograph:
@@ -96,9 +97,10 @@ def check_chunks(data: bytes) -> Extras:
             blocks.append(bytes(body))
         elif kind == b"pHYs" and len(body) == 9:
             across, down = int.from_bytes(body[:4], "big"), int.from_bytes(body[4:8], "big")
-            tall = across / down if across and down else None
+            tall = Fraction(across, down) if across and down else None
         elif kind == b"IEND":
-            return Extras(exif.orientation(blocks), tall)
+            stated = exif.read(blocks)
+            return Extras(stated.orientation, tall or stated.tall)
         at = end
     raise _truncated()
 

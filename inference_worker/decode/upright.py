@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ def finish(
     shown: Shown,
     limits: Limits,
     *,
-    tall: float | None = None,
+    tall: float | Fraction | None = None,
     orientation: int = 1,
     spacing: tuple[float, float] | None = None,
 ) -> Radiograph:
@@ -36,6 +37,7 @@ def finish(
     ``spacing`` is millimetres per pixel (row, column) of the picture as it is stored.
     """
     pixels, depth, noted = shown.pixels, shown.depth, shown.notes
+    tall = None if tall is None else float(tall)
     if not aspect.is_square(tall):
         height, width = pixels.shape
         pixels = aspect.squared(pixels, tall, limits)

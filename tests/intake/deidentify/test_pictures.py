@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from contextlib import suppress
+from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import tifffile
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from inference_worker.decode import decode
-from inference_worker.exif import orientation
+from inference_worker.exif import Stated, read
 from inference_worker.notes import RESAMPLED
 from tests.factories import jpeg, png, tiff
 from tests.inference_worker.drawing import encoded, packed, png_of, stored_as, tiff_of
@@ -187,9 +188,10 @@ def test_tiff_cut_anywhere_is_refused() -> None:
 
 def test_exif_block_is_read_as_it_is_written() -> None:
     for value in range(1, 9):
-        assert orientation([exif.block(value)]) == value
+        assert read([exif.block(value)]) == Stated(value)
+        assert read([exif.block(value, Fraction(3, 7))]) == Stated(value, Fraction(3, 7))
     for nonsense in (b"", b"II*\x00", b"II*\x00\xff\xff\xff\xff", b"XX*\x00\x08\x00\x00\x00\x01\x00"):
-        assert orientation([nonsense]) == 1
+        assert read([nonsense]) == Stated()
 
 
 UPRIGHT = np.kron(np.array([[0, 80, 160], [40, 250, 120]], np.uint8), np.ones((16, 16), np.uint8))
@@ -229,6 +231,55 @@ def test_pixels_that_are_not_square_stay_so() -> None:
         assert before.pixels.shape == UPRIGHT.shape
         assert (before.pixels == after.pixels).all()
         assert before.notes == after.notes == (RESAMPLED,)
+
+
+def resolutions(across: tuple[int, int], down: tuple[int, int], order: str = "<", *, turn: int = 1) -> bytes:
+    """An EXIF block of a name, an orientation and both resolutions."""
+    block = Image.Exif()
+    block.endian = order
+    block[0x010E], block[0x0112] = "Muster", turn
+    block[0x011A], block[0x011B] = (TiffImagePlugin.IFDRational(*one) for one in (across, down))
+    return block.tobytes().removeprefix(b"Exif\x00\x00")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_resolutions_of_exif_count_where_nothing_else_tells(order: str) -> None:
+    """A camera's or a scanner's JPEG has no JFIF, or one that says nothing; a PNG may have no pHYs."""
+    flat = np.ascontiguousarray(UPRIGHT[::2])
+    block = resolutions((400, 2), (100, 1), order)
+    jfif = with_segments(encoded(flat, "JPEG", quality=95), block)
+    at = jfif.index(b"\xff\xe0")
+    bare = jfif[:at] + jfif[at + 2 + int.from_bytes(jfif[at + 2 : at + 4], "big") :]
+    turned = with_segments(encoded(stored_as(flat, 6), "JPEG"), resolutions((100, 1), (200, 1), turn=6))
+    for strip, source in (
+        (jpegs.strip, jfif),
+        (jpegs.strip, bare),
+        (jpegs.strip, turned),
+        (pngs.strip, png_of(flat, (b"eXIf", block))),
+        (pngs.strip, png_of(flat, after=((b"eXIf", block),))),
+    ):
+        content = strip(source)
+        before, after = decode(source), decode(content)
+        assert before.pixels.shape == after.pixels.shape == UPRIGHT.shape
+        assert (before.pixels == after.pixels).all()
+        assert before.notes == after.notes == (RESAMPLED,)
+        assert b"Muster" not in content
+        assert strip(content) == content
+
+
+def test_resolutions_of_exif_give_way_and_absurd_ones_count_for_nothing() -> None:
+    square = (100).to_bytes(4, "big") * 2 + b"\x00"
+    stated = bytearray(with_segments(encoded(UPRIGHT, "JPEG", dpi=(72, 72)), resolutions((2, 1), (1, 1))))
+    sources = [
+        (jpegs.strip, bytes(stated)),
+        (pngs.strip, png_of(UPRIGHT, (b"pHYs", square), (b"eXIf", resolutions((2, 1), (1, 1))))),
+    ]
+    for across, down in (((1, 0), (1, 1)), ((0, 1), (1, 1)), ((2**32 - 1, 1), (1, 1)), ((72, 1), (72, 1))):
+        picture = with_segments(encoded(UPRIGHT, "JPEG"), resolutions(across, down))
+        sources.append((jpegs.strip, picture))
+    for strip, source in sources:
+        for content in (source, strip(source)):
+            assert (decode(content).pixels.shape, decode(content).notes) == (UPRIGHT.shape, ())
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14])

@@ -6,8 +6,7 @@ import re
 
 from django.utils.translation import gettext as _
 
-from inference_worker.exif import orientation
-from inference_worker.jpeg_header import HUFFMAN
+from inference_worker.jpeg_header import HUFFMAN, jfif_tall
 from xrayportal.intake.deidentify import exif
 from xrayportal.intake.rejection import RejectedError, check_dimensions, corrupt, truncated
 
@@ -26,8 +25,9 @@ _EXIF = b"Exif\x00\x00"
 def strip(data: bytes) -> bytes:
     """Return the same picture without metadata; coding tables and scans are copied byte for byte.
 
-    Of EXIF the orientation stays, of APP0 the pixel density, and Adobe's APP14, which tells how colours
-    were coded. Raises ``RejectedError`` for a truncated or damaged file or one with too many pixels.
+    Of EXIF the orientation stays and, where APP0 has none, the ratio of a pixel's sides; of APP0 the pixel
+    density; and Adobe's APP14, which tells how colours were coded. Raises ``RejectedError`` for a truncated
+    or damaged file or one with too many pixels.
     """
     out = [b"\xff\xd8"]
     blocks: list[bytes] = []
@@ -66,8 +66,8 @@ def strip(data: bytes) -> bytes:
             scan_end = _SCAN_END.search(data, end)
             if scan_end is None:
                 raise truncated()
-            if not has_scan and (turn := orientation(blocks)) != 1:
-                out.append(_segment(_APP1, _EXIF + exif.block(turn)))
+            if not has_scan and (block := exif.kept(blocks, asks_resolution=jfif_tall(data) is None)):
+                out.append(_segment(_APP1, _EXIF + block))
             out += [_segment(_SOS, body), data[end : scan_end.start()]]
             end, has_scan = scan_end.start(), True
         at = end

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 
-from inference_worker.exif import orientation
 from xrayportal.intake.deidentify import exif
 from xrayportal.intake.rejection import check_dimensions, corrupt, general, truncated
 
@@ -23,7 +22,7 @@ def strip(data: bytes) -> bytes:
     view = memoryview(data)
     out = [_SIGNATURE]
     blocks: list[bytes] = []
-    at, has_pixels = len(_SIGNATURE), False
+    at, has_pixels, has_density = len(_SIGNATURE), False, False
     for _ in range(_MOST_CHUNKS):
         if at + 12 > len(data):
             raise truncated()
@@ -42,6 +41,8 @@ def strip(data: bytes) -> bytes:
         if kind == b"acTL" and int.from_bytes(body[:4], "big") > 1:
             raise general("multi-frame")
         has_pixels = has_pixels or kind == b"IDAT"
+        if kind == b"pHYs" and len(body) == 9:
+            has_density = any(body[:4]) and any(body[4:8])
         if kind in _KEPT:
             out.append(bytes(view[at:end]))
         elif kind == b"eXIf":  # it may also follow the pixels
@@ -53,9 +54,9 @@ def strip(data: bytes) -> bytes:
         raise corrupt()
     if not has_pixels:
         raise truncated()
-    turn = orientation(blocks)
-    if turn != 1:
-        out.insert(2, _chunk(b"eXIf", exif.block(turn)))  # right after the signature and IHDR
+    block = exif.kept(blocks, asks_resolution=not has_density)
+    if block:
+        out.insert(2, _chunk(b"eXIf", block))  # right after the signature and IHDR
     return b"".join(out)
 
 
