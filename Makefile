@@ -60,7 +60,7 @@ format: $(VENV)/.node $(VENV)/.test  ## Put code and templates into the form tha
 	@# djade fails where it changed something: the second time tells.
 	tidy() { git ls-files -z 'templates/*.html' '*/templates/*.html' | xargs -0r $(VENV)/bin/djade --target-version 5.2; }; tidy || tidy
 
-fuzz: $(VENV)/.test  ## Damaged files for the decoders: half an hour, counted (ARGS="--seconds 60 --seed 1")
+fuzz: $(VENV)/.test  ## Damaged files for the decoders and the intake: half an hour, counted (ARGS="--seconds 60 --seed 1")
 	@$(PYTHON) -m tests.fuzz $(ARGS)
 
 bench: $(VENV)/.test $(VENV)/.redis  ## Measure speed and memory: a table, and JSON

@@ -59,7 +59,7 @@ def _tall(numbers: dict[int, Fraction]) -> Fraction | None:
 
 
 def _numbers(block: bytes) -> Iterator[tuple[int, Fraction]]:
-    """Tag and value of the first directory's entries that are asked for; of several of a tag the first is last."""
+    """Tag and value of the first directory's entries that are asked for; of equal tags the first is last."""
     order: Literal["little", "big"] = "little" if block[:2] == b"II" else "big"
     if block[:2] not in (b"II", b"MM") or len(block) < 8:
         return

@@ -10,7 +10,7 @@ import pytest
 from pydicom import DataElement, Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import ImplicitVRLittleEndian, generate_uid
+from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless, generate_uid
 
 from tests.factories import dicom
 from xrayportal.intake.deidentify.dicom import deidentify
@@ -299,3 +299,17 @@ def test_what_follows_the_picture_goes() -> None:
     pixels = parsed(dicom()).PixelData
     cleaned = deidentify(dicom(pixels=pixels + b"Mustermann, Erika" * 9), KEY)
     assert parsed(cleaned.content).PixelData == pixels
+
+
+@pytest.mark.parametrize("items", [b"\xfe\xff\x00\xe0\x08\x00\x00\x00\x01\x02", b"\xfe\xff", b"no items"])
+def test_items_that_end_early_are_refused(items: bytes) -> None:
+    """What pydicom raises for them is no error of its own."""
+    compressed = parsed(dicom())
+    compressed.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    whole = b"\xfe\xff\x00\xe0\x00\x00\x00\x00\xfe\xff\x00\xe0\x02\x00\x00\x00\xff\x4f"
+    compressed.PixelData = whole
+    compressed["PixelData"].is_undefined_length = True
+    file = BytesIO()
+    compressed.save_as(file, enforce_file_format=True)
+    with pytest.raises(RejectedError):
+        deidentify(file.getvalue().replace(whole, items), KEY)

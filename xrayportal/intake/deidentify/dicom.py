@@ -196,12 +196,21 @@ def _refuse_missing_pixels(source: Dataset, rows: int, columns: int) -> None:
     if source[PIXELS].is_undefined_length:
         if syntax not in DECODERS:
             raise general("unsupported-encoding")
-        _refuse_deep_jpeg(get_frame(pixels, 0, number_of_frames=1))
+        _refuse_deep_jpeg(_first_frame(pixels))
         return
     if syntax in DECODERS:
         raise corrupt()
     if len(pixels) < needed:
         raise truncated()
+
+
+def _first_frame(pixels: bytes) -> bytes:
+    try:
+        return get_frame(pixels, 0, number_of_frames=1)
+    except MemoryError:
+        raise
+    except Exception as error:  # as in `_load`
+        raise corrupt() from error
 
 
 def _refuse_deep_jpeg(frame: bytes) -> None:
