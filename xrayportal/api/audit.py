@@ -8,9 +8,9 @@ from typing import Annotated
 from ninja import Query, Router
 from pydantic import Field
 
-from xrayportal.api import schemas
 from xrayportal.api.authorization import AUDIT, ApiRequest
 from xrayportal.api.paging import Paging, page_by_number
+from xrayportal.api.schemas import audit as schemas
 from xrayportal.audit.models import Action, AuditEvent
 
 router = Router(tags=["audit"])

@@ -14,7 +14,8 @@ from xrayportal.access import ClinicAccess
 from xrayportal.analyses.latest import RowFacts, with_status
 from xrayportal.analyses.models import Analysis, Finding, Verdict
 from xrayportal.analyses.outcomes import outcome_code
-from xrayportal.api import schemas
+from xrayportal.api.schemas import analyses as analysis_schemas
+from xrayportal.api.schemas import studies as study_schemas
 from xrayportal.reviews.blind import Revealed, with_revealed
 from xrayportal.studies.models import Study
 from xrayportal.web.shared.failures import failure_of, unreadable_sentence
@@ -37,17 +38,17 @@ def with_facts(access: ClinicAccess, studies: QuerySet[Study]) -> QuerySet[ApiSt
     return cast("QuerySet[ApiStudy]", rows)
 
 
-def study_json(study: ApiStudy) -> schemas.Study:
+def study_json(study: ApiStudy) -> study_schemas.Study:
     """A study of `with_facts`."""
     result = study.current
-    return schemas.Study(
+    return study_schemas.Study(
         id=study.pk,
         submission=study.submission_id,
         patient_reference=study.patient_reference,
         name=study.name,
         views=study.views or 0,
         state=study.state,
-        status=cast("schemas.Status", study.latest_state or "receiving"),
+        status=cast("study_schemas.Status", study.latest_state or "receiving"),
         stated_body_part=study.stated_body_part,
         created_at=study.created_at,
         is_hidden=not study.revealed,
@@ -55,15 +56,15 @@ def study_json(study: ApiStudy) -> schemas.Study:
     )
 
 
-def study_detail(study: ApiStudy) -> schemas.StudyDetail:
+def study_detail(study: ApiStudy) -> study_schemas.StudyDetail:
     """The same with its images; two queries."""
     newest = (
         study.analyses.primary().exclude(state=Analysis.State.CANCELLED).order_by("-requested_at").first()
     )
-    return schemas.StudyDetail(
+    return study_schemas.StudyDetail(
         **dict(study_json(study)),
         images=[
-            schemas.Image(
+            study_schemas.Image(
                 id=image.pk,
                 view_position=image.view_position,
                 media_type=image.media_type,
@@ -77,10 +78,10 @@ def study_detail(study: ApiStudy) -> schemas.StudyDetail:
     )
 
 
-def analysis_json(analysis: Analysis, *, revealed: bool) -> schemas.AnalysisSummary:
+def analysis_json(analysis: Analysis, *, revealed: bool) -> analysis_schemas.AnalysisSummary:
     """An analysis with its bundle."""
     has_result = analysis.state == Analysis.State.SUCCEEDED
-    return schemas.AnalysisSummary(
+    return analysis_schemas.AnalysisSummary(
         id=analysis.pk,
         study=analysis.study_id,
         state=analysis.state,
@@ -98,13 +99,13 @@ def analysis_json(analysis: Analysis, *, revealed: bool) -> schemas.AnalysisSumm
 
 def analysis_detail(
     analysis: Analysis, findings: Iterable[Finding], *, revealed: bool
-) -> schemas.AnalysisDetail:
+) -> analysis_schemas.AnalysisDetail:
     """The same with its findings."""
-    return schemas.AnalysisDetail(
+    return analysis_schemas.AnalysisDetail(
         **dict(analysis_json(analysis, revealed=revealed)),
         findings=[finding_json(finding, revealed=revealed) for finding in findings],
         unreadable=[
-            schemas.UnreadableView(
+            analysis_schemas.UnreadableView(
                 image=uuid.UUID(view["image"]), kind=view["kind"], sentence=unreadable_sentence(view)
             )
             for view in analysis.unreadable
@@ -115,18 +116,18 @@ def analysis_detail(
     )
 
 
-def finding_json(finding: Finding, *, revealed: bool) -> schemas.Finding:
+def finding_json(finding: Finding, *, revealed: bool) -> analysis_schemas.Finding:
     """A finding; without what tells of the prediction unless it is ``revealed``."""
     peak = None
     # Where no area stands out, nothing is drawn, as on the page.
     shows_heatmap = revealed and finding.has_heatmap
     if shows_heatmap and finding.peak_x is not None and finding.peak_y is not None:
-        peak = schemas.Peak(x=finding.peak_x, y=finding.peak_y)
+        peak = analysis_schemas.Peak(x=finding.peak_x, y=finding.peak_y)
 
     def address(kind: str, name: str) -> str | None:
         return reverse("api:get_finding_file", args=[finding.pk, kind]) if name and shows_heatmap else None
 
-    return schemas.Finding(
+    return analysis_schemas.Finding(
         id=finding.pk,
         image=finding.image_id,
         analysis=finding.analysis_id,
@@ -144,7 +145,7 @@ def finding_json(finding: Finding, *, revealed: bool) -> schemas.Finding:
         width=finding.width,
         height=finding.height,
         spacing=finding.spacing,
-        files=schemas.FindingFiles(
+        files=analysis_schemas.FindingFiles(
             display=reverse("api:get_finding_file", args=[finding.pk, "display"]),
             thumbnail=reverse("api:get_finding_file", args=[finding.pk, "thumbnail"]),
             depth=(
@@ -156,8 +157,8 @@ def finding_json(finding: Finding, *, revealed: bool) -> schemas.Finding:
     )
 
 
-def _result(analysis: Analysis) -> schemas.Result:
-    return schemas.Result(
+def _result(analysis: Analysis) -> analysis_schemas.Result:
+    return analysis_schemas.Result(
         analysis=analysis.pk,
         verdict=Verdict(analysis.verdict),
         verdict_words=verdict_word(

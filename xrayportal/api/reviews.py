@@ -13,9 +13,9 @@ from ninja import Router, Status
 
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Verdict
-from xrayportal.api import schemas
 from xrayportal.api.authorization import READ, REVIEW, ApiRequest
 from xrayportal.api.problems import Problem
+from xrayportal.api.schemas import reviews as schemas
 from xrayportal.reviews import services
 from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Study

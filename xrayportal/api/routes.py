@@ -12,10 +12,11 @@ from django.utils.translation import gettext as _
 from ninja import NinjaAPI, Swagger
 from ninja.operation import Operation
 
-from xrayportal.api import audit, reviews, schemas, studies, submissions
+from xrayportal.api import audit, reviews, studies, submissions
 from xrayportal.api.authorization import READ, ApiRequest
 from xrayportal.api.openapi import Document
 from xrayportal.api.problems import handle_problems, not_found, problem
+from xrayportal.api.schemas import token as schemas
 from xrayportal.reviews.blind import reads_blind
 
 

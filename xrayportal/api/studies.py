@@ -15,7 +15,6 @@ from xrayportal.access import ClinicAccess
 from xrayportal.analyses import services
 from xrayportal.analyses.bundles import NoActiveBundleError
 from xrayportal.analyses.models import Analysis
-from xrayportal.api import schemas
 from xrayportal.api.authorization import IMAGES, READ, SUBMIT, ApiRequest
 from xrayportal.api.openapi import files, leading_to
 from xrayportal.api.paging import Paging, page_of
@@ -28,6 +27,8 @@ from xrayportal.api.results import (
     study_json,
     with_facts,
 )
+from xrayportal.api.schemas import analyses as analysis_schemas
+from xrayportal.api.schemas import studies as study_schemas
 from xrayportal.intake.media_types import SUFFIXES
 from xrayportal.reviews.blind import reveals, visible_predictions
 from xrayportal.studies.models import Study
@@ -46,10 +47,10 @@ class FileKind(StrEnum):
     DEPTH = "depth"
 
 
-@router.get("/studies", auth=READ, response=schemas.StudyPage, tags=["studies"])
+@router.get("/studies", auth=READ, response=study_schemas.StudyPage, tags=["studies"])
 def list_studies(
-    request: ApiRequest, page: Paging, filters: Query[schemas.StudyFilters]
-) -> schemas.StudyPage:
+    request: ApiRequest, page: Paging, filters: Query[study_schemas.StudyFilters]
+) -> study_schemas.StudyPage:
     """The studies that this token may see, newest first."""
     access = request.auth
     studies = access.studies(listed=True)
@@ -68,11 +69,11 @@ def list_studies(
     if filters.body_part:
         studies = studies.filter(result_body_part=filters.body_part)
     rows, following = page_of(with_facts(access, studies), page)
-    return schemas.StudyPage(items=[study_json(row) for row in rows], next=following)
+    return study_schemas.StudyPage(items=[study_json(row) for row in rows], next=following)
 
 
-@router.get("/studies/{study}", auth=READ, response=schemas.StudyDetail, tags=["studies"])
-def get_study(request: ApiRequest, study: uuid.UUID) -> schemas.StudyDetail:
+@router.get("/studies/{study}", auth=READ, response=study_schemas.StudyDetail, tags=["studies"])
+def get_study(request: ApiRequest, study: uuid.UUID) -> study_schemas.StudyDetail:
     """A study with its views and its result. The audit notes who looked, and whether at the prediction."""
     access = request.auth
     row = get_object_or_404(with_facts(access, access.studies()), pk=study)
@@ -84,11 +85,11 @@ def get_study(request: ApiRequest, study: uuid.UUID) -> schemas.StudyDetail:
 @router.get(
     "/studies/{study}/analyses",
     auth=READ,
-    response=schemas.AnalysisList,
+    response=analysis_schemas.AnalysisList,
     tags=["analyses"],
     openapi_extra=leading_to("get_analysis", analysis="/items/0/id"),
 )
-def list_analyses(request: ApiRequest, study: uuid.UUID) -> schemas.AnalysisList:
+def list_analyses(request: ApiRequest, study: uuid.UUID) -> analysis_schemas.AnalysisList:
     """All analyses of a study, newest first."""
     access = request.auth
     row = get_object_or_404(access.studies(), pk=study)
@@ -97,16 +98,18 @@ def list_analyses(request: ApiRequest, study: uuid.UUID) -> schemas.AnalysisList
     analyses = row.analyses.primary().select_related("bundle").order_by("-requested_at", "pk")
     if not revealed:  # a corrected body part would tell that the predicted one was another
         analyses = analyses.filter(forced_body_part__in=["", row.stated_body_part])
-    return schemas.AnalysisList(items=[analysis_json(one, revealed=revealed) for one in analyses])
+    return analysis_schemas.AnalysisList(items=[analysis_json(one, revealed=revealed) for one in analyses])
 
 
 @router.post(
     "/studies/{study}/analyses",
     auth=SUBMIT,
-    response={202: schemas.AnalysisSummary},
+    response={202: analysis_schemas.AnalysisSummary},
     tags=["analyses"],
 )
-def request_analysis(request: ApiRequest, study: uuid.UUID, body: schemas.NewAnalysis) -> Status[Any]:
+def request_analysis(
+    request: ApiRequest, study: uuid.UUID, body: analysis_schemas.NewAnalysis
+) -> Status[Any]:
     """Ask for an analysis: after a failure, or with a given body part. One that waits already is returned."""
     access = request.auth
     row = get_object_or_404(access.studies().select_related("clinic", "submission"), pk=study)
@@ -129,11 +132,11 @@ def request_analysis(request: ApiRequest, study: uuid.UUID, body: schemas.NewAna
 @router.get(
     "/analyses/{analysis}",
     auth=READ,
-    response=schemas.AnalysisDetail,
+    response=analysis_schemas.AnalysisDetail,
     tags=["analyses"],
     openapi_extra=leading_to("get_finding", finding="/findings/0/id"),
 )
-def get_analysis(request: ApiRequest, analysis: uuid.UUID) -> schemas.AnalysisDetail:
+def get_analysis(request: ApiRequest, analysis: uuid.UUID) -> analysis_schemas.AnalysisDetail:
     """An analysis with its findings, one a view."""
     access = request.auth
     row, revealed = _analysis(access, analysis)
@@ -141,8 +144,10 @@ def get_analysis(request: ApiRequest, analysis: uuid.UUID) -> schemas.AnalysisDe
     return analysis_detail(row, row.findings.all(), revealed=revealed)
 
 
-@router.post("/analyses/{analysis}/cancel", auth=SUBMIT, response=schemas.AnalysisSummary, tags=["analyses"])
-def cancel_analysis(request: ApiRequest, analysis: uuid.UUID) -> schemas.AnalysisSummary:
+@router.post(
+    "/analyses/{analysis}/cancel", auth=SUBMIT, response=analysis_schemas.AnalysisSummary, tags=["analyses"]
+)
+def cancel_analysis(request: ApiRequest, analysis: uuid.UUID) -> analysis_schemas.AnalysisSummary:
     """Call an analysis off; a finished one is left as it is."""
     access = request.auth
     row, revealed = _analysis(access, analysis)
@@ -151,8 +156,8 @@ def cancel_analysis(request: ApiRequest, analysis: uuid.UUID) -> schemas.Analysi
     return analysis_json(row, revealed=revealed)
 
 
-@router.get("/findings/{finding}", auth=READ, response=schemas.Finding, tags=["findings"])
-def get_finding(request: ApiRequest, finding: uuid.UUID) -> schemas.Finding:
+@router.get("/findings/{finding}", auth=READ, response=analysis_schemas.Finding, tags=["findings"])
+def get_finding(request: ApiRequest, finding: uuid.UUID) -> analysis_schemas.Finding:
     """The result for one view."""
     access = request.auth
     row = get_object_or_404(access.findings().select_related("analysis", "image__study"), pk=finding)

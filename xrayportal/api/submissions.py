@@ -14,10 +14,11 @@ from ninja import File, Form, Header, Router, Status
 from ninja.files import UploadedFile
 
 from xrayportal.access import ClinicAccess, Permission
-from xrayportal.api import schemas
 from xrayportal.api.authorization import READ, SUBMIT, ApiRequest
 from xrayportal.api.paging import Paging, page_of
 from xrayportal.api.problems import Problem
+from xrayportal.api.schemas import submissions as schemas
+from xrayportal.api.schemas.fields import PLAIN
 from xrayportal.intake.bulk.delivery import take
 from xrayportal.intake.filenames import clean_reference
 from xrayportal.intake.ingest import IncomingFile, SubmissionClosedError
@@ -109,13 +110,13 @@ def send_file(
         str,
         Form(
             max_length=LONGEST_PATH,
-            pattern=schemas.PLAIN,
+            pattern=PLAIN,
             description="Relative. Files of one nested folder (`sent/knee/1.png`) are one study.",
         ),
     ] = "",
     patient_reference: Annotated[
         str,
-        Form(max_length=64, pattern=schemas.PLAIN, description="One that identifies nobody by itself."),
+        Form(max_length=64, pattern=PLAIN, description="One that identifies nobody by itself."),
     ] = "",
 ) -> Status[Any]:
     """Send one picture, DICOM file, ZIP archive or CSV. A rejected file is an outcome, not an error."""
