@@ -39,14 +39,24 @@ document.addEventListener("portal:single-keys", announceShortcuts);
 document.addEventListener("htmx:afterSwap", announceShortcuts);
 announceShortcuts();
 
-// The picture in sight comes first: the others are fetched once it is drawn.
-document.addEventListener("viewer:ready", () => {
+/** Fetch what comes next. */
+function fetchAhead() {
   /** @type {Coming[]} */
   const coming = findElements(document, "[data-ahead]", HTMLElement).flatMap((element) =>
     JSON.parse(element.dataset.ahead || "[]"),
   );
   prepare(coming);
-});
+}
+
+// The picture in sight comes first: the others are fetched once it is painted.
+const fetchAheadSoon = () => requestAnimationFrame(() => setTimeout(fetchAhead));
+document.addEventListener("viewer:ready", fetchAheadSoon);
+
+/** Where no picture will be ready, or was so before this script ran, nothing is waited for. */
+function fetchAheadWithoutPicture() {
+  if (!document.querySelector("figure.viewer:not([data-ready])")) fetchAheadSoon();
+}
+fetchAheadWithoutPicture();
 
 // What was asked about one study must not be shown beside another.
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
@@ -76,6 +86,7 @@ document.addEventListener("htmx:afterSwap", ({ detail }) => {
   if (detail.target.id !== "page") return;
   aside.remove();
   aside.replaceChildren();
+  fetchAheadWithoutPicture();
   scrollTo({ top: 0 });
   // The element that had the focus went with the study before.
   if (document.activeElement === document.body)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from pytest_django.live_server_helper import LiveServer
 
 from tests.browser.scene import tab
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 LIST = "/c/north/?list=all&sort=oldest"
 STUDIES = 4
 #: What the browser and htmx log of a request that got no answer.
-OFFLINE = re.compile("ERR_INTERNET_DISCONNECTED|htmx:(sendError|afterRequest|afterOnLoad)")
+OFFLINE = re.compile("ERR_INTERNET_DISCONNECTED|ERR_FAILED|htmx:(sendError|afterRequest|afterOnLoad)")
 
 
 @pytest.fixture
@@ -178,6 +178,22 @@ def test_leaving_an_unsaved_review_asks(page: Page) -> None:
     page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
     page.close(run_before_unload=True)
     wait_until(page.context.new_page(), lambda: asked == ["beforeunload"])
+
+
+def test_what_comes_next_is_fetched_again_after_a_failure(page: Page) -> None:
+    asked: list[str] = []
+
+    def fail_once(route: Route) -> None:
+        asked.append(route.request.url)
+        route.abort() if asked.count(route.request.url) == 1 else route.continue_()
+
+    following = Study.objects.get(patient_reference="NH-1").analyses.get().findings.get()
+    page.route(re.compile(f"{following.pk}/display"), fail_once)
+    page.get_by_role("link", name="NH-0").click()
+    expect_study(page, 0)
+    wait_until(page, lambda: len(asked) == 2)
+    page.keyboard.press("j")
+    expect_study(page, 1)
 
 
 def test_without_a_network_it_says_so_at_the_button(page: Page) -> None:

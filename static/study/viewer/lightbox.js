@@ -30,6 +30,8 @@ import { View } from "./view.js";
 /** @typedef {HeatmapSettings & {shown: boolean}} Heat */
 
 const ZOOM_STEP = 1.25;
+/** After so many milliseconds a picture that is not drawn yet is shown as it loads; decoding it twice takes its time. */
+const LOADS_LONG = 250;
 
 export class Lightbox {
   /** @param {HTMLElement} figure as templates/study/viewer/_viewer.html lays it out */
@@ -121,13 +123,16 @@ export class Lightbox {
     this.#dispatch("viewer:ready");
   }
 
-  /** The picture before goes out of sight; that of `url` is shown as it loads, if it is not at hand. @param {string} url */
+  /** The picture before goes out of sight; that of `url` is shown as it loads, if that takes long. @param {string} url */
   #leavePicture(url) {
     this.takePicture();
     this.readout.hideProblem();
     delete this.figure.dataset.ready;
     delete this.figure.dataset.deep;
-    this.stage.image.src = url;
+    this.stage.image.removeAttribute("src");
+    setTimeout(() => {
+      if (this.shown.picture === url && !("ready" in this.figure.dataset)) this.stage.image.src = url;
+    }, LOADS_LONG);
     this.figure.querySelector(".viewer-overlay")?.remove();
   }
 

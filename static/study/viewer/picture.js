@@ -11,7 +11,7 @@
 /** @import { Matrix, Size } from "./view.js" */
 
 import { DeepPlainSurface } from "./deep_plain.js";
-import { PlainSurface } from "./plain.js";
+import { PlainSurface, pyramid } from "./plain.js";
 import { deepFormat, TextureSurface } from "./texture.js";
 
 /**
@@ -30,6 +30,17 @@ export async function fetchPicture(url) {
   return createImageBitmap(await response.blob(), { colorSpaceConversion: "none" });
 }
 
+/** Whether a graphics card may draw: asking takes as long as all the rest, so a "no" holds for all pictures that follow. */
+let hasCard = true;
+
+/**
+ * Make what drawing a picture needs before it is shown, where that can be done without its place on the page.
+ * @param {ImageBitmap} bitmap
+ */
+export function prepareSurface(bitmap) {
+  if (!hasCard) pyramid(bitmap);
+}
+
 /**
  * @param {ImageBitmap | Deep} source a bitmap becomes the surface's own
  * @param {Size} size of the picture, in its own coordinates
@@ -39,10 +50,11 @@ export async function fetchPicture(url) {
 export function createSurface(source, size, accelerated) {
   const isDeep = !(source instanceof ImageBitmap);
   const canvas = document.createElement("canvas");
-  const gl = accelerated ? canvas.getContext("webgl2", { antialias: false, depth: false }) : null;
+  const gl = accelerated && hasCard ? canvas.getContext("webgl2", { antialias: false, depth: false }) : null;
+  if (accelerated) hasCard = gl !== null && !isSoftwareRendered(gl);
   if (
     gl &&
-    !isSoftwareRendered(gl) &&
+    hasCard &&
     Math.max(source.width, source.height) <= gl.getParameter(gl.MAX_TEXTURE_SIZE) &&
     (!isDeep || deepFormat(gl))
   ) {

@@ -79,14 +79,20 @@ export function context2d(canvas, settings) {
   return context;
 }
 
+/** @typedef {ImageBitmap | HTMLCanvasElement} Step */
+/** @type {WeakMap<ImageBitmap, Step[]>} */
+const pyramids = new WeakMap();
+
 /**
- * The picture and its half, quarter, …, so that drawing it small never touches every pixel.
+ * The picture and its half, quarter, …, so that drawing it small never touches every pixel. Made once.
  * @param {ImageBitmap} bitmap
  */
-function pyramid(bitmap) {
-  /** @type {(ImageBitmap | HTMLCanvasElement)[]} */
+export function pyramid(bitmap) {
+  const made = pyramids.get(bitmap);
+  if (made) return made;
+  /** @type {Step[]} */
   const steps = [bitmap];
-  /** @type {ImageBitmap | HTMLCanvasElement} */
+  /** @type {Step} */
   let larger = bitmap;
   while (Math.max(larger.width, larger.height) > 1024) {
     const smaller = document.createElement("canvas");
@@ -98,5 +104,6 @@ function pyramid(bitmap) {
     steps.push(smaller);
     larger = smaller;
   }
+  pyramids.set(bitmap, steps);
   return steps;
 }
