@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -29,6 +30,7 @@ from xrayportal.security import HtmxRequest, client_address
 from xrayportal.studies.models import Image, Study, Submission
 from xrayportal.tokens.models import ApiToken, Scope
 from xrayportal.tokens.services import find_token, note_use
+from xrayportal.tokens.throttle import seconds_to_wait
 
 
 class PortalRequest(HtmxRequest):
@@ -175,18 +177,28 @@ def clinic_view(
 
 
 class TokenRefused(Exception):
-    """A program's request is not answered: ``str(error)`` says why, ``status`` is 401 or 403."""
+    """A program's request is not answered: ``str(error)`` says why, ``status`` is 401, 403 or 429."""
 
-    def __init__(self, sentence: str, status: int) -> None:
+    def __init__(self, sentence: str, status: int, *, retry_after: int = 0) -> None:
         super().__init__(sentence)
         self.status = status
+        #: In how many seconds to try again, for 429.
+        self.retry_after = retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What HTTP wants beside the status."""
+        if self.status == 401:
+            return {"WWW-Authenticate": "Bearer"}
+        return {"Retry-After": str(self.retry_after)} if self.retry_after else {}
 
 
 def token_access(request: HttpRequest, scope: Scope, permission: Permission) -> ClinicAccess:
     """What the token of this request (``Authorization: Bearer …``) may do in its clinic.
 
     Raises `TokenRefused`: 401 without a token that can be used, 403 where it lacks the scope or its role
-    lacks the permission. What follows goes through the same rule as a page of a person with that role.
+    lacks the permission, 429 where it sends too many requests. What follows goes through the same rule as a
+    page of a person with that role.
     """
     kind, _space, secret = request.headers.get("Authorization", "").partition(" ")
     token = find_token(secret.strip()) if kind.lower() == "bearer" else None
@@ -205,6 +217,10 @@ def token_access(request: HttpRequest, scope: Scope, permission: Permission) -> 
         raise TokenRefused(_("This API token lacks the scope “%(scope)s”.") % {"scope": scope}, 403)
     if not access.may(permission):
         raise TokenRefused(_("The role of this API token does not allow this."), 403)
+    wait = seconds_to_wait(str(token.pk))
+    if wait > 0:
+        sentence = _("This token sends too many requests. Go on a little later.")
+        raise TokenRefused(sentence, 429, retry_after=math.ceil(wait))
     access = replace(access, address=client_address(request))
     note_use(token, access.address)
     if request.method == "POST":

@@ -125,6 +125,15 @@ def test_another_body_is_refused(secret: str, content: bytes, content_type: str,
     assert not Image.objects.exists()
 
 
+def test_too_many_requests_are_told_when_to_go_on(secret: str, settings: Any) -> None:
+    settings.API_REQUESTS_A_MINUTE = 1
+    answers = [stow(secret, body(dicom())) for _ in range(3)]  # the minute may turn once in between
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused
+    assert 1 <= int(refused[0].headers["Retry-After"]) <= 60
+    assert json.loads(refused[0].content)["detail"]
+
+
 def test_only_tokens_that_may_send(house: House) -> None:
     assert stow("", body(dicom())).status_code == 401
     refused = stow("xrp_wrong", body(dicom()))

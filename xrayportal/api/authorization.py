@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from django.http import HttpRequest
-from django.utils.translation import gettext as _
 from ninja.security.base import AuthBase
 
 from xrayportal.access import ClinicAccess, Permission, token_access
-from xrayportal.api.problems import Problem
-from xrayportal.api.throttle import seconds_to_wait
 from xrayportal.tokens.models import Scope
 
 
@@ -33,17 +28,8 @@ class Token(AuthBase):
         self.permission = permission
 
     def __call__(self, request: HttpRequest) -> ClinicAccess:
-        """The access of the request. Raises `TokenRefused`, and `Problem` (429) for too many requests."""
-        access = token_access(request, self.scope, self.permission)
-        if access.token is not None:
-            wait = seconds_to_wait(str(access.token.pk))
-            if wait > 0:
-                raise Problem(
-                    429,
-                    _("This token sends too many requests. Go on a little later."),
-                    headers={"Retry-After": str(math.ceil(wait))},
-                )
-        return access
+        """The access of the request. Raises `TokenRefused`."""
+        return token_access(request, self.scope, self.permission)
 
 
 READ = Token(Scope.STUDIES_READ, Permission.SEE_OWN)

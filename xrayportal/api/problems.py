@@ -88,8 +88,7 @@ def _of(error: Any) -> Problem:
 
 
 def _token_refused(request: HttpRequest, error: Any) -> HttpResponse:
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
-    return problem(error.status, str(error), headers=headers)
+    return problem(error.status, str(error), headers=error.headers)
 
 
 def _http_error(request: HttpRequest, error: Any) -> HttpResponse:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
@@ -35,7 +35,7 @@ def stow(request: HttpRequest, study: str = "") -> JsonResponse:
     try:
         access = token_access(request, Scope.SUBMISSIONS_WRITE, Permission.SUBMIT)
     except TokenRefused as refusal:
-        return _problem(refusal.status, str(refusal))
+        return _problem(refusal.status, str(refusal), refusal.headers)
     answer = Answer()
 
     def take(part: Part) -> None:
@@ -87,10 +87,7 @@ def _chunks(request: HttpRequest) -> Iterator[bytes]:
         yield chunk
 
 
-def _problem(status: int, sentence: str) -> JsonResponse:
+def _problem(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JsonResponse:
     """As RFC 9457 has it."""
     content = {"type": "about:blank", "status": status, "detail": sentence}
-    response = JsonResponse(content, status=status, content_type="application/problem+json")
-    if status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
+    return JsonResponse(content, status=status, content_type="application/problem+json", headers=headers)

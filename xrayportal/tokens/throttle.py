@@ -1,4 +1,7 @@
-"""The limit on requests a minute, counted for each token in Redis. Without Redis nothing is counted."""
+"""The limit on requests a minute, of the API and DICOMweb together, counted for each token in Redis.
+
+Without Redis nothing is counted.
+"""
 
 from __future__ import annotations
 
