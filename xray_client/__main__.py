@@ -223,8 +223,8 @@ def _watched() -> Iterator[None]:
             raise SubmissionEnded from None
         if error.status not in LATER:
             raise
-        _say(f"{error} The rest is sent when it is back.")
-        raise DestinationAway from None
+        _say(f"{error} The rest is sent later.")
+        raise DestinationAway(error.retry_after) from None
     except Unreachable as error:
         _say(f"{error} The rest is sent when it is back.")
         raise DestinationAway from None

@@ -21,11 +21,15 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 
 
 class ApiError(Exception):
-    """A refusal by the portal: ``status`` is that of HTTP, ``str(error)`` its sentence."""
+    """A refusal by the portal: ``status`` is that of HTTP, ``str(error)`` its sentence.
 
-    def __init__(self, status: int, sentence: str) -> None:
+    ``retry_after`` is in how many seconds the portal asks to try again; 0 where it does not say.
+    """
+
+    def __init__(self, status: int, sentence: str, retry_after: float = 0.0) -> None:
         super().__init__(sentence)
         self.status = status
+        self.retry_after = retry_after
 
 
 class Unreachable(Exception):
@@ -219,9 +223,10 @@ class Client:
             else:
                 if response.is_success or response.status_code == 304:
                     return response
-                wait = max(pause, _seconds(response.headers.get("Retry-After", "")))
+                asked = _seconds(response.headers.get("Retry-After", ""))
+                wait = max(pause, asked)
                 if response.status_code not in LATER or time.monotonic() + wait > end:
-                    raise ApiError(response.status_code, _sentence(response))
+                    raise ApiError(response.status_code, _sentence(response), asked)
                 why = _sentence(response)
             self._on_retry(why)
             self._sleep(wait)

@@ -17,6 +17,8 @@ LOOK_EVERY_SECONDS = 2.0
 QUIET_SECONDS = 30.0
 #: But none is open for longer: studies of several views wait for its end.
 LONGEST_SECONDS = 600.0
+#: A destination that asks to wait for hours, for a day's limit say, is asked again this soon: limits change.
+LONGEST_PAUSE = 600.0
 
 Submission = TypeVar("Submission")
 
@@ -26,7 +28,11 @@ class SubmissionEnded(Exception):
 
 
 class DestinationAway(Exception):
-    """Nothing can be sent for now; the destination has said why."""
+    """Nothing can be sent for now; ``seconds`` is for how long, where the destination says so."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        super().__init__()
+        self.seconds = seconds
 
 
 class Destination(Protocol[Submission]):
@@ -72,6 +78,7 @@ def watch(folder: Path, destination: Destination[Submission]) -> None:
     first: Submission | None = None
     try:
         while True:
+            pause = LOOK_EVERY_SECONDS
             known = {*sent.values(), *(file for file in unreadable if not _may_be_read(file))}
             arrived = unchanging(folder, known)
             try:
@@ -86,9 +93,9 @@ def watch(folder: Path, destination: Destination[Submission]) -> None:
                     _send(batch, destination, arrived, sent, unreadable)
             except SubmissionEnded:
                 batch = None  # what is left goes into a new one
-            except DestinationAway:
-                batch = None  # the portal ends it; what is left goes into a new one
-            time.sleep(LOOK_EVERY_SECONDS)
+            except DestinationAway as away:  # what is left goes into the same one, if it is still open then
+                pause = max(pause, min(away.seconds, LONGEST_PAUSE))
+            time.sleep(pause)
     except KeyboardInterrupt:
         if batch is not None:
             with suppress(DestinationAway):
@@ -106,8 +113,9 @@ def _send(
     for file in destination.to_send(arrived, sent):
         if file.path in batch.paths:
             continue
+        is_sent = destination.send(batch.submission, file)
         batch.paths.add(file.path)
-        if destination.send(batch.submission, file) or _may_be_read(file):
+        if is_sent or _may_be_read(file):
             sent[file.path] = file
         else:
             unreadable.add(file)  # until it is back

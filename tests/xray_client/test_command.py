@@ -121,6 +121,32 @@ def test_watching_sends_what_arrives(there: None, folder: Path, monkeypatch: pyt
     assert set(Upload.objects.values_list("filename", flat=True)) >= {"a.png", "late.png"}
 
 
+def test_watching_waits_at_a_limit(
+    there: None, folder: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """It is asked again after as long as the portal says, ten minutes at most, and opens nothing new."""
+    settings.QUOTA_CLINIC_FILES_A_DAY = 2
+    monkeypatch.setattr("xrayportal.intake.quotas._until_midnight", lambda: 5000)
+    pauses: list[float] = []
+
+    class Clock:
+        def monotonic(self) -> float:
+            return 0.0
+
+        def sleep(self, seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 2:
+                settings.QUOTA_CLINIC_FILES_A_DAY = 0
+            if len(pauses) == 4:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(watching, "time", Clock())
+    monkeypatch.setattr("xray_client.folders.SETTLED_SECONDS", -1.0)
+    assert main(["--patience", "1", "watch", str(folder)]) == 130
+    assert pauses == [600.0, 600.0, watching.LOOK_EVERY_SECONDS, watching.LOOK_EVERY_SECONDS]
+    assert Submission.objects.get().uploads.count() == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

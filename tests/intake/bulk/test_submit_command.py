@@ -295,6 +295,7 @@ def test_watching_survives_a_full_disk(watch: Watch, tmp_path: Path, monkeypatch
 
     watch((0, put(tmp_path / "w0.png", png())), (2, fills), (2, nothing), (2, is_emptied), (60, nothing))
     assert Study.objects.count() == 2
+    assert Submission.objects.count() == 1
 
 
 def full(_: int) -> None:
