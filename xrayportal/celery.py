@@ -57,6 +57,7 @@ app.conf.update(
     # The child loads and warms its network before it takes tasks; Celery would give it four seconds.
     worker_proc_alive_timeout=120,
     # Redis may be away at any time; the worker waits for it, and goes on with what it has claimed.
+    worker_consumer="inference_worker.celery_worker.consumer:Consumer",
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     worker_cancel_long_running_tasks_on_connection_loss=False,

@@ -6,10 +6,11 @@ import uuid
 from typing import Any
 
 import pytest
+from django.urls import reverse
 
 from tests.api.conftest import Program, address, program
 from tests.factories import make_analysis, make_study, make_submission
-from tests.house import House, body
+from tests.house import House, body, browser
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.models import Membership, Role
@@ -195,10 +196,35 @@ def test_a_blind_reader_learns_nothing_before_their_own_verdict(
     assert {status for status, _content in everything(reader, study).values()} == {200}
 
 
-def test_an_uploaders_service_sees_its_results_in_a_blind_clinic(blind: House, uploader: Program) -> None:
-    study = make_study(submission=make_submission(blind.clinic, uploader.token.account))
-    make_analysis(study)
-    assert uploader.get(f"studies/{study.pk}").json()["result"]["verdict"] == "abnormal"
+@pytest.mark.parametrize("role", [Role.UPLOADER, Role.READER, Role.ADMIN])
+def test_a_blind_clinic_tells_programs_what_its_pages_tell_the_role(blind: House, role: Role) -> None:
+    """A person with the role on the pages, a program of theirs, and a service with the role, each of its own.
+
+    Whoever reads is blind; a sender sees the results of what they sent, and of nothing else.
+    """
+    person = {Role.UPLOADER: blind.uploader, Role.READER: blind.reader, Role.ADMIN: blind.admin}[role]
+    own, service = program(blind.clinic, person, ""), program(blind.clinic, blind.admin, role)
+    others = make_study(submission=make_submission(blind.clinic, blind.colleague))
+    make_analysis(others)
+    pages, is_blind = browser(person), role == Role.READER
+    for caller in (own, service):
+        study = make_study(submission=make_submission(blind.clinic, caller.token.account))
+        analysis = make_analysis(study)
+        finding = analysis.findings.get()
+        answers = everything(caller, study)
+        tells = {path: any(word in content for word in TELLING) for path, (_, content) in answers.items()}
+        assert tells[f"studies/{study.pk}"] is not is_blind
+        assert tells[f"analyses/{analysis.pk}"] is not is_blind
+        assert tells[f"findings/{finding.pk}"] is not is_blind
+        assert bool(caller.get("studies?verdict=abnormal").json()["items"]) is not is_blind
+        assert answers[f"findings/{finding.pk}/files/map"][0] == (404 if is_blind else 200)
+        assert caller.get(f"studies/{others.pk}").status_code == (404 if role == Role.UPLOADER else 200)
+        if caller is own:
+            file = pages.get(reverse("finding-file", args=[blind.clinic.slug, finding.pk, "map"]))
+            body(file)  # which closes it
+            assert file.status_code == answers[f"findings/{finding.pk}/files/map"][0]
+            page = pages.get(reverse("study", args=[blind.clinic.slug, study.pk])).content.decode()
+            assert ("0.87" in page) is not is_blind
 
 
 def test_a_correction_is_hidden_from_a_blind_reader(blind: House, study: Study, reader: Program) -> None:

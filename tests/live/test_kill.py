@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
 
 import psutil
@@ -68,7 +67,8 @@ def test_the_child_is_killed_and_redis_restarts_empty(portal: Portal, submit: Su
 
 
 def test_the_child_is_killed_while_redis_is_away(portal: Portal, submit: Submit) -> None:
-    """The parent cannot give the message back; it must notice the lost connection all the same.
+    """The parent cannot give the message back; it must notice the lost connection all the same, and replace
+    the child although Redis stays away: the new one asks PostgreSQL for work.
 
     Which of the two it sees first is chance: with the parent held, both have happened before it looks.
     """
@@ -82,11 +82,13 @@ def test_the_child_is_killed_while_redis_is_away(portal: Portal, submit: Submit)
     dying.kill()
     worker.send_signal(signal.SIGCONT)
     until(lambda: not dying.is_running() or dying.status() == psutil.STATUS_ZOMBIE)
-    time.sleep(1)  # for what the parent makes of it
-    portal.redis.start()
-    until(lambda: states() == {"succeeded": 24})
-    assert worker.poll() is None, "the parent goes on with a new child"
+    until(lambda: states() == {"succeeded": 24})  # by a new child, without Redis
+    assert child(worker).pid != dying.pid
     assert_all_succeeded_once(submission, 24)
+    portal.redis.start()
+    submit(2)
+    until(lambda: states() == {"succeeded": 24 + 2})
+    assert worker.poll() is None, "the parent goes on with a new child"
 
 
 def test_redis_is_down_when_studies_are_submitted(portal: Portal, submit: Submit) -> None:
