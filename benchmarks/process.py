@@ -30,7 +30,7 @@ def groups() -> list[str]:
     """The names of all groups."""
     for module in pkgutil.iter_modules(benchmarks.__path__):
         # `rivals` needs TensorFlow, `reference` Django's settings: the one benchmark that uses it imports it.
-        if module.name not in ("__main__", "process", "rivals", "reference"):
+        if module.name not in ("__main__", "process", "rivals", "reference", "visitor"):
             importlib.import_module(f"benchmarks.{module.name}")
     return list(BENCHMARKS)
 

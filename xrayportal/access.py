@@ -121,6 +121,16 @@ class ClinicAccess:
         own = Q(submission__submitter=self.user)
         return studies.filter(own | Q(pk__in=list(of_others) if listed else of_others))
 
+    def may_open(self, study: Study) -> bool:
+        """Whether the study is one of ``studies``; no query for who sees all or has loaded their own."""
+        if study.clinic_id != self.clinic.pk:
+            return False
+        if self.may(Permission.SEE_ALL):
+            return True
+        if self.may(Permission.SEE_OWN) and study.submission.submitter_id == self.user.pk:
+            return True
+        return self.studies().filter(pk=study.pk).exists()
+
     def images(self) -> QuerySet[Image]:
         """The images of the studies that this person may see."""
         images = Image.objects.filter(clinic=self.clinic)

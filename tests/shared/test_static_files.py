@@ -70,8 +70,8 @@ def test_every_page_loads_its_modules_by_hashed_names_alone(collected: Path) -> 
 @pytest.mark.parametrize(
     ("entry", "templates"),
     [
-        ("shared/portal.js", ["base.html"]),
-        ("study/viewer/viewer.js", ["base.html", "study/viewer/_head.html"]),
+        ("shared/portal.js", ["partials/_head_scripts.html"]),
+        ("study/viewer/viewer.js", ["partials/_head_scripts.html", "study/viewer/_head.html"]),
     ],
 )
 def test_modules_are_named_in_the_head_so_that_they_come_at_once(entry: str, templates: list[str]) -> None:

@@ -13,7 +13,7 @@ from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis
 from xrayportal.clinics.models import Role
 from xrayportal.studies.models import Study
-from xrayportal.web.worklist.rows import Filters, worklist_page
+from xrayportal.web.worklist.rows import Filters, bundles_of, worklist_page
 from xrayportal.web.worklist.study_row import Row, rendered, row_of
 from xrayportal.worklist.services import mark_read
 
@@ -21,8 +21,9 @@ pytestmark = pytest.mark.django_db
 
 
 def seen_by(access: ClinicAccess) -> Row:
-    [study] = worklist_page(access, Filters(), None)
-    return row_of(access, study)
+    page = worklist_page(access, Filters(), None)
+    [study] = page
+    return row_of(access, study, bundles_of(page))
 
 
 def analysed(**fields: bool) -> Study:

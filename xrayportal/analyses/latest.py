@@ -57,16 +57,18 @@ def first_file(study: str = "pk") -> Coalesce:
     return Coalesce(Subquery(uploads.values("filename")[:1]), Value(""))
 
 
+def first_thumbnail() -> Subquery:
+    """The finding of the first view of a study's current result, as an expression on studies."""
+    findings = Finding.objects.filter(analysis=OuterRef("current"))
+    return Subquery(findings.order_by("image__created_at", "image").values("pk")[:1])
+
+
 def with_status(studies: QuerySet[Study]) -> QuerySet[StudyWithStatus]:
     """The same studies, each with ``RowFacts``."""
     first = Image.objects.filter(study=OuterRef("pk")).order_by("created_at", "pk")
     return studies.annotate(
         latest_state=latest_state(),
-        thumbnail=Subquery(
-            Finding.objects.filter(analysis=OuterRef("current"))
-            .order_by("image__created_at", "image")
-            .values("pk")[:1]
-        ),
+        thumbnail=first_thumbnail(),
         views=Subquery(first.order_by().values("study").annotate(n=Count("pk")).values("n")),
         name=first_file(),
     )

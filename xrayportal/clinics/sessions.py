@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,13 +14,15 @@ from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends import db
-from django.db.models import F
+from django.db import models
+from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.utils.functional import SimpleLazyObject
 
-from xrayportal.clinics.models import Membership, Session, User
+from xrayportal.clinics.models import Clinic, Membership, Session, User
+from xrayportal.prepared import Prepared
 from xrayportal.security import client_address
 
 #: In a session: the person's ``second_factor_since`` at which it has shown a code.
@@ -38,6 +41,40 @@ def hashed(key: str | None) -> str:
     A plain hash is enough: a key has 165 random bits, so none can be found by trying.
     """
     return hashlib.sha256(key.encode()).hexdigest() if key else ""
+
+
+def _columns(model: type[models.Model]) -> list[str]:
+    return [field.attname for field in model._meta.concrete_fields]
+
+
+def _living_sessions(key: str, now: datetime) -> QuerySet[Membership, tuple[Any, ...]]:
+    """A session's data beside each membership of its user: the columns of both, and of the clinic."""
+    memberships = Membership.objects.filter(
+        user__sessions__session_key=key, user__sessions__expire_date__gt=now
+    )
+    return memberships.annotate(session_data=F("user__sessions__session_data")).values_list(
+        "session_data",
+        *_columns(Membership),
+        *(f"user__{name}" for name in _columns(User)),
+        *(f"clinic__{name}" for name in _columns(Clinic)),
+    )
+
+
+#: Asked by every request of a person.
+_SESSION = Prepared(_living_sessions, key="a session's key", now=datetime(2000, 1, 1, tzinfo=UTC))
+
+
+def _person_of(rows: Sequence[tuple[Any, ...]]) -> User:
+    """The user of the rows of ``_SESSION``, with ``all_memberships`` and their clinics."""
+    names = [_columns(model) for model in (Membership, User, Clinic)]
+    first, second = 1 + len(names[0]), 1 + len(names[0]) + len(names[1])
+    person = User.from_db(None, names[1], rows[0][first:second])
+    person.all_memberships = []
+    for row in rows:
+        membership = Membership.from_db(None, names[0], row[1:first])
+        membership.user, membership.clinic = person, Clinic.from_db(None, names[2], row[second:])
+        person.all_memberships.append(membership)
+    return person
 
 
 class SessionStore(db.SessionStore):
@@ -65,20 +102,16 @@ class SessionStore(db.SessionStore):
 
     def load(self) -> dict[str, Any]:
         """The session's data; the same query sets ``person`` with ``all_memberships``."""
-        alive = {"session_key": hashed(self.session_key), "expire_date__gt": timezone.now()}
-        memberships = Membership.objects.filter(
-            **{f"user__sessions__{name}": value for name, value in alive.items()}
-        ).select_related("user", "clinic")
-        rows = list(memberships.annotate(session_data=F("user__sessions__session_data")))
+        key, now = hashed(self.session_key), timezone.now()
+        rows = _SESSION.rows(key=key, now=now)
         if not rows:  # a stranger, or a person without a clinic
-            row = Session.objects.filter(**alive).first()
+            row = Session.objects.filter(session_key=key, expire_date__gt=now).first()
             if row is None:  # and a stranger does not choose the key of a new session
                 self._session_key = None
                 return {}
             return self.decode(row.session_data)
-        self.person = rows[0].user
-        self.person.all_memberships = [*rows]
-        data: dict[str, Any] = self.decode(rows[0].session_data)
+        self.person = _person_of(rows)
+        data: dict[str, Any] = self.decode(rows[0][0])
         return data
 
     def exists(self, session_key: str) -> bool:

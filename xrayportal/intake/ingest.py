@@ -142,7 +142,8 @@ def _store_once(incoming: IncomingFile, prepared: Prepared, name: str) -> Upload
     if earlier is not None:
         return earlier
     analysis: Analysis | None = None
-    image = Image.objects.filter(clinic=incoming.clinic, sha256=prepared.sha256).first()
+    same = Image.objects.filter(clinic=incoming.clinic, sha256=prepared.sha256)
+    image = same.first() if same.exists() else None
     if image is not None:
         study = Study.objects.select_for_update(no_key=True).get(pk=image.study_id)
         outcome, sentence = (
@@ -222,9 +223,8 @@ def note_applied(incoming: IncomingFile, sentence: str) -> Upload:
 def _enter(incoming: IncomingFile) -> tuple[Submission, Upload | None]:
     """Lock the submission, the first lock of all; return it, and the Upload if the key came in meanwhile."""
     submission = Submission.objects.select_for_update(no_key=True).get(pk=incoming.submission.pk)
-    earlier = (
-        Upload.objects.filter(submission=submission, key=incoming.key).select_related("image__study").first()
-    )
+    sent = Upload.objects.filter(submission=submission, key=incoming.key)
+    earlier = sent.first() if sent.exists() else None
     if earlier is None:
         refuse_closed(submission)
         submission.last_upload_at = timezone.now()
@@ -254,12 +254,11 @@ def _study(incoming: IncomingFile, prepared: Prepared, submission: Submission) -
     key = prepared.study_key or incoming.grouping_key or prepared.sha256
     if _is_grouped(incoming, prepared):
         lock_group(incoming.clinic.pk, key)
-    parts = list(
-        Study.objects.select_for_update(no_key=True, of=("self",))
-        .filter(clinic=incoming.clinic, grouping_key=key)
-        .select_related("submission")
-        .order_by("part")
-    )
+    known = Study.objects.filter(clinic=incoming.clinic, grouping_key=key)
+    parts: list[Study] = []
+    if known.exists():
+        locked = known.select_for_update(no_key=True, of=("self",))
+        parts = list(locked.select_related("submission").order_by("part"))
     signed = _signed(parts)
     own = [part for part in parts if part.submission.has_sender_of(submission) and part.pk not in signed]
     if not own:

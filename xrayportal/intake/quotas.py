@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from xrayportal.analyses.models import Analysis
-from xrayportal.studies.models import Image, Submission, Usage
+from xrayportal.studies.models import Image, Submission
 from xrayportal.words.figures import size_words
 
 if TYPE_CHECKING:
@@ -65,13 +65,19 @@ def _check_files(incoming: IncomingFile) -> None:
     most_of_clinic, most_of_person = settings.QUOTA_CLINIC_FILES_A_DAY, settings.QUOTA_PERSON_FILES_A_DAY
     if not most_of_clinic and not most_of_person:
         return
-    counts = Usage.objects.filter(clinic=incoming.clinic, day=_today()).aggregate(
-        clinic=Sum("files", default=0), person=Sum("files", default=0, filter=Q(user=incoming.actor.user))
-    )
-    if most_of_person and counts["person"] >= most_of_person:
+    user = incoming.actor.user
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(sum(files), 0), "
+            "coalesce(sum(files) FILTER (WHERE user_id IS NOT DISTINCT FROM %s), 0) "
+            "FROM studies_usage WHERE clinic_id = %s AND day = %s",
+            [user.pk if user else None, incoming.clinic.pk, _today()],
+        )
+        of_clinic, of_person = cursor.fetchone()
+    if most_of_person and of_person >= most_of_person:
         sentence = _("You have sent %(most)d files today, which is the limit. Go on after midnight (UTC).")
         raise QuotaExceededError(sentence % {"most": most_of_person}, _until_midnight())
-    if most_of_clinic and counts["clinic"] >= most_of_clinic:
+    if most_of_clinic and of_clinic >= most_of_clinic:
         sentence = _("Your clinic sent %(most)d files today, which is the limit. Go on after midnight (UTC).")
         raise QuotaExceededError(sentence % {"most": most_of_clinic}, _until_midnight())
 

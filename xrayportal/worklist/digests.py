@@ -84,11 +84,10 @@ def send_mails() -> int:
 
 def take_notices(user: User) -> list[Digest]:
     """The digests that this person has not seen, oldest first; marks them as seen. One query if none."""
-    unseen = list(
-        Digest.objects.filter(user=user, ready_at__isnull=False, seen_at__isnull=True)
-        .select_related("clinic")
-        .order_by("ready_at")[:_NOTICES]
-    )
+    ready = Digest.objects.filter(user=user, ready_at__isnull=False, seen_at__isnull=True)
+    if not ready.exists():
+        return []
+    unseen = list(ready.select_related("clinic").order_by("ready_at")[:_NOTICES])
     if unseen:
         Digest.objects.filter(pk__in=[digest.pk for digest in unseen]).update(seen_at=timezone.now())
     return unseen

@@ -61,13 +61,9 @@ def deliveries_of(access: ClinicAccess, study: Study) -> StudyDeliveries | None:
     if not access.may(Permission.SEE_ALL):
         return None
     rows = Delivery.objects.filter(study=study).exclude(state=Delivery.State.WITHDRAWN)
-    newest = (
-        rows.order_by("destination_id", "-created_at")
-        .distinct("destination_id")
-        .select_related("destination")
-    )
-    shown = [ShownDelivery(row) for row in newest]
-    if shown:
+    if rows.exists():
+        newest = rows.order_by("destination_id", "-created_at").distinct("destination_id")
+        shown = [ShownDelivery(row) for row in newest.select_related("destination")]
         return StudyDeliveries(shown, waits_for_signature=False)
     waits = StudyReturn.objects.filter(study=study).exists()
     if not waits or not Destination.objects.filter(clinic=access.clinic).exists():

@@ -63,8 +63,12 @@ class Panel:
     @cached_property
     def consensus(self) -> Consensus | None:
         """The consensus of the reviews, if there are any."""
-        rows = Consensus.objects.filter(study=self.study).select_related("adjudicator", "clinic")
-        return rows.first()
+        if not self.reviews:
+            return None
+        row = Consensus.objects.filter(study=self.study).first()
+        if row is not None:
+            row.clinic = self.access.clinic
+        return row
 
     @property
     def reads(self) -> bool:
@@ -94,7 +98,7 @@ class Panel:
         """The person's own current review, the one that the form would supersede."""
         return adjudication.own_review(self.access, self.current, adjudicates=self.adjudicates)
 
-    @property
+    @cached_property
     def others(self) -> list[Review]:
         """Other people's signed reviews: for a blind reader after their own, for an adjudicator at once.
 
@@ -141,7 +145,7 @@ class Panel:
         """The manifest that the words of verdicts come from."""
         return self.bundle.manifest if self.bundle else {"target": PLAIN_TARGET}
 
-    @property
+    @cached_property
     def choices(self) -> list[Choice]:
         """The verdict buttons in order."""
         return [
@@ -149,7 +153,7 @@ class Panel:
             for key, code in enumerate(ORDER, start=1)
         ]
 
-    @property
+    @cached_property
     def body_parts(self) -> list[tuple[str, str]]:
         """Body parts to choose from: label and word."""
         return (
@@ -163,7 +167,7 @@ class Panel:
         """The study's images, in the order of the page."""
         return list(self.study.images.values_list("pk", flat=True))
 
-    @property
+    @cached_property
     def entered(self) -> Mapping[str, str]:
         """The form's values: those of the refused form, else of the own review, else none."""
         if self.sent is not None:

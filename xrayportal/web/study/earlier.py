@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from django.db.models import Q, QuerySet
 
 from xrayportal.access import ClinicAccess
-from xrayportal.analyses.latest import with_status
+from xrayportal.analyses.latest import first_thumbnail, latest_state
 from xrayportal.analyses.models import Finding
 from xrayportal.reviews.blind import with_revealed
 from xrayportal.studies.models import Study
@@ -36,9 +36,15 @@ class ComparisonStudy:
 
 
 def earlier_of(access: ClinicAccess, study: Study) -> list[Study]:
-    """The other studies that this person may see, newest first; one query."""
-    others = with_status(with_revealed(access, _others(access, study))).select_related("current__bundle")
-    return list(others.order_by("-created_at", "pk")[:SHOWN])
+    """The other studies that this person may see, newest first; two queries, mostly one: there are none."""
+    newest = _others(access, study).order_by("-created_at", "pk")
+    ids = list(newest.values_list("pk", flat=True)[:SHOWN])
+    if not ids:
+        return []
+    others = with_revealed(access, access.studies().filter(pk__in=ids)).annotate(
+        latest_state=latest_state(), thumbnail=first_thumbnail()
+    )
+    return list(others.select_related("current__bundle").order_by("-created_at", "pk"))
 
 
 def later_parts(study: Study, earlier: Iterable[Study]) -> list[Study]:

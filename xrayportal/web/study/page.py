@@ -17,6 +17,7 @@ from xrayportal.web.study.earlier import earlier_of, later_parts
 from xrayportal.web.study.forms import CorrectionForm
 from xrayportal.web.study.result import (
     StudyResult,
+    active_bundle_of,
     history_of,
     known_body_parts_of,
     result_of,
@@ -48,7 +49,9 @@ def study_page_of(
     note_looks(access, result)
     mark_read(access, [row.pk])
     earlier = earlier_of(access, row)
+    active = active_bundle_of(row)
     context |= {
+        "active_bundle": active,
         "base": base_template(request),
         "study": row,
         "title": title_of(row),
@@ -65,7 +68,7 @@ def study_page_of(
         "delete_reasons": REASONS,
         "correction": CorrectionForm(
             {"patient_reference": row.patient_reference, "stated_body_part": row.stated_body_part},
-            body_parts=known_body_parts_of(row),
+            body_parts=known_body_parts_of(row, active),
         ),
     }
     return render(request, "study/study.html", context)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import F, FilteredRelation, Q, QuerySet
 from django.http import Http404
@@ -18,6 +19,8 @@ from xrayportal.access import ClinicAccess, Permission
 from xrayportal.analyses.models import Analysis, Bundle, Finding
 from xrayportal.analyses.queue.waiting import waiting_position
 from xrayportal.audit.models import AuditEvent
+from xrayportal.clinics.models import Clinic, User
+from xrayportal.prepared import Prepared
 from xrayportal.reviews.blind import with_revealed
 from xrayportal.reviews.report.facts import claim_basis_words, claim_words, location_words
 from xrayportal.studies.models import Image, Study, Upload
@@ -252,34 +255,49 @@ class History:
 
 
 def study_or_404(access: ClinicAccess, pk: uuid.UUID) -> RevealedStudy:
-    """A study that this person may see, with what its version needs. Raises Http404."""
-    newest = {name.replace("__", "_"): F(name) for name in _NEWEST}
-    studies = _with_newest(access, pk).annotate(**newest).select_related("current__bundle", "submission")
-    study = cast("RevealedStudy | None", studies.first())
-    if study is None:
+    """A study that this person may see, with its result and its submission. Raises Http404."""
+    studies = with_revealed(access, access.studies().filter(pk=pk))
+    row = studies.select_related("current__bundle", "submission").first()
+    if row is None:
         raise Http404("Not found.")
-    return study
+    return row
 
 
 def polled_version(access: ClinicAccess, pk: uuid.UUID) -> Version:
     """``version_of`` without loading the study: all that an idle poll asks. Http404 as ``study_or_404``."""
-    values = _with_newest(access, pk).values_list("state", "submission__state", *_NEWEST, "revealed").first()
-    if values is None:
+    rows = _polled(access.roles, access.clinic.blind_first).rows(
+        study=pk, clinic=access.clinic.pk, user=access.user.pk
+    )
+    if not rows:
         raise Http404("Not found.")
-    return _version(*values)
+    return _version(*rows[0])
 
 
-def version_of(study: RevealedStudy) -> Version:
-    """The version of the result, for the address of the next poll."""
-    newest, state, cancel_requested = (getattr(study, name.replace("__", "_")) for name in _NEWEST)
-    revealed = study.revealed
-    return _version(study.state, study.submission.state, newest, state, cancel_requested, revealed)
+@cache
+def _polled(roles: frozenset[str], blind_first: bool) -> Prepared:
+    """What an idle poll asks, for people of these roles."""
+
+    def build(study: uuid.UUID, clinic: uuid.UUID, user: int) -> QuerySet[Study, tuple[Any, ...]]:
+        access = ClinicAccess(User(pk=user), Clinic(pk=clinic, blind_first=blind_first), roles)
+        newest = FilteredRelation("analyses", condition=Q(analyses__purpose=Analysis.Purpose.PRIMARY))
+        studies = with_revealed(access, access.studies().filter(pk=study)).annotate(newest=newest)
+        studies = studies.order_by(F("newest__requested_at").desc(nulls_last=True))
+        return studies.values_list("state", "submission__state", *_NEWEST, "revealed")[:1]
+
+    # Who sees all, and reads nothing blind, is nowhere in the query.
+    return Prepared(build, study=uuid.uuid4(), clinic=uuid.uuid4(), user=-1, unused={"user"})
 
 
-def _with_newest(access: ClinicAccess, pk: uuid.UUID) -> QuerySet[Study]:
-    newest = FilteredRelation("analyses", condition=Q(analyses__purpose=Analysis.Purpose.PRIMARY))
-    studies = with_revealed(access, access.studies().filter(pk=pk)).annotate(newest=newest)
-    return studies.order_by(F("newest__requested_at").desc(nulls_last=True))
+def version_of(study: RevealedStudy, newest: Analysis | None) -> Version:
+    """The version of the result, for the address of the next poll; ``newest`` is the primary analysis."""
+    return _version(
+        study.state,
+        study.submission.state,
+        newest.pk if newest else None,
+        newest.state if newest else None,
+        newest.cancel_requested if newest else None,
+        study.revealed,
+    )
 
 
 def _version(
@@ -311,7 +329,7 @@ def result_of(
     or the first one as long as the prediction is hidden.
     """
     images = list(study.images.all())
-    latest = study.analyses.primary().order_by("-requested_at").first()
+    latest = _latest(study)
     findings = {row.image_id: row for row in study.current.findings.all()} if study.current else {}
     is_number = view and view.isascii() and view.isdigit() and len(view) < 6
     number = int(view) if view and is_number else _strongest(images, findings) if study.revealed else 1
@@ -322,10 +340,17 @@ def result_of(
         images=images,
         findings=findings,
         latest=latest,
-        version=version_of(study),
+        version=version_of(study, latest),
         comparison=comparison_of(access, study, beside) if beside else None,
         reading=_id(reading),
     )
+
+
+def _latest(study: Study) -> Analysis | None:
+    """The newest primary analysis: mostly the current result, which is loaded already."""
+    newest = study.analyses.primary().order_by("-requested_at")
+    pk = newest.values_list("pk", flat=True).first()
+    return study.current if study.current is not None and study.current.pk == pk else newest.first()
 
 
 def _strongest(images: list[Image], findings: dict[uuid.UUID, Finding]) -> int:
@@ -357,9 +382,15 @@ def title_of(study: Study) -> str:
     return names.first() or str(study.pk)
 
 
-def known_body_parts_of(study: Study) -> list[str]:
+def active_bundle_of(study: Study) -> Bundle | None:
+    """The active bundle: mostly the one of the study's result, which is loaded already."""
+    if study.current is not None and study.current.bundle.is_active:
+        return study.current.bundle
+    return Bundle.objects.active().first()
+
+
+def known_body_parts_of(study: Study, active: Bundle | None) -> list[str]:
     """The body parts that may be stated of the study: those of the active bundle, and the stated one."""
-    active = Bundle.objects.active().first()
     known = active.body_parts if active else []
     stated = [study.stated_body_part] if study.stated_body_part else []
     return [*known, *(one for one in stated if one not in known)]

@@ -25,6 +25,7 @@ from xrayportal.web.study.ahead import views_ahead
 from xrayportal.web.study.forms import AnalysisForm, CorrectionForm, DeleteForm
 from xrayportal.web.study.page import note_looks, study_page_of
 from xrayportal.web.study.result import (
+    active_bundle_of,
     history_of,
     known_body_parts_of,
     polled_version,
@@ -123,7 +124,7 @@ def cancel_analysis(request: PortalRequest, access: ClinicAccess, analysis: uuid
 def study_correct(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
     """Correct the patient reference and the body part that the sender stated."""
     row = get_object_or_404(access.studies(), pk=study)
-    form = CorrectionForm(request.POST, body_parts=known_body_parts_of(row))
+    form = CorrectionForm(request.POST, body_parts=known_body_parts_of(row, active_bundle_of(row)))
     if not form.is_valid():
         for errors in form.errors.values():
             messages.error(request, " ".join(map(str, errors)))

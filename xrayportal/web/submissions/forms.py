@@ -69,7 +69,7 @@ def _clean_patient_reference(form: forms.Form) -> str:
 def _clean_body_part(form: forms.Form) -> str:
     """The body part, empty for one that the active bundle does not know."""
     body_part: str = form.cleaned_data["body_part"]
-    return body_part if body_part in known_body_parts() else ""
+    return body_part if body_part and body_part in known_body_parts() else ""
 
 
 class DetailsForm(forms.Form):

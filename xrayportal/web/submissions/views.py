@@ -165,9 +165,9 @@ def submission_uploads(request: PortalRequest, access: ClinicAccess, submission:
     if not form.is_valid():
         return _refused(form.sentence)
     sent = form.cleaned_data
-    earlier = own.uploads.filter(key=sent["key"]).first()
-    if earlier is not None:
-        return JsonResponse(_as_json(access, earlier))
+    earlier = own.uploads.filter(key=sent["key"])
+    if earlier.exists():
+        return JsonResponse(_as_json(access, earlier.get()))
     file = sent["file"]
     incoming = IncomingFile(
         submission=own,
@@ -301,19 +301,21 @@ def _own_or_404(access: ClinicAccess, pk: uuid.UUID, *, or_manage: bool = False)
     submissions = access.submissions()
     if not (or_manage and access.may(Permission.MANAGE)):
         submissions = submissions.filter(submitter=access.user)
-    return get_object_or_404(submissions.select_related("clinic"), pk=pk)
+    submission = get_object_or_404(submissions, pk=pk)
+    submission.clinic = access.clinic
+    return submission
 
 
 def _as_json(access: ClinicAccess, upload: Upload) -> dict[str, Any]:
-    study = upload.image.study_id if upload.image else None
-    may_open = study is not None and access.studies().filter(pk=study).exists()
+    study = upload.image.study if upload.image else None
+    may_open = study is not None and access.may_open(study)
     return {
         "id": str(upload.pk),
         "outcome": upload.outcome,
         "filename": upload.filename,
         "sentence": rejection_sentence(upload),
         "kind": upload.kind,
-        "study": reverse("study", args=[access.clinic.slug, study]) if may_open else None,
+        "study": reverse("study", args=[access.clinic.slug, study.pk]) if study and may_open else None,
     }
 
 

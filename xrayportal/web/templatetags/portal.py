@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from django import template
@@ -16,13 +16,12 @@ from django.http import QueryDict
 from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.urls import reverse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
 from xrayportal.analyses.models import Analysis, Verdict
 from xrayportal.analyses.outcomes import outcome_of
-from xrayportal.intake.bulk.delivery import known_body_parts
 from xrayportal.studies.models import Grouping
 from xrayportal.web.shared.failures import failure_from_values, failure_of, rejection_sentence
 from xrayportal.web.shared.sidebar import SIDEBAR
@@ -46,12 +45,43 @@ register.filter("rejection", rejection_sentence)
 @register.simple_tag
 def icon(name: str, classes: str = "") -> SafeString:
     """An icon of the vendored sprite, hidden from screen readers because words stand beside it."""
+    return _icon(static("vendor/lucide/sprite.svg"), name, classes)
+
+
+@cache
+def _icon(sprite: str, name: str, classes: str) -> SafeString:
     return format_html(
-        '<svg class="icon {}" aria-hidden="true"><use href="{}#{}"></use></svg>',
-        classes,
-        static("vendor/lucide/sprite.svg"),
-        name,
+        '<svg class="icon {}" aria-hidden="true"><use href="{}#{}"></use></svg>', classes, sprite, name
     )
+
+
+@register.simple_tag
+def fixed_part(template_name: str) -> SafeString:
+    """A fragment that is the same on every page and for everybody: rendered once for each language."""
+    return _fixed_part(template_name, get_language() or "")
+
+
+@cache
+def _fixed_part(template_name: str, language: str) -> SafeString:
+    return render_to_string(template_name)
+
+
+@register.simple_tag
+def options(choices: Iterable[tuple[str, str]], selected: str = "") -> SafeString:
+    """The options of a select: pairs of value and word."""
+    return _options(tuple((value, str(word)) for value, word in choices), selected)
+
+
+@lru_cache(maxsize=200)
+def _options(choices: tuple[tuple[str, str], ...], selected: str) -> SafeString:
+    return format_html_join(
+        "",
+        '<option value="{}"{}>{}</option>',
+        ((value, _SELECTED if value == selected else "", word) for value, word in choices),
+    )
+
+
+_SELECTED = mark_safe(" selected")
 
 
 @register.filter("json")
@@ -81,22 +111,25 @@ def when(at: datetime | None, age: str = "") -> SafeString | str:
     )
 
 
-@register.inclusion_tag("partials/_verdict.html")
-def verdict(manifest: Mapping[str, Any], code: str) -> dict[str, Any]:
+@register.simple_tag
+def verdict(manifest: Mapping[str, Any], code: str) -> SafeString:
     """The chip of a verdict or of an outcome (``analyses.outcomes``): icon and word."""
-    return {"code": code, "word": verdicts.verdict_word(manifest, code)}
+    return _chip(code, verdicts.verdict_word(manifest, code))
 
 
-@register.inclusion_tag("partials/_verdict.html")
-def prediction(analysis: Analysis, size: str = "") -> dict[str, Any]:
+@register.simple_tag
+def prediction(analysis: Analysis, size: str = "") -> SafeString:
     """The chip of a result: icon, word with its leaning, and the probability unless it is large."""
     code = outcome_of(analysis)
-    return {
-        "code": code,
-        "word": verdicts.verdict_word(analysis.bundle.manifest, code),
-        "figure": "" if size else _beside(analysis)[0],
-        "size": size,
-    }
+    word = verdicts.verdict_word(analysis.bundle.manifest, code)
+    return _chip(code, word, "" if size else _beside(analysis)[0], size)
+
+
+@lru_cache(maxsize=1000)
+def _chip(code: str, word: str, figure: str = "", size: str = "") -> SafeString:
+    """Lists and pages show the same few again and again."""
+    context = {"code": code, "word": word, "figure": figure, "size": size}
+    return render_to_string("partials/_verdict.html", context)
 
 
 @register.filter
@@ -178,18 +211,31 @@ def sidebar_items(context: template.Context) -> list[SidebarItem]:
 @register.inclusion_tag("submissions/_uploader.html", takes_context=True)
 def uploader(context: template.Context) -> dict[str, Any]:
     """The drop zone with its list of files; ``uploader.js`` takes it over where scripts run."""
+    bundle = context["active_bundle"]
+    body_parts = tuple(bundle.body_parts) if bundle else ()
     return {
         "access": context["access"],
         "csrf_token": context["csrf_token"],
         "limit": settings.UPLOAD_MAX_BYTES,
-        "limit_mb": settings.UPLOAD_MAX_BYTES // 2**20,
         "archive": json.dumps(
             {"maxFiles": settings.ARCHIVE_MAX_FILES, "maxBytes": settings.ARCHIVE_MAX_BYTES}
         ),
-        "groupings": Grouping.choices,
-        "body_parts": [(label, verdicts.body_part_word(label)) for label in known_body_parts()],
-        "words": upload_words(),
+        "inside": _uploader_inside(body_parts, settings.UPLOAD_MAX_BYTES // 2**20, get_language() or ""),
     }
+
+
+@lru_cache(maxsize=16)
+def _uploader_inside(body_parts: tuple[str, ...], limit_mb: int, language: str) -> SafeString:
+    """What is the same for everybody while one bundle is active."""
+    return render_to_string(
+        "submissions/_uploader_inside.html",
+        {
+            "limit_mb": limit_mb,
+            "groupings": Grouping.choices,
+            "body_parts": [(label, verdicts.body_part_word(label)) for label in body_parts],
+            "words": upload_words(),
+        },
+    )
 
 
 @register.simple_tag

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.utils import timezone
 
 from xrayportal.access import ClinicAccess, PortalRequest
 from xrayportal.audit.models import AuditHead
+from xrayportal.prepared import Prepared
 from xrayportal.reviews.blind import reads_blind
 from xrayportal.web.shared.polling import Version
 from xrayportal.web.worklist import rows
@@ -24,6 +26,12 @@ from xrayportal.worklist.tabs import TABS, tabs_of
 
 #: Without any event of the clinic the list still changes: relative times, and studies that waited too long.
 LOOK_AGAIN_SECONDS = 60
+
+
+#: Asked by every poll of a list.
+_NEWEST_EVENT = Prepared(
+    lambda clinic: AuditHead.objects.filter(clinic=clinic).values_list("number"), clinic=uuid.uuid4()
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,7 @@ def list_context(request: PortalRequest, access: ClinicAccess, clock: str = "") 
     own = own_lists(access)
     filters = own.asked_for(request.GET)
     page = rows.worklist_page(access, filters, request.GET.get("page"))
+    bundles = rows.bundles_of(page)
     query = address_query(filters, str(page.number))
     # The links of the list are made of the query: one list has one address, whatever led to it.
     request.GET = QueryDict(query)
@@ -56,7 +65,7 @@ def list_context(request: PortalRequest, access: ClinicAccess, clock: str = "") 
         {
             "filters": filters,
             "page": page,
-            "rows": [rendered(row_of(access, study)) for study in page],
+            "rows": [rendered(row_of(access, study, bundles)) for study in page],
             # Only an empty list asks whether the filters made it so.
             "is_filtered": filters.any and not page.object_list and access.studies().exists(),
             "all_query": rows.Filters(sort=filters.sort).query,
@@ -67,6 +76,7 @@ def list_context(request: PortalRequest, access: ClinicAccess, clock: str = "") 
     tabs, views, start = _tabs(access, filters), _views(own, filters), start_of(access)
     return {
         "own_lists": own,
+        "bundles": bundles,
         "filters": filters,
         "page": page,
         "list": html,
@@ -96,8 +106,8 @@ def address_query(filters: rows.Filters, page: str) -> str:
 
 def clock_of(access: ClinicAccess) -> str:
     """A text that changes with every event of the clinic, and every ``LOOK_AGAIN_SECONDS``; one query."""
-    head = AuditHead.objects.filter(clinic=access.clinic).values_list("number", flat=True).first()
-    return f"{head or 0}-{int(timezone.now().timestamp()) // LOOK_AGAIN_SECONDS}"
+    rows = _NEWEST_EVENT.rows(clinic=access.clinic.pk)
+    return f"{rows[0][0] if rows else 0}-{int(timezone.now().timestamp()) // LOOK_AGAIN_SECONDS}"
 
 
 def _tabs(access: ClinicAccess, filters: rows.Filters) -> list[Tab]:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
-from uuid import UUID
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from uuid import UUID, uuid4
 
 from django.contrib.postgres.expressions import ArraySubquery
+from django.contrib.postgres.fields import ArrayField
 from django.core.paginator import Page, Paginator
-from django.db.models import BooleanField, F, Func, Q, QuerySet
+from django.db.models import BooleanField, F, Func, Q, QuerySet, UUIDField, Value
+from django.db.models.expressions import Combinable
 from django.http import QueryDict
 from django.utils.functional import cached_property
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
 from xrayportal.access import ClinicAccess
-from xrayportal.analyses.latest import RowFacts, latest_state, with_status
+from xrayportal.analyses.latest import latest_state, with_status
 from xrayportal.analyses.models import Analysis, Bundle, Verdict
 from xrayportal.analyses.outcomes import OUTCOMES, has_outcome, outcomes_of
-from xrayportal.reviews.blind import Revealed, visible_predictions, with_revealed
+from xrayportal.clinics.models import Clinic, Role, User
+from xrayportal.prepared import Prepared
+from xrayportal.reviews.blind import reads_blind, visible_predictions, with_revealed
 from xrayportal.studies.models import Study, Upload
 from xrayportal.web.shared.status import WORDS
 from xrayportal.words.verdicts import body_part_word, verdict_word
@@ -48,21 +54,46 @@ else:  # generic for the type checker only
     _Paginator = Paginator
 
 
-class ListedFacts(RowFacts, Revealed):
-    """What ``worklist_page`` adds to a study."""
+class ListedStudy(NamedTuple):
+    """What the list shows of a study, in the order of ``_COLUMNS``; None where there is no result."""
 
+    pk: UUID
+    patient_reference: str
+    stated_body_part: str
+    created_at: datetime
+    #: As ``analyses.latest.RowFacts``.
+    latest_state: str
+    thumbnail: UUID | None
+    views: int | None
+    name: str
+    #: As ``worklist.marks``, and whether the prediction may be shown to this person.
     is_read: bool
     own_review: str
+    revealed: bool
+    #: The state of the readers' consensus, if there is one.
+    consensus: str | None
+    bundle_id: int | None
+    verdict: str | None
+    reason: str | None
+    leaning: str | None
+    body_part: str | None
+    probability: float | None
+    threshold_low: float | None
+    threshold_high: float | None
+    thresholds_by_clinic: bool | None
 
 
-if TYPE_CHECKING:
-    from django_stubs_ext import WithAnnotations
+_COLUMNS = (
+    *("pk", "patient_reference", "stated_body_part", "created_at"),
+    *("latest_state", "thumbnail", "views", "name", "is_read", "own_review", "revealed"),
+    "consensus__state",
+    *("current__bundle_id", "current__verdict", "current__reason", "current__leaning", "current__body_part"),
+    *("current__probability", "current__threshold_low", "current__threshold_high"),
+    "current__thresholds_by_clinic",
+)
 
-    ListedStudy = WithAnnotations[Study, ListedFacts]
 
-
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """One option of a filter."""
 
     value: str
@@ -149,7 +180,7 @@ def studies_of(access: ClinicAccess, filters: Filters) -> QuerySet[Study, UUID] 
 
 
 def worklist_page(access: ClinicAccess, filters: Filters, number: str | None) -> Page[ListedStudy]:
-    """One page of the studies that this person may see, filtered and in order; six queries at most.
+    """One page of the studies that this person may see, filtered and in order; seven queries at most.
 
     ``number`` is the page's number from the address.
     """
@@ -161,13 +192,36 @@ def worklist_page(access: ClinicAccess, filters: Filters, number: str | None) ->
     listed = cast("QuerySet[Study, UUID]", list(ids[:COUNTED]) if at_once else ids)
     page = CappedPaginator(listed, PER_PAGE).get_page(number)
     of_page = list(page)
-    rows = with_revealed(access, with_status(Study.objects.filter(pk__in=of_page)))
-    rows = rows.annotate(is_read=read_by(access), own_review=own_review(access)).select_related(
-        "current__bundle", "consensus"
-    )
-    by_id = {study.pk: study for study in cast("QuerySet[ListedStudy]", rows)}
+    rows = _rows(reads_blind(access)).rows(ids=of_page, user=access.user.pk) if of_page else []
+    by_id = {row[0]: ListedStudy._make(row) for row in rows}
     studies = [by_id[pk] for pk in of_page if pk in by_id]
     return Page(studies, page.number, cast("Paginator[ListedStudy]", page.paginator))
+
+
+@cache
+def _rows(is_blind: bool) -> Prepared:
+    """The rows of a page, for a person who reads blind or does not."""
+
+    def build(ids: list[UUID], user: int) -> QuerySet[Study, tuple[Any, ...]]:
+        access = ClinicAccess(User(pk=user), Clinic(blind_first=is_blind), frozenset({Role.READER}))
+        studies = Study.objects.filter(_is_one_of(Value(ids, output_field=ArrayField(UUIDField()))))
+        rows = with_revealed(access, with_status(studies))
+        rows = rows.annotate(is_read=read_by(access), own_review=own_review(access))
+        return rows.values_list(*_COLUMNS)
+
+    return Prepared(build, ids=[uuid4()], user=-1)
+
+
+def bundles_of(studies: Iterable[ListedStudy]) -> dict[int, Bundle]:
+    """The bundles of the results of a page, by their ids; one query at most."""
+    ids = {study.bundle_id for study in studies} - {None}
+    return Bundle.objects.in_bulk(ids) if ids else {}
+
+
+def active_bundle(bundles: Mapping[int, Bundle]) -> Bundle | None:
+    """The active bundle: mostly one of those of the page's results, which are loaded already."""
+    active = next((bundle for bundle in bundles.values() if bundle.is_active), None)
+    return active or Bundle.objects.active().first()
 
 
 def verdict_choices(bundle: Bundle | None) -> list[Choice]:
@@ -221,15 +275,15 @@ def _in_state(access: ClinicAccess, studies: QuerySet[Study], state: str) -> Que
     analyses = Analysis.objects.primary().filter(clinic=access.clinic, state=state)
     if state != Analysis.State.FAILED:
         return studies.filter(pk__in=analyses.values("study"))
-    failed = analyses.order_by("-finished_at").values("study")[:COUNTED]
+    failed = ArraySubquery(analyses.order_by("-finished_at").values("study")[:COUNTED])
     return studies.filter(_is_one_of(failed)).annotate(latest=latest_state()).filter(latest=state)
 
 
-def _is_one_of(ids: QuerySet[Any, Any]) -> Func:
-    """``pk IN (…)``, through an array: a join looks at all studies, since the database expects many ids."""
+def _is_one_of(ids: Combinable) -> Func:
+    """``pk = ANY(…)`` of an array: a join looks at all studies, since the database expects many ids."""
     return Func(
         F("pk"),
-        ArraySubquery(ids),
+        ids,
         template="%(expressions)s)",
         arg_joiner=" = ANY(",
         output_field=BooleanField(),

@@ -5,6 +5,7 @@ Every open worklist polls, and fifty rows are most of its answer; few of them ch
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -17,10 +18,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
 from xrayportal.access import ClinicAccess, Permission
-from xrayportal.analyses.models import Analysis
-from xrayportal.analyses.outcomes import outcome_of
+from xrayportal.analyses.models import Analysis, Bundle
+from xrayportal.analyses.outcomes import outcome_code
 from xrayportal.reviews.models import Consensus
-from xrayportal.studies.models import Study
 from xrayportal.web.shared.status import Status, reader_status, status_of
 from xrayportal.words.figures import ago
 from xrayportal.words.verdicts import verdict_word
@@ -75,9 +75,12 @@ class Row:
     zone: str
 
 
-def row_of(access: ClinicAccess, study: ListedStudy) -> Row:
-    """The row of a study from ``worklist_page``, as ``access`` may see it; no query."""
-    is_hidden = study.current is not None and not study.revealed
+def row_of(access: ClinicAccess, study: ListedStudy, bundles: Mapping[int, Bundle]) -> Row:
+    """The row of a study from ``worklist_page``, as ``access`` may see it; no query.
+
+    ``bundles`` are those of the page's results, by their ids.
+    """
+    is_hidden = study.bundle_id is not None and not study.revealed
     return Row(
         clinic=access.clinic.slug,
         study=study.pk,
@@ -89,7 +92,7 @@ def row_of(access: ClinicAccess, study: ListedStudy) -> Row:
         is_read=study.is_read,
         has_draft=study.own_review == "draft",
         is_hidden=is_hidden,
-        result=None if is_hidden else _result(study),
+        result=None if is_hidden else _result(study, bundles),
         status=_status(access, study),
         review_status=_review_status(access, study),
         created_at=study.created_at,
@@ -105,18 +108,18 @@ def rendered(row: Row) -> SafeString:
     return render_to_string("partials/_study_row.html", {"row": row})
 
 
-def _result(study: Study) -> Result | None:
-    analysis = study.current
-    if analysis is None:
+def _result(study: ListedStudy, bundles: Mapping[int, Bundle]) -> Result | None:
+    if study.bundle_id is None:
         return None
+    outcome = outcome_code(study.verdict or "", study.reason or "", study.leaning or "")
     return Result(
-        outcome=outcome_of(analysis),
-        word=verdict_word(analysis.bundle.manifest, outcome_of(analysis)),
-        body_part=analysis.body_part,
-        probability=analysis.probability,
-        threshold_low=analysis.threshold_low,
-        threshold_high=analysis.threshold_high,
-        thresholds_by_clinic=analysis.thresholds_by_clinic,
+        outcome=outcome,
+        word=verdict_word(bundles[study.bundle_id].manifest, outcome),
+        body_part=study.body_part or "",
+        probability=study.probability,
+        threshold_low=study.threshold_low or 0.0,
+        threshold_high=study.threshold_high or 0.0,
+        thresholds_by_clinic=bool(study.thresholds_by_clinic),
     )
 
 
@@ -132,15 +135,13 @@ def _status(access: ClinicAccess, study: ListedStudy) -> Status:
     return reader_status("opened" if study.is_read else "unread")
 
 
-def _review_status(access: ClinicAccess, study: Study) -> str:
+def _review_status(access: ClinicAccess, study: ListedStudy) -> str:
     """The words for the readers' consensus; empty until one has signed."""
     state = _consensus(access, study)
     return str(Consensus.State(state).label) if state else ""
 
 
-def _consensus(access: ClinicAccess, study: Study) -> str:
+def _consensus(access: ClinicAccess, study: ListedStudy) -> str:
     """The state of the readers' consensus, for people who see all studies; empty until one has signed."""
-    consensus: Consensus | None = getattr(study, "consensus", None)
-    if consensus is None or consensus.state == Consensus.State.OPEN or not access.may(Permission.SEE_ALL):
-        return ""
-    return consensus.state
+    state = study.consensus
+    return state if state and state != Consensus.State.OPEN and access.may(Permission.SEE_ALL) else ""

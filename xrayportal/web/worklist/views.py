@@ -11,7 +11,6 @@ from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import trigger_client_event
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
-from xrayportal.analyses.models import Bundle
 from xrayportal.intake.deletion import REASONS
 from xrayportal.web.shared.polling import seen_version, unchanged
 from xrayportal.web.worklist import rows
@@ -47,8 +46,9 @@ def worklist(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
         remember(access, context["own_lists"], context["filters"])
     if htmx and not htmx.history_restore_request:
         return render(request, "worklist/_studies.html", context)
-    bundle = Bundle.objects.active().first()
+    bundle = rows.active_bundle(context["bundles"])
     context |= {
+        "active_bundle": bundle,
         "verdicts": rows.verdict_choices(bundle),
         "body_parts": rows.body_part_choices(bundle),
         "states": rows.state_choices(),
