@@ -13,7 +13,7 @@ from django.urls import reverse
 from tests.factories import make_analysis, make_clinic, make_study, make_submission
 from tests.house import House, browser
 from xrayportal.clinics.models import Membership
-from xrayportal.web.shared.sidebar import SIDEBAR
+from xrayportal.web.shared.sidebar import SETTINGS_PAGES, SIDEBAR
 
 #: What the Content-Security-Policy would not run, and what it would not paint.
 FORBIDDEN = {
@@ -105,7 +105,7 @@ def test_server_error_page_needs_nothing() -> None:
 def test_every_icon_that_a_page_names_is_in_the_sprite() -> None:
     sprite = (settings.BASE_DIR / "static/vendor/lucide/sprite.svg").read_text("utf-8")
     there = set(re.findall(r'<symbol id="([-a-z0-9]+)"', sprite))
-    icons = "\n".join(str(entry.icon) for entry in SIDEBAR)
+    icons = "\n".join(str(entry.icon) for entry in (*SIDEBAR, *SETTINGS_PAGES))
     templates = "\n".join(
         path.read_text("utf-8") for path in (settings.BASE_DIR / "templates").rglob("*.html")
     )

@@ -21,6 +21,8 @@ LISTS = (
     *("", "verdict=abnormal", "body_part=wrist", "state=failed", "q=NH"),
     *("sort=urgency", "sort=body_part", "list=all&page=2"),
 )
+#: Orders and lists of several phases (`worklist.order.Phases`); readers begin at one.
+PHASED = ("", "sort=urgency", "sort=body_part")
 #: Session, person, access; what a frame asks; what the page asks.
 MOST = {
     "worklist": 16,
@@ -64,9 +66,13 @@ def test_filters_cost_the_same_when_the_list_grows(full: House, who: str, query:
     few = queries(client, address)
     seed(full, 200)
     Submission.objects.update(submitter=full.uploader)
-    # One step more where the first of two orders no longer fills the page; fewer where an earlier one does.
-    assert queries(client, address) <= few + 1
-    assert few <= MOST["worklist"]
+    grown = queries(client, address)
+    if query in PHASED:
+        # One query a phase of the order, up to the one that fills the page: with more studies an earlier one
+        # does, so the page may ask fewer, and never more.
+        assert grown <= few <= MOST["worklist"]
+    else:
+        assert grown == few <= MOST["worklist"]
 
 
 def test_study_page_costs_the_same_whatever_the_clinic_holds(full: House) -> None:

@@ -1,4 +1,4 @@
-"""The entries of the sidebar, in order, each with the permission that it needs."""
+"""The entries of the sidebar, in order, each with the permission that it needs; the pages of the settings."""
 
 from __future__ import annotations
 
@@ -23,6 +23,19 @@ class SidebarEntry:
     permission: Permission
     covers: frozenset[str]
 
+
+def _settings_page(name: str, word: Promise, icon: str, *others: str) -> SidebarEntry:
+    return SidebarEntry(name, word, icon, Permission.MANAGE, frozenset({name, *others}))
+
+
+#: The pages of a clinic's settings, which lead to each other; each is shown again for a form that is refused.
+SETTINGS_PAGES = (
+    _settings_page("people", _("People"), "users", "people-invite", "people-roles", "people-link"),
+    _settings_page("clinic-settings", _("Clinic settings"), "settings"),
+    _settings_page("dicom-settings", _("DICOM"), "server", "dicom-add"),
+    _settings_page("webhooks", _("Webhooks"), "mail"),
+    _settings_page("tokens", _("API tokens"), "lock"),
+)
 
 SIDEBAR = (
     SidebarEntry(
@@ -53,6 +66,6 @@ SIDEBAR = (
         _("Settings"),
         "settings",
         Permission.MANAGE,
-        frozenset({"people", "clinic-settings", "dicom-settings", "tokens", "webhooks", "webhook"}),
+        frozenset({"webhook"}).union(*(page.covers for page in SETTINGS_PAGES)),
     ),
 )

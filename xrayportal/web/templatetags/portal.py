@@ -24,7 +24,7 @@ from xrayportal.analyses.models import Analysis, Verdict
 from xrayportal.analyses.outcomes import outcome_of
 from xrayportal.studies.models import Grouping
 from xrayportal.web.shared.failures import failure_from_values, failure_of, rejection_sentence
-from xrayportal.web.shared.sidebar import SIDEBAR
+from xrayportal.web.shared.sidebar import SETTINGS_PAGES, SIDEBAR
 from xrayportal.web.shared.status import Status, status_of
 from xrayportal.web.submissions import lists as submission_lists
 from xrayportal.web.submissions.upload_words import upload_words
@@ -192,9 +192,7 @@ class SidebarItem:
 @register.simple_tag(takes_context=True)
 def sidebar_items(context: template.Context) -> list[SidebarItem]:
     """The links of the sidebar that the person has the permission for; the current one is marked."""
-    access, request = context["access"], context["request"]
-    match = request.resolver_match
-    here = match.url_name if match else ""
+    access, here = context["access"], _here(context)
     return [
         SidebarItem(
             reverse(entry.name, args=[access.clinic.slug]),
@@ -206,6 +204,23 @@ def sidebar_items(context: template.Context) -> list[SidebarItem]:
         for entry in SIDEBAR
         if access.may(entry.permission)
     ]
+
+
+@register.simple_tag(takes_context=True)
+def settings_items(context: template.Context) -> list[SidebarItem]:
+    """The links from one page of the clinic's settings to the others."""
+    slug, here = context["access"].clinic.slug, _here(context)
+    return [
+        SidebarItem(reverse(page.name, args=[slug]), str(page.word), page.icon, is_current=False)
+        for page in SETTINGS_PAGES
+        if here not in page.covers
+    ]
+
+
+def _here(context: template.Context) -> str:
+    """The name of the present page's address; empty where it has none."""
+    match = context["request"].resolver_match
+    return (match.url_name or "") if match else ""
 
 
 @register.inclusion_tag("submissions/_uploader.html", takes_context=True)
