@@ -23,6 +23,7 @@ from django.db import connection
 from tests.factories import make_bundle, make_clinic, make_submission, png
 from xrayportal.clinics.actors import PORTAL, Actor
 from xrayportal.clinics.models import Clinic
+from xrayportal.environment import Environment
 from xrayportal.intake.deletion import Reason, delete_study
 from xrayportal.intake.ingest import IncomingFile, ingest_file
 from xrayportal.operations import backup
@@ -49,6 +50,11 @@ class Elsewhere:
     url: str
     var: Path
 
+    @property
+    def key(self) -> Path:
+        """Where the restored key goes."""
+        return self.var / "secret-key"
+
     def restore(self, file: Path) -> subprocess.CompletedProcess[str]:
         """In a process of its own, as another machine would."""
         environment = {
@@ -59,7 +65,7 @@ class Elsewhere:
             "MEDIA_ROOT": str(self.var / "media"),
             "SECRET_KEY": "another key, of at least thirty-two characters",
         }
-        command = [sys.executable, "manage.py", "restore", str(file)]
+        command = [sys.executable, "manage.py", "restore", str(file), "--secret-key-file", str(self.key)]
         return subprocess.run(
             command, cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True, check=False
         )
@@ -127,10 +133,17 @@ def test_a_backup_made_at_work_is_whole_elsewhere(
     for name in names:
         with default_storage.open(name) as original:
             assert (elsewhere.var / "media" / name).read_bytes() == original.read()
+    monkeypatch.setattr(settings, "VAR_DIR", elsewhere.var)
+    backup._restore_keys(f"SECRET_KEY={settings.SECRET_KEY}\n", None)  # as on one machine
     keys = (elsewhere.var / "portal.env").read_text()
     assert f"SECRET_KEY={settings.SECRET_KEY}" in keys
     assert "HTTPS=false" in keys
     assert "empty portal" not in keys
+
+    assert f"SECRET_KEY_FILE={elsewhere.key}" in done.stdout
+    assert elsewhere.key.stat().st_mode & 0o777 == 0o600
+    monkeypatch.setenv("RESTORED_KEY_FILE", str(elsewhere.key))
+    assert Environment().key("RESTORED_KEY") == settings.SECRET_KEY
 
     again = elsewhere.restore(file)
     assert again.returncode == 1

@@ -87,10 +87,12 @@ def write_backup(target: Path) -> Summary:
     return summary
 
 
-def restore_backup(source: Path) -> Summary:
+def restore_backup(source: Path, *, secret_key_file: Path | None = None) -> Summary:
     """Restore into a portal without people, clinics and events. Raises `BackupError`.
 
-    The database's role must be its owner. Migrations that came after the backup are applied.
+    The database's role must be its owner. Migrations that came after the backup are applied. ``SECRET_KEY``
+    goes into ``secret_key_file``, as ``SECRET_KEY_FILE`` names it to every process of the portal, or by
+    default into the ``portal.env`` of one machine.
     """
     began = time.monotonic()
     try:
@@ -103,7 +105,7 @@ def restore_backup(source: Path) -> Summary:
         _restore_rows(archive, _program("pg_restore"))
         call_command("migrate", interactive=False, verbosity=0)
         count, size = _restore_files(archive, manifest)
-        _restore_keys(_content(archive, KEYS).decode())
+        _restore_keys(_content(archive, KEYS).decode(), secret_key_file)
     missing = [name for name in stored_names() if not default_storage.exists(name)]
     for head in AuditHead.objects.select_related("clinic"):
         state = verify(clinic=head.clinic)
@@ -239,15 +241,23 @@ def _restore_files(archive: tarfile.TarFile, manifest: dict[str, Any]) -> tuple[
     return count, size
 
 
-def _restore_keys(text: str) -> None:
-    """Put the keys into ``VAR_DIR/portal.env``, which the portal of one machine reads."""
+def _restore_keys(text: str, secret_key_file: Path | None) -> None:
+    """Put the key into its file, else all into ``VAR_DIR/portal.env``, which one machine's portal reads."""
     keys = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    if secret_key_file is not None:
+        _write_secret(secret_key_file, keys["SECRET_KEY"])
+        return
     path = settings.VAR_DIR / "portal.env"
     lines = path.read_text().splitlines() if path.is_file() else []
     kept = [line for line in lines if line.partition("=")[0] not in keys]
-    temporary = path.with_suffix(".restored")
+    _write_secret(path, "\n".join([*kept, *(f"{name}={value}" for name, value in keys.items())]))
+
+
+def _write_secret(path: Path, text: str) -> None:
+    """Write or replace a file that its owner alone reads."""
+    temporary = path.with_name(f"{path.name}.restored")
     temporary.touch(mode=0o600)
-    temporary.write_text("\n".join([*kept, *(f"{name}={value}" for name, value in keys.items())]) + "\n")
+    temporary.write_text(f"{text}\n")
     temporary.replace(path)
 
 
