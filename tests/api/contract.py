@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +25,9 @@ EXAMPLES = os.environ.get("EXAMPLES", "100")
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("seed", ["1", "2"])
-def test_contract(house: House, live_server: Any, seed: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_contract(
+    house: House, live_server: Any, seed: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     for role in (Role.UPLOADER, Role.ADMIN):
         Membership.objects.create(clinic=house.clinic, user=house.reader, role=role)
     make_analysis(make_study(submission=make_submission(house.clinic, house.reader)))
@@ -35,5 +38,6 @@ def test_contract(house: House, live_server: Any, seed: str, capfd: pytest.Captu
         *("--seed", seed, "--max-examples", EXAMPLES, "--continue-on-failure", "--no-color"),
     ]
     with capfd.disabled():
-        done = subprocess.run(command, check=False)
+        # It keeps what it finds in the folder that it runs in.
+        done = subprocess.run(command, cwd=tmp_path, check=False)
     assert done.returncode == 0
