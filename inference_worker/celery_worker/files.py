@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from inference_worker.pipeline import Result
 
 logger = logging.getLogger(__name__)
+
+
+#: A view's files are written side by side: each waits for the disk, or for the object store.
+_writers = ThreadPoolExecutor(5, thread_name_prefix="files")
 
 
 class StorageTroubleError(Exception):
@@ -51,13 +56,17 @@ def write_view(*, claim: Analysis, image: Image, result: Result, scale: float) -
     }
     stem = f"clinics/{claim.clinic_id}/findings/{claim.pk}/{claim.attempt}-{image.pk}"
     names = dict.fromkeys(files, "")
+    writing: dict[str, Future[object]] = {}
     for suffix, content in files.items():
         if content is not None:
             names[suffix] = f"{stem}-{suffix}"
-            try:
-                write_durably(names[suffix], content)
-            except StorageUnavailableError as error:
-                raise StorageTroubleError(f"{suffix} of {image.pk}: {type(error).__name__}") from error
+            writing[suffix] = _writers.submit(write_durably, names[suffix], content)
+    wait(writing.values())
+    for suffix, written in writing.items():
+        try:
+            written.result()
+        except StorageUnavailableError as error:
+            raise StorageTroubleError(f"{suffix} of {image.pk}: {type(error).__name__}") from error
     return ViewResult(
         image_id=image.pk,
         verdict=finding.verdict,
