@@ -13,6 +13,7 @@ from django import template
 from django.conf import settings
 from django.forms import BoundField
 from django.http import QueryDict
+from django.template import Context
 from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.urls import reverse
@@ -96,6 +97,15 @@ def with_hint(field: BoundField, hint: str) -> SafeString:
     ids = [f"{field.auto_id}_hint"] if hint else []
     ids += [f"{field.auto_id}_error"] if field.errors else []
     return field.as_widget(attrs={"aria-describedby": " ".join(ids)} if ids else {})
+
+
+@register.simple_tag(takes_context=True)
+def page_address(context: Context) -> str:
+    """The address to come back to: the one asked for, or, where a page answers htmx's POST, the one shown."""
+    request = context["request"]
+    if request.method == "POST" and request.htmx:
+        return str(request.htmx.current_url_abs_path or "/")
+    return str(request.get_full_path())
 
 
 @register.simple_tag
