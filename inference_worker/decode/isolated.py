@@ -27,6 +27,8 @@ from inference_worker.types import Decoded, Radiograph, UnreadableError
 
 #: While a picture decodes, its time is looked at so often.
 _LOOK_SECONDS = 0.1
+#: A look that comes later than this was held up by something else than the picture.
+_LATE_SECONDS = 1.0
 #: A child that is slowed down by other programs may take so much longer than its processor time.
 _PATIENCE = 5
 #: Python and the decoders' libraries, from a cold disk.
@@ -202,15 +204,22 @@ class DecodeProcess:
         return _decoded(header, body)
 
     def _wait(self, connection: socket.socket) -> None:
-        """Wait for the first byte of the answer, and end a child that takes too long."""
-        seconds, used, moved = self.limits.seconds, 0.0, self._began
-        next_call = self._began + 1
+        """Wait for the first byte of the answer, and end a child that takes too long.
+
+        Time in which this process itself stood still, frozen or without a processor, does not count.
+        """
+        seconds, used = self.limits.seconds, 0.0
+        began = moved = looked = self._began
+        next_call = began + 1
         while not select.select([connection], [], [], _LOOK_SECONDS)[0]:
             now = monotonic()
+            if (late := now - looked - _LOOK_SECONDS) > _LATE_SECONDS:
+                began, moved = began + late, moved + late
+            looked = now
             before, used = used, self._processor_seconds() - self._before
             if used > before:
                 moved = now
-            if used >= seconds or now - moved >= seconds or now - self._began >= _PATIENCE * seconds:
+            if used >= seconds or now - moved >= seconds or now - began >= _PATIENCE * seconds:
                 self.end()
                 self.start()
                 raise UnreadableError(

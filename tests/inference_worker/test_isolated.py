@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import signal
 import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,6 +95,22 @@ def test_a_child_that_was_killed_by_somebody_costs_no_picture(process: DecodePro
     process.begin(data)
     os.kill(process.pid, signal.SIGKILL)
     assert process.result().radiograph.pixels.shape == PICTURE.shape
+
+
+def test_time_in_which_the_worker_stood_still_does_not_count(
+    process: DecodeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, look, passed = isolated.monotonic, select.select, [0.0]
+
+    def look_late(*arguments: Any) -> Any:
+        if passed[0] == 0.0:
+            passed[0] = 60.0
+            return [], [], []
+        return look(*arguments)
+
+    monkeypatch.setattr(isolated, "monotonic", lambda: clock() + passed[0])
+    monkeypatch.setattr(select, "select", look_late)
+    assert process.decode(encoded(PICTURE, "PNG")).pixels.shape == PICTURE.shape
 
 
 def test_waiting_can_be_given_up(strange: DecodeProcess) -> None:
