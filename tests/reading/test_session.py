@@ -118,7 +118,7 @@ def test_a_signature_answers_with_the_next_unsigned_study(house: House, studies:
     session = begun(house, studies)
     answer = sign(house, studies[1], session)
     assert answer.headers["HX-Push-Url"].endswith(f"/studies/{studies[2].pk}/?reading={session.pk}")
-    assert "?next=/\"" in answer.content.decode(), "signing in leads to no address that takes POST only"
+    assert '?next=/"' in answer.content.decode(), "signing in leads to no address that takes POST only"
     assert (answer.headers["HX-Retarget"], answer.headers["HX-Reswap"]) == ("#page", "morph:outerHTML")
     html = answer.content.decode()
     assert "<title>NH-2" in html
