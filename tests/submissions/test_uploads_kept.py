@@ -10,6 +10,7 @@ from playwright.sync_api import Dialog, Page, Request, Route, expect
 
 from tests.factories import make_study, make_submission, png
 from tests.submissions.uploads import SUBMISSION, UPLOADS, Enter, choose, pictures
+from tests.waiting import wait_until
 from xrayportal.clinics.actors import PORTAL
 from xrayportal.clinics.models import Clinic, User
 from xrayportal.intake.services import cancel_submission, finish_submission
@@ -21,11 +22,13 @@ Earlier = Callable[[bytes], Study]
 
 
 def paused_after_some(page: Page) -> Submission:
-    """Choose eight pictures and a CSV about the last, and pause after some are sent."""
+    """Choose eight pictures and a CSV about the last, and pause when three have arrived and four are held."""
     held: list[Route] = []
+    passed: list[Route] = []
 
     def some(route: Route) -> None:
-        if len(held) < 4 and Upload.objects.count() < 2:
+        if len(passed) < 3:
+            passed.append(route)
             route.continue_()
         else:
             held.append(route)
@@ -33,9 +36,12 @@ def paused_after_some(page: Page) -> Submission:
     page.route(UPLOADS, some)
     table = {"name": "labels.csv", "mimeType": "text/csv", "buffer": LABELS}
     choose(page, [*pictures(8), table])
-    expect(page.locator('.sending-file[data-state="accepted"]').first).to_be_attached()
+    expect(page.locator('.sending-file[data-state="accepted"]')).to_have_count(2)
+    wait_until(page, lambda: len(held) == 4)
     page.get_by_role("button", name="Pause").click()
     expect(page.locator('.sending-file[data-state="sending"]')).to_have_count(0)
+    for route in held:
+        route.abort()  # else what was held would go on below, and could arrive although the page gave it up
     page.unroute(UPLOADS)
     return Submission.objects.get()
 
