@@ -65,6 +65,8 @@ app.conf.update(
         # Everything of this portal has this prefix: two portals can share one Redis.
         "global_keyprefix": settings.REDIS_KEY_PREFIX,
         "visibility_timeout": VISIBILITY_SECONDS,
+        # No wake-up comes before another: one list instead of four, to count and to listen to.
+        "priority_steps": [0],
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
         # A web request waits this long at most for a Redis that does not answer.

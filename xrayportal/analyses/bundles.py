@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -18,6 +20,7 @@ from xrayportal.analyses.queue.announce import wake_workers_on_commit
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.actors import COMMAND_LINE, Actor
+from xrayportal.prepared import Prepared
 
 
 class NoActiveBundleError(LookupError):
@@ -32,11 +35,30 @@ class NoActiveBundleError(LookupError):
         )
 
 
+#: The columns that `active_bundle` loads; the manifest is a hundred times as long.
+_COLUMNS = [field.attname for field in Bundle._meta.concrete_fields if field.name != "manifest"]
+
+
+def _active() -> QuerySet[Bundle, tuple[Any, ...]]:
+    """Those columns, and what a request for an analysis asks of the manifest, as JSON."""
+    return Bundle.objects.active().values_list(*_COLUMNS, "manifest__thresholds", "manifest__body_parts")
+
+
+#: Asked for every study that is sent.
+_ACTIVE = Prepared(_active)
+
+
 def active_bundle() -> Bundle:
-    """The bundle that new analyses use. Raises `NoActiveBundleError`."""
-    bundle = Bundle.objects.active().first()
-    if bundle is None:
+    """The bundle that new analyses use, with its thresholds and body parts. Raises `NoActiveBundleError`.
+
+    The rest of its manifest is loaded where something asks for it.
+    """
+    rows = _ACTIVE.rows()
+    if not rows:
         raise NoActiveBundleError
+    *columns, thresholds, body_parts = rows[0]
+    bundle = Bundle.from_db(None, _COLUMNS, columns)
+    bundle.thresholds, bundle.body_parts = json.loads(thresholds), json.loads(body_parts)
     return bundle
 
 

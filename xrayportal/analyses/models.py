@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import cached_property
 from typing import Any
 
 from django.conf import settings
@@ -46,12 +47,12 @@ class Bundle(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    @property
+    @cached_property
     def thresholds(self) -> dict[str, Any]:
         """``low``, ``high`` and their ``limits``, on the calibrated probability."""
         return dict(self.manifest["thresholds"])
 
-    @property
+    @cached_property
     def body_parts(self) -> list[str]:
         """The body parts that this bundle knows."""
         return list(self.manifest["body_parts"])

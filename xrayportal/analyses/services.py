@@ -61,13 +61,12 @@ def request_analysis(
     return analysis
 
 
-def request_first_analysis(*, study: Study, actor: Actor, queue: str) -> Analysis:
+def request_first_analysis(*, study: Study, actor: Actor, bundle: Bundle, queue: str) -> Analysis:
     """Queue the first analysis of a study that this transaction has just created, so that nothing is locked.
 
-    The caller calls `record_request` once nothing is left to write. Raises `NoActiveBundleError` before
-    anything is written.
+    The caller calls `record_request` once nothing is left to write.
     """
-    analysis = _new_analysis(study=study, actor=actor, bundle=active_bundle(), queue=queue)
+    analysis = _new_analysis(study=study, actor=actor, bundle=bundle, queue=queue)
     analysis.save(force_insert=True)
     wake_workers_on_commit()
     return analysis

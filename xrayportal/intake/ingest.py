@@ -20,10 +20,11 @@ from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic
 from xrayportal.intake.deletion import remove_if_unnamed
 from xrayportal.intake.filenames import clean_filename, comparable_path, folder_of
+from xrayportal.intake.known import Known, known_of, lock_submission, note_file
 from xrayportal.intake.prepare import Prepared, prepare
 from xrayportal.intake.quotas import check_quotas, count_file
 from xrayportal.intake.rejection import RejectedError, as_stored
-from xrayportal.intake.services import record_seal_of_new_study, seal_new_study, try_to_seal
+from xrayportal.intake.services import record_seal_of_new_study, store_sealed, try_to_seal
 from xrayportal.logs import log_context
 from xrayportal.reviews.models import Review
 from xrayportal.studies.locks import lock_group, name_lock
@@ -84,7 +85,7 @@ def ingest_file(incoming: IncomingFile, file: IO[bytes]) -> Upload:
     submission = incoming.submission
     if not submission.is_open:  # nothing is prepared in vain
         with transaction.atomic():
-            _submission, earlier = _enter(incoming)
+            _submission, earlier, _known = _enter(incoming)
         if earlier is not None:
             return earlier
     check_quotas(incoming)
@@ -138,12 +139,11 @@ def _store(incoming: IncomingFile, prepared: Prepared, name: str) -> Upload:
 
 @transaction.atomic
 def _store_once(incoming: IncomingFile, prepared: Prepared, name: str) -> Upload:
-    submission, earlier = _enter(incoming)
+    submission, earlier, known = _enter(incoming, prepared)
     if earlier is not None:
         return earlier
     analysis: Analysis | None = None
-    same = Image.objects.filter(clinic=incoming.clinic, sha256=prepared.sha256)
-    image = same.first() if same.exists() else None
+    image = _image(incoming, prepared) if known.image else None
     if image is not None:
         study = Study.objects.select_for_update(no_key=True).get(pk=image.study_id)
         outcome, sentence = (
@@ -151,7 +151,7 @@ def _store_once(incoming: IncomingFile, prepared: Prepared, name: str) -> Upload
             _("This picture is already here; it is not stored twice."),
         )
     else:
-        study, is_new = _study(incoming, prepared, submission)
+        study, analysis = _study(incoming, prepared, submission, known)
         image = Image.objects.create(
             clinic=incoming.clinic,
             study=study,
@@ -162,9 +162,6 @@ def _store_once(incoming: IncomingFile, prepared: Prepared, name: str) -> Upload
             view_position=prepared.view_position,
             notes=list(prepared.notes),
         )
-        # Views of a group wait for the submission's end; a study of one file has all it will ever have.
-        if is_new and not _is_grouped(incoming, prepared):
-            analysis = seal_new_study(study=study, submission=submission, actor=incoming.actor)
         outcome, sentence = Upload.Outcome.ACCEPTED, ""
     image.study = study
     if incoming.also_store is not None:
@@ -193,7 +190,7 @@ def _store_once(incoming: IncomingFile, prepared: Prepared, name: str) -> Upload
 def reject(incoming: IncomingFile, error: RejectedError) -> Upload:
     """Record that this file was not taken, and why."""
     with transaction.atomic():
-        _submission, earlier = _enter(incoming)
+        _submission, earlier, _known = _enter(incoming)
         if earlier is not None:
             return earlier
         upload = _upload(
@@ -216,21 +213,25 @@ def reject(incoming: IncomingFile, error: RejectedError) -> Upload:
 def note_applied(incoming: IncomingFile, sentence: str) -> Upload:
     """Record that an archive was unpacked or a CSV applied; ``sentence`` tells people the result."""
     with transaction.atomic():
-        _submission, earlier = _enter(incoming)
+        _submission, earlier, _known = _enter(incoming)
         return earlier or _upload(incoming, outcome=Upload.Outcome.APPLIED, sentence=sentence)
 
 
-def _enter(incoming: IncomingFile) -> tuple[Submission, Upload | None]:
-    """Lock the submission, the first lock of all; return it, and the Upload if the key came in meanwhile."""
-    submission = Submission.objects.select_for_update(no_key=True).get(pk=incoming.submission.pk)
-    sent = Upload.objects.filter(submission=submission, key=incoming.key)
-    earlier = sent.first() if sent.exists() else None
+def _enter(
+    incoming: IncomingFile, prepared: Prepared | None = None
+) -> tuple[Submission, Upload | None, Known]:
+    """Lock the submission, the first lock of all.
+
+    Return it, the Upload if the key came in meanwhile, and what else of the prepared file is here.
+    """
+    submission = lock_submission(incoming.submission.pk)
+    sha256, group = (prepared.sha256, _group(incoming, prepared)) if prepared else ("", "")
+    known = known_of(submission=submission, key=incoming.key, sha256=sha256, group=group)
+    earlier = Upload.objects.get(submission=submission, key=incoming.key) if known.upload else None
     if earlier is None:
         refuse_closed(submission)
-        submission.last_upload_at = timezone.now()
-        submission.folder = submission.folder or folder_of(incoming.path)
-        submission.save(update_fields=["last_upload_at", "folder"])
-    return submission, earlier
+        note_file(submission, folder_of(incoming.path))
+    return submission, earlier, known
 
 
 def _upload(incoming: IncomingFile, **fields: Any) -> Upload:
@@ -249,20 +250,36 @@ def _is_grouped(incoming: IncomingFile, prepared: Prepared) -> bool:
     return bool(prepared.study_key or incoming.grouping_key or incoming.waits)
 
 
-def _study(incoming: IncomingFile, prepared: Prepared, submission: Submission) -> tuple[Study, bool]:
-    """Lock or create the study of the new view and open it (again); return it, and whether it is new."""
-    key = prepared.study_key or incoming.grouping_key or prepared.sha256
-    if _is_grouped(incoming, prepared):
-        lock_group(incoming.clinic.pk, key)
-    known = Study.objects.filter(clinic=incoming.clinic, grouping_key=key)
+def _group(incoming: IncomingFile, prepared: Prepared) -> str:
+    """What the views of the file's study are grouped by."""
+    return prepared.study_key or incoming.grouping_key or prepared.sha256
+
+
+def _image(incoming: IncomingFile, prepared: Prepared) -> Image | None:
+    """The clinic's image with this content."""
+    return Image.objects.filter(clinic=incoming.clinic, sha256=prepared.sha256).first()
+
+
+def _study(
+    incoming: IncomingFile, prepared: Prepared, submission: Submission, known: Known
+) -> tuple[Study, Analysis | None]:
+    """Lock or store the study of the new view and open it (again).
+
+    Return it, and the analysis of a study that is complete with this view.
+    """
+    key, is_grouped = _group(incoming, prepared), _is_grouped(incoming, prepared)
+    of_group = Study.objects.filter(clinic=incoming.clinic, grouping_key=key)
     parts: list[Study] = []
-    if known.exists():
-        locked = known.select_for_update(no_key=True, of=("self",))
+    if is_grouped:
+        lock_group(incoming.clinic.pk, key)
+    # Another's first view of the group may have come until it was locked.
+    if of_group.exists() if is_grouped else known.study:
+        locked = of_group.select_for_update(no_key=True, of=("self",))
         parts = list(locked.select_related("submission").order_by("part"))
     signed = _signed(parts)
     own = [part for part in parts if part.submission.has_sender_of(submission) and part.pk not in signed]
     if not own:
-        study = Study.objects.create(
+        study = Study(
             clinic=incoming.clinic,
             grouping_key=key,
             part=parts[-1].part + 1 if parts else 1,
@@ -271,7 +288,11 @@ def _study(incoming: IncomingFile, prepared: Prepared, submission: Submission) -
             stated_body_part=incoming.stated_body_part,
             priority=incoming.priority,
         )
-        return study, True
+        # Views of a group wait for the submission's end; a study of one file has all it will ever have.
+        if not is_grouped:
+            return study, store_sealed(study=study, actor=incoming.actor)
+        study.save(force_insert=True)
+        return study, None
     study = own[-1]
     # A view that comes later means a new analysis: open, it will be sealed again.
     study.state, study.sealed_at, study.last_view_at = Study.State.OPEN, None, timezone.now()
@@ -280,7 +301,7 @@ def _study(incoming: IncomingFile, prepared: Prepared, submission: Submission) -
     study.patient_reference = study.patient_reference or incoming.patient_reference
     study.stated_body_part = study.stated_body_part or incoming.stated_body_part
     study.save()
-    return study, False
+    return study, None
 
 
 def _adopt(study: Study, submission: Submission) -> None:

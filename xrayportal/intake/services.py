@@ -14,7 +14,7 @@ from django.db.models import F, Func, Q, QuerySet, TextField, Value
 from django.utils import timezone
 
 from xrayportal.analyses import services as analyses
-from xrayportal.analyses.bundles import NoActiveBundleError
+from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
@@ -170,25 +170,29 @@ def seal_study(*, study: Study, actor: Actor) -> None:
     study.state, study.sealed_at = locked.state, locked.sealed_at
 
 
-def seal_new_study(*, study: Study, submission: Submission, actor: Actor) -> Analysis | None:
-    """Seal a study of one image in the very transaction that creates both, and ask for its analysis.
+def store_sealed(*, study: Study, actor: Actor) -> Analysis | None:
+    """Store a new study of one image, sealed, and ask for its analysis.
 
     As `seal_study`, without what only others could have changed: nobody else knows the study, and the caller
-    holds the submission. The caller also calls `record_seal_of_new_study`, last of all. Returns None, and
-    leaves the study open, where no bundle is active yet.
+    holds its submission. The caller stores the image in the same transaction, and calls
+    `record_seal_of_new_study` last of all. Returns None, and leaves the study open, where no bundle is
+    active yet.
     """
     try:
-        analysis = analyses.request_first_analysis(study=study, actor=actor, queue=submission.queue)
+        bundle = active_bundle()
     except NoActiveBundleError:
         logger.info("Study %s stays open: no bundle is active.", study.pk)
+        study.save(force_insert=True)
         return None
     study.state, study.sealed_at = Study.State.SEALED, timezone.now()
-    study.save(update_fields=["state", "sealed_at"])
-    return analysis
+    study.save(force_insert=True)
+    return analyses.request_first_analysis(
+        study=study, actor=actor, bundle=bundle, queue=study.submission.queue
+    )
 
 
 def record_seal_of_new_study(analysis: Analysis, actor: Actor) -> None:
-    """Record the request and the seal of `seal_new_study` in the audit."""
+    """Record the request and the seal of `store_sealed` in the audit."""
     analyses.record_request(analysis, actor)
     _record_seal(analysis.study, 1, actor)
 

@@ -43,6 +43,7 @@ from xrayportal.web.shared.fields import CutCharField
 from xrayportal.web.shared.polling import Version, seen_version, unchanged
 from xrayportal.web.submissions.forms import LONGEST_PATH, DetailsForm, SubmissionForm, UploadForm
 from xrayportal.web.submissions.lists import files_page, title_of, verdicts_of, with_counts, with_version
+from xrayportal.web.submissions.own import own_or_404, own_with_key_or_404
 from xrayportal.web.submissions.results import result_lines, result_zip
 from xrayportal.words.verdicts import verdict_word
 from xrayportal.worklist import progress
@@ -160,14 +161,14 @@ def submission_progress(request: PortalRequest, access: ClinicAccess, submission
 @clinic_view(Permission.SUBMIT)
 def submission_uploads(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """Take one file. Its outcome is a 201, also if rejected; the same key again is a 200 with the same."""
-    own = _own_or_404(access, submission)
     form = UploadForm(request.POST, request.FILES)
     if not form.is_valid():
+        own_or_404(access, submission)
         return _refused(form.sentence)
     sent = form.cleaned_data
-    earlier = own.uploads.filter(key=sent["key"])
-    if earlier.exists():
-        return JsonResponse(_as_json(access, earlier.get()))
+    own, has_come = own_with_key_or_404(access, submission, sent["key"])
+    if has_come:
+        return JsonResponse(_as_json(access, own.uploads.get(key=sent["key"])))
     file = sent["file"]
     incoming = IncomingFile(
         submission=own,
@@ -197,7 +198,7 @@ def submission_uploads(request: PortalRequest, access: ClinicAccess, submission:
 @clinic_view(Permission.SUBMIT)
 def submission_finish(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """Finish a submission: no more files come."""
-    row = _own_or_404(access, submission, or_manage=True)
+    row = own_or_404(access, submission, or_manage=True)
     finish_submission(submission=row, actor=access.actor)
     return _after(request, row, page=_page_of(request, access, row))
 
@@ -206,7 +207,7 @@ def submission_finish(request: PortalRequest, access: ClinicAccess, submission: 
 @clinic_view(Permission.SUBMIT)
 def submission_cancel(request: PortalRequest, access: ClinicAccess, submission: uuid.UUID) -> HttpResponse:
     """Cancel a submission: no more of its files are taken, no more of its studies analysed."""
-    row = _own_or_404(access, submission, or_manage=True)
+    row = own_or_404(access, submission, or_manage=True)
     cancel_submission(submission=row, actor=access.actor)
     return _after(request, row)
 
@@ -271,7 +272,7 @@ def _render_progress(
         "submission": submission,
         "title": title_of(submission),
         "version": version,
-        # As `_own_or_404` decides for the buttons: the sender, and the clinic's admin.
+        # As `own_or_404` decides for the buttons: the sender, and the clinic's admin.
         "may_end": submission.submitter_id == access.user.pk or access.may(Permission.MANAGE),
         "progress": counts,
         "page": files_page(access, submission, request.GET.get("page")),
@@ -294,16 +295,6 @@ def _verdict_counts(studies: Mapping[str, int], bundle: Bundle | None) -> list[t
 
 def _create(access: ClinicAccess, form: SubmissionForm) -> Submission:
     return create_submission(clinic=access.clinic, actor=access.actor, **form.options(access))
-
-
-def _own_or_404(access: ClinicAccess, pk: uuid.UUID, *, or_manage: bool = False) -> Submission:
-    """The person's own submission; with ``or_manage``, for the clinic's admins, any. Raises Http404."""
-    submissions = access.submissions()
-    if not (or_manage and access.may(Permission.MANAGE)):
-        submissions = submissions.filter(submitter=access.user)
-    submission = get_object_or_404(submissions, pk=pk)
-    submission.clinic = access.clinic
-    return submission
 
 
 def _as_json(access: ClinicAccess, upload: Upload) -> dict[str, Any]:
