@@ -15,6 +15,7 @@ from psycopg2 import sql
 from pytest_django import DjangoDbBlocker
 
 from tests import chromium
+from tests.waiting import PATIENCE
 
 #: What any test may ask for: a clinic with its people, opinions of theirs, analyses that wait.
 pytest_plugins = ["tests.house", "tests.addresses", "tests.opinions", "tests.analyses.fixtures"]
@@ -29,8 +30,6 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-#: How long a page may take for what is expected of it, in ms; Playwright's own 5 s are a guess at a machine.
-PATIENCE = 30_000
 #: What the live server calls its threads, one a connection: after ``ThreadingMixIn``'s method.
 ANSWERING = "process_request_thread"
 #: Tables whose rows come with the tables themselves.
@@ -72,7 +71,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
     from django.test import TransactionTestCase
 
     def let_others_finish() -> None:
-        end = time.monotonic() + PATIENCE / 1000
+        end = time.monotonic() + PATIENCE
         with connection.cursor() as cursor:
             while time.monotonic() < end:
                 cursor.execute(f"SELECT 1 {OTHERS} AND state <> 'idle'")
@@ -123,7 +122,7 @@ def english() -> None:
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
     """The browser that ``tests/chromium.py`` finds or has installed. A quick machine is not assumed."""
-    expect.set_options(timeout=PATIENCE)
+    expect.set_options(timeout=1000 * PATIENCE)
     found = chromium.find()
     system = {} if found is None else {"executable_path": found}
     return {**browser_type_launch_args, **system, "args": CHROMIUM_FLAGS}

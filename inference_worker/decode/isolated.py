@@ -217,7 +217,7 @@ class DecodeProcess:
                 began, moved = began + late, moved + late
             looked = now
             before, used = used, self._processor_seconds() - self._before
-            if used > before:
+            if used > before or self._waits_for_processor():
                 moved = now
             if used >= seconds or now - moved >= seconds or now - began >= _PATIENCE * seconds:
                 self.end()
@@ -233,11 +233,20 @@ class DecodeProcess:
 
     def _processor_seconds(self) -> float:
         """What the child has used of the processor; where no ``/proc`` says so, the time that has passed."""
+        fields = self._status()
+        return (int(fields[11]) + int(fields[12])) / _TICKS if fields else monotonic()
+
+    def _waits_for_processor(self) -> bool:
+        """Whether the child would go on if other programs let it: it does not hang."""
+        fields = self._status()
+        return bool(fields) and fields[0] == "R"
+
+    def _status(self) -> list[str]:
+        """The fields of ``/proc/PID/stat`` from the state on; none where there is no ``/proc``."""
         try:
-            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
-            return monotonic()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+            return []
 
     def _died(self) -> int:
         """How the child ended, as ``Popen.returncode``; one that lives but makes no sense is ended."""

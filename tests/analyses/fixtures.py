@@ -1,21 +1,18 @@
-"""Waiting analyses, and threads that act at the same time."""
+"""Analyses that wait, and leases that end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from django.core.cache import cache
-from django.db import connection, connections
+from django.db import connection
 
 from tests.factories import make_bundle, make_study, make_submission
 from xrayportal.analyses.models import Analysis
 from xrayportal.clinics.models import Clinic
 from xrayportal.studies.models import Submission
-
-T = TypeVar("T")
 
 
 @pytest.fixture(autouse=True)
@@ -42,23 +39,6 @@ def waiting() -> Callable[..., Analysis]:
         )
 
     return make
-
-
-@pytest.fixture
-def at_once() -> Callable[[Callable[[int], T], int], list[T]]:
-    """Calls a function from ``count`` threads at the same time, each with a connection of its own."""
-
-    def run(function: Callable[[int], T], count: int) -> list[T]:
-        def one(index: int) -> T:
-            try:
-                return function(index)
-            finally:
-                connections.close_all()
-
-        with ThreadPoolExecutor(count) as pool:
-            return list(pool.map(one, range(count)))
-
-    return run
 
 
 @pytest.fixture

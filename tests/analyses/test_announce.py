@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 
+import kombu.utils.functional
 import pytest
 import redis
 from django.conf import settings
@@ -41,10 +42,8 @@ def unread() -> int:
 
 
 def test_a_thousand_announcements_put_few_messages() -> None:
-    began = time.perf_counter()
     assert all(announce.wake_workers() for _ in range(1000))
     assert unread() == announce.ENOUGH
-    assert time.perf_counter() - began < 10
 
 
 def test_everything_in_redis_has_the_portals_prefix() -> None:
@@ -60,7 +59,8 @@ def test_it_goes_on_after_redis_was_wiped() -> None:
 
 
 def _count_tries(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """A list with one entry for each failed attempt to reach Redis."""
+    """A list with one entry for each failed attempt to reach Redis, of which one is enough."""
+    monkeypatch.setattr(announce, "QUIET_SECONDS", 3600.0)
     tried: list[bool] = []
     failed = announce._breaker.failed
 
@@ -79,25 +79,28 @@ def test_a_redis_that_is_down_is_told_once_and_left_alone(
         closed.bind(("127.0.0.1", 0))
         _forget(f"redis://127.0.0.1:{closed.getsockname()[1]}/0")
         tried = _count_tries(monkeypatch)
-        began = time.perf_counter()
+        paused: list[float] = []
+        monkeypatch.setattr(kombu.utils.functional, "sleep", paused.append)
         assert not any(announce.wake_workers() for _ in range(50))
-    assert time.perf_counter() - began < announce.QUIET_SECONDS, "no pauses before further tries"
     assert len(tried) == 1
+    assert paused == [], "between tries of the same wake-up"
     (line,) = [record for record in caplog.records if record.name == announce.__name__]
     assert line.levelname == "WARNING"
     assert line.exc_info is None
 
 
-def test_a_redis_that_does_not_answer_costs_seconds_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redis_that_does_not_answer_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         _forget(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         tried = _count_tries(monkeypatch)
-        began = time.perf_counter()
         assert not any(announce.wake_workers() for _ in range(50))
-        assert time.perf_counter() - began < 2 * announce.QUIET_SECONDS, "its own timeout is two seconds"
         assert len(tried) == 1
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):  # it was called once
+            silent.accept()
 
 
 def test_it_recovers_when_redis_is_back(monkeypatch: pytest.MonkeyPatch) -> None:

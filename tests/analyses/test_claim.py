@@ -13,6 +13,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from tests.factories import make_bundle, make_clinic, make_submission
+from tests.threads import at_once
 from xrayportal.analyses.models import Analysis
 from xrayportal.analyses.queue.claims import CLAIM, claim_analyses, has_due
 from xrayportal.studies.models import Queue
@@ -104,9 +105,7 @@ def test_a_batch_leaves_out_suspects_further_down(waiting: Waiting) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("workers", "limit"), [(8, 1), (8, 4), (3, 16)])
-def test_rivals_never_get_the_same_row(
-    waiting: Waiting, at_once: Callable[..., list[list[str]]], workers: int, limit: int
-) -> None:
+def test_rivals_never_get_the_same_row(waiting: Waiting, workers: int, limit: int) -> None:
     clinics = [make_clinic() for _ in range(2)]
     for number in range(120):
         waiting(clinics[number % 2], queue=Queue.BULK if number % 3 == 0 else Queue.INTERACTIVE)
@@ -117,7 +116,7 @@ def test_rivals_never_get_the_same_row(
             mine += [str(row.pk) for row in claim_analyses(worker=f"w{index}", limit=limit)]
         return mine
 
-    taken = [pk for mine in at_once(drain, workers) for pk in mine]
+    taken = [pk for mine in at_once(drain, range(workers)) for pk in mine]
     assert len(taken) == 120
     assert len(set(taken)) == 120
     assert set(Analysis.objects.values_list("attempt", flat=True)) == {1}

@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study
+from tests.threads import at_once
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.queue import steps
 from xrayportal.analyses.queue.claims import claim_analyses
@@ -27,7 +28,6 @@ from xrayportal.studies.models import Image, Study
 pytestmark = pytest.mark.django_db
 
 Expire = Callable[[Analysis], None]
-Rivals = Callable[..., list[bool]]
 
 
 def result_for(analysis: Analysis, *, unreadable: tuple[Image, ...] = ()) -> AnalysisResult:
@@ -158,10 +158,10 @@ class TestComplete:
         assert Study.objects.get(pk=claim.study_id).current is None
 
     @pytest.mark.django_db(transaction=True)
-    def test_two_answers_at_once_count_once(self, at_once: Rivals) -> None:
+    def test_two_answers_at_once_count_once(self) -> None:
         claim = claimed()
         result = result_for(claim)
-        answers = at_once(lambda _: steps.complete(claim=claim, result=result), 4)
+        answers = at_once(lambda _: steps.complete(claim=claim, result=result), range(4))
         assert sorted(answers) == [False, False, False, True]
         assert Finding.objects.count() == 1
 
@@ -259,15 +259,13 @@ class TestExpiry:
         assert steps.requeue_expired() == 0
 
     @pytest.mark.django_db(transaction=True)
-    def test_two_reconcilers_requeue_once(
-        self, waiting: Callable[..., Analysis], expire: Expire, at_once: Callable[..., list[int]]
-    ) -> None:
+    def test_two_reconcilers_requeue_once(self, waiting: Callable[..., Analysis], expire: Expire) -> None:
         clinic = make_clinic()
         for _ in range(20):
             waiting(clinic)
         for claim in claim_analyses(worker="w", limit=20):
             expire(claim)
-        assert sum(at_once(lambda _: steps.requeue_expired(), 4)) == 20
+        assert sum(at_once(lambda _: steps.requeue_expired(), range(4))) == 20
         assert AuditEvent.objects.filter(action=Action.ANALYSIS_REQUEUED).count() == 20
 
 

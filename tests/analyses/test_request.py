@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from django.db import IntegrityError, transaction
 
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study, make_submission, make_user
+from tests.threads import at_once
 from xrayportal.analyses.bundles import NoActiveBundleError
 from xrayportal.analyses.models import Analysis
 from xrayportal.analyses.queue import announce
@@ -58,16 +57,16 @@ def test_the_database_refuses_a_second_unfinished_one() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_askers_at_once_get_the_same(at_once: Callable[..., list[str]]) -> None:
+def test_many_askers_at_once_get_the_same() -> None:
     make_bundle()
     study = make_study()
-    answers = at_once(lambda _: str(request_analysis(study=study).pk), 8)
+    answers = at_once(lambda _: str(request_analysis(study=study).pk), range(8))
     assert len(set(answers)) == 1
     assert Analysis.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_asking_and_calling_off_at_once_never_deadlock(at_once: Callable[..., list[str]]) -> None:
+def test_asking_and_calling_off_at_once_never_deadlock() -> None:
     make_bundle()
     study = make_study()
 
@@ -77,7 +76,7 @@ def test_asking_and_calling_off_at_once_never_deadlock(at_once: Callable[..., li
             row = cancel_analysis(analysis=row, actor=PORTAL)
         return row.state
 
-    assert set(at_once(either, 12)) <= {"queued", "cancelled"}
+    assert set(at_once(either, range(12))) <= {"queued", "cancelled"}
     assert Analysis.objects.filter(state="queued").count() <= 1
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, connection, connections, transaction
+from django.db import IntegrityError, connection, transaction
 
 from tests.factories import make_clinic, make_study, make_user
+from tests.threads import at_once
 from xrayportal.audit.models import Action, AuditEvent, AuditHead
 from xrayportal.audit.services import START, canonical, record, verify
 from xrayportal.clinics.actors import Actor
@@ -177,15 +177,11 @@ def test_many_writers_at_once_make_one_chain(of_platform: bool) -> None:
     threads, each = 8, 12
 
     def write_some(thread: int) -> None:
-        try:
-            for n in range(each):
-                with transaction.atomic():
-                    record(clinic=clinic, action=Action.EXPORTED, detail={"thread": thread, "n": n})
-        finally:
-            connections.close_all()
+        for n in range(each):
+            with transaction.atomic():
+                record(clinic=clinic, action=Action.EXPORTED, detail={"thread": thread, "n": n})
 
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(write_some, range(threads)))
+    at_once(write_some, range(threads))
     state = verify(clinic=clinic)
     assert (state.is_whole, state.length) == (True, threads * each)
     assert AuditHead.objects.get(clinic=clinic).number == threads * each

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import subprocess
 import threading
-import time
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,11 @@ from pynetdicom import AE, build_context
 from tests.dicom.conftest import CALLED, CALLING, Node
 from tests.dicom.peers import needs_peers
 from tests.factories import dicom
+from tests.waiting import PATIENCE
 from xrayportal.dicom.models import Caller, Destination, Listener, OriginalIdentifiers, StudyReturn
 from xrayportal.dicom.transport.c_store import c_store
 from xrayportal.dicom.transport.errors import SendingError
+from xrayportal.embedded.processes import wait_until
 from xrayportal.intake import ingest
 from xrayportal.studies.models import Image, Study, Submission, Upload
 
@@ -213,9 +214,6 @@ def test_a_dropped_association_stores_nothing(node: Node) -> None:
     sending.start()
     sending.join(20)
     association.abort()
-    deadline = time.monotonic() + 10
-    while node.receiver.associations and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not node.receiver.associations
+    assert wait_until(lambda: not node.receiver.associations, seconds=PATIENCE)
     assert not Upload.objects.exists()
     assert command(node, "echoscu") == 0

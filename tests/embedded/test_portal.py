@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,12 +18,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.waiting import PATIENCE
 from xrayportal.embedded.ports import choose_port
 from xrayportal.embedded.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-#: The start takes seconds; a busy machine may need more.
-PATIENCE = 90
 
 
 @dataclass
@@ -141,11 +139,8 @@ def test_start_stop_start_kill(starter: Starter) -> None:
     assert gone(members)
 
     remembered = (starter.var / "portal.env").read_text(), logins.read_text()
-    began = time.monotonic()
     second = starter.start("demo")
     assert wait_until(lambda: second.answers("/readyz"), seconds=PATIENCE)
-    # Four seconds on two idle cores, and ten are allowed; tests may have to share the machine.
-    assert time.monotonic() - began < 20
     assert ((starter.var / "portal.env").read_text(), logins.read_text()) == remembered
     second.wait_for(f"The demo logins are in {logins}.")
     assert password not in second.output.read_text(), "passwords are printed once"

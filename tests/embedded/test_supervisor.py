@@ -12,11 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.waiting import PATIENCE
 from xrayportal.embedded.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Seconds for what takes a moment, or five where processes are killed in the end; a busy machine needs more.
-PATIENCE = 60
 #: A process with a child of its own, like a web server with its workers; it ends its child on TERM.
 PROGRAM = """
 import os, signal, subprocess, sys, time

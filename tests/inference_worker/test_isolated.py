@@ -7,7 +7,6 @@ import os
 import select
 import signal
 import struct
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +44,7 @@ def refused(process: DecodeProcess, data: bytes) -> str:
     """The kind of the refusal; a good picture must be decoded right after it."""
     with pytest.raises(UnreadableError) as caught:
         process.decode(data)
+    process.limits = Limits()  # a test's own are for the file that is refused
     assert process.decode(encoded(PICTURE, "PNG")).pixels.shape == PICTURE.shape
     return caught.value.kind
 
@@ -82,9 +82,7 @@ def test_a_refusal_comes_as_it_is(process: DecodeProcess) -> None:
 def test_whatever_a_decoder_does_the_next_picture_is_decoded(
     strange: DecodeProcess, mark: bytes, kind: str
 ) -> None:
-    begun = time.monotonic()
     assert refused(strange, encoded(PICTURE, "PNG") + mark) == kind
-    assert time.monotonic() - begun < 10
 
 
 def test_a_child_that_was_killed_by_somebody_costs_no_picture(process: DecodeProcess) -> None:
@@ -177,13 +175,13 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_small_files_that_would_take_minutes_or_gigabytes(process: DecodeProcess, bomb: str) -> None:
-    data = BOMBS[bomb]()
-    begun = time.monotonic()
+def test_small_files_that_would_take_minutes_or_gigabytes(
+    process: DecodeProcess, monkeypatch: pytest.MonkeyPatch, bomb: str
+) -> None:
+    monkeypatch.setattr(process, "limits", Limits(seconds=2))
     with pytest.raises(UnreadableError) as caught:
-        process.decode(data)
-    assert caught.value.kind in ("corrupt", "truncated", "too_many_pixels")
-    assert time.monotonic() - begun < 2
+        process.decode(BOMBS[bomb]())
+    assert caught.value.kind in ("corrupt", "truncated", "too_many_pixels"), "not `too_slow`"
     status = Path(f"/proc/{process.pid}/status").read_text()
     assert int(status.partition("VmHWM:")[2].split()[0]) < 512 * 1024, "kB"
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 from pydicom.uid import generate_uid
 
 from tests.factories import (
@@ -19,6 +18,7 @@ from tests.factories import (
     png,
 )
 from tests.house import only_study, take
+from tests.threads import at_once
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.services import verify
 from xrayportal.clinics.actors import PORTAL
@@ -28,17 +28,8 @@ from xrayportal.intake.ingest import SubmissionClosedError
 from xrayportal.studies.models import Image, Study, Upload
 
 
-def at_once(functions: list[Callable[[], Any]]) -> list[Any]:
-    """Call each in a thread and connection of its own."""
-
-    def run(function: Callable[[], Any]) -> Any:
-        try:
-            return function()
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(len(functions)) as pool:
-        return list(pool.map(run, functions))
+def all_at_once(functions: list[Callable[[], Any]]) -> list[Any]:
+    return at_once(lambda function: function(), functions)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -49,7 +40,7 @@ class TestRaces:
         make_bundle()
         clinic = make_clinic()
         submissions = [make_submission(clinic) for _ in range(6)]
-        uploads = at_once([lambda s=s: take(s, png()) for s in submissions])  # type: ignore[misc]
+        uploads = all_at_once([lambda s=s: take(s, png()) for s in submissions])  # type: ignore[misc]
         assert sorted(upload.outcome for upload in uploads) == ["accepted"] + ["duplicate"] * 5
         assert (Image.objects.count(), Study.objects.count(), Analysis.objects.count()) == (1, 1, 1)
         # In the study of whoever was first, and in every other's as one from elsewhere.
@@ -64,7 +55,7 @@ class TestRaces:
         cancelled, *others = (make_submission(clinic) for _ in range(5))
         take(cancelled, png())
         services.cancel_submission(submission=cancelled, actor=PORTAL)
-        at_once([lambda s=s: take(s, png()) for s in others])  # type: ignore[misc]
+        all_at_once([lambda s=s: take(s, png()) for s in others])  # type: ignore[misc]
         study = only_study()
         assert study.submission in others
         elsewhere = dict(Upload.objects.values_list("submission", "elsewhere"))
@@ -74,7 +65,7 @@ class TestRaces:
     def test_one_key_at_once_is_one_upload(self) -> None:
         make_bundle()
         submission = make_submission(make_clinic())
-        uploads = at_once([lambda: take(submission, png()) for _ in range(6)])
+        uploads = all_at_once([lambda: take(submission, png()) for _ in range(6)])
         assert len({upload.pk for upload in uploads}) == 1
         assert Upload.objects.count() == 1
 
@@ -84,7 +75,7 @@ class TestRaces:
         files = [dicom(study_uid=uid, shade=shade) for shade in range(6)]
         sender = make_user(clinic, Role.UPLOADER)
         submissions = [make_submission(clinic, sender) for _ in files]
-        at_once([lambda s=s, f=f: take(s, f) for s, f in zip(submissions, files, strict=True)])  # type: ignore[misc]
+        all_at_once([lambda s=s, f=f: take(s, f) for s, f in zip(submissions, files, strict=True)])  # type: ignore[misc]
         assert (Study.objects.count(), Image.objects.count()) == (1, 6)
 
     def test_first_views_of_several_senders_at_once_are_a_study_each(self) -> None:
@@ -92,7 +83,7 @@ class TestRaces:
         clinic, uid = make_clinic(), generate_uid()
         files = [dicom(study_uid=uid, shade=shade) for shade in range(6)]
         submissions = [make_submission(clinic) for _ in files]
-        at_once([lambda s=s, f=f: take(s, f) for s, f in zip(submissions, files, strict=True)])  # type: ignore[misc]
+        all_at_once([lambda s=s, f=f: take(s, f) for s, f in zip(submissions, files, strict=True)])  # type: ignore[misc]
         assert sorted(Study.objects.values_list("part", flat=True)) == [1, 2, 3, 4, 5, 6]
         assert Image.objects.count() == 6
 
@@ -112,7 +103,7 @@ class TestRaces:
             services.finish_submission(submission=submission, actor=PORTAL)
             return "ended"
 
-        outcomes = at_once([*(lambda n=n: send(n) for n in range(6)), end])  # type: ignore[misc]
+        outcomes = all_at_once([*(lambda n=n: send(n) for n in range(6)), end])  # type: ignore[misc]
         assert set(outcomes) <= {"accepted", "closed", "ended"}
         assert Upload.objects.count() == outcomes.count("accepted")
         for study in services.studies_due():

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from tests.live.conftest import Portal, child, kill, states, until
+from tests.waiting import PATIENCE
 from xrayportal.analyses.models import Analysis, Finding, Worker
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import verify
@@ -137,10 +138,10 @@ def test_term_ends_after_the_batch_and_leaves_nothing_behind(portal: Portal, sub
     submit(12)
     until(lambda: states().get("running"))
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(timeout=20) == 0
+    assert worker.wait(timeout=PATIENCE) == 0
     assert "running" not in states()
     assert states()["queued"] > 0
     assert not Worker.objects.exists()
     reconciler.send_signal(signal.SIGTERM)
-    assert reconciler.wait(timeout=10) == 0
+    assert reconciler.wait(timeout=PATIENCE) == 0
     assert "Traceback" not in portal.log("worker") + portal.log("reconciler")

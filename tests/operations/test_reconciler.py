@@ -18,31 +18,26 @@ from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study, make_submission
+from tests.threads import at_once
+from tests.waiting import PATIENCE
 from xrayportal.analyses.models import Analysis, Heartbeat, Worker
 from xrayportal.analyses.orphans import sweep
 from xrayportal.analyses.queue.claims import claim_analyses
 from xrayportal.analyses.workers import WorkerHeartbeat, live_workers
 from xrayportal.clinics.actors import PORTAL
+from xrayportal.embedded.processes import wait_until
 from xrayportal.intake.deletion import Reason, delete_study
 from xrayportal.operations import reconciler as module
 from xrayportal.operations.reconciler import Reconciler
 from xrayportal.studies.locks import name_lock
 from xrayportal.studies.models import Study, Submission
 
-#: Seconds for what takes a moment, on a machine that has much else to do.
-PATIENCE = 60
-
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def leads_soon(reconciler: Reconciler) -> bool:
     """Do rounds until this reconciler leads: the server notices a moment later that a session has ended."""
-    end = time.monotonic() + PATIENCE
-    while not reconciler.round():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
+    return wait_until(reconciler.round, seconds=PATIENCE)
 
 
 @pytest.fixture(autouse=True)
@@ -144,14 +139,14 @@ def test_a_round_refreshes_the_heartbeat() -> None:
     assert Heartbeat.objects.get().last_seen > first
 
 
-def test_one_leads_and_the_next_takes_over(at_once: Callable[..., list[bool]]) -> None:
-    assert at_once(lambda _: leads_soon(Reconciler()), 1) == [True]
+def test_one_leads_and_the_next_takes_over() -> None:
+    assert at_once(lambda _: leads_soon(Reconciler()), [0]) == [True]
     leader = Reconciler()
     assert leads_soon(leader), "the session of the one before has ended"
-    assert at_once(lambda _: Reconciler().round(), 3) == [False, False, False]
+    assert at_once(lambda _: Reconciler().round(), range(3)) == [False, False, False]
     assert leader.round()
     connection.close()
-    assert at_once(lambda _: leads_soon(Reconciler()), 1) == [True]
+    assert at_once(lambda _: leads_soon(Reconciler()), [0]) == [True]
 
 
 def test_a_step_that_fails_does_not_keep_the_others_from_being_done(
@@ -247,10 +242,10 @@ def test_a_database_that_goes_away_is_waited_for(monkeypatch: pytest.MonkeyPatch
     assert Heartbeat.objects.exists()
 
 
-def test_the_command_does_one_round(at_once: Callable[..., list[None]]) -> None:
+def test_the_command_does_one_round() -> None:
     call_command("reconcile", "--once")
     with pytest.raises(CommandError, match="another reconciler leads"):
-        at_once(lambda _: call_command("reconcile", "--once"), 1)
+        at_once(lambda _: call_command("reconcile", "--once"), [0])
 
 
 class TestOrphans:
@@ -287,7 +282,7 @@ class TestOrphans:
         old(name)
         assert sum(sweep()) == 1
 
-    def test_a_file_that_is_being_named_again_is_kept(self, at_once: Callable[..., list[int]]) -> None:
+    def test_a_file_that_is_being_named_again_is_kept(self) -> None:
         """An upload of the same content holds the name's lock while it writes the file anew."""
         name = f"clinics/{make_clinic().pk}/originals/dd/{'d' * 64}"
         default_storage.save(name, ContentFile(b"x"))
@@ -307,7 +302,7 @@ class TestOrphans:
             assert written.is_set(), "the sweep waited for the lock"
             return removed
 
-        assert at_once(upload_or_sweep, 2) == [0, 0]
+        assert at_once(upload_or_sweep, range(2)) == [0, 0]
         assert default_storage.exists(name)
 
     def test_the_walk_goes_on_from_round_to_round(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,9 +358,7 @@ class TestAttendance:
         settings.LEASE_SECONDS = 0.3
         heartbeat = WorkerHeartbeat(Worker(name="w"))
         heartbeat.start()
-        end = time.monotonic() + PATIENCE
-        while not Worker.objects.exists() and time.monotonic() < end:
-            time.sleep(0.02)
+        assert wait_until(Worker.objects.exists, seconds=PATIENCE)
         assert Worker.objects.get().name == "w"
         heartbeat.end()
         assert not heartbeat.is_alive()

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from smtplib import SMTPException
 from typing import Any
 
 import pytest
 from django.core import mail
-from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -20,6 +17,7 @@ from pytest_django.fixtures import Settings
 from tests.factories import PASSWORD, make_clinic, make_superuser
 from tests.opinions import make_access
 from tests.people.admins import client_of, link_of, roles_of, send
+from tests.threads import at_once
 from xrayportal.access import ClinicAccess
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics import people, services
@@ -103,19 +101,13 @@ def test_somebody_with_an_account_is_told_to_sign_in(clinic: Clinic, admin: Clin
 @pytest.mark.django_db(transaction=True)
 def test_clinics_that_invite_somebody_at_once_invite_the_same_person() -> None:
     accesses = [make_access(make_clinic(), Role.ADMIN) for _ in range(4)]
-    ready = threading.Barrier(len(accesses))
 
     def invite(access: ClinicAccess) -> User:
-        try:
-            ready.wait(timeout=10)
-            return services.invite(
-                clinic=access.clinic, actor=access.actor, email="new@example.org", roles=[Role.READER]
-            )
-        finally:
-            connection.close()
+        return services.invite(
+            clinic=access.clinic, actor=access.actor, email="new@example.org", roles=[Role.READER]
+        )
 
-    with ThreadPoolExecutor(len(accesses)) as pool:
-        [person] = set(pool.map(invite, accesses))
+    [person] = set(at_once(invite, accesses))
     assert person.memberships.count() == len(accesses)
     assert not person.has_usable_password()
 

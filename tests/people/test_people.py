@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 from django.core import mail
-from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
 from tests.factories import make_clinic
 from tests.opinions import make_access
 from tests.people.admins import client_of, link_of, roles_of, send
+from tests.threads import at_once
 from xrayportal.access import ClinicAccess
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics import people, services
@@ -115,22 +112,16 @@ def test_the_last_admin_stays(clinic: Clinic, admin: ClinicAccess) -> None:
 def test_two_admins_who_remove_each_other_leave_one() -> None:
     clinic = make_clinic()
     one, other = make_access(clinic, Role.ADMIN), make_access(clinic, Role.ADMIN)
-    start = threading.Barrier(2)
 
-    def remove(access: ClinicAccess, victim: User) -> bool:
+    def remove(pair: tuple[ClinicAccess, User]) -> bool:
+        access, victim = pair
         try:
-            start.wait(timeout=10)
             services.change_roles(clinic=access.clinic, actor=access.actor, user=victim, roles=[])
         except services.PeopleRefused:
             return False
-        finally:
-            connection.close()
         return True
 
-    with ThreadPoolExecutor(2) as pool:
-        done = list(pool.map(remove, [one, other], [other.user, one.user]))
-
-    assert sorted(done) == [False, True]
+    assert sorted(at_once(remove, [(one, other.user), (other, one.user)])) == [False, True]
     assert Membership.objects.filter(clinic=clinic, role=Role.ADMIN).count() == 1
 
 

@@ -11,6 +11,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from tests.browser.scene import tab
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study, make_user
+from tests.network import intercept, set_offline
 from tests.waiting import wait_until
 from xrayportal.clinics.models import Clinic, Role, User
 from xrayportal.reviews.models import Review
@@ -188,7 +189,7 @@ def test_what_comes_next_is_fetched_again_after_a_failure(page: Page) -> None:
         route.abort() if asked.count(route.request.url) == 1 else route.continue_()
 
     following = Study.objects.get(patient_reference="NH-1").analyses.get().findings.get()
-    page.route(re.compile(f"{following.pk}/display"), fail_once)
+    intercept(page, re.compile(f"{following.pk}/display"), fail_once)
     page.get_by_role("link", name="NH-0").click()
     expect_study(page, 0)
     wait_until(page, lambda: len(asked) == 2)
@@ -200,11 +201,11 @@ def test_without_a_network_it_says_so_at_the_button(page: Page) -> None:
     page.get_by_role("link", name="NH-0").click()
     expect_study(page, 0)
     page.keyboard.press("1")
-    page.context.set_offline(True)
+    set_offline(page, True)
     page.keyboard.press("s")
     expect(page.get_by_text("Not saved: the portal is not answering.")).to_be_in_viewport()
     expect(page.locator("#banner-offline")).to_be_in_viewport()
-    page.context.set_offline(False)
+    set_offline(page, False)
     page.keyboard.press("s")
     expect_study(page, 1)
     assert signed() == {"NH-0": "normal"}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 
 from tests.factories import make_analysis, make_clinic, make_study
 from tests.opinions import make_access, say
+from tests.threads import at_once
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.audit.models import Action, AuditEvent
@@ -236,19 +235,11 @@ def test_two_readers_at_once_are_first_and_second() -> None:
     study = make_study(clinic)
     make_analysis(study)
     accesses = [make_access(clinic) for _ in range(4)]
-    start = threading.Barrier(len(accesses))
 
     def review(access: ClinicAccess) -> str:
-        try:
-            start.wait(timeout=10)
-            return store(access, study, Entry("normal")).review.kind
-        finally:
-            connection.close()
+        return store(access, study, Entry("normal")).review.kind
 
-    with ThreadPoolExecutor(len(accesses)) as pool:
-        kinds = sorted(pool.map(review, accesses))
-
-    assert kinds == ["first", "second", "second", "second"]
+    assert sorted(at_once(review, accesses)) == ["first", "second", "second", "second"]
     consensus = Consensus.objects.get(study=study)
     assert (consensus.state, consensus.readers) == (Consensus.State.AGREED, 4)
 
@@ -258,22 +249,15 @@ def test_one_reader_in_two_windows_keeps_the_first_and_hears_of_it() -> None:
     clinic = make_clinic()
     study = make_study(clinic)
     access = make_access(clinic)
-    start = threading.Barrier(2)
 
     def review(verdict: str) -> str:
         try:
-            start.wait(timeout=10)
             store(access, study, Entry(verdict))
         except StaleReview:
             return "stale"
-        finally:
-            connection.close()
         return "stored"
 
-    with ThreadPoolExecutor(2) as pool:
-        outcomes = sorted(pool.map(review, ["normal", "abnormal"]))
-
-    assert outcomes == ["stale", "stored"]
+    assert sorted(at_once(review, ["normal", "abnormal"])) == ["stale", "stored"]
     assert Review.objects.filter(study=study, is_current=True).count() == 1
 
 

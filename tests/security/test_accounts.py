@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 from django.contrib.auth.models import Permission
 from django.core import mail
-from django.db import connections
 from django.test import Client
 from django.urls import reverse
 from pytest_django.fixtures import Settings
 
 from tests.factories import PASSWORD, make_study, make_user
 from tests.house import House, browser
+from tests.threads import at_once
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import verify
 from xrayportal.clinics import people, services, sign_in
@@ -168,13 +166,9 @@ def test_guesses_at_once_gain_nothing(house: House, door: str) -> None:
 
     def guess(client: Client) -> int:
         wrong = {"username": house.reader.email, "password": "wrong", "old_password": "wrong"}
-        try:
-            return client.post(reverse(door), wrong).status_code
-        finally:
-            connections.close_all()
+        return client.post(reverse(door), wrong).status_code
 
-    with ThreadPoolExecutor(guesses) as pool:
-        assert set(pool.map(guess, clients)) == {200}
+    assert set(at_once(guess, clients)) == {200}
     assert AuditEvent.objects.filter(action=Action.SIGN_IN_FAILED).count() == sign_in.ACCOUNT_LIMIT
 
 

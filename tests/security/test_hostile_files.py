@@ -26,7 +26,7 @@ from xrayportal.intake.rejection import RejectedError
 from xrayportal.studies.models import Upload
 
 __all__ = ["deliver", "submission"]
-#: Each of these took between ten seconds and hours, or gigabytes at full size, before there were limits.
+#: Of processor time. Each of these took from ten seconds to hours, or gigabytes, before there were limits.
 SECONDS = 15
 MEGABYTE = 1 << 20
 UNDEFINED = 0xFFFFFFFF
@@ -35,9 +35,9 @@ ITEM = b"\xfe\xff\x00\xe0"
 
 @pytest.fixture(autouse=True)
 def quick() -> Iterator[None]:
-    begun = time.monotonic()
+    begun = time.process_time()  # what other programs take of the machine does not count
     yield
-    assert time.monotonic() - begun < SECONDS
+    assert time.process_time() - begun < SECONDS
 
 
 def element(group: int, number: int, value: bytes) -> bytes:

@@ -10,7 +10,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.embedded.test_portal import PATIENCE, ROOT
+from tests.embedded.test_portal import ROOT
+from tests.waiting import PATIENCE
 from xrayportal.embedded.ports import choose_port, is_free
 from xrayportal.embedded.processes import wait_until
 

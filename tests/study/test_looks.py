@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import connections
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -15,6 +13,7 @@ from tests.counting import counted
 from tests.factories import make_analysis, make_clinic, make_study, make_submission, make_user
 from tests.house import House, body, browser
 from tests.opinions import make_access
+from tests.threads import at_once
 from xrayportal.audit.models import Action, AuditEvent, Visit
 from xrayportal.audit.services import verify
 from xrayportal.audit.visits import VISIT, forget_visits
@@ -137,14 +136,10 @@ def test_pictures_that_load_at_once_are_one_look() -> None:
     make_user(clinic, Role.READER)
 
     def load(way: str) -> int:
-        try:
-            client = Client()
-            client.force_login(access.user)
-            return len(body(client.get(address(study, way))))
-        finally:
-            connections.close_all()
+        client = Client()
+        client.force_login(access.user)
+        return len(body(client.get(address(study, way))))
 
-    with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(load, ["map", "overlay"] * 4))
+    assert all(at_once(load, ["map", "overlay"] * 4))
     assert looks(study) == [(access.user.email, True)]
     assert verify(clinic=clinic).is_whole

@@ -11,6 +11,7 @@ from django.utils import timezone
 from playwright.sync_api import Request, Route, expect
 
 from tests.factories import png
+from tests.network import hold, intercept
 from tests.submissions.uploads import STUDY, SUBMISSION, UPLOADS, Enter, choose, pictures, sign_in
 from tests.waiting import wait_until
 from xrayportal.clinics.models import Clinic, User
@@ -31,7 +32,7 @@ def test_lost_requests_and_lost_answers_are_sent_again_once(enter: Enter) -> Non
         else:
             route.continue_()
 
-    page.route(UPLOADS, bad_network)
+    intercept(page, UPLOADS, bad_network)
     choose(page, pictures(1))
     expect(page).to_have_url(STUDY)
     assert len(seen) == 3
@@ -54,7 +55,7 @@ def test_files_chosen_before_the_script_came_are_sent(enter: Enter) -> None:
 def test_four_at_a_time_pause_and_go_on(enter: Enter) -> None:
     page = enter("upload/")
     held: list[Route] = []
-    page.route(UPLOADS, lambda route: held.append(route))
+    intercept(page, UPLOADS, lambda route: held.append(route))
     choose(page, pictures(6))
     expect(page.locator('.sending-file[data-state="sending"]')).to_have_count(4)
     wait_until(page, lambda: len(held) == 4)
@@ -69,7 +70,7 @@ def test_four_at_a_time_pause_and_go_on(enter: Enter) -> None:
 
 def test_cancel(enter: Enter) -> None:
     page = enter("upload/")
-    page.route(UPLOADS, lambda route: None)
+    intercept(page, UPLOADS, hold)
     choose(page, pictures(3))
     expect(page.locator('.sending-file[data-state="sending"]')).to_have_count(3)
     page.get_by_role("button", name="Cancel").click()
@@ -107,7 +108,7 @@ def test_a_limit_pauses_and_says_why(enter: Enter, settings: Any) -> None:
 
 def test_drop_anywhere_on_the_worklist(enter: Enter) -> None:
     page = enter("")
-    page.route(UPLOADS, lambda route: None)
+    intercept(page, UPLOADS, hold)
     dropped = page.evaluate_handle(
         """(content) => {
             const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));

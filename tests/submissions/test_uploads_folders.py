@@ -14,6 +14,7 @@ from playwright.sync_api import Page, Request, Route, expect
 from tests.browser.test_accessibility import faults
 from tests.factories import dicom, png
 from tests.intake.bulk.conftest import FOREIGN, foreign, zipped
+from tests.network import hold, intercept
 from tests.submissions.uploads import SUBMISSION, UPLOADS, Enter, choose, choose_folder, drop
 from xrayportal.studies.models import Study, Submission, Upload
 
@@ -73,7 +74,7 @@ def test_a_chosen_folder(enter: Enter, week: Path) -> None:
 
 def test_a_dropped_folder(enter: Enter, week: Path) -> None:
     page = enter("")  # anywhere in the portal that takes files: here the worklist
-    page.route(UPLOADS, lambda route: None)  # with the last answer the page goes on to the submission
+    intercept(page, UPLOADS, hold)  # with the last answer the page goes on to the submission
     drop(page, [week])
     expect(page.get_by_role("dialog", name="Upload")).to_be_visible()
     page.unroute(UPLOADS)  # lets what was held go on
@@ -154,7 +155,7 @@ def test_what_is_hostile_is_a_sentence_each_and_the_rest_goes_on(enter: Enter) -
         if not is_beside:
             route.continue_()
 
-    page.route(UPLOADS, hold_one)
+    intercept(page, UPLOADS, hold_one)
     files = {
         "hostile.zip": hostile(),
         "cut.zip": zipped({"a.png": png(), "b.png": png()})[:-40],

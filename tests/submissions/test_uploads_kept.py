@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Dialog, Page, Request, Route, expect
 
 from tests.factories import make_study, make_submission, png
+from tests.network import hold, intercept
 from tests.submissions.uploads import SUBMISSION, UPLOADS, Enter, choose, pictures
 from tests.waiting import wait_until
 from xrayportal.clinics.actors import PORTAL
@@ -33,7 +34,7 @@ def paused_after_some(page: Page) -> Submission:
         else:
             held.append(route)
 
-    page.route(UPLOADS, some)
+    intercept(page, UPLOADS, some)
     table = {"name": "labels.csv", "mimeType": "text/csv", "buffer": LABELS}
     choose(page, [*pictures(8), table])
     expect(page.locator('.sending-file[data-state="accepted"]')).to_have_count(2)
@@ -58,7 +59,7 @@ def test_only_failed_files_are_tried_again(enter: Enter) -> None:
         else:
             route.continue_()
 
-    page.route(UPLOADS, refuse_one)
+    intercept(page, UPLOADS, refuse_one)
     choose(page, pictures(5))
     expect(page.get_by_role("alert")).to_have_text("1 file could not be sent.")
     expect(page.locator("[data-failures] li")).to_have_text("The portal refused view_2.png (code 418).")
@@ -70,7 +71,7 @@ def test_only_failed_files_are_tried_again(enter: Enter) -> None:
 
 def test_a_file_that_went_away_is_named_and_left_to_the_person(enter: Enter, tmp_path: Path) -> None:
     page = enter("upload/")
-    page.route(UPLOADS, lambda route: None)
+    intercept(page, UPLOADS, hold)
     paths = [tmp_path / f"knee_{number}.png" for number in range(6)]
     for number, path in enumerate(paths):
         path.write_bytes(png(text=f"{number:04}"))
@@ -96,7 +97,7 @@ def test_leaving_half_way_is_asked_about(enter: Enter) -> None:
         dialog.dismiss()
 
     page.on("dialog", stay)
-    page.route(UPLOADS, lambda route: None)
+    intercept(page, UPLOADS, hold)
     page.get_by_role("heading", name="Upload").click()  # browsers ask only those who did something there
     choose(page, pictures(2))
     expect(page.locator('.sending-file[data-state="sending"]')).to_have_count(2)
@@ -127,7 +128,7 @@ def test_a_submission_that_was_cancelled_elsewhere_goes_no_further(enter: Enter)
     page = enter("upload/")
     cancel_submission(submission=paused_after_some(page), actor=PORTAL)
     held: list[Route] = []  # one file is still on its way when the others hear of it
-    page.route(UPLOADS, lambda route: route.continue_() if held else held.append(route))
+    intercept(page, UPLOADS, lambda route: route.continue_() if held else held.append(route))
     opened: list[str] = []
     page.on(
         "request",
@@ -162,7 +163,7 @@ def test_duplicates_lead_to_the_earlier_study(enter: Enter, earlier: Earlier) ->
         if b"view_2.png" not in (request.post_data_buffer or b""):
             route.continue_()
 
-    page.route(UPLOADS, hold_last)
+    intercept(page, UPLOADS, hold_last)
     choose(page, files)
     link = page.locator(".sending-status a")
     expect(link).to_have_text("Already here")

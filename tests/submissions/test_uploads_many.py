@@ -10,6 +10,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.factories import png
+from tests.network import hold, intercept
 from tests.submissions.uploads import UPLOADS, Enter, choose_folder
 
 FILES = 1000
@@ -19,7 +20,7 @@ def test_only_rows_in_sight_are_on_the_page(enter: Enter, tmp_path: Path) -> Non
     for number in range(FILES):
         (tmp_path / f"case_{number:04}.png").write_bytes(png(text=f"{number:04}"))
     page = enter("upload/")
-    page.route(UPLOADS, lambda route: None)
+    intercept(page, UPLOADS, hold)
     before = page.evaluate("document.getElementsByTagName('*').length")
     choose_folder(page, tmp_path)
     expect(page.locator("[data-summary]")).to_contain_text(f"0 of {FILES} files sent")

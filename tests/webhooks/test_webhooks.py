@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import http.server
+import itertools
 import re
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -201,20 +203,15 @@ def test_a_slow_dripping_receiver_is_given_up(
 
         def drip() -> None:
             link, _where = server.accept()
-            with link:
-                try:
-                    for byte in b"HTTP/1.1 200 " + b"o" * 100:
-                        link.send(bytes([byte]))
-                        time.sleep(0.1)
-                except OSError:
-                    return
+            with link, suppress(OSError):
+                for byte in itertools.chain(b"HTTP/1.1 200 ", itertools.repeat(ord("o"))):
+                    link.send(bytes([byte]))
+                    time.sleep(0.1)
 
         threading.Thread(target=drip, daemon=True).start()
         endpoint, _secret = add(house, f"http://127.0.0.1:{server.getsockname()[1]}/")
         send_test(endpoint=endpoint)
-        begun = time.monotonic()
         deliver_due()
-    assert time.monotonic() - begun < 5
     assert Delivery.objects.get().problem in ("connection", "time-out")
 
 

@@ -15,6 +15,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from tests.browser.scene import become
 from tests.factories import make_analysis, make_bundle, make_clinic, make_study, make_user
+from tests.network import intercept
 from tests.waiting import wait_until
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
@@ -151,7 +152,7 @@ def test_renews_itself_and_keeps_ones_place(page: Page, clinic: Clinic) -> None:
 
 def test_an_answer_for_earlier_filters_comes_too_late(page: Page, clinic: Clinic) -> None:
     held: list[tuple[Route, APIResponse]] = []
-    page.route(POLL, lambda route: held.append((route, route.fetch())))
+    intercept(page, POLL, lambda route: held.append((route, route.fetch())))
     add(clinic, "NH-new")
     page.evaluate("htmx.trigger('#studies', 'seen-again')")
     wait_until(page, lambda: held)
@@ -227,7 +228,7 @@ def test_says_when_the_session_has_ended_and_goes_on_after_the_next(
 
 
 def test_says_what_had_no_answer_and_when_nothing_more_will_come(page: Page, clinic: Clinic) -> None:
-    page.route("**/bulk-action/", lambda route: route.abort())
+    intercept(page, "**/bulk-action/", lambda route: route.abort())
     page.get_by_label("Select NH-00").check()
     page.get_by_role("button", name="Mark as read").click()
     expect(page.get_by_text("No answer from the server; your change may not be saved.")).to_be_visible()

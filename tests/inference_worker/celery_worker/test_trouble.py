@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -19,12 +18,14 @@ from inference_worker.types import Decoded
 from inference_worker.verdict import judge_study
 from tests.factories import png
 from tests.inference_worker.celery_worker.studies import BROKEN, picture, study_of
+from tests.waiting import PATIENCE
 from xrayportal.analyses.models import Analysis
 from xrayportal.analyses.queue import steps
 from xrayportal.analyses.queue.claims import has_due
 from xrayportal.analyses.services import cancel_analysis
 from xrayportal.celery import SOFT_SECONDS
 from xrayportal.clinics.actors import PORTAL
+from xrayportal.embedded.processes import wait_until
 from xrayportal.studies.models import Image
 
 pytestmark = pytest.mark.django_db
@@ -128,9 +129,7 @@ def test_a_picture_that_hangs_its_decoder_is_given_up_and_the_next_one_is_analys
     strange: InferenceWorker,
 ) -> None:
     hung, good = study_of(picture(0), png() + b"hang"), study_of(picture(1))
-    begun = time.monotonic()
     strange.work()
-    assert time.monotonic() - begun < 10
     row = Analysis.objects.get(study=hung)
     assert (row.state, row.attempt, [view["kind"] for view in row.unreadable]) == (
         "succeeded",
@@ -157,10 +156,9 @@ def test_calling_off_frees_a_worker_whose_decoder_hangs(
     monkeypatch.setattr(strange.decoder, "limits", replace(strange.decoder.limits, seconds=100))
     worker = threading.Thread(target=strange.work)
     worker.start()
-    while not Analysis.objects.filter(state="running").exists():
-        time.sleep(0.05)
+    assert wait_until(Analysis.objects.filter(state="running").exists, seconds=PATIENCE)
     cancel_analysis(analysis=Analysis.objects.get(), actor=PORTAL)
-    worker.join(timeout=10)
+    worker.join(PATIENCE)
     assert not worker.is_alive()
     assert Analysis.objects.get().state == "cancelled"
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from tests.network import hold, intercept
 from tests.study.viewer.conftest import Tabs
 from tests.study.viewer.hands import Open, drag, expect_figures, on_screen
 from tests.study.viewer.site import DEEP, WIDTH, WINDOW, Site, deep_file, encode, viewer
@@ -119,7 +120,7 @@ def test_a_drag_is_in_the_pictures_own_numbers(site: Site, tab: Page) -> None:
 
 def test_until_the_depth_is_there_the_display_picture_is_windowed_alike(site: Site, tab: Page) -> None:
     page = deep_page(site, tab)
-    page.route("**/depth", lambda route: None)  # never answered
+    intercept(page, "**/depth", hold)
     x, y = on_screen(page, 100, 100)
     page.mouse.move(x, y)
     page.mouse.down(button="right")
@@ -132,7 +133,7 @@ def test_until_the_depth_is_there_the_display_picture_is_windowed_alike(site: Si
 
 def test_a_depth_that_fails_is_told_and_tried_again(site: Site, tabs: Tabs) -> None:
     page = deep_page(site, tabs.tab(viewport={"width": 640, "height": 560}))
-    page.route("**/depth", lambda route: route.fulfill(status=500))
+    intercept(page, "**/depth", lambda route: route.fulfill(status=500))
     page.keyboard.press("b")
     expect(page.get_by_role("alert")).to_contain_text("could not be loaded")
     page.unroute("**/depth")
