@@ -85,7 +85,7 @@ chaos: $(VENV)/.test $(VENV)/.redis  ## A thousand pictures through kills, stops
 soak: $(VENV)/.test $(VENV)/.redis  ## Half an hour of mixed load: the memory of every process must stay flat
 	@$(PYTHON) -m trials.soak $(ARGS)
 
-hosts: $(VENV)/.test $(VENV)/.redis  ## Cut a worker's link in the middle of 500 pictures, on hosts out of network namespaces (root; iproute2 nftables)
+hosts: $(VENV)/.test $(VENV)/.redis  ## Cut a worker's link in the middle of a thousand pictures, on hosts out of network namespaces (root; iproute2 nftables)
 	@$(PYTHON) -m trials.hosts $(ARGS)
 
 lock: $(VENV)/.uv  ## Compile requirements/*.in into pinned, hashed *.txt (UPGRADE=1 takes newer versions)

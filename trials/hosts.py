@@ -54,8 +54,8 @@ class TrialError(Exception):
 def main() -> int:
     """Exit status 0, or 1 with a sentence."""
     parser = argparse.ArgumentParser(prog="python -m trials.hosts", description=__doc__)
-    parser.add_argument("--pictures", type=int, default=500)
-    parser.add_argument("--cut", type=float, default=25.0, metavar="SECONDS", help="how long the link is cut")
+    parser.add_argument("--pictures", type=int, default=1000)
+    parser.add_argument("--cut", type=float, default=20.0, metavar="SECONDS", help="how long the link is cut")
     options = parser.parse_args()
     missing = [program for program in ("ip", "nft") if shutil.which(program) is None]
     if missing or os.geteuid() != 0:

@@ -9,6 +9,8 @@ import { hotRegions, smooth } from "./contour.js";
 const FIELD_SIDE = 512;
 /** The same for the outlines, which run between the samples. */
 const OUTLINE_SIDE = 256;
+// The rule of what is outlined is also that of what goes back to a PACS: xrayportal/dicom/results/regions.py has the same
+// three numbers, and a test compares what both draw.
 /** Outlines run at this share of the map's own maximum. */
 const OUTLINE_SHARE = 0.5;
 /** A region is outlined that somewhere reaches this share of the maximum. */
@@ -186,7 +188,8 @@ export class Heatmap {
     const { map, picture } = this;
     const { width, height } = within(picture, OUTLINE_SIDE);
     // Evidence beyond the full scale still has a maximum: the outline follows the map, not its colours.
-    const field = upsample(map, Float32Array.from(map.values), width, height);
+    const positive = Float32Array.from(map.values, (value) => Math.max(0, value));
+    const field = upsample(map, positive, width, height);
     const most = field.reduce((one, other) => Math.max(one, other), 0);
     const level = Math.max(most * OUTLINE_SHARE, threshold * map.scale);
     if (!(most > 0) || most < level) return null;

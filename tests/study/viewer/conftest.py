@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -100,3 +100,22 @@ def open_page(tabs: Tabs, errors: list[str]) -> Iterator[Open]:
 def page(site: Site, open_page: Open) -> Page:
     """A study page with one viewer whose picture has 0.2 mm rows and 0.1 mm columns."""
     return open_page(site.page(viewer(site.finding())))
+
+
+@pytest.fixture
+def modules(site: Site, tabs: Tabs) -> Callable[[str], Any]:
+    """Runs an expression with `colours`, `heatmap` and `contour` as the modules of those names."""
+    page = tabs.tab()
+    page.goto(site.page())
+
+    def run(expression: str) -> Any:
+        return page.evaluate(
+            f"""async () => {{
+              const names = ["colours", "heatmap", "contour"];
+              const [colours, heatmap, contour] = await Promise.all(
+                names.map((name) => import(`/static/study/viewer/${{name}}.js`)));
+              return ({expression});
+            }}"""
+        )
+
+    return run

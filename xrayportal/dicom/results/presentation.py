@@ -1,4 +1,4 @@
-"""Grayscale Softcopy Presentation State: the outline of the hottest region, shown on the original image."""
+"""Grayscale Softcopy Presentation State: the outlines of the hot regions, shown on the original image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydicom import Dataset
 from xrayportal.analyses.models import LocationBand
 from xrayportal.analyses.outcomes import outcome_of
 from xrayportal.dicom.results.common import file_into_study
-from xrayportal.dicom.results.region import hottest_region
+from xrayportal.dicom.results.regions import outlines
 from xrayportal.dicom.results.views import MANUFACTURER, MODEL, NOTICE, Result, View
 from xrayportal.words.figures import format_probability
 from xrayportal.words.verdicts import verdict_word
@@ -24,7 +24,7 @@ SERIES_NUMBER = 9003
 
 
 def presentation_states(result: Result) -> list[Dataset]:
-    """One object for each view that has a region to mark."""
+    """One object for each view that has regions to mark."""
     made = (_state(result, view) for view in result.views)
     return [state for state in made if state is not None]
 
@@ -32,13 +32,13 @@ def presentation_states(result: Result) -> list[Dataset]:
 def _state(result: Result, view: View) -> Dataset | None:
     original = view.original
     columns, rows = int(original.Columns), int(original.Rows)
-    outline = hottest_region(view.marked_map, columns, rows)
-    if outline is None:
+    marked = outlines(view.marked_map, columns, rows)
+    if not marked:
         return None
     layer = GraphicLayer("REGION", order=1, description="Strongest evidence of the model")
     finding = view.finding
     verdict = verdict_word(result.analysis.bundle.manifest, outcome_of(finding))
-    hint = " The region is only a hint." if finding.location == LocationBand.WEAK else ""
+    hint = " What is marked is only a hint." if finding.location == LocationBand.WEAK else ""
     text = f"{verdict} {format_probability(finding.probability)}.{hint} {NOTICE}"
     made = GrayscaleSoftcopyPresentationState(
         referenced_images=[original],
@@ -62,6 +62,7 @@ def _state(result: Result, view: View) -> Dataset | None:
                     GraphicObject(
                         hd.pr.GraphicTypeValues.POLYLINE, outline, hd.pr.AnnotationUnitsValues.PIXEL
                     )
+                    for outline in marked
                 ],
                 text_objects=[
                     TextObject(
@@ -76,5 +77,5 @@ def _state(result: Result, view: View) -> Dataset | None:
     )
     file_into_study(made, view, result)
     made.PresentationCreationDate, made.PresentationCreationTime = made.ContentDate, made.ContentTime
-    made.SeriesDescription = "X-Ray Portal: marked region, research use only"
+    made.SeriesDescription = "X-Ray Portal: marked regions, research use only"
     return made

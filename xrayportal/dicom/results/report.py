@@ -27,7 +27,7 @@ from pydicom.sr.codedict import codes
 from xrayportal.analyses.outcomes import outcome_of
 from xrayportal.dicom.results import codes as ours
 from xrayportal.dicom.results.common import file_into_study
-from xrayportal.dicom.results.region import hottest_region
+from xrayportal.dicom.results.regions import outlines
 from xrayportal.dicom.results.views import MANUFACTURER, MODEL, Result, View
 
 SERIES_NUMBER = 9002
@@ -103,8 +103,8 @@ def _group(
     tracking = TrackingIdentifier(result.uid("view", finding.image_id), f"View {view.number}")
     measurements = _probability(finding.probability) or None
     evaluations = [_verdict(outcome_of(finding))]
-    outline = hottest_region(view.marked_map, int(original.Columns), int(original.Rows))
-    if outline is None:
+    marked = outlines(view.marked_map, int(original.Columns), int(original.Rows))
+    if not marked:
         return MeasurementsAndQualitativeEvaluations(
             tracking_identifier=tracking,
             finding_type=_target(result),
@@ -114,8 +114,9 @@ def _group(
             qualitative_evaluations=evaluations,
             source_images=[_source(view)],
         )
+    # TID 1410 has room for one region: that with the strongest evidence.
     region = ImageRegion(
-        "POLYLINE", outline, SourceImageForRegion(str(original.SOPClassUID), str(original.SOPInstanceUID))
+        "POLYLINE", marked[0], SourceImageForRegion(str(original.SOPClassUID), str(original.SOPInstanceUID))
     )
     return PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=tracking,

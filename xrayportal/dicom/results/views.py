@@ -23,7 +23,7 @@ MANUFACTURER, MODEL = "X-Ray Portal", "X-Ray Portal"
 NOTICE = "Research use only. Not a diagnosis."
 
 
-#: Outcomes whose hottest region is marked.
+#: Outcomes whose hot regions are marked.
 _MARKED = frozenset({Verdict.ABNORMAL, Verdict.UNCERTAIN, Leaning.TOWARDS_ABNORMAL})
 
 
@@ -46,7 +46,7 @@ class View:
 
     @property
     def marked_map(self) -> dict[str, Any] | None:
-        """The signed evidence map as stored (`height`, `width`, `scale`, `values`), where a region is marked.
+        """The signed evidence map as stored (`height`, `width`, `scale`, `values`), where regions are marked.
 
         None for a view whose map says nothing, and for one that the model takes for normal: a mark on it
         would point at what is not there.
