@@ -21,6 +21,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from tests.factories import make_bundle, make_clinic, make_submission, png
+from xrayportal.audit.anchors import anchor_files
 from xrayportal.clinics.actors import PORTAL, Actor
 from xrayportal.clinics.models import Clinic
 from xrayportal.environment import Environment
@@ -102,6 +103,8 @@ def test_a_backup_made_at_work_is_whole_elsewhere(
     clinic = make_clinic()
     studies = [send(clinic, shade) for shade in range(3)]
     names = set(Image.objects.values_list("file", flat=True))
+    call_command("anchor_audit")
+    anchors = dict(anchor_files())
     run = backup._run
 
     def meanwhile(command: list[str]) -> None:
@@ -133,6 +136,10 @@ def test_a_backup_made_at_work_is_whole_elsewhere(
     for name in names:
         with default_storage.open(name) as original:
             assert (elsewhere.var / "media" / name).read_bytes() == original.read()
+    kept = elsewhere.var / "audit-anchors"
+    restored = {str(path.relative_to(kept)): path.read_bytes() for path in kept.rglob("*.txt")}
+    assert anchors, "there was one to keep"
+    assert restored == anchors
     monkeypatch.setattr(settings, "VAR_DIR", elsewhere.var)
     backup._restore_keys(f"SECRET_KEY={settings.SECRET_KEY}\n", None)  # as on one machine
     keys = (elsewhere.var / "portal.env").read_text()

@@ -85,12 +85,18 @@ def write_anchors(anchors: Iterable[Anchor]) -> None:
 
 def stored_anchors() -> list[Anchor]:
     """All anchors in the storage. Raises OSError (or the store's own error) where it cannot be read."""
-    storage = storages["anchors"]
     found: list[Anchor] = []
+    for _name, content in anchor_files():
+        found += read_anchors(content.decode(errors="replace").splitlines())
+    return found
+
+
+def anchor_files() -> Iterator[tuple[str, bytes]]:
+    """Name and content of every file in the storage ``anchors``; raises as `stored_anchors` does."""
+    storage = storages["anchors"]
     for name in _names(storage):
         with storage.open(name, "rb") as file:
-            found += read_anchors(file.read().decode(errors="replace").splitlines())
-    return found
+            yield name, file.read()
 
 
 def read_anchors(lines: Iterable[str]) -> Iterator[Anchor]:

@@ -24,13 +24,14 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.files.storage import Storage, default_storage, storages
+from django.core.files.storage import default_storage, storages
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from xrayportal.analyses.models import Finding
+from xrayportal.audit.anchors import anchor_files, stored_anchors
 from xrayportal.audit.models import AuditHead
 from xrayportal.audit.services import verify
 from xrayportal.clinics.models import Clinic, User
@@ -107,8 +108,9 @@ def restore_backup(source: Path, *, secret_key_file: Path | None = None) -> Summ
         count, size = _restore_files(archive, manifest)
         _restore_keys(_content(archive, KEYS).decode(), secret_key_file)
     missing = [name for name in stored_names() if not default_storage.exists(name)]
+    anchors = stored_anchors()
     for head in AuditHead.objects.select_related("clinic"):
-        state = verify(clinic=head.clinic)
+        state = verify(clinic=head.clinic, anchors=anchors)
         if not state.is_whole:
             raise BackupError(
                 f"The audit chain of {head.clinic or 'the platform'} is broken at event {state.broken_at} in "
@@ -147,7 +149,7 @@ def _write(archive: tarfile.TarFile, program: str, folder: Path, began: float) -
                 continue
             _add(archive, FILES + name, content)
             sums[name], size = hashlib.sha256(content).hexdigest(), size + len(content)
-        for name, content in _anchors():
+        for name, content in anchor_files():
             _add(archive, ANCHORS + name, content)
         _add(archive, KEYS, "".join(f"{key}={getattr(settings, key)}\n" for key in _KEYS).encode())
         applied = MigrationRecorder(connection).applied_migrations()
@@ -163,17 +165,6 @@ def _write(archive: tarfile.TarFile, program: str, folder: Path, began: float) -
         }
     _add(archive, MANIFEST, json.dumps(manifest, indent=1).encode())
     return Summary(len(sums), size, missing, chains, time.monotonic() - began)
-
-
-def _anchors() -> Iterator[tuple[str, bytes]]:
-    storage: Storage = storages["anchors"]
-    try:
-        names = storage.listdir("")[1]
-    except FileNotFoundError:
-        return
-    for name in names:
-        with storage.open(name, "rb") as file:
-            yield name, file.read()
 
 
 def _manifest(archive: tarfile.TarFile, source: Path) -> dict[str, Any]:
