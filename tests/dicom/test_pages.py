@@ -96,6 +96,8 @@ def test_an_admin_adds_and_removes(house: House) -> None:
             C_STORE | {"destination-host": "no.such.host.invalid"},
             "This host name is unknown.",
         ),
+        ("destinations", C_STORE | {"destination-host": "a..b"}, "This host name is unknown."),
+        ("destinations", STOW | {"destination-url": f"https://{'a' * 64}.b/"}, "This host name is unknown."),
         ("destinations", STOW | {"destination-url": "ftp://10.1.2.3/"}, "Enter an address such as"),
         ("destinations", STOW | {"destination-url": "https://me:pw@10.1.2.3/"}, "without a user name"),
         ("destinations", STOW | {"destination-authorization": "a\x7fb"}, "Enter one line"),

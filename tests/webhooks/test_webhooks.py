@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import InterfaceError, OperationalError
 from django.urls import reverse
 from django.utils import timezone
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -181,6 +182,7 @@ def test_gone_is_gone(house: House, receiver: Receiver) -> None:
     endpoint.refresh_from_db()
     assert not endpoint.is_active
     assert Delivery.objects.get().state == "failed"
+    assert AuditEvent.objects.get(action=Action.WEBHOOK_CHANGED).actor_label == "portal"
 
 
 def test_a_receiver_that_does_not_answer_is_given_up(
@@ -217,13 +219,18 @@ def test_a_slow_dripping_receiver_is_given_up(
 
 def test_a_pause_is_a_pause(house: House, study: Study, receiver: Receiver) -> None:
     endpoint, _secret = add(house, receiver.url)
-    set_active(endpoint=endpoint, is_active=False)
+    set_active(endpoint=endpoint, is_active=False, actor=Actor(house.admin))
     happen(study)
     assert collect() == 0
-    set_active(endpoint=endpoint, is_active=True)
+    set_active(endpoint=endpoint, is_active=True, actor=Actor(house.admin))
     assert collect() == 0
     happen(study)
     assert collect() == 1
+    changes = AuditEvent.objects.filter(action=Action.WEBHOOK_CHANGED).order_by("number")
+    assert [(row.actor_label, row.detail) for row in changes] == [
+        (house.admin.email, {"is_active": False}),
+        (house.admin.email, {"is_active": True}),
+    ]
 
 
 def test_the_log_is_kept_for_a_month(house: House, receiver: Receiver) -> None:
@@ -312,6 +319,37 @@ def test_a_delivery_to_the_inside_is_in_the_log(house: House, monkeypatch: pytes
     assert Delivery.objects.get().problem == "private-address"
 
 
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "a..example"])
+def test_one_clinics_impossible_name_keeps_nobody_waiting(
+    house: House, receiver: Receiver, settings: Any, host: str
+) -> None:
+    """Python raises UnicodeError for it, not OSError."""
+    impossible, _secret = add(house, f"https://{host}/")
+    endpoint, _secret = add(house, receiver.url)
+    send_test(endpoint=impossible)
+    send_test(endpoint=endpoint)
+    assert deliver_due() == 2
+    assert Delivery.objects.get(endpoint=impossible).problem == "unknown-host"
+    assert Delivery.objects.get(endpoint=endpoint).state == "delivered"
+
+
+def test_the_rounds_go_on_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    deliverer, rounds = delivering.Deliverer(), 0
+
+    def collect() -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 3:
+            deliverer.stop()
+        raise (InterfaceError, RuntimeError, OperationalError)[rounds - 1]("away")
+
+    monkeypatch.setattr(delivering, "collect", collect)
+    monkeypatch.setattr(delivering, "_PAUSE_SECONDS", 0.0)
+    deliverer.start()
+    deliverer.join()
+    assert rounds == 3
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -363,7 +401,7 @@ def test_the_admin_adds_tries_and_removes_one(house: House, receiver: Receiver) 
     actions = (
         AuditEvent.objects.filter(target_kind="endpoint").order_by("id").values_list("action", flat=True)
     )
-    assert list(actions) == ["webhook-added", "webhook-removed"]
+    assert list(actions) == ["webhook-added", "webhook-changed", "webhook-changed", "webhook-removed"]
 
 
 @pytest.mark.parametrize(

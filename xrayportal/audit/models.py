@@ -50,6 +50,7 @@ class Action(models.TextChoices):
     TOKEN_CREATED = "token-created", _("made an API token")
     TOKEN_REVOKED = "token-revoked", _("revoked an API token")
     WEBHOOK_ADDED = "webhook-added", _("added a webhook")
+    WEBHOOK_CHANGED = "webhook-changed", _("paused or resumed a webhook")
     WEBHOOK_REMOVED = "webhook-removed", _("removed a webhook")
     CONTENT_ACCESS_GRANTED = "content-access-granted", _("opened patient data as superuser")
     CONTENT_ACCESS_ENDED = "content-access-ended", _("closed patient data as superuser")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 import uuid
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from django.utils import timezone
 
 from xrayportal.audit.anchors import Anchor
 from xrayportal.audit.models import Action, AuditEvent, AuditHead, ChainCheck
+from xrayportal.hosts import parse_address
 
 #: What the first link of every chain follows.
 START = "0" * 64
@@ -238,10 +238,7 @@ def _key(clinic: models.Model | None) -> uuid.UUID | None:
 
 
 def _plain_address(address: str | None) -> str | None:
-    if not address:
-        return None
-    parsed = ipaddress.ip_address(address)
-    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+    return str(parse_address(address)) if address else None
 
 
 def _plain(value: Any) -> Any:

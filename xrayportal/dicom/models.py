@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from xrayportal.hosts import parse_address
 from xrayportal.studies.models import Queue
 
 #: PS3.5, VR AE: at most 16 printable characters, no backslash; spaces inside only.
@@ -78,9 +79,7 @@ class Caller(models.Model):
 
     def has_address(self, address: str) -> bool:
         """Whether an IP address is this system's."""
-        parsed = ipaddress.ip_address(address)
-        mapped = getattr(parsed, "ipv4_mapped", None)
-        return (mapped or parsed) in ipaddress.ip_network(self.network)
+        return parse_address(address) in ipaddress.ip_network(self.network)
 
 
 class ReturnSettings(models.Model):

@@ -7,9 +7,10 @@ whatever it can reach.
 from __future__ import annotations
 
 import ipaddress
-import socket
 
 from django.conf import settings
+
+from xrayportal.hosts import addresses_of, parse_address
 
 
 class NotPermittedError(Exception):
@@ -23,10 +24,8 @@ def permitted_address(host: str, port: int) -> str:
     """
     networks = [ipaddress.ip_network(network.strip()) for network in settings.DICOM_DESTINATION_NETWORKS]
     found = ""
-    for *_kind, where in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        found = str(where[0])
-        address = ipaddress.ip_address(found.partition("%")[0])
-        address = getattr(address, "ipv4_mapped", None) or address
+    for found in addresses_of(host, port):
+        address = parse_address(found)
         if any(address in network for network in networks):
             return found
     raise NotPermittedError(found)

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from xrayportal.hosts import addresses_of, parse_address
 
 #: IPv6 networks whose addresses hold an IPv4 address: a gateway may lead to a private one.
 _TRANSLATING = tuple(
@@ -59,8 +59,8 @@ def permitted_addresses(host: str, port: int, *, is_plain: bool) -> list[str]:
     ``is_plain``: without TLS, so that only listed networks count. Raises `NotPermittedError`, and OSError
     where the name is unknown.
     """
-    found = [str(where[0]) for *_kind, where in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    permitted = [address for address in dict.fromkeys(found) if _is_permitted(address, is_plain=is_plain)]
+    found = addresses_of(host, port)
+    permitted = [address for address in found if _is_permitted(address, is_plain=is_plain)]
     if not permitted:
         raise NotPermittedError("private-address")
     return permitted
@@ -98,8 +98,7 @@ class Connection(http.client.HTTPConnection):
 
 
 def _is_permitted(text: str, *, is_plain: bool) -> bool:
-    address: Address = ipaddress.ip_address(text.partition("%")[0])
-    address = getattr(address, "ipv4_mapped", None) or address
+    address = parse_address(text)
     listed = (ipaddress.ip_network(network.strip()) for network in settings.WEBHOOK_NETWORKS)
     if any(address in network for network in listed):
         return True

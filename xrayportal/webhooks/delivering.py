@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
+import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,16 +17,17 @@ from http.client import HTTPException
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection, transaction
+from django.db import Error, close_old_connections, connection, transaction
 from django.db.models import F, OuterRef, Q, Subquery
 from django.utils import timezone
 from standardwebhooks import Webhook
 
 from xrayportal.audit.models import AuditEvent, AuditHead
+from xrayportal.clinics.actors import PORTAL
 from xrayportal.encryption import DecryptionError
 from xrayportal.webhooks.addresses import Connection, NotPermittedError, check_url, permitted_addresses
 from xrayportal.webhooks.models import TOLD, Delivery, Endpoint
-from xrayportal.webhooks.services import key_of, message
+from xrayportal.webhooks.services import key_of, message, set_active
 
 logger = logging.getLogger(__name__)
 
@@ -69,15 +72,17 @@ class Deliverer(threading.Thread):
         self._stop_asked.set()
 
     def run(self) -> None:
-        """Go on whatever happens to the database."""
+        """Go on whatever happens: one clinic's message must not end those of the others."""
         while not self._stop_asked.wait(_PAUSE_SECONDS):
             try:
                 close_old_connections()
                 collect()
                 deliver_due()
                 forget_old()
-            except DatabaseError as error:
+            except Error as error:
                 logger.warning("Webhooks wait for the database: %s", type(error).__name__)
+            except Exception:
+                logger.exception("A round of webhooks failed")
         connection.close()
 
 
@@ -161,39 +166,51 @@ def _take_due() -> list[Delivery]:
 
 
 def _attempt(delivery: Delivery) -> _Attempt:
-    """Send one message; no query, because it runs in a thread of its own."""
+    """Send one message, and tell what came of it, also of what was not foreseen."""
     try:
-        parts = check_url(delivery.endpoint.url)
-        is_plain = parts.scheme == "http"
-        port = parts.port or (80 if is_plain else 443)
-        addresses = permitted_addresses(parts.hostname or "", port, is_plain=is_plain)
-        now, body = timezone.now(), json.dumps(delivery.payload, separators=(",", ":"))
-        signature = Webhook(key_of(delivery.endpoint)).sign(str(delivery.pk), now, body)
+        return _Attempt(status=_send(delivery))
     except NotPermittedError as error:
         return _Attempt(problem=error.code)
     except DecryptionError:
         return _Attempt(problem="secret-lost")
-    except OSError:
+    except socket.gaierror:
         return _Attempt(problem="unknown-host")
-    target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
+    except TimeoutError:
+        return _Attempt(problem="time-out")
+    except ssl.SSLError:
+        return _Attempt(problem="tls")
+    except (OSError, HTTPException):
+        return _Attempt(problem="connection")
+    except Exception:
+        logger.exception("Delivery %s could not be sent", delivery.pk)
+        return _Attempt(problem="not-sent")
+
+
+def _send(delivery: Delivery) -> int:
+    """The status of the receiver's answer; no query, because it runs in a thread of its own.
+
+    Raises `NotPermittedError`, `DecryptionError`, and OSError or HTTPException of the connection.
+    """
+    parts = check_url(delivery.endpoint.url)
+    is_plain = parts.scheme == "http"
+    port = parts.port or (80 if is_plain else 443)
+    addresses = permitted_addresses(parts.hostname or "", port, is_plain=is_plain)
+    now, body = timezone.now(), json.dumps(delivery.payload, separators=(",", ":"))
     headers = {
         "Content-Type": "application/json",
         "User-Agent": f"X-Ray-Portal/{settings.VERSION}",
         "webhook-id": str(delivery.pk),
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": signature,
+        "webhook-signature": Webhook(key_of(delivery.endpoint)).sign(str(delivery.pk), now, body),
     }
     link = Connection(parts, addresses, timeout=_SECONDS)
     # Each wait for bytes has its limit; this one is for a receiver that sends one byte at a time.
     watchdog = threading.Timer(1.5 * _SECONDS, link.abort)
     watchdog.start()
     try:
+        target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
         link.request("POST", target, body.encode(), headers)
-        return _Attempt(status=link.getresponse().status)
-    except TimeoutError:
-        return _Attempt(problem="time-out")
-    except (OSError, HTTPException) as error:
-        return _Attempt(problem="tls" if "ssl" in type(error).__module__ else "connection")
+        return link.getresponse().status
     finally:
         watchdog.cancel()
         link.close()
@@ -211,7 +228,7 @@ def _note(delivery: Delivery, attempt: _Attempt) -> None:
     mine = Q(pk=delivery.pk, attempts=delivery.attempts, state=Delivery.State.PENDING)
     Delivery.objects.filter(mine).update(**fields)
     if attempt.status == _GONE:
-        Endpoint.objects.filter(pk=delivery.endpoint_id).update(is_active=False)
+        set_active(endpoint=delivery.endpoint, is_active=False, actor=PORTAL)
     logger.info(
         "Webhook %s, delivery %s, attempt %d: %s",
         delivery.endpoint_id,

@@ -1,4 +1,4 @@
-"""Adding, removing and trying webhooks; adding and removing are audited in the clinic's chain."""
+"""Adding, pausing, removing and trying webhooks; all but the trying is audited in the clinic's chain."""
 
 from __future__ import annotations
 
@@ -49,19 +49,33 @@ def add_endpoint(*, clinic: Clinic, actor: Actor, url: str, events: Collection[s
 def remove_endpoint(*, endpoint: Endpoint, actor: Actor) -> None:
     """Remove a webhook with its log."""
     with transaction.atomic():
+        Endpoint.objects.filter(pk=endpoint.pk).delete()
         record(clinic=endpoint.clinic, action=Action.WEBHOOK_REMOVED, actor=actor, target=endpoint)
-        endpoint.delete()
 
 
-def set_active(*, endpoint: Endpoint, is_active: bool) -> None:
+def set_active(*, endpoint: Endpoint, is_active: bool, actor: Actor) -> None:
     """Pause a webhook, or go on with it: what happened while it was paused is not told."""
     with transaction.atomic():
-        locked = Endpoint.objects.select_for_update().get(pk=endpoint.pk)
+        locked = (
+            Endpoint.objects.select_for_update(of=("self",))
+            .select_related("clinic")
+            .filter(pk=endpoint.pk)
+            .first()
+        )
+        if locked is None or locked.is_active is is_active:
+            return
         head = AuditHead.objects.filter(clinic=locked.clinic).first()
         locked.is_active = is_active
         if is_active and head is not None:
             locked.position = max(locked.position, head.number)
         locked.save(update_fields=["is_active", "position"])
+        record(
+            clinic=locked.clinic,
+            action=Action.WEBHOOK_CHANGED,
+            actor=actor,
+            target=locked,
+            detail={"is_active": is_active},
+        )
 
 
 def send_test(*, endpoint: Endpoint) -> Delivery:

@@ -18,6 +18,7 @@ PROBLEMS = {
     "time-out": _("The receiver did not answer in time."),
     "tls": _("The receiver's certificate is not valid."),
     "connection": _("The connection failed."),
+    "not-sent": _("The message could not be sent. The portal's log tells why."),
 }
 
 

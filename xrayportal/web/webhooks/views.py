@@ -11,11 +11,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
+from xrayportal.web.shared.fields import REFUSED
 from xrayportal.web.webhooks.forms import PROBLEMS, WebhookForm
 from xrayportal.webhooks import services
 from xrayportal.webhooks.models import Delivery, Endpoint, EventType
 
-REFUSED = 422
 _LOG_SHOWN = 100
 
 
@@ -56,9 +56,9 @@ def webhook_act(request: PortalRequest, access: ClinicAccess, webhook: uuid.UUID
             services.send_test(endpoint=row)
             messages.success(request, _("A test is on its way. Load this page again in a moment."))
         case "pause":
-            services.set_active(endpoint=row, is_active=False)
+            services.set_active(endpoint=row, is_active=False, actor=access.actor)
         case "resume":
-            services.set_active(endpoint=row, is_active=True)
+            services.set_active(endpoint=row, is_active=True, actor=access.actor)
         case "remove":
             services.remove_endpoint(endpoint=row, actor=access.actor)
             messages.success(request, _("The webhook was removed."))
