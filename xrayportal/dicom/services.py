@@ -41,9 +41,9 @@ def add(row: Listener | Caller | Destination, *, actor: Actor, authorization: st
 def remove(row: Listener | Caller | Destination, *, actor: Actor) -> None:
     """Remove one. What a destination had still to get is not sent to it."""
     with transaction.atomic():
-        detail = {"removed": str(row)}
-        _record(row.clinic, actor, row, detail)
-        row.delete()
+        # First: the node may hold a delivery to it, and wait for the chain's head with that.
+        type(row)._default_manager.filter(pk=row.pk).delete()
+        _record(row.clinic, actor, row, {"removed": str(row)})
 
 
 def ask_for_test(destination: Destination, *, actor: Actor) -> None:

@@ -27,6 +27,9 @@ def correct_study(*, study: Study, actor: Actor, patient_reference: str, stated_
         for name in changed:
             setattr(locked, name, new[name])
         locked.save(update_fields=changed)
+        # Before our own event: the request may wait for a row, and nobody may wait holding the head.
+        if "stated_body_part" in changed and locked.is_sealed:
+            request_analysis(study=locked, actor=actor)
         record(
             clinic=locked.clinic,
             action=Action.STUDY_CORRECTED,
@@ -35,6 +38,4 @@ def correct_study(*, study: Study, actor: Actor, patient_reference: str, stated_
             study=locked,
             detail={"fields": changed},
         )
-        if "stated_body_part" in changed and locked.is_sealed:
-            request_analysis(study=locked, actor=actor)
     return changed
