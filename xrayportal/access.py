@@ -26,7 +26,7 @@ from xrayportal.audit.visits import record_look
 from xrayportal.clinics.actors import Actor, actor_of
 from xrayportal.clinics.models import Clinic, Membership, Role, User
 from xrayportal.clinics.recent_sign_in import question
-from xrayportal.security import HtmxRequest, client_address
+from xrayportal.security import LOOKS, HtmxRequest, client_address
 from xrayportal.studies.models import Image, Study, Submission
 from xrayportal.tokens.models import ApiToken, Scope
 from xrayportal.tokens.services import find_token, note_use
@@ -53,7 +53,6 @@ class Permission(enum.Enum):
 GRANTED = "granted"
 GRANT_LASTS = timedelta(minutes=30)
 _GRANTS = "content_grants"
-LOOKS = frozenset({"GET", "HEAD"})
 
 #: Who may do what. A person with several roles has the permissions of all of them.
 TABLE: dict[str, frozenset[Permission]] = {

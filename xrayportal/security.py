@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -19,6 +18,8 @@ from django.utils.translation import gettext as _
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
+from xrayportal.hosts import parse_address
+
 POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -34,6 +35,10 @@ POLICY = "; ".join(
 )
 
 
+#: Methods that change nothing.
+LOOKS = frozenset({"GET", "HEAD"})
+#: The id of the element that one page after another takes the place of (``base_swap.html``).
+PAGE = "page"
 #: Headers of every response, unless its view has set them.
 HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -106,7 +111,8 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
         self, request: HtmxRequest, view_func: Callable[..., HttpResponseBase]
     ) -> HttpResponseBase:
         if request.htmx:
-            return HttpResponseClientRedirect(_sign_in_address(request), status=204)
+            query = urlencode({"next": page_address(request)})
+            return HttpResponseClientRedirect(f"{resolve_url(settings.LOGIN_URL)}?{query}", status=204)
         if wants_json(request):
             sentence = _("Your session has ended. Sign in again.")
             return JsonResponse(
@@ -122,14 +128,20 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return HttpResponse(render_to_string("400.html"), status=400)
 
 
-def _sign_in_address(request: HtmxRequest) -> str:
-    """The address of the sign-in page, which leads back to the page that the fragment was on."""
+def page_address(request: HtmxRequest) -> str:
+    """The path and query of the page that a request belongs to, to come back to; ``/`` where it is unknown.
+
+    That is the address itself where a page is asked for, also by htmx in place of the page before (its target
+    is ``PAGE``). A form or a fragment has an address that shows no page: its page is the one that it is on.
+    """
+    if request.method in LOOKS and (not request.htmx or request.htmx.target == PAGE):
+        return request.get_full_path()
     try:
-        page = urlsplit(request.htmx.current_url or "")
+        page = urlsplit(request.htmx.current_url or request.headers.get("Referer", ""))
     except ValueError:  # a header may hold anything
-        return resolve_url(settings.LOGIN_URL)
-    back = page._replace(scheme="", netloc="", fragment="").geturl() or "/"
-    return f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': back})}"
+        return "/"
+    is_path = page.path.startswith("/") and not page.path.startswith("//")
+    return page._replace(scheme="", netloc="", fragment="").geturl() if is_path else "/"
 
 
 def wants_json(request: HttpRequest) -> bool:
@@ -150,8 +162,6 @@ def client_address(request: HttpRequest) -> str | None:
         if len(hops) >= proxies:
             address = hops[-proxies]
     try:
-        # Without the zone of a link-local address, which PostgreSQL does not take.
-        parsed = ipaddress.ip_address((address or "").partition("%")[0])
+        return str(parse_address(address or ""))
     except ValueError:
         return None  # a Unix socket has no address, and a proxy may say "unknown"
-    return str(getattr(parsed, "ipv4_mapped", None) or parsed)

@@ -11,10 +11,11 @@ from django.urls import get_resolver, reverse
 
 from tests.account.test_confirm import asks, open_browser
 from tests.addresses import CLINICS, addresses, patterns
+from tests.factories import make_study, make_submission
 from tests.house import House, body, browser
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.models import Clinic, Membership, User
-from xrayportal.clinics.recent_sign_in import ASKING
+from xrayportal.clinics.recent_sign_in import ASKING, ASKING_ACTIONS
 from xrayportal.studies.models import Study
 from xrayportal.tokens.models import ApiToken
 
@@ -69,6 +70,22 @@ def ask(client: Client, method: str, address: str, **extra: Any) -> HttpResponse
     form = {"reason": "wrong-patient", "deactivate": "1", "email": "new@example.org", "roles": "admin"}
     answer: HttpResponse = getattr(client, method)(address, form if method == "post" else {}, **extra)
     return answer
+
+
+def test_the_list_asks_before_it_deletes(house: House) -> None:
+    study = make_study(submission=make_submission(house.clinic, house.uploader))
+    address = reverse("worklist-bulk-action", args=[house.clinic.slug])
+    client = open_browser(house.admin)
+    form = {"study": study.pk, "reason": "request"}
+    assert asks(client.post(address, form | {"action": "delete"}))
+    assert Study.objects.filter(pk=study.pk).exists()
+    for action in ("read", "unread", "analyse", "withdraw"):
+        assert not asks(client.post(address, form | {"action": action})), action
+    fragment = client.post(address, form | {"action": "delete"}, headers={"hx-request": "true"})
+    assert fragment.headers["HX-Redirect"].startswith(reverse("confirm"))
+    assert browser(house.admin).post(address, form | {"action": "delete"}).status_code == 302
+    assert not Study.objects.exists()
+    assert not ASKING & ASKING_ACTIONS.keys()
 
 
 def asked_of(house: House, name: str) -> User:

@@ -13,13 +13,14 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.test import Client, RequestFactory
 from django.urls import reverse
+from django_htmx.middleware import HtmxDetails
 
 from tests.factories import PASSWORD, make_study
 from tests.house import House, browser
 from xrayportal.clinics import sign_in
 from xrayportal.intake.upload_handler import BoundedFileUploadHandler
 from xrayportal.logs import LineFormatter
-from xrayportal.security import client_address
+from xrayportal.security import client_address, page_address
 
 pytestmark = pytest.mark.django_db
 
@@ -61,7 +62,34 @@ def test_pages_with_patient_content_are_not_kept(house: House) -> None:
 def test_a_broken_address_in_a_header_breaks_nothing(client: Client) -> None:
     response = client.get("/", headers={"hx-request": "true", "hx-current-url": "http://[half"})
     assert response.status_code == 204
-    assert response.headers["HX-Redirect"] == reverse("sign-in")
+    assert response.headers["HX-Redirect"] == f"{reverse('sign-in')}?next=%2F"
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "page"),
+    [
+        ("get", {}, "/asked/?view=2"),
+        # One page after another: what is asked for is the page.
+        (
+            "get",
+            {"HX-Request": "true", "HX-Target": "page", "HX-Current-URL": "http://h/c/"},
+            "/asked/?view=2",
+        ),
+        ("get", {"HX-Request": "true", "HX-Current-URL": "https://h/c/?q=x#top"}, "/c/?q=x"),
+        ("post", {"HX-Request": "true", "HX-Current-URL": "https://h/c/?q=x"}, "/c/?q=x"),
+        ("get", {"HX-Request": "true", "Referer": "https://h/c/"}, "/c/"),
+        ("post", {"Referer": "https://h/c/?q=x"}, "/c/?q=x"),
+        ("post", {}, "/"),
+        ("post", {"Referer": "https://h//evil.example/"}, "/"),
+        ("post", {"Referer": "http://[half"}, "/"),
+    ],
+)
+def test_every_request_knows_its_page(
+    rf: RequestFactory, method: str, headers: dict[str, str], page: str
+) -> None:
+    request = getattr(rf, method)("/asked/?view=2", headers=headers)
+    request.htmx = HtmxDetails(request)
+    assert page_address(request) == page
 
 
 def test_a_link_local_address_has_no_zone(rf: RequestFactory, house: House) -> None:

@@ -1,14 +1,13 @@
 """What takes data away, deletes it, or changes who reaches it asks again, after a while, who is there.
 
-``ASKING`` decides which addresses do. The question comes after the rule who may use the address: in
-``access.clinic_view``, and for the addresses outside of a clinic in the middleware below.
+``ASKING`` and ``ASKING_ACTIONS`` decide which addresses do. The question comes after the rule who may use the
+address: in ``access.clinic_view``, and for the addresses outside of a clinic in the middleware below.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib import messages
@@ -22,7 +21,7 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from xrayportal.clinics.models import User
 from xrayportal.clinics.sessions import confirmed_at
-from xrayportal.security import HtmxRequest, wants_json
+from xrayportal.security import LOOKS, HtmxRequest, page_address, wants_json
 
 #: The names of the addresses that ask. Every other has its reason in ``tests/account/test_asking.py``.
 ASKING = frozenset(
@@ -41,14 +40,20 @@ ASKING = frozenset(
         *("dicom-settings", "dicom-add", "dicom-remove", "dicom-connection"),
     }
 )
+#: Where an address does several things: those that ask, as its form's ``action`` names them.
+ASKING_ACTIONS = {"worklist-bulk-action": frozenset({"delete"})}
 #: Django's admin asks everywhere but here: words for its scripts, and its way out.
 _ADMIN_OPEN = frozenset({"admin:jsi18n", "admin:logout"})
-_LOOKS = frozenset({"GET", "HEAD"})
 
 
 def asks(name: str) -> bool:
     """Whether the address of this name asks; ``admin:…`` are those of Django's admin."""
     return name in ASKING or (name.startswith("admin:") and name not in _ADMIN_OPEN)
+
+
+def _asks_here(request: HttpRequest) -> bool:
+    name = request.resolver_match.view_name if request.resolver_match else ""
+    return asks(name) or (name in ASKING_ACTIONS and request.POST.get("action") in ASKING_ACTIONS[name])
 
 
 def is_recent(request: HttpRequest) -> bool:
@@ -62,14 +67,13 @@ def question(request: HtmxRequest) -> HttpResponse | None:
 
     It leads back to the page, or for a form to the page that it stands on, where the person sends it again.
     """
-    match = request.resolver_match
-    if match is None or not asks(match.view_name) or is_recent(request):
+    if not _asks_here(request) or is_recent(request):
         return None
     if wants_json(request):
         return JsonResponse({"sentence": _("Confirm first that it is you.")}, status=403)
-    if request.method not in _LOOKS:
+    if request.method not in LOOKS:
         messages.info(request, _("Nothing was done yet. Confirm that it is you, then do it again."))
-    address = f"{reverse('confirm')}?{urlencode({'next': _way_back(request)})}"
+    address = f"{reverse('confirm')}?{urlencode({'next': page_address(request)})}"
     # An ordinary redirect would put the question into the fragment.
     return HttpResponseClientRedirect(address, status=204) if request.htmx else redirect(address)
 
@@ -102,14 +106,3 @@ class RecentSignInMiddleware:
             user.is_staff if name.startswith("admin:") else user.is_superuser
         )
         return question(request) if enters else None
-
-
-def _way_back(request: HtmxRequest) -> str:
-    """This page's address; for a form or a fragment that of the page that it stands on, if known."""
-    if request.method in _LOOKS and not request.htmx:
-        return request.get_full_path()
-    try:
-        page = urlsplit(request.headers.get("Referer", ""))
-    except ValueError:  # a header may hold anything
-        return "/"
-    return page._replace(scheme="", netloc="", fragment="").geturl() if page.path.startswith("/") else "/"

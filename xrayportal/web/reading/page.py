@@ -12,6 +12,7 @@ from django_htmx.http import push_url, retarget
 
 from xrayportal.access import ClinicAccess, PortalRequest
 from xrayportal.reviews.entries import Sentence
+from xrayportal.security import PAGE
 from xrayportal.web.study.page import base_template, study_address, study_page_of
 from xrayportal.worklist.models import ReadingSession
 from xrayportal.worklist.reading import next_unsigned, summary_of
@@ -48,7 +49,7 @@ def page_after(
 def instead_of_page(response: HttpResponse, address: str) -> HttpResponse:
     """The answer takes the place of the whole page, whatever sent the request, and ``address`` is shown."""
     response.headers["HX-Reswap"] = "morph:outerHTML"  # of an extension: ``reswap`` knows htmx's own alone
-    return push_url(retarget(response, "#page"), address)
+    return push_url(retarget(response, f"#{PAGE}"), address)
 
 
 def summary_page(

@@ -21,6 +21,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
+from xrayportal import security
 from xrayportal.analyses.models import Analysis, Verdict
 from xrayportal.analyses.outcomes import outcome_of
 from xrayportal.studies.models import Grouping
@@ -101,11 +102,8 @@ def with_hint(field: BoundField, hint: str) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def page_address(context: Context) -> str:
-    """The address to come back to: the one asked for, or, where a page answers htmx's POST, the one shown."""
-    request = context["request"]
-    if request.method == "POST" and request.htmx:
-        return str(request.htmx.current_url_abs_path or "/")
-    return str(request.get_full_path())
+    """The address of this page, to come back to."""
+    return security.page_address(context["request"])
 
 
 @register.simple_tag
