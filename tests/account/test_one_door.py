@@ -115,7 +115,7 @@ def test_every_closed_address_waits_for_a_required_factor(house: House) -> None:
     house.clinic.requires_second_factor = True
     house.clinic.save()
     client = browser(house.admin)
-    names = ("", "-open", "-begin", "-confirm")
+    names = ("", "-open", "-begin", "-confirm", "-app-remove")
     allowed = {"/sign-out/", *(reverse(f"second-factor{end}") for end in names)}
     allowed |= {reverse("passkey-options"), reverse("passkey-add")}
     for address, needs_sign_in in addresses():
@@ -124,6 +124,17 @@ def test_every_closed_address_waits_for_a_required_factor(house: House) -> None:
             assert (answer.status_code, answer.headers["Location"]) == (302, reverse("second-factor")), (
                 address
             )
+
+
+def test_who_must_have_a_factor_may_give_an_apps_set_up_up(house: House) -> None:
+    house.clinic.requires_second_factor = True
+    house.clinic.save()
+    client = browser(house.reader)
+    client.post(reverse("second-factor-open"), {"password": PASSWORD})
+    client.post(reverse("second-factor-begin"))
+    assert "app_form" in client.get(reverse("second-factor")).context
+    assert client.post(reverse("second-factor-app-remove")).status_code == 302
+    assert "passkey_form" in client.get(reverse("second-factor")).context
 
 
 def test_staff_can_be_required_too(house: House, settings: Any) -> None:

@@ -31,7 +31,7 @@ from fido2.webauthn import (
 
 from xrayportal.clinics.actors import actor_of
 from xrayportal.clinics.models import Passkey, User
-from xrayportal.clinics.second_factor import app_since, locked_factor, record_change, remove, turn_on
+from xrayportal.clinics.second_factor import locked_factor, record_change, remove_last, turn_on
 
 logger = logging.getLogger(__name__)
 
@@ -168,16 +168,20 @@ def use(request: HttpRequest, user: User, answer: str) -> bool:
     return True
 
 
-def remove_passkey(request: HttpRequest, passkey: Passkey) -> None:
-    """Take one passkey away, and with the person's last factor the second factor as a whole."""
-    user = passkey.user
+def remove_passkey(request: HttpRequest, user: User, pk: int) -> bool:
+    """Take one passkey away, and the second factor as a whole where nothing else is left; whether it was so.
+
+    Raises Passkey.DoesNotExist where the person has no such passkey, and `LastFactorError`.
+    """
     with transaction.atomic():
-        locked_factor(user)
-        passkey_id = passkey.pk
+        factor = locked_factor(user)
+        passkey = user.passkeys.get(pk=pk)
+        if factor.app_since is None and user.passkeys.count() == 1:
+            remove_last(user, actor=actor_of(request))
+            return True
         passkey.delete()
-        record_change(user, actor_of(request), "passkey removed", passkey=passkey_id)
-        if not user.passkeys.exists() and app_since(user) is None:
-            remove(user, actor=actor_of(request))
+        record_change(user, actor_of(request), "passkey removed", passkey=pk)
+    return False
 
 
 def _server(request: HttpRequest) -> Fido2Server:

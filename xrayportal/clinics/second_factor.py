@@ -34,6 +34,10 @@ _SIGNS = "0123456789abcdefghjkmnpqrstvwxyz"
 _PURPOSE = "second factor"
 
 
+class LastFactorError(Exception):
+    """Nothing was removed: it is the last factor of a person who must have one."""
+
+
 def is_required(user: User) -> bool:
     """Whether a clinic of this person wants a second factor, or the portal wants one of its staff."""
     if user.is_staff or user.is_superuser:
@@ -127,20 +131,35 @@ def renew_recovery_codes(user: User, *, actor: Actor) -> list[str]:
     return codes
 
 
-def remove_app(user: User, *, actor: Actor) -> None:
-    """Take the app away; the passkeys stay. Raises ValueError where there is none: see `remove`."""
+def remove_app(user: User, *, actor: Actor) -> bool:
+    """Take the app away, and the second factor as a whole where nothing else is left; whether it was so.
+
+    Raises `LastFactorError`, and ValueError where there is no app in use.
+    """
     with transaction.atomic():
         factor = locked_factor(user)
+        if factor.app_since is None:
+            raise ValueError("This person has no app.")
         if not user.passkeys.exists():
-            raise ValueError("This person would have no factor left.")
+            remove_last(user, actor=actor)
+            return True
         factor.secret, factor.app_since = b"", None
         factor.save(update_fields=["secret", "app_since"])
         record_change(user, actor, "app removed")
+    return False
+
+
+def remove_last(user: User, *, actor: Actor) -> None:
+    """As `remove`, where the person does so themselves. Raises `LastFactorError`."""
+    if is_required(user):
+        raise LastFactorError
+    remove(user, actor=actor)
 
 
 def remove(user: User, *, actor: Actor) -> None:
     """Take the second factor away, all of it: the password alone signs the person in again."""
     with transaction.atomic():
+        locked_factor(user)  # a passkey that is just being added goes as well
         user.passkeys.all().delete()
         SecondFactor.objects.filter(user=user).delete()
         user.second_factor_since = None

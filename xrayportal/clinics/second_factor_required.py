@@ -19,7 +19,8 @@ PAGE = "second-factor"
 OPEN = frozenset(
     {
         *(PAGE, "second-factor-open", "second-factor-begin", "second-factor-confirm"),
-        *("passkey-options", "passkey-add", "sign-out"),
+        # To give an app's set-up up, for a passkey say; an app in use stays.
+        *("second-factor-app-remove", "passkey-options", "passkey-add", "sign-out"),
     }
 )
 

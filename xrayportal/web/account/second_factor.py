@@ -8,8 +8,8 @@ from typing import Any
 
 import segno
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -19,15 +19,16 @@ from django.views.decorators.http import require_POST, require_safe
 from xrayportal.clinics import passkeys
 from xrayportal.clinics import second_factor as factors
 from xrayportal.clinics.actors import actor_of, person_of
+from xrayportal.clinics.models import Passkey
 from xrayportal.clinics.sessions import end_other_sessions, note_proof
 from xrayportal.clinics.sign_in import code_turn, turn
 from xrayportal.security import wants_json
 from xrayportal.web.account.forms import NewAppForm, PasskeyForm, PresentPasswordForm, ProofForm
+from xrayportal.web.shared.fields import REFUSED
 from xrayportal.words.browsers import browser_words
 
 View = Callable[..., HttpResponse]
 
-REFUSED = 422
 #: After a proof, the second factor can be changed in that browser for so long.
 OPEN_SECONDS = 300
 #: In a session: until when.
@@ -142,12 +143,12 @@ def passkey_add(request: HttpRequest) -> HttpResponse:
 @changes
 def passkey_remove(request: HttpRequest, passkey: int) -> HttpResponse:
     """Take one passkey away, unless it is the last factor of a person who must have one."""
-    user = person_of(request)
-    row = get_object_or_404(user.passkeys, pk=passkey)
-    is_last = factors.app_since(user) is None and user.passkeys.count() == 1
-    if is_last and factors.is_required(user):
+    try:
+        is_last = passkeys.remove_passkey(request, person_of(request), passkey)
+    except Passkey.DoesNotExist:
+        raise Http404("Not found.") from None
+    except factors.LastFactorError:
         return redirect("second-factor")
-    passkeys.remove_passkey(request, row)
     return _removed(request, is_last=is_last)
 
 
@@ -157,13 +158,10 @@ def app_remove(request: HttpRequest) -> HttpResponse:
     user = person_of(request)
     if request.session.pop(_SETTING_UP, False):  # it was never in use
         return redirect("second-factor")
-    is_last = not user.passkeys.exists()
-    if factors.app_since(user) is None or (is_last and factors.is_required(user)):
+    try:
+        is_last = factors.remove_app(user, actor=actor_of(request))
+    except (factors.LastFactorError, ValueError):
         return redirect("second-factor")
-    if is_last:
-        factors.remove(user, actor=actor_of(request))
-    else:
-        factors.remove_app(user, actor=actor_of(request))
     return _removed(request, is_last=is_last)
 
 
@@ -180,9 +178,12 @@ def renew_codes(request: HttpRequest) -> HttpResponse:
 def remove(request: HttpRequest) -> HttpResponse:
     """Turn the second factor off, unless the person must have one."""
     user = person_of(request)
-    if user.second_factor_since is None or factors.is_required(user):
+    if user.second_factor_since is None:
         return redirect("second-factor")
-    factors.remove(user, actor=actor_of(request))
+    try:
+        factors.remove_last(user, actor=actor_of(request))
+    except factors.LastFactorError:
+        return redirect("second-factor")
     return _removed(request, is_last=True)
 
 

@@ -11,10 +11,8 @@ from django.core.validators import validate_email
 from django.db import transaction
 
 from xrayportal.clinics import services
-from xrayportal.clinics.actors import Actor
+from xrayportal.clinics.actors import COMMAND_LINE
 from xrayportal.clinics.models import Clinic, Role, User
-
-LABEL = "command line"
 
 
 class Command(BaseCommand):
@@ -35,9 +33,7 @@ class Command(BaseCommand):
                 validate_email(admin)
                 if User.objects.filter(email=admin.lower(), is_superuser=True).exists():
                     raise CommandError(f"{admin} is a superuser, who has no role in a clinic. Name another.")
-            clinic = services.create_clinic(
-                name=name, slug=slug, time_zone=time_zone, actor=Actor(name=LABEL)
-            )
+            clinic = services.create_clinic(name=name, slug=slug, time_zone=time_zone, actor=COMMAND_LINE)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
         self.stdout.write(f"Clinic {clinic.name} is at /c/{clinic.slug}/.")
@@ -51,5 +47,5 @@ class Command(BaseCommand):
             user = User.objects.create_user(email, password)
             self.stdout.write(f"{email} signs in with {password} (shown this once).")
         for role in (Role.ADMIN, Role.READER):
-            services.add_member(clinic=clinic, user=user, role=role, actor=Actor(name=LABEL))
+            services.add_member(clinic=clinic, user=user, role=role, actor=COMMAND_LINE)
         self.stdout.write(f"{email} is admin and reader of {clinic.name}.")
