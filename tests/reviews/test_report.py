@@ -195,7 +195,8 @@ def test_a_large_radiograph_costs_no_more_than_its_file(clinic: Clinic) -> None:
     """Decoded, 4,000 by 4,000 pixels would be 16 MB grey and 64 MB as RGBA."""
     study = study_of(clinic, size=(4000, 4000))
     facts = facts_of(study, clinic=clinic)
-    size = default_storage.size(facts.display_file) + default_storage.size(facts.overlay_file)
+    view = facts.printed_view
+    size = default_storage.size(view.display_file) + default_storage.size(view.overlay_file)
     render_report(facts, storage=default_storage)  # the fonts are loaded once per process
 
     tracemalloc.start()

@@ -14,7 +14,9 @@ from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.models import Clinic, Role
+from xrayportal.intake.deletion import Reason, delete_study
 from xrayportal.reviews import services
+from xrayportal.reviews.disagreements import disagreements_of, rows_of
 from xrayportal.reviews.entries import Entry
 from xrayportal.reviews.models import Consensus, Review
 from xrayportal.reviews.services import ReviewRefused, StaleReview, StoredReview, StudyDeleted
@@ -26,6 +28,31 @@ pytestmark = pytest.mark.django_db
 def store(access: ClinicAccess, study: Study, entry: Entry, **fields: object) -> StoredReview:
     defaults: dict[str, object] = {"supersedes": None, "sign": True}
     return services.store_review(access=access, study_id=study.pk, entry=entry, **{**defaults, **fields})  # type: ignore[arg-type]
+
+
+def test_what_waits_for_a_decision_waits_since_the_readers_disagree(
+    clinic: Clinic, study: Study, admin: ClinicAccess
+) -> None:
+    say(make_access(clinic), study, "normal")
+    say(make_access(clinic), study, "abnormal")
+    since = Consensus.objects.get().changed_at
+    third = make_access(clinic)
+    services.name_adjudicator(access=admin, study_id=study.pk, reader=third.user)
+    say(third, study, "abnormal", sign=False, adjudicates=True)
+    assert Consensus.objects.get().changed_at == since
+    say(third, study, "abnormal", adjudicates=True)
+    assert Consensus.objects.get().changed_at > since
+
+
+def test_a_study_that_is_deleted_meanwhile_is_left_out_of_the_disagreements(
+    clinic: Clinic, study: Study, admin: ClinicAccess
+) -> None:
+    say(make_access(clinic), study, "normal")
+    say(make_access(clinic), study, "abnormal")
+    consensuses = list(disagreements_of(admin))
+    delete_study(study=study, reason=Reason.OTHER, actor=admin.actor)
+    assert len(consensuses) == 1
+    assert rows_of(admin, consensuses, []) == []
 
 
 def test_a_draft_is_signed_in_place_and_settles_the_study(clinic: Clinic, study: Study) -> None:

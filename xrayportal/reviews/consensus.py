@@ -28,7 +28,10 @@ class Opinion(Protocol):
 
 @dataclass(frozen=True)
 class ConsensusValues:
-    """A study's consensus. ``state`` is a code of ``Consensus.State``; a verdict that is open is empty."""
+    """A study's consensus, in the columns of ``Consensus``.
+
+    ``state`` is a code of ``Consensus.State``; a verdict that is open is empty.
+    """
 
     state: str = "open"
     verdict: str = ""

@@ -54,11 +54,14 @@ def rows_of(access: ClinicAccess, consensuses: Sequence[Consensus], readers: Col
         reviews[review.study_id].append(review)
     rows = []
     for consensus in consensuses:
+        study = studies.get(consensus.pk)
+        if study is None:  # deleted since the page was counted
+            continue
         current = reviews[consensus.pk]
         adjudicator = adjudication.adjudicator_of(consensus, readers)
         may_settle = adjudication.may_adjudicate(access, consensus, current, adjudicator=adjudicator)
         has_opinion = any(review.reader_id == access.user.pk for review in current)
         may_know = may_settle or has_opinion or not blind.reads_blind(access)
         signed = [review for review in current if review.is_signed] if may_know else []
-        rows.append(Row(consensus, studies[consensus.pk], signed, may_settle, adjudicator))
+        rows.append(Row(consensus, study, signed, may_settle, adjudicator))
     return rows

@@ -115,6 +115,7 @@ class Consensus(models.Model):
     adjudicator = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
+    #: Since when it is what it is; naming an adjudicator, or a draft, changes nothing of it.
     changed_at = models.DateTimeField(auto_now=True)
 
     class Meta:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 from django.db import transaction
@@ -81,28 +81,20 @@ def store_review(
         current = list(Review.objects.filter(study=study, is_current=True).order_by("created_at", "id"))
         own = own_review(access, current, adjudicates=adjudicates)
         if (own.pk if own else None) != supersedes:
-            if own and _repeats(own, entry, supersedes=supersedes, sign=sign):
-                return StoredReview(own)
-            raise StaleReview(
-                _(
-                    "You saved another review of this study in the meantime. What you entered is below: "
-                    "compare, then save again."
-                )
-            )
+            return StoredReview(_repeated(own, entry, supersedes=supersedes, sign=sign))
         _check_rules(access, study, current, own, sign=sign, adjudicates=adjudicates)
         if images_shown is not None and images_shown != study.images.count():
             raise StaleReview(
                 _("More images of this study came while you had it open. Look at them, then save again.")
             )
-        is_same = own is not None and _equals(own, entry)
-        if own is not None and is_same and own.is_signed is sign:
-            return StoredReview(own)
-        if own is not None and is_same:
-            own.signed_at = timezone.now()
-            own.save(update_fields=["signed_at"])
-            review = own
-        else:
+        if own is None or not _equals(own, entry):
             review = _add(access, study, current, own, entry, sign=sign, adjudicates=adjudicates)
+        elif own.is_signed is sign:
+            return StoredReview(own)
+        else:  # the draft as it is
+            review = own
+            review.signed_at = timezone.now()
+            review.save(update_fields=["signed_at"])
         refresh_consensus(study)
         record(
             clinic=access.clinic,
@@ -128,18 +120,7 @@ def withdraw_signature(*, access: ClinicAccess, study_id: uuid.UUID, review_id: 
     """
     with transaction.atomic():
         study = _locked(access, study_id)
-        signed = (
-            Review.objects.filter(pk=review_id, study=study, reader=access.user, is_current=True)
-            .select_related("supersedes")
-            .first()
-        )
-        if signed is None or signed.signed_at is None:
-            raise ReviewRefused(_("This signature is no longer your newest one. Nothing was changed."))
-        if signed.signed_at < timezone.now() - WITHDRAWN_WITHIN:
-            raise ReviewRefused(_("It is too late to take this signature back. Change your review instead."))
-        is_adjudicated = Consensus.objects.filter(study=study, state=State.ADJUDICATED).exists()
-        if is_adjudicated and signed.kind != Kind.ADJUDICATION:
-            raise ReviewRefused(_("The study was adjudicated in the meantime. Nothing was changed."))
+        signed = _withdrawable(access, study, review_id)
         before = signed.supersedes if signed.supersedes and signed.supersedes.is_signed else None
         signed.is_current = False
         signed.save(update_fields=["is_current"])
@@ -170,6 +151,23 @@ def withdraw_signature(*, access: ClinicAccess, study_id: uuid.UUID, review_id: 
     return review
 
 
+def _withdrawable(access: ClinicAccess, study: Study, review_id: uuid.UUID) -> Review:
+    """The person's own signature, if it may be taken back. Raises `ReviewRefused`."""
+    signed = (
+        Review.objects.filter(pk=review_id, study=study, reader=access.user, is_current=True)
+        .select_related("supersedes")
+        .first()
+    )
+    if signed is None or signed.signed_at is None:
+        raise ReviewRefused(_("This signature is no longer your newest one. Nothing was changed."))
+    if signed.signed_at < timezone.now() - WITHDRAWN_WITHIN:
+        raise ReviewRefused(_("It is too late to take this signature back. Change your review instead."))
+    is_adjudicated = Consensus.objects.filter(study=study, state=State.ADJUDICATED).exists()
+    if is_adjudicated and signed.kind != Kind.ADJUDICATION:
+        raise ReviewRefused(_("The study was adjudicated in the meantime. Nothing was changed."))
+    return signed
+
+
 def name_adjudicator(*, access: ClinicAccess, study_id: uuid.UUID, reader: User | None) -> None:
     """Name the reader who settles a disagreement; None leaves it to any third reader.
 
@@ -186,7 +184,7 @@ def name_adjudicator(*, access: ClinicAccess, study_id: uuid.UUID, reader: User 
         if reader and reader not in clinic_readers(access.clinic):
             raise ReviewRefused(_("This person is not a reader of the clinic."))
         consensus.adjudicator = reader
-        consensus.save(update_fields=["adjudicator", "changed_at"])
+        consensus.save(update_fields=["adjudicator"])
         record(
             clinic=access.clinic,
             action=Action.ADJUDICATOR_NAMED,
@@ -198,19 +196,14 @@ def name_adjudicator(*, access: ClinicAccess, study_id: uuid.UUID, reader: User 
 
 def refresh_consensus(study: Study) -> Consensus:
     """Derive the study's consensus from its reviews and keep it; the caller holds the study's lock."""
-    derived = derive_consensus(Review.objects.filter(study=study).order_by("created_at", "id"))
-    consensus, _created = Consensus.objects.update_or_create(
-        study=study,
-        defaults={
-            "clinic_id": study.clinic_id,
-            "state": derived.state,
-            "verdict": derived.verdict,
-            "blind_verdict": derived.blind_verdict,
-            "body_part": derived.body_part,
-            "readers": derived.readers,
-            "changes": derived.changes,
-        },
-    )
+    derived = asdict(derive_consensus(Review.objects.filter(study=study).order_by("created_at", "id")))
+    known = {"clinic_id": study.clinic_id, **derived}
+    consensus, is_new = Consensus.objects.get_or_create(study=study, defaults=known)
+    changed = [name for name, value in derived.items() if getattr(consensus, name) != value]
+    if not is_new and changed:  # after a draft, what waits goes on waiting since the same moment
+        for name in changed:
+            setattr(consensus, name, derived[name])
+        consensus.save(update_fields=[*changed, "changed_at"])
     return consensus
 
 
@@ -259,9 +252,20 @@ def _equals(review: Review, entry: Entry) -> bool:
     )
 
 
-def _repeats(own: Review, entry: Entry, *, supersedes: uuid.UUID | None, sign: bool) -> bool:
-    """Whether the form was sent twice: by a second click, or by the network."""
-    return own.supersedes_id == supersedes and own.is_signed is sign and _equals(own, entry)
+def _repeated(own: Review | None, entry: Entry, *, supersedes: uuid.UUID | None, sign: bool) -> Review:
+    """The review that the form stored before: it came twice, by a second click or by the network.
+
+    Raises `StaleReview` where their own review is another one.
+    """
+    is_again = own is not None and own.supersedes_id == supersedes and own.is_signed is sign
+    if own is None or not is_again or not _equals(own, entry):
+        raise StaleReview(
+            _(
+                "You saved another review of this study in the meantime. What you entered is below: "
+                "compare, then save again."
+            )
+        )
+    return own
 
 
 def _add(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
@@ -288,13 +288,8 @@ class Rows:
             Consensus(
                 study=study,
                 clinic=study.clinic,
-                state=derived.state,
-                verdict=derived.verdict,
-                blind_verdict=derived.blind_verdict,
-                body_part=derived.body_part,
-                readers=derived.readers,
-                changes=derived.changes,
                 changed_at=at,
+                **asdict(derived),
             )
         )
 

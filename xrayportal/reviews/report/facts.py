@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -9,12 +10,13 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from xrayportal.analyses.models import Analysis, Finding, Verdict
+from xrayportal.analyses.claims import claim_basis_words, claim_words, location_words
+from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.outcomes import outcome_of
 from xrayportal.clinics.models import Clinic
 from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Study
-from xrayportal.words import claims, figures, verdicts
+from xrayportal.words import figures, verdicts
 from xrayportal.words.notes import note_sentences
 
 
@@ -25,6 +27,23 @@ class ViewFact:
     number: int
     verdict: str
     probability: str
+
+
+@dataclass(frozen=True)
+class PrintedView:
+    """The view whose picture is printed; without files, and with the number 0, where no view has any."""
+
+    #: Its number among the views.
+    number: int = 0
+    #: Storage names; empty for none.
+    display_file: str = ""
+    overlay_file: str = ""
+    #: What the heatmap is worth, in words.
+    location: str = ""
+    #: Of the heatmap, x and y in displayed pixels.
+    peak: tuple[int, int] | None = None
+    #: What was left out or changed to show the picture.
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -60,23 +79,11 @@ class Facts:
     #: The same three in words.
     figures: list[str]
     by_clinic: bool
-    #: Storage names of the view that is printed; empty where there is none.
-    display_file: str
-    overlay_file: str
-    #: Its number among the views.
-    printed_view: int
-    #: Displayed pixels.
-    width: int
-    height: int
-    location: str
-    #: Of the heatmap that is printed, in displayed pixels.
-    peak: tuple[int, int] | None
+    printed_view: PrintedView
     bundle: str
     made: str
     review_status: str
     incomplete: str
-    #: What was left out or changed to show the printed view.
-    notes: list[str]
     views: list[ViewFact] = field(default_factory=list)
     reviews: list[ReviewFact] = field(default_factory=list)
 
@@ -90,20 +97,7 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
     if analysis is None:
         raise ValueError("A report needs a result.")
     manifest = analysis.bundle.manifest
-    findings = list(
-        Finding.objects.filter(analysis=analysis)
-        .select_related("image")
-        .order_by("image__created_at", "image")
-    )
-    # The most suspicious view is printed.
-    number, finding = max(
-        enumerate(findings, start=1), key=lambda row: (row[1].probability or -1.0, -row[0]), default=(0, None)
-    )
-    current = (
-        Review.objects.filter(study=study, is_current=True, signed_at__isnull=False)
-        .select_related("reader")
-        .order_by("signed_at", "pk")
-    )
+    findings = list(analysis.findings.select_related("image").order_by("image__created_at", "image"))
     return Facts(
         clinic=clinic.name,
         printed=_moment(timezone.now()),
@@ -115,84 +109,73 @@ def facts_of(study: Study, *, clinic: Clinic, with_reviews: bool = True) -> Fact
         verdict=verdicts.verdict_word(manifest, outcome_of(analysis)),
         claim=" ".join(filter(None, [claim_words(analysis), claim_basis_words(analysis)])),
         probability=analysis.probability,
-        figures=figures.format_beside(analysis.probability, analysis.threshold_low, analysis.threshold_high),
+        figures=_figures(analysis.probability, analysis),
         low=analysis.threshold_low,
         high=analysis.threshold_high,
         by_clinic=analysis.thresholds_by_clinic,
-        display_file=finding.display_file if finding else "",
-        overlay_file=finding.overlay_file if finding else "",
-        printed_view=number,
-        width=finding.width if finding else 0,
-        height=finding.height if finding else 0,
-        location=location_words(finding, analysis),
-        peak=_peak(finding),
+        printed_view=_printed_view(findings, analysis),
         bundle=analysis.bundle.name,
-        made=_("Analysed %(at)s, %(runtime)s %(precision)s, software %(software)s")
-        % {
-            "at": _moment(analysis.finished_at or analysis.requested_at),
-            "runtime": analysis.runtime,
-            "precision": analysis.precision,
-            "software": analysis.software,
-        },
+        made=_made(analysis),
         review_status=_review_status(study, manifest) if with_reviews else "",
         incomplete=_incomplete(analysis),
-        notes=note_sentences(finding.notes) if finding else [],
         views=[
             ViewFact(
-                i,
+                number,
                 verdicts.verdict_word(manifest, outcome_of(row)),
-                figures.format_beside(row.probability, analysis.threshold_low, analysis.threshold_high)[0],
+                _figures(row.probability, analysis)[0],
             )
-            for i, row in enumerate(findings, start=1)
+            for number, row in enumerate(findings, start=1)
         ],
-        reviews=[
-            ReviewFact(
-                who=str(review.reader),
-                kind=str(review.get_kind_display()),
-                verdict=verdicts.verdict_word(manifest, review.verdict),
-                body_part=verdicts.body_part_word(review.body_part),
-                signed=_moment(review.signed_at) if review.signed_at else "",
-                comment=review.comment,
-            )
-            for review in (current if with_reviews else [])
-        ],
+        reviews=_reviews(study, manifest) if with_reviews else [],
     )
 
 
-def claim_words(analysis: Analysis) -> str:
-    """What the result means; empty where nothing was measured."""
-    return claims.claim(
-        analysis.bundle.manifest,
-        outcome_of(analysis),
-        body_part=analysis.forced_body_part or analysis.body_part,
-        by_clinic=analysis.thresholds_by_clinic,
-        is_raised=is_raised(analysis),
+def _figures(probability: float | None, analysis: Analysis) -> list[str]:
+    return figures.format_beside(probability, analysis.threshold_low, analysis.threshold_high)
+
+
+def _printed_view(findings: Sequence[Finding], analysis: Analysis) -> PrintedView:
+    """The most suspicious one, the first of equals."""
+    if not findings:
+        return PrintedView()
+    number, finding = max(enumerate(findings, start=1), key=lambda row: (row[1].probability or -1.0, -row[0]))
+    return PrintedView(
+        number=number,
+        display_file=finding.display_file,
+        overlay_file=finding.overlay_file,
+        location=location_words(finding, analysis),
+        peak=_peak(finding),
+        notes=note_sentences(finding.notes),
     )
 
 
-def claim_basis_words(analysis: Analysis) -> str:
-    """Where ``claim_words`` was measured, and the prevalence that it holds for; may be empty."""
-    if is_raised(analysis):
-        return ""
-    by_clinic = analysis.thresholds_by_clinic
-    return claims.claim_basis(analysis.bundle.manifest, outcome_of(analysis), by_clinic=by_clinic)
+def _reviews(study: Study, manifest: dict[str, object]) -> list[ReviewFact]:
+    """The current signed reviews, in the order of their signatures; one query."""
+    signed = Review.objects.filter(study=study, is_current=True, signed_at__isnull=False)
+    return [
+        ReviewFact(
+            who=str(review.reader),
+            kind=str(review.get_kind_display()),
+            verdict=verdicts.verdict_word(manifest, review.verdict),
+            body_part=verdicts.body_part_word(review.body_part),
+            signed=_moment(review.signed_at) if review.signed_at else "",
+            comment=review.comment,
+        )
+        for review in signed.select_related("reader").order_by("signed_at", "pk")
+    ]
 
 
-def is_raised(analysis: Analysis) -> bool:
-    """Whether a missing view alone keeps the result from being called normal."""
-    low, probability = analysis.threshold_low, analysis.probability
-    return analysis.verdict == Verdict.UNCERTAIN and probability is not None and probability < low
+def _made(analysis: Analysis) -> str:
+    return _("Analysed %(at)s, %(runtime)s %(precision)s, software %(software)s") % {
+        "at": _moment(analysis.finished_at or analysis.requested_at),
+        "runtime": analysis.runtime,
+        "precision": analysis.precision,
+        "software": analysis.software,
+    }
 
 
-def location_words(finding: Finding | None, analysis: Analysis) -> str:
-    """What the heatmap of the view is worth; empty where it has none or nothing is known."""
-    if finding is None or not finding.map_file:
-        return ""
-    return claims.location_words(analysis.bundle.manifest, location=finding.location, trust=finding.trust)
-
-
-def _peak(finding: Finding | None) -> tuple[int, int] | None:
-    if finding is None or finding.peak_x is None or finding.peak_y is None:
+def _peak(finding: Finding) -> tuple[int, int] | None:
+    if finding.peak_x is None or finding.peak_y is None:
         return None
     return finding.peak_x, finding.peak_y
 

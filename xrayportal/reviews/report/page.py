@@ -132,7 +132,7 @@ class _Page:
             self.text(facts.claim)
         if facts.incomplete:
             self.text(facts.incomplete, bold=True)
-        for note in facts.notes:
+        for note in facts.printed_view.notes:
             self.text(note)
         self.y -= 4
 
@@ -186,8 +186,9 @@ class _Page:
 
     def radiograph(self, facts: Facts, storage: Storage) -> None:
         """The printed view, plain and with the heatmap, side by side."""
-        picture = pictures.jpeg(_read(storage, facts.display_file))
-        overlay = pictures.overlay(_read(storage, facts.overlay_file))
+        view = facts.printed_view
+        picture = pictures.jpeg(_read(storage, view.display_file))
+        overlay = pictures.overlay(_read(storage, view.overlay_file))
         if picture is None:
             self.text(_("The radiograph could not be shown on this page."), colour=_QUIET)
             return
@@ -197,10 +198,10 @@ class _Page:
         below = min(_INNER / picture.width, row / picture.height)
         scale = max(beside, below)
         width, height = picture.width * scale, picture.height * scale
-        plain = _("View %(number)d of %(all)d") % {"number": facts.printed_view, "all": len(facts.views)}
-        marked = f"{_('Heatmap')}: {facts.location}" if facts.location else _("Heatmap")
+        plain = _("View %(number)d of %(all)d") % {"number": view.number, "all": len(facts.views)}
+        marked = f"{_('Heatmap')}: {view.location}" if view.location else _("Heatmap")
         if not overlay:
-            marked = facts.location if not facts.overlay_file else ""
+            marked = view.location if not view.overlay_file else ""
             marked = marked or _("No heatmap for this view.")
         step = 0.0 if below > beside else column + _GAP
         places = [_MARGIN, _MARGIN + step]
@@ -214,8 +215,8 @@ class _Page:
                 pictures.draw(self.canvas, "radiograph", picture, x, bottom, width, height)
             elif overlay:
                 pictures.draw_marked(self.canvas, picture, overlay, x, bottom, width, height)
-                if facts.peak:
-                    self.peak(x + facts.peak[0] * scale, top - facts.peak[1] * scale)
+                if view.peak:
+                    self.peak(x + view.peak[0] * scale, top - view.peak[1] * scale)
             room = _INNER if not step else column
             heights.append(self.text(words_, size=8, colour=_QUIET, x=x, width=room, y=bottom - 4))
         self.y = top - height - 4 - (max(heights) if step else heights[1]) - 6

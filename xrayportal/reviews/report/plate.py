@@ -11,11 +11,11 @@ from reportlab.lib.colors import HexColor
 from reportlab.lib.utils import simpleSplit
 from reportlab.pdfgen.canvas import Canvas
 
+from xrayportal.analyses.claims import location_words
 from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.analyses.outcomes import outcome_of
 from xrayportal.reviews.report import pictures
 from xrayportal.reviews.report.colours import token
-from xrayportal.reviews.report.facts import location_words
 from xrayportal.reviews.report.lettering import BODY, BOLD, register_fonts
 from xrayportal.words import figures, verdicts
 

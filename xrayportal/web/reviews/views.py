@@ -13,7 +13,7 @@ from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import trigger_client_event
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
@@ -28,17 +28,19 @@ from xrayportal.web.reading.page import SignedNote, instead_of_page, page_after
 from xrayportal.web.reviews.forms import AdjudicatorForm, ReviewForm, WithdrawForm
 from xrayportal.web.reviews.panel import Panel
 from xrayportal.web.shared.deleted import handle_deleted_study, message_if_deleted
+from xrayportal.web.shared.fields import REFUSED
 from xrayportal.web.study.page import study_address, study_page_of
 from xrayportal.web.study.result import title_of
 from xrayportal.words.verdicts import verdict_word
 from xrayportal.worklist.reading import session_of
 
 PER_PAGE = 50
-#: Refusals that the panel shows in its place; the script swaps them in although they are errors.
-BAD, STALE, GONE = 422, 409, 404
+#: Refusals that the panel shows in its place, beside ``REFUSED``; the script swaps them in although they are
+#: errors.
+STALE, GONE = 409, 404
 
 
-@require_GET
+@require_safe
 @clinic_view(Permission.REVIEW)
 @handle_deleted_study
 def review(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
@@ -104,7 +106,8 @@ def review_withdraw(request: PortalRequest, access: ClinicAccess, study: uuid.UU
         messages.success(request, _("Your signature was taken back."))
     if not request.htmx:
         return redirect(address)
-    return instead_of_page(study_page_of(request, access, study, reading=str(reading)), address)
+    page = study_page_of(request, access, study, reading=str(reading) if reading else None)
+    return instead_of_page(page, address)
 
 
 def _store(request: PortalRequest, access: ClinicAccess, study_id: uuid.UUID, *, sign: bool) -> HttpResponse:
@@ -119,7 +122,7 @@ def _store(request: PortalRequest, access: ClinicAccess, study_id: uuid.UUID, *,
     )
     if not form.is_valid():
         refused = Panel(access, study, sent=request.POST.dict(), problem=form.sentence)
-        return _answer(request, access, refused, status=BAD)
+        return _answer(request, access, refused, status=REFUSED)
     try:
         stored = services.store_review(
             access=access,
@@ -133,13 +136,9 @@ def _store(request: PortalRequest, access: ClinicAccess, study_id: uuid.UUID, *,
     except services.StudyDeleted:
         return _gone(request, access)
     except services.ReviewRefused as refusal:
-        status = STALE if isinstance(refusal, services.StaleReview) else BAD
+        status = STALE if isinstance(refusal, services.StaleReview) else REFUSED
         refused = Panel(access, study, sent=request.POST.dict(), problem=refusal.sentence)
         return _answer(request, access, refused, status=status)
-    message = _("Signed.") if sign else _("Saved.")
-    if stored.analysis is not None:
-        again = _("The study will be analysed again with the body part you chose.")
-        message = f"{message} {again}"
     session = session_of(access, request.POST.get("reading")) if sign and request.htmx else None
     if session is not None:
         note = SignedNote(
@@ -148,15 +147,32 @@ def _store(request: PortalRequest, access: ClinicAccess, study_id: uuid.UUID, *,
             verdict=verdict_word(panel.manifest, stored.review.verdict),
             review=stored.review.pk,
             reading=session.pk,
-            message=message,
+            message=_stored_words(stored, sign=sign),
             warning=stored.problem,
         )
         return page_after(request, access, session, note)
+    return _stored(request, access, study, stored, sign=sign)
+
+
+def _stored_words(stored: services.StoredReview, *, sign: bool) -> str:
+    """What is said of a stored opinion, and of the analysis that it asked for."""
+    message = _("Signed.") if sign else _("Saved.")
+    if stored.analysis is None:
+        return message
+    again = _("The study will be analysed again with the body part you chose.")
+    return f"{message} {again}"
+
+
+def _stored(
+    request: PortalRequest, access: ClinicAccess, study: Study, stored: services.StoredReview, *, sign: bool
+) -> HttpResponse:
+    """The panel with the stored opinion; without a script the study's page."""
+    message = _stored_words(stored, sign=sign)
     if not request.htmx:
         messages.success(request, message)
         if stored.problem:
             messages.warning(request, str(stored.problem))
-        return redirect("study", access.clinic.slug, study_id)
+        return redirect("study", access.clinic.slug, study.pk)
     try:
         study.refresh_from_db()
     except Study.DoesNotExist:
@@ -173,7 +189,7 @@ def _store(request: PortalRequest, access: ClinicAccess, study_id: uuid.UUID, *,
         },
     )
     # The page's result, history and neighbours may show more now.
-    return trigger_client_event(response, "review-stored", {"study": str(study_id), "signed": sign})
+    return trigger_client_event(response, "review-stored", {"study": str(study.pk), "signed": sign})
 
 
 def _answer(request: PortalRequest, access: ClinicAccess, panel: Panel, *, status: int) -> HttpResponse:
@@ -216,7 +232,7 @@ def adjudicator(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) 
     return redirect("disagreements", access.clinic.slug)
 
 
-@require_GET
+@require_safe
 @clinic_view(Permission.SEE_ALL)
 def disagreements(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """Studies whose signed readers differ, longest waiting first."""
@@ -227,7 +243,7 @@ def disagreements(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     return render(request, "reviews/disagreements.html", context)
 
 
-@require_GET
+@require_safe
 @clinic_view(Permission.SEE_OWN)
 @handle_deleted_study
 def report(request: PortalRequest, access: ClinicAccess, study: uuid.UUID) -> HttpResponse:
