@@ -15,10 +15,10 @@ from xrayportal.web.dicom.deliveries import deliveries_of
 from xrayportal.web.study.ahead import studies_ahead, views_ahead
 from xrayportal.web.study.earlier import earlier_of, later_parts
 from xrayportal.web.study.forms import CorrectionForm
+from xrayportal.web.study.history import history_of
 from xrayportal.web.study.result import (
     StudyResult,
     active_bundle_of,
-    history_of,
     known_body_parts_of,
     result_of,
     study_or_404,

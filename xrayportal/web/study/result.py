@@ -5,38 +5,27 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from django.db.models import F, FilteredRelation, Q, QuerySet
 from django.http import Http404
-from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.http import urlencode
 from django.utils.translation import gettext
 
-from xrayportal.access import ClinicAccess, Permission
+from xrayportal.access import ClinicAccess
+from xrayportal.analyses.claims import claim_basis_words, claim_words, location_words
 from xrayportal.analyses.models import Analysis, Bundle, Finding
 from xrayportal.analyses.queue.waiting import waiting_position
-from xrayportal.audit.models import AuditEvent
-from xrayportal.clinics.models import Clinic, User
-from xrayportal.prepared import Prepared
 from xrayportal.reviews.blind import with_revealed
-from xrayportal.reviews.report.facts import claim_basis_words, claim_words, location_words
 from xrayportal.studies.models import Image, Study, Upload
 from xrayportal.web.shared.failures import failure_of, unreadable_sentence
 from xrayportal.web.shared.polling import Version
 from xrayportal.web.shared.status import Status, status_of, waiting_status
 from xrayportal.web.study.earlier import ComparisonStudy, comparison_of
+from xrayportal.web.study.version import version_of
 from xrayportal.words.figures import format_probability, percent
 from xrayportal.words.notes import note_sentences
 from xrayportal.words.verdicts import body_part_word
-
-#: While a study waits, its place in the line is shown anew this often.
-PLACE_SECONDS = 5
-EVENTS_SHOWN = 200
-#: What the version holds of the newest analysis.
-_NEWEST = ("newest__id", "newest__state", "newest__cancel_requested")
 
 if TYPE_CHECKING:
     from xrayportal.reviews.blind import RevealedStudy
@@ -243,17 +232,6 @@ class StudyResult:
         return round(sum(self.current.milliseconds.values())) if self.current else 0
 
 
-@dataclass(frozen=True)
-class History:
-    """The context of ``study/_history.html``."""
-
-    analyses: list[Analysis]
-    events: list[AuditEvent]
-    revealed: bool
-    shows_events: bool
-    has_more: bool
-
-
 def study_or_404(access: ClinicAccess, pk: uuid.UUID) -> RevealedStudy:
     """A study that this person may see, with its result and its submission. Raises Http404."""
     studies = with_revealed(access, access.studies().filter(pk=pk))
@@ -261,58 +239,6 @@ def study_or_404(access: ClinicAccess, pk: uuid.UUID) -> RevealedStudy:
     if row is None:
         raise Http404("Not found.")
     return row
-
-
-def polled_version(access: ClinicAccess, pk: uuid.UUID) -> Version:
-    """``version_of`` without loading the study: all that an idle poll asks. Http404 as ``study_or_404``."""
-    rows = _polled(access.roles, access.clinic.blind_first).rows(
-        study=pk, clinic=access.clinic.pk, user=access.user.pk
-    )
-    if not rows:
-        raise Http404("Not found.")
-    return _version(*rows[0])
-
-
-@cache
-def _polled(roles: frozenset[str], blind_first: bool) -> Prepared:
-    """What an idle poll asks, for people of these roles."""
-
-    def build(study: uuid.UUID, clinic: uuid.UUID, user: int) -> QuerySet[Study, tuple[Any, ...]]:
-        access = ClinicAccess(User(pk=user), Clinic(pk=clinic, blind_first=blind_first), roles)
-        newest = FilteredRelation("analyses", condition=Q(analyses__purpose=Analysis.Purpose.PRIMARY))
-        studies = with_revealed(access, access.studies().filter(pk=study)).annotate(newest=newest)
-        studies = studies.order_by(F("newest__requested_at").desc(nulls_last=True))
-        return studies.values_list("state", "submission__state", *_NEWEST, "revealed")[:1]
-
-    # Who sees all, and reads nothing blind, is nowhere in the query.
-    return Prepared(build, study=uuid.uuid4(), clinic=uuid.uuid4(), user=-1, unused={"user"})
-
-
-def version_of(study: RevealedStudy, newest: Analysis | None) -> Version:
-    """The version of the result, for the address of the next poll; ``newest`` is the primary analysis."""
-    return _version(
-        study.state,
-        study.submission.state,
-        newest.pk if newest else None,
-        newest.state if newest else None,
-        newest.cancel_requested if newest else None,
-        study.revealed,
-    )
-
-
-def _version(
-    state: str,
-    submission: str,
-    newest: uuid.UUID | None,
-    newest_state: str | None,
-    cancel_requested: bool | None,
-    revealed: bool,
-) -> Version:
-    """Has a clock while the study waits, because its place in the line changes without any event of it."""
-    is_waiting = newest_state == Analysis.State.QUEUED
-    clock = str(int(timezone.now().timestamp()) // PLACE_SECONDS) if is_waiting else ""
-    values = (state, submission, newest, newest_state, bool(cancel_requested), revealed)
-    return Version.of_values(*values, clock=clock)
 
 
 def result_of(
@@ -394,27 +320,3 @@ def known_body_parts_of(study: Study, active: Bundle | None) -> list[str]:
     known = active.body_parts if active else []
     stated = [study.stated_body_part] if study.stated_body_part else []
     return [*known, *(one for one in stated if one not in known)]
-
-
-def history_of(access: ClinicAccess, study: RevealedStudy) -> History:
-    """The study's analyses, newest first, and its audit events for people who see all studies; two queries.
-
-    Three where the prediction is hidden. Analyses with a corrected body part are left out then: they would
-    reveal that the predicted one was another.
-    """
-    revealed: bool = study.revealed
-    shows_events = access.may(Permission.SEE_ALL)
-    analyses = study.analyses.primary().select_related("bundle", "requested_by")
-    events = AuditEvent.objects.filter(study_id=study.pk, clinic=access.clinic).order_by("-number")
-    if not revealed:
-        own = Q(forced_body_part__in=["", study.stated_body_part])
-        corrected = [str(pk) for pk in study.analyses.exclude(own).values_list("pk", flat=True)]
-        analyses, events = analyses.filter(own), events.exclude(target_id__in=corrected)
-    newest_events = list(events[: EVENTS_SHOWN + 1]) if shows_events else []
-    return History(
-        analyses=list(analyses.order_by("-requested_at")),
-        events=newest_events[:EVENTS_SHOWN],
-        revealed=revealed,
-        shows_events=shows_events,
-        has_more=len(newest_events) > EVENTS_SHOWN,
-    )

@@ -23,15 +23,10 @@ from xrayportal.web.shared.polling import seen_version, unchanged
 from xrayportal.web.shared.stored_files import finding_response, original_response
 from xrayportal.web.study.ahead import views_ahead
 from xrayportal.web.study.forms import AnalysisForm, CorrectionForm, DeleteForm
+from xrayportal.web.study.history import history_of
 from xrayportal.web.study.page import note_looks, study_page_of
-from xrayportal.web.study.result import (
-    active_bundle_of,
-    history_of,
-    known_body_parts_of,
-    polled_version,
-    result_of,
-    study_or_404,
-)
+from xrayportal.web.study.result import active_bundle_of, known_body_parts_of, result_of, study_or_404
+from xrayportal.web.study.version import polled_version
 
 
 @require_safe
