@@ -10,6 +10,7 @@ import pytest
 from tests.api.conftest import Program, program
 from tests.factories import dicom, make_submission, png
 from tests.house import House
+from xrayportal.api import submissions
 from xrayportal.audit.models import AuditEvent
 from xrayportal.studies.models import Queue, Study, Submission, Upload
 
@@ -55,6 +56,22 @@ def test_the_same_key_opens_one_submission(uploader: Program, house: House) -> N
     other = program(house.clinic, house.admin, "uploader")
     assert other.post("submissions", {}, **{"idempotency-key": "batch-1"}).status_code == 201
     assert Submission.objects.count() == 2
+
+
+def test_a_key_that_comes_twice_at_once_opens_the_senders_own(
+    uploader: Program, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin, key = program(house.clinic, house.admin, "admin"), {"idempotency-key": "batch-1"}
+    uploader.post("submissions", {}, **key)  # which the admin sees as well
+    own = admin.post("submissions", {}, **key).json()["id"]
+    of_key, is_late = submissions._own_of_key, iter([False, True])
+    monkeypatch.setattr(
+        submissions,
+        "_own_of_key",
+        lambda access, key: of_key(access, key) if next(is_late) else of_key(access, key).none(),
+    )
+    again = admin.post("submissions", {}, **key)
+    assert (again.status_code, again.json()["id"]) == (200, own)
 
 
 def test_a_bad_file_is_an_outcome(uploader: Program) -> None:

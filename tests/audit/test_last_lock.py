@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db
 
 @contextmanager
 def watched() -> Iterator[list[str]]:
-    """Statements that lock a row after an event of the same transaction (in a test an outermost savepoint)."""
+    """Statements that lock a row after an event of the same transaction; a test has it as a savepoint."""
     late: list[str] = []
     has_recorded, depth = False, 0
 

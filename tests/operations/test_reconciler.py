@@ -24,7 +24,7 @@ from xrayportal.analyses.models import Analysis, Heartbeat, Worker
 from xrayportal.analyses.orphans import sweep
 from xrayportal.analyses.queue.claims import claim_analyses
 from xrayportal.analyses.workers import WorkerHeartbeat, live_workers
-from xrayportal.clinics.actors import PORTAL
+from xrayportal.clinics.actors import PORTAL, Actor
 from xrayportal.embedded.processes import wait_until
 from xrayportal.intake.deletion import Reason, delete_study
 from xrayportal.operations import reconciler as module
@@ -161,6 +161,25 @@ def test_a_step_that_fails_does_not_keep_the_others_from_being_done(
     assert reconciler.round()
     assert "step broken failed" in caplog.text
     assert not Worker.objects.exists()
+
+
+def test_a_submission_that_cannot_be_finished_keeps_no_other_open(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    settings.FINISH_AFTER_SECONDS = 0
+    clinic = make_clinic()
+    broken, whole = make_submission(clinic), make_submission(clinic)
+    finish = module.finish_submission
+
+    def finish_but_one(*, submission: Submission, actor: Actor) -> None:
+        if submission.pk == broken.pk:
+            raise ValueError("a bug")
+        finish(submission=submission, actor=actor)
+
+    monkeypatch.setattr(module, "finish_submission", finish_but_one)
+    assert leads_soon(Reconciler())
+    assert not Submission.objects.get(pk=whole.pk).is_open
+    assert Submission.objects.get(pk=broken.pk).is_open
 
 
 def test_who_loses_the_session_in_a_step_does_nothing_more_without_the_lead(

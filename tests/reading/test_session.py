@@ -39,6 +39,17 @@ def start(house: House, person: User, **fields: Any) -> Any:
     )
 
 
+@pytest.mark.parametrize("number", ["0", "2", "9" * 30, "x"])
+def test_a_page_that_there_is_not_starts_with_the_study_alone(
+    house: House, studies: list[Study], number: str
+) -> None:
+    gone = make_study(house.clinic)
+    query = f"list=all&sort=oldest&page={number}&body_part=knee"
+    answer = start(house, house.reader, query=query, study=str(gone.pk))
+    assert answer.status_code == 302
+    assert ReadingSession.objects.get().studies == [gone.pk]
+
+
 def page(house: House, study: Study, session: ReadingSession, person: User) -> str:
     address = reverse("study", args=[house.clinic.slug, study.pk]) + f"?reading={session.pk}"
     return str(browser(person).get(address).content.decode())

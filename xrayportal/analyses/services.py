@@ -1,4 +1,4 @@
-"""Requesting analyses and calling them off. What workers do with them is in ``claims`` and ``queue``."""
+"""Requesting analyses and calling them off. What workers do with them is in ``queue``."""
 
 from __future__ import annotations
 

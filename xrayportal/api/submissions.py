@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import File, Form, Header, Router, Status
@@ -60,7 +61,7 @@ def open_submission(
 ) -> Status[Any]:
     """Open a submission that files can be sent to. 200 where the key opened it before."""
     access = request.auth
-    earlier = _by_key(access, key)
+    earlier = _own_of_key(access, key).first() if key else None
     if earlier is not None:
         return Status(200, _detail(access, earlier))
     ended = access.submissions().filter(submitter=access.user, state=Submission.State.FINISHED)
@@ -78,7 +79,7 @@ def open_submission(
                 key=key,
             )
     except IntegrityError:  # the same key came twice at once
-        return Status(200, _detail(access, get_object_or_404(access.submissions(), key=key)))
+        return Status(200, _detail(access, get_object_or_404(_own_of_key(access, key))))
     response.headers["Location"] = f"{request.path}/{submission.pk}"
     return Status(201, _detail(access, submission))
 
@@ -166,9 +167,9 @@ def cancel(request: ApiRequest, submission: uuid.UUID) -> schemas.SubmissionDeta
     return _detail(request.auth, row)
 
 
-def _by_key(access: ClinicAccess, key: str) -> Submission | None:
-    own = access.submissions().filter(submitter=access.user)
-    return own.filter(key=key).first() if key else None
+def _own_of_key(access: ClinicAccess, key: str) -> QuerySet[Submission]:
+    """The submission that this sender opened with the key: others may have made the same one."""
+    return access.submissions().filter(submitter=access.user, key=key)
 
 
 def _own(access: ClinicAccess, pk: uuid.UUID, *, or_manage: bool = False) -> Submission:

@@ -98,8 +98,13 @@ def delete_study(*, study: Study, reason: Reason, actor: Actor) -> bool:
 
 def is_deleted(*, study: uuid.UUID, clinic: Clinic | None) -> bool:
     """Whether the clinic (with None any clinic) had this study and it was deleted."""
-    events = AuditEvent.objects.filter(study_id=study, action=Action.STUDY_DELETED)
-    return (events if clinic is None else events.filter(clinic=clinic)).exists()
+    return count_deleted(studies=[study], clinic=clinic) > 0
+
+
+def count_deleted(*, studies: Iterable[uuid.UUID], clinic: Clinic | None) -> int:
+    """How many of these studies the clinic (with None any clinic) had and were deleted; one query."""
+    events = AuditEvent.objects.filter(study_id__in=list(studies), action=Action.STUDY_DELETED)
+    return (events if clinic is None else events.filter(clinic=clinic)).count()
 
 
 def was_deleted(*, clinic: Clinic, study: uuid.UUID, user: User) -> bool:

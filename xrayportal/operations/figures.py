@@ -195,10 +195,7 @@ def storage_of(clinic: Clinic | None) -> Storage:
         summed = rows.order_by().values_list("clinic__name").annotate(n=Count("pk"), bytes=Sum("size"))
         clinics = list(summed.order_by("-bytes"))
         cache.set(key, clinics, _REMEMBERED_SECONDS)
-    # An object store does not say how much space is free.
-    if not issubclass(type(storages["default"]), FileSystemStorage):
-        return Storage(clinics, None, None)
-    disk = disk_of(default_storage.path(""))
+    disk = disk_of_files()
     return Storage(clinics, disk.free, disk.total) if disk else Storage(clinics, None, None)
 
 
@@ -212,10 +209,12 @@ def chains_of(clinic: Clinic | None) -> list[Chain]:
     return [Chain(head.clinic, head.number, by_clinic.get(head.clinic_id)) for head in heads]
 
 
-def disk_of(location: str) -> Disk | None:
-    """The disk where this folder lies; None where nothing was ever stored."""
+def disk_of_files() -> Disk | None:
+    """The disk of the stored files; None before the first, and for an object store, which does not say."""
+    if not issubclass(type(storages["default"]), FileSystemStorage):
+        return None
     try:
-        usage = shutil.disk_usage(location)
+        usage = shutil.disk_usage(default_storage.path(""))
     except FileNotFoundError:
         return None
     return Disk(usage.free, usage.total)

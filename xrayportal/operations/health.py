@@ -131,25 +131,20 @@ def queues() -> dict[str, dict[str, int]]:
 
 def reconciler() -> Service:
     """Whether a reconciler lives, by its last round: without one, interrupted work is not noticed."""
-    patience = timedelta(seconds=ROUNDS_MISSED * max(settings.RECONCILE_SECONDS, 1))
-    heartbeat = (
-        Heartbeat.objects.filter(name=Heartbeat.RECONCILER)
-        .annotate(fresh=Q(last_seen__gte=Now() - patience))
-        .first()
-    )
-    return {"ok": heartbeat is not None and heartbeat.fresh, "last_seen": heartbeat and heartbeat.last_seen}
+    return _by_heartbeat(Heartbeat.RECONCILER, round_seconds=max(settings.RECONCILE_SECONDS, 1))
 
 
 def dicom_node() -> Service | None:
     """Whether a DICOM node lives, by its last round; None where the portal has none."""
     if not (settings.DICOM_PORT or settings.DICOM_TLS_PORT):
         return None
-    patience = timedelta(seconds=ROUNDS_MISSED * ROUND_SECONDS)
-    heartbeat = (
-        Heartbeat.objects.filter(name=Heartbeat.DICOM_NODE)
-        .annotate(fresh=Q(last_seen__gte=Now() - patience))
-        .first()
-    )
+    return _by_heartbeat(Heartbeat.DICOM_NODE, round_seconds=ROUND_SECONDS)
+
+
+def _by_heartbeat(name: str, *, round_seconds: float) -> Service:
+    patience = timedelta(seconds=ROUNDS_MISSED * round_seconds)
+    rows = Heartbeat.objects.filter(name=name).annotate(fresh=Q(last_seen__gte=Now() - patience))
+    heartbeat = rows.first()
     return {"ok": heartbeat is not None and heartbeat.fresh, "last_seen": heartbeat and heartbeat.last_seen}
 
 

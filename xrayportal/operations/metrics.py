@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from django.conf import settings
-from django.core.files.storage import FileSystemStorage, default_storage, storages
 from django.db import Error, connection
 from django.db.models import Count, F, Max, Q, Sum
 from django.db.models.functions import Now
@@ -21,7 +20,7 @@ from xrayportal.analyses.models import Analysis, Bundle, Heartbeat
 from xrayportal.analyses.workers import live_workers
 from xrayportal.audit.models import AuditHead, ChainCheck
 from xrayportal.dicom.models import Delivery
-from xrayportal.operations.figures import disk_of, head_of_queue, latency_of
+from xrayportal.operations.figures import disk_of_files, head_of_queue, latency_of
 from xrayportal.studies.models import Submission
 
 State = Analysis.State
@@ -137,9 +136,7 @@ def _audit() -> Iterator[Metric]:
 
 
 def _storage() -> Iterator[Metric]:
-    if not issubclass(type(storages["default"]), FileSystemStorage):
-        return  # an object store does not say how much space is free
-    disk = disk_of(default_storage.path(""))
+    disk = disk_of_files()
     if disk is not None:
         yield _gauge("xray_storage_free_bytes", "Free space where the files lie.", disk.free)
         yield _gauge("xray_storage_size_bytes", "All space where the files lie.", disk.total)

@@ -12,20 +12,24 @@ from pydantic import Field
 from xrayportal.api.schemas.fields import WHOLE, Input, one_of
 from xrayportal.studies import models as studies
 from xrayportal.studies.models import Grouping, Queue
+from xrayportal.web.submissions.forms import INTERACTIVE_FILES, MOST_FILES
 
 
 class NewSubmission(Input):
     """A submission to open."""
 
     expected_files: Annotated[
-        int, Field(ge=0, le=100_000, description="How many files will come."), WHOLE
+        int, Field(ge=0, le=MOST_FILES, description="How many files will come."), WHOLE
     ] = 0
     grouping: Annotated[
         Grouping, Field(description="Which files are views of one study; DICOM goes by its study UID.")
     ] = Grouping.FOLDERS
     queue: Annotated[
         Queue | None,
-        Field(description="`bulk` waits behind interactive work; by itself, bulk from 21 files on."),
+        Field(
+            description="`bulk` waits behind interactive work; "
+            f"by itself, bulk from {INTERACTIVE_FILES + 1} files on."
+        ),
     ] = None
     continues: Annotated[
         uuid.UUID | None,

@@ -51,10 +51,17 @@ def take(incoming: IncomingFile, file: IO[bytes]) -> list[Upload]:
     return [_take_picture(incoming, file)]
 
 
+class UnknownRefusalError(ValueError):
+    """The sender's page names a reason that is none of the portal's."""
+
+
 def take_refusal(incoming: IncomingFile, code: str, size: int) -> Upload:
-    """Record that the sender's page refused a file by itself. Raises ``KeyError`` for an unknown ``code``."""
+    """Record that the sender's page refused a file by itself. Raises `UnknownRefusalError`."""
     with as_stored():
-        error = too_large() if code == too_large().kind else refusal(code)
+        try:
+            error = too_large() if code == too_large().kind else refusal(code)
+        except KeyError:
+            raise UnknownRefusalError(code) from None
         return reject(replace(incoming, size=size), error)
 
 

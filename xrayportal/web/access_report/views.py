@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.access_report.files import report_csv, report_fhir
@@ -18,7 +18,7 @@ from xrayportal.web.shared.fields import CutCharField
 PER_PAGE = 100
 
 
-@require_GET
+@require_safe
 @clinic_view(Permission.MANAGE)
 def access_report(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """The page: a study's id or a patient reference (``?q=``), and who saw it, newest first."""

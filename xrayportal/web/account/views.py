@@ -26,6 +26,7 @@ from xrayportal.clinics.sign_in import pass_password, record_password, turn
 from xrayportal.security import client_address
 from xrayportal.web.account.forms import NameForm, PasswordForm, ReasonForm, SignInForm
 from xrayportal.web.shared.context import accesses_of
+from xrayportal.web.shared.fields import REFUSED
 
 
 class SignInView(LoginView):
@@ -94,12 +95,13 @@ def own_name(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         if form.changed_data:
             with transaction.atomic():
-                form.save()
+                # These alone: an account that is closed just now must not be opened again.
+                form.save(commit=False).save(update_fields=form.changed_data)
                 actor = Actor(user, client_address(request))
                 record(clinic=None, action=Action.PERSON_CHANGED, actor=actor, target=user)
             messages.success(request, _("Your name is saved."))
         return redirect("home")
-    return render(request, "account/name.html", {"form": form}, status=422 if form.is_bound else 200)
+    return render(request, "account/name.html", {"form": form}, status=REFUSED if form.is_bound else 200)
 
 
 @require_safe
@@ -124,7 +126,7 @@ def content_access(request: HttpRequest, clinic: str) -> HttpResponse:
         grant_content(request, row, reason=form.cleaned_data["reason"])
         return redirect("worklist", clinic=row.slug)
     minutes = int(GRANT_LASTS.total_seconds() // 60)
-    status = 422 if form.is_bound else 200
+    status = REFUSED if form.is_bound else 200
     context = {"clinic": row, "form": form, "minutes": minutes}
     return render(request, "account/content_access.html", context, status=status)
 

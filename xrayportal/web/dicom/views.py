@@ -21,8 +21,7 @@ from xrayportal.web.dicom.connections import ShownConnection
 from xrayportal.web.dicom.deliveries import deliveries_of, newest_of
 from xrayportal.web.dicom.forms import CallerForm, DestinationForm, ListenerForm, ReturnsForm
 from xrayportal.web.shared.deleted import handle_deleted_study
-
-REFUSED = 422
+from xrayportal.web.shared.fields import REFUSED
 
 Rows = type[Listener] | type[Caller] | type[Destination]
 _KINDS: dict[str, tuple[Rows, type[ListenerForm] | type[CallerForm] | type[DestinationForm]]] = {

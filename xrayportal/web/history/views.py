@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db.models import Exists, OuterRef
 from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.analyses.latest import with_status
@@ -34,7 +34,7 @@ from xrayportal.web.shared.attachment import attachment
 from xrayportal.web.worklist.rows import body_part_choices, reader_choices, verdict_choices
 
 
-@require_GET
+@require_safe
 @clinic_view(Permission.MANAGE)
 def history(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """The page of past predictions with the readers' reviews of them."""

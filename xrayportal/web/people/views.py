@@ -16,7 +16,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.analyses.models import Bundle
@@ -42,12 +42,12 @@ from xrayportal.web.people.forms import (
     WelcomeForm,
     offered_zones,
 )
+from xrayportal.web.shared.fields import REFUSED
 
 logger = logging.getLogger(__name__)
-REFUSED = 422
 
 
-@require_GET
+@require_safe
 @clinic_view(Permission.MANAGE)
 def people(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """The page of the clinic's people."""
@@ -130,7 +130,7 @@ def reactivate(request: PortalRequest, access: ClinicAccess, user: int) -> HttpR
     return redirect("people", access.clinic.slug)
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @clinic_view(Permission.MANAGE)
 def clinic_settings(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """The page of the clinic's settings: name, time zone, blind first, thresholds, retention."""
@@ -169,7 +169,7 @@ def clinic_setup(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     form = SetupForm(request.POST or None, instance=clinic, is_decided=is_decided)
     if request.method == "POST" and form.is_valid():
         with transaction.atomic():
-            form.save()
+            form.save(commit=False).save(update_fields=form.changed_data)
             # Also where nothing changed: that it was decided is what counts.
             record(
                 clinic=clinic,
@@ -212,7 +212,7 @@ def _has_decided(clinic: Clinic) -> bool:
 
 @never_cache
 @login_not_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def invitation(request: HttpRequest, uid: str, token: str) -> HttpResponse:
     """The page on which an invited person gives their name and chooses a password; the link works once."""
     user = invited_user(uid, token)

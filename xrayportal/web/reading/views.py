@@ -15,6 +15,7 @@ from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_vi
 from xrayportal.web.reading.forms import StartForm
 from xrayportal.web.reading.page import summary_page
 from xrayportal.web.study.page import study_address
+from xrayportal.web.worklist.page import page_number
 from xrayportal.web.worklist.rows import PER_PAGE, Filters, studies_of
 from xrayportal.worklist.reading import MOST, begin_session, session_of
 
@@ -32,8 +33,7 @@ def start(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     studies = list(ids[:MOST])
     if study and study not in studies:
         # Further down: the session begins with the page that was in sight.
-        number = query.get("page", "")
-        first = (int(number) - 1) * PER_PAGE if number.isascii() and number.isdigit() and number != "0" else 0
+        first = (page_number(query.get("page", "")) - 1) * PER_PAGE
         studies = list(ids[first : first + MOST])
     if study and study not in studies:
         studies = [study]  # the list has changed since it was drawn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.reviews.blind import reads_blind
@@ -13,7 +13,7 @@ from xrayportal.reviews.scorecard.card import Scorecard
 from xrayportal.reviews.scorecard.lines import UNCERTAIN, ScorecardFilter
 
 
-@require_GET
+@require_safe
 @clinic_view(Permission.MANAGE)
 def scorecard(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """The page: the model against signed reviews, readers against each other, and drift."""

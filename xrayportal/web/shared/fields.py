@@ -1,4 +1,4 @@
-"""Form fields that accept any text a browser or a script may send, and clean it."""
+"""Form fields that clean any text a browser or a script may send; and how a form is refused."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import uuid
 from typing import Any
 
 from django import forms
+
+#: The status of a page that shows a form again with what is wrong in it: the form's values were understood.
+REFUSED = 422
 
 
 class CutCharField(forms.CharField):

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS = 10
 #: Disks that take nothing.
 _DISK = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO})
+#: The API, and STOW-RS, whose senders accept DICOM's own JSON.
+_OF_PROGRAMS = ("/api/", "/dicom-web/")
 #: While something is away every request meets it: one line a process each so many seconds says all.
 _LOG_SECONDS = 10.0
 _logged: dict[str, float] = {}
@@ -69,7 +71,7 @@ def sentence_of(what: str) -> str:
 
 
 def _is_for_a_program(request: HttpRequest) -> bool:
-    return wants_json(request) or request.path.startswith("/api/")
+    return wants_json(request) or request.path.startswith(_OF_PROGRAMS)
 
 
 def _log(what: str, error: BaseException | None) -> None:

@@ -28,7 +28,7 @@ from xrayportal.analyses.models import Bundle
 from xrayportal.analyses.outcomes import OUTCOMES
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
-from xrayportal.intake.bulk.delivery import take, take_refusal
+from xrayportal.intake.bulk.delivery import UnknownRefusalError, take, take_refusal
 from xrayportal.intake.bulk.labels import is_labels
 from xrayportal.intake.ingest import IncomingFile, SubmissionClosedError
 from xrayportal.intake.quotas import QuotaExceededError
@@ -186,7 +186,7 @@ def submission_uploads(request: PortalRequest, access: ClinicAccess, submission:
         refused = _refused(str(error), status=429)
         refused.headers["Retry-After"] = str(error.retry_after)
         return refused
-    except KeyError:
+    except UnknownRefusalError:
         return _refused(_("The portal does not know this kind of rejection."))
     outcome = _as_json(access, uploads[0])
     if len(uploads) > 1:

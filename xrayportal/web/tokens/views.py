@@ -14,9 +14,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.tokens.models import ApiToken, Scope
 from xrayportal.tokens.services import create_token, revoke_token
+from xrayportal.web.shared.fields import REFUSED
 from xrayportal.web.tokens.forms import TokenForm
-
-REFUSED = 422
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -13,7 +13,7 @@ from xrayportal.access import ClinicAccess, Permission, PortalRequest
 from xrayportal.analyses import services as analyses
 from xrayportal.analyses.bundles import NoActiveBundleError
 from xrayportal.analyses.models import Analysis
-from xrayportal.intake.deletion import delete_study, is_deleted
+from xrayportal.intake.deletion import count_deleted, delete_study
 from xrayportal.studies.models import Study
 from xrayportal.web.shared.deleted import some_deleted
 from xrayportal.web.study.forms import DeleteForm
@@ -47,11 +47,8 @@ def act_on(
     studies = list(access.studies().filter(pk__in=ids).select_related("clinic", "submission"))
     visible = [study.pk for study in studies]
     if not visible:
-        deleted = (
-            sum(is_deleted(study=study, clinic=access.clinic) for study in ids)
-            if access.may(Permission.SEE_ALL)
-            else 0
-        )
+        sees_all = access.may(Permission.SEE_ALL)
+        deleted = count_deleted(studies=ids, clinic=access.clinic) if sees_all else 0
         return BulkActionResult(
             some_deleted(deleted) if deleted else gettext("Select studies first."), level=messages.ERROR
         )

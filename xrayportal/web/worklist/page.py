@@ -28,6 +28,8 @@ from xrayportal.worklist.tabs import TABS, tabs_of
 LOOK_AGAIN_SECONDS = 60
 
 
+#: Digits of a page's number: the list ends at ``rows.COUNTED``.
+_LONGEST_NUMBER = 6
 #: Asked by every poll of a list.
 _NEWEST_EVENT = Prepared(
     lambda clinic: AuditHead.objects.filter(clinic=clinic).values_list("number"), clinic=uuid.uuid4()
@@ -100,8 +102,13 @@ def list_context(request: PortalRequest, access: ClinicAccess, clock: str = "") 
 
 def address_query(filters: rows.Filters, page: str) -> str:
     """The canonical query of these filters and this page; the first page has no number."""
-    query, number = filters.query, page if page.isascii() and page.isdigit() and page != "1" else ""
-    return "&".join(filter(None, [query, f"page={number}" if number else ""]))
+    number = page_number(page)
+    return f"{filters.query}&page={number}" if number > 1 else filters.query
+
+
+def page_number(text: str) -> int:
+    """The number of a page from an address; 1 for any text that names none that there may be."""
+    return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER else 1
 
 
 def clock_of(access: ClinicAccess) -> str:
