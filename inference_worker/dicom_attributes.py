@@ -19,7 +19,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-PIXELS = "PixelData"
+#: A file holds one of them.
+PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 #: Millimetres per pixel, in order of preference: calibrated if the file has it, else at the detector.
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydicom import DataElement, Dataset
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
@@ -23,8 +24,8 @@ _CENTER, _WIDTH, _SLOPE, _INTERCEPT = "WindowCenter", "WindowWidth", "RescaleSlo
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _TEXT_TYPES = ("DS", "IS")
 _BINARY_TYPES = ("FL", "FD", "US", "SS", "UL", "SL")
-#: A handful; a window of more is damage, and each number becomes an object.
-_LONGEST_TEXT = 4096
+#: Bytes of a handful of numbers; more of them are damage, and each becomes an object.
+LONGEST_VALUE = 4096
 
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
@@ -34,7 +35,7 @@ def mend(dataset: Dataset) -> tuple[str, ...]:
 
     Call it before their values are used. Afterwards window centre and width are finite, of one length and
     usable with their function, slope and intercept are both there or neither, and the items of look-up
-    tables have a descriptor of three numbers and data.
+    tables have a descriptor of three numbers and data. The slope is not 0.
     """
     noted = []
     for keyword in (*SPACINGS, "PixelAspectRatio"):
@@ -66,10 +67,11 @@ def numbers(dataset: Dataset, keyword: str) -> list[float | None]:
     if element is None:
         return []
     if isinstance(element, RawDataElement):
-        if element.VR is not None and element.VR not in (*_TEXT_TYPES, *_BINARY_TYPES):
+        vr = element.VR or dictionary_VR(element.tag)
+        if vr not in (*_TEXT_TYPES, *_BINARY_TYPES, "US or SS") or len(element.value or b"") > LONGEST_VALUE:
             return [None]
-        if element.VR is None or element.VR in _TEXT_TYPES:
-            return _parsed((element.value or b"")[:_LONGEST_TEXT].decode("ascii", "replace"))
+        if vr in _TEXT_TYPES:
+            return _parsed((element.value or b"").decode("ascii", "replace"))
         element = dataset[keyword]
     elif element.VR not in (*_TEXT_TYPES, *_BINARY_TYPES):
         return [None]
@@ -115,14 +117,13 @@ def _mend_rescale(dataset: Dataset) -> bool:
     """Keep slope and intercept if both are usable; whether nothing had to be left out."""
     slopes, intercepts = numbers(dataset, _SLOPE), numbers(dataset, _INTERCEPT)
     slope, intercept = (values[0] if values else None for values in (slopes, intercepts))
-    if slope is not None and intercept is not None:
+    if slope and intercept is not None:
         _write(dataset, _SLOPE, [slope])
         _write(dataset, _INTERCEPT, [intercept])
         return True
     _remove(dataset, _SLOPE, _INTERCEPT)
     # A half that changes nothing says as much as none.
-    is_identity = (not slopes or slope == 1) and (not intercepts or intercept == 0)
-    return is_identity
+    return (not slopes or slope == 1) and (not intercepts or intercept == 0)
 
 
 def _mend_luts(dataset: Dataset, keyword: str) -> bool:

@@ -13,9 +13,9 @@ from typing import Literal
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION = 0x0112, 0x011A, 0x011B
 #: What a JPEG writes before the block, and some programs in PNG, too.
 _PREFIX = b"Exif\x00\x00"
-#: Bytes of a whole number by its type: BYTE, SHORT and LONG. For an orientation the standard says SHORT;
-#: cameras write the others too.
-_SIZES = {1: 1, 3: 2, 4: 4}
+#: Bytes of a whole number by its type: BYTE, SHORT, LONG and the same with a sign. For an orientation the
+#: standard says SHORT; cameras write the others too.
+_SIZES = {1: 1, 3: 2, 4: 4, 6: 1, 8: 2, 9: 4}
 _RATIONAL = 5
 #: Honest directories have some dozen entries; each costs time.
 _MOST_ENTRIES = 200

@@ -12,6 +12,8 @@ SCAN, END, APP0, APP1 = 0xDA, 0xD9, 0xE0, 0xE1
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 #: Frame types that are decoded here: baseline, extended and progressive Huffman.
 HUFFMAN = (0, 1, 2)
+#: An ordinary progressive JPEG has about ten scans. Each costs a pass over the whole picture.
+_MOST_SCANS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,14 @@ def frame_header(data: bytes) -> Frame:
                 components=body[5],
             )
     raise truncated()
+
+
+def check_scans(data: bytes, pictures: int = 1) -> None:
+    """Refuse JPEG data of so many pictures that asks for far more passes over them than any camera writes."""
+    if data.count(b"\xff\xda") > _MOST_SCANS * pictures:
+        raise UnreadableError(
+            "corrupt", f"The JPEG claims more than {_MOST_SCANS} scans; export it again as ordinary JPEG."
+        )
 
 
 def scan_start(data: bytes) -> int:

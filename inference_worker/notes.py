@@ -16,7 +16,7 @@ SENTENCES = {
     RESCALE_UNUSABLE: "the file's rescale slope and intercept are no usable numbers; they and the window "
     "were left out",
     LUT_UNUSABLE: "a look-up table of the file cannot be used and was left out",
-    WINDOW_MISSES: "the file's window or look-up table shows next to nothing of this picture; its own range "
-    "of values is shown",
+    WINDOW_MISSES: "the file's window or look-up table shows next to nothing of this picture; another "
+    "one or its own range of values is shown",
     RESAMPLED: "the file's pixels are not square; the picture was resampled",
 }

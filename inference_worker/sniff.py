@@ -21,6 +21,9 @@ _SIGNATURES: tuple[tuple[bytes, Format], ...] = (
     (b"MM\x00+", "tiff"),
 )
 
+#: Groups that a data set may begin with, where those before them were left out.
+_FIRST_GROUPS = (0x08, 0x10, 0x18, 0x20, 0x28)
+
 _OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"%PDF", "a PDF document"),
     (0, b"PK\x03\x04", "a ZIP archive"),
@@ -86,9 +89,15 @@ def _is_text(head: bytes) -> bool:
 
 
 def _starts_like_bare_dicom(head: bytes) -> bool:
-    """Whether ``head`` opens with an element of group 0002 or 0008, as DICOM files without preamble do."""
-    if len(head) < 12 or head[:2] not in (b"\x02\x00", b"\x08\x00") or head[3] != 0:
+    """Whether ``head`` opens with an element of a data set, as DICOM files without preamble do.
+
+    An element of 32 bits: group, element number; then its type in two capitals, or a short length. Type and
+    byte order are a file's own; big endian has always types (PS3.5, annex A).
+    """
+    if len(head) < 12:
         return False
-    explicit = head[4:6].isalpha() and head[4:6].isupper()
-    length = int.from_bytes(head[4:8], "little")
-    return explicit or 0 < length <= 128
+    has_type = head[4:6].isalpha() and head[4:6].isupper()
+    if head[:1] == b"\x00":
+        return head[1] in _FIRST_GROUPS and head[2] == 0 and has_type
+    is_element = head[0] in (2, *_FIRST_GROUPS) and head[1] == 0 and head[3] == 0
+    return is_element and (has_type or 0 < int.from_bytes(head[4:8], "little") <= 128)

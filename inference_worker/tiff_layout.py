@@ -8,6 +8,8 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 RAW, _LZW, JPEG, DEFLATE, _PACK_BITS, OLD_DEFLATE, _LZMA, _ZSTD = 1, 5, 7, 8, 32773, 32946, 34925, 50000
 #: Compressions of whole bytes, which know nothing of samples.
 _OF_BYTES = frozenset({RAW, _LZW, DEFLATE, _PACK_BITS, OLD_DEFLATE, _LZMA, _ZSTD})
+#: CCITT RLE, group 3 and group 4.
+_FAX = frozenset({2, 3, 4})
 UNSIGNED, SIGNED, FLOAT, _UNKNOWN = 1, 2, 3, 4
 HORIZONTAL, FLOATING = 2, 3
 _FLOAT_BITS = (16, 32, 64)
@@ -41,7 +43,7 @@ class Layout:
     def is_decoded(self) -> bool:
         """Whether the samples are of a kind that is decoded here."""
         if self.is_ordinary:
-            return True
+            return self.compression in _OF_BYTES | {JPEG} | (_FAX if self.bits == 1 else frozenset())
         if self.format == FLOAT:
             is_known = self.bits in _FLOAT_BITS and self.predictor in (1, HORIZONTAL, FLOATING)
         elif self.format == SIGNED:

@@ -6,7 +6,6 @@ import logging
 import math
 import struct
 import warnings
-import zlib
 from dataclasses import replace
 from io import BytesIO
 from typing import Any
@@ -17,23 +16,24 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame
-from pydicom.filereader import read_dataset, read_preamble
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     UID,
-    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000TransferSyntaxes,
+    JPEGBaseline8Bit,
     RLELossless,
 )
 
-from inference_worker.decode import codestream, grey, jpeg, subprocess_decode, voi
+from inference_worker import codestream, dicom_deflated, jpeg_header
+from inference_worker.decode import grey, jpeg, subprocess_decode, voi
 from inference_worker.decode.limits import Limits
 from inference_worker.decode.upright import Shown, finish
 from inference_worker.dicom_attributes import DECODERS, GDCM, PIXELS, SPACINGS
+from inference_worker.dicom_layout import complete, is_decoded
 from inference_worker.dicom_numbers import mend
 from inference_worker.projections import known_other
 from inference_worker.sniff import has_preamble
@@ -47,15 +47,15 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 _DECODERS = {**dict.fromkeys(JPEG2000TransferSyntaxes, "pylibjpeg"), **DECODERS}
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
-_PIXEL_KEYWORDS = (PIXELS, "FloatPixelData", "DoubleFloatPixelData")
 
 
 def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
     """A DICOM file to a radiograph. Raises `UnreadableError`."""
     dataset, ends_early = _parse(data, limits)
     try:
+        complete(dataset)
         _check(dataset, ends_early, limits)
-        _complete(dataset)
+        _state_syntax(dataset)
         _check_frame(dataset)
         noted = mend(dataset)
         stored = _stored(dataset, data)
@@ -82,7 +82,9 @@ def _parse(data: bytes, limits: Limits) -> tuple[Dataset, bool]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            dataset = pydicom.dcmread(BytesIO(_inflated(data, limits)), force=not has_preamble(data))
+            dataset = pydicom.dcmread(
+                BytesIO(dicom_deflated.inflated(data, limits.file_bytes)), force=not has_preamble(data)
+            )
         except (UnreadableError, MemoryError):
             raise
         # From bytes in memory, these come only where an element is begun and the bytes run out.
@@ -94,32 +96,6 @@ def _parse(data: bytes, limits: Limits) -> tuple[Dataset, bool]:
                 "corrupt", "The DICOM file is damaged and cannot be decoded; send it again from its source."
             ) from error
     return dataset, any("end of file" in str(warning.message).lower() for warning in caught)
-
-
-def _inflated(data: bytes, limits: Limits) -> bytes:
-    """The same file with a deflated data set unpacked, within the limit: pydicom unpacks without one."""
-    if not has_preamble(data):
-        return data
-    stream = BytesIO(data)
-    read_preamble(stream, force=False)
-    meta = read_dataset(
-        stream,
-        is_implicit_VR=False,
-        is_little_endian=True,
-        stop_when=lambda tag, _vr, _length: bool(tag.group != 2),
-    )
-    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-        return data
-    start = stream.tell()
-    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
-    unpacked = unpacker.decompress(data[start:], limits.file_bytes)
-    if unpacker.unconsumed_tail:
-        limits.check_bytes(limits.file_bytes + 1)
-    if not unpacker.eof:
-        raise _truncated()
-    padded = ExplicitVRLittleEndian.encode().ljust(len(DeflatedExplicitVRLittleEndian), b"\x00")
-    head = data[:start].replace(DeflatedExplicitVRLittleEndian.encode(), padded)
-    return head + unpacked
 
 
 def _check(dataset: Dataset, ends_early: bool, limits: Limits) -> None:
@@ -134,7 +110,7 @@ def _check(dataset: Dataset, ends_early: bool, limits: Limits) -> None:
             f"The DICOM file is {other}, not a projection radiograph; send a plain X-ray "
             "(modality CR, DX or similar).",
         )
-    if not any(keyword in dataset for keyword in _PIXEL_KEYWORDS):
+    if not any(keyword in dataset for keyword in PIXELS):
         if ends_early:
             raise _truncated()
         if "EncryptedAttributesSequence" in dataset:
@@ -150,38 +126,47 @@ def _check(dataset: Dataset, ends_early: bool, limits: Limits) -> None:
         )
     width, height = int(dataset.Columns), int(dataset.Rows)
     limits.check_size(width, height)
-    if ends_early and PIXELS not in dataset:
+    if ends_early and PIXELS[0] not in dataset:
         raise _truncated()
+    if dataset.BitsAllocated and not is_decoded(dataset):
+        raise UnreadableError(
+            "unsupported_encoding",
+            "The DICOM file's samples are of a rare kind that cannot be decoded here; "
+            "export it again as grey or RGB.",
+        )
 
 
 def _check_frame(dataset: Dataset) -> None:
     """Refuse a compressed frame that its decoder should not see."""
-    if _syntax(dataset).is_encapsulated:
-        frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
-        width, height = int(dataset.Columns), int(dataset.Rows)
-        codestream.check(frame, width, height)
-        if _syntax(dataset) == RLELossless:
-            samples = int(dataset.SamplesPerPixel) * -(-int(dataset.BitsAllocated) // 8)
-            codestream.check_runs(frame, width * height * samples)
-        if _DECODERS.get(_syntax(dataset)) == "pillow" and frame.startswith(codestream.JPEG):
-            # Pillow stumbles over bad colour profiles, too.
-            plain = jpeg.compact(frame)
-            if len(plain) < len(frame):
-                dataset.PixelData = encapsulate([plain + b"\x00" * (len(plain) % 2)])
+    syntax = _syntax(dataset)
+    if not syntax.is_encapsulated:
+        return
+    frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    width, height = int(dataset.Columns), int(dataset.Rows)
+    codestream.check(frame, syntax, width, height)
+    if syntax == RLELossless:
+        codestream.check_runs(
+            frame, width * height * dataset.SamplesPerPixel * -(-dataset.BitsAllocated // 8)
+        )
+        return
+    if codestream.is_lossy_jpeg(frame):
+        syntax = dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit  # also where it is stated as lossless
+    if _DECODERS.get(syntax) in ("pillow", "pylibjpeg"):
+        dataset.PlanarConfiguration = 0  # they give colours pixel by pixel, whatever the header says
+    if syntax == JPEGBaseline8Bit:
+        jpeg.strict(frame, "GRAY" if jpeg_header.frame_header(frame).components == 1 else "RGB")
+        # Pillow stumbles over bad colour profiles, too.
+        plain = jpeg.compact(frame)
+        if len(plain) < len(frame):
+            dataset.PixelData = encapsulate([plain + b"\x00" * (len(plain) % 2)])
 
 
-def _complete(dataset: Dataset) -> None:
-    """State what pydicom insists on and many files leave out or empty, where it can be only one thing."""
+def _state_syntax(dataset: Dataset) -> None:
+    """State the transfer syntax where the file does not."""
     meta = dataset.file_meta if hasattr(dataset, "file_meta") else FileMetaDataset()
     dataset.file_meta = meta
     if not meta.get("TransferSyntaxUID"):
         meta.TransferSyntaxUID = _found_syntax(dataset)
-    known = {"SamplesPerPixel": 1, "PixelRepresentation": 0, "BitsStored": dataset.get("BitsAllocated")}
-    for keyword, value in known.items():
-        if dataset.get(keyword) in (None, "") and value is not None:
-            setattr(dataset, keyword, value)
-    if not dataset.get("PhotometricInterpretation") and dataset.SamplesPerPixel == 1:
-        dataset.PhotometricInterpretation = "MONOCHROME2"
 
 
 def _found_syntax(dataset: Dataset) -> UID:
@@ -221,8 +206,7 @@ def _syntax(dataset: Dataset) -> UID:
 
 
 def _shown(stored: NDArray[Any], dataset: Dataset) -> Shown:
-    photometric = str(dataset.get("PhotometricInterpretation") or "").strip()
-    if photometric == "PALETTE COLOR":
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":
         stored = apply_color_lut(stored, dataset)[..., :3]
     if stored.ndim == 3:
         if stored.shape[-1] != 3:

@@ -62,6 +62,21 @@ def over_black(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return _uint8(cv2.multiply(np.ascontiguousarray(rgba[..., :3]), alpha, scale=1 / 255))
 
 
+def opacity(alphas: NDArray[Any]) -> NDArray[np.uint8]:
+    """An alpha channel of any real type as 0 to 255: its highest value is opaque, and 0 and less transparent.
+
+    Real numbers are opaque from 1. An alpha that would hide the whole picture hides nothing.
+    """
+    highest = float(np.max(alphas, initial=0, where=np.isfinite(alphas)))
+    if highest <= 0:
+        return np.full(alphas.shape, 255, np.uint8)
+    if np.issubdtype(alphas.dtype, np.floating):
+        highest = max(1.0, highest)
+    elif highest <= 0xFFFF and np.issubdtype(alphas.dtype, np.unsignedinteger):
+        highest = white_of(alphas.astype(np.uint16))
+    return stretch(alphas, 0.0, highest)
+
+
 def stretch(
     values: NDArray[Any], black: float | None = None, white: float | None = None
 ) -> NDArray[np.uint8]:
@@ -156,8 +171,9 @@ def from_picture(picture: Image.Image) -> tuple[NDArray[np.uint8], float]:
     """A loaded Pillow picture of 8 bits or fewer to grey ``(H, W)`` and chroma, transparent parts black."""
     if picture.has_transparency_data or picture.mode in ("LA", "PA", "RGBA", "La", "RGBa"):
         straight = {"La": "LA", "RGBa": "RGBA"}.get(picture.mode)
-        rgba = (picture.convert(straight) if straight else picture).convert("RGBA")
-        return from_rgb(over_black(np.asarray(rgba)))
+        rgba = np.array((picture.convert(straight) if straight else picture).convert("RGBA"))
+        rgba[..., 3] = opacity(rgba[..., 3])
+        return from_rgb(over_black(rgba))
     if picture.mode in ("L", "1"):
         return np.asarray(picture.convert("L")), 0.0
     return from_rgb(np.asarray(picture.convert("RGB")))

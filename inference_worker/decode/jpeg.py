@@ -20,6 +20,7 @@ from inference_worker.jpeg_header import (
     END,
     HUFFMAN,
     SCAN,
+    check_scans,
     exif_blocks,
     frame_header,
     jfif_tall,
@@ -27,9 +28,6 @@ from inference_worker.jpeg_header import (
     truncated,
 )
 from inference_worker.types import Radiograph, UnreadableError
-
-#: An ordinary progressive JPEG has about ten scans. Each costs a pass over the whole picture.
-_MOST_SCANS = 100
 
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
 #: Bytes of filler before the end of the image that are believed to be filler: more of them mean
@@ -68,14 +66,6 @@ def decode(data: bytes, limits: Limits) -> Radiograph:
     stated = exif.read(exif_blocks(data))
     tall = jfif_tall(data) or stated.tall
     return finish(Shown(pixels, chroma), limits, tall=tall, orientation=stated.orientation)
-
-
-def check_scans(data: bytes, pictures: int = 1) -> None:
-    """Refuse JPEG data of so many pictures that asks for far more passes over them than any camera writes."""
-    if data.count(b"\xff\xda") > _MOST_SCANS * pictures:
-        raise UnreadableError(
-            "corrupt", f"The JPEG claims more than {_MOST_SCANS} scans; export it again as ordinary JPEG."
-        )
 
 
 def strict(data: bytes, colorspace: str) -> NDArray[np.uint8]:

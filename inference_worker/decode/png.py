@@ -22,6 +22,7 @@ from inference_worker.decode.upright import Shown, finish
 from inference_worker.types import Radiograph, UnreadableError
 
 _SIGNATURE_BYTES = 8
+_NEEDED = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 _GREY, _RGB, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 4, 6
 
 
@@ -37,8 +38,12 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """Orientation from eXIf; height of a pixel by its width from pHYs, else eXIf (``None``: from neither)."""
+    """What the chunks say: the picture in those that Pillow needs; the rest of them only trips it.
 
+    Orientation from eXIf; height of a pixel by its width from pHYs, else eXIf (``None``: from neither).
+    """
+
+    plain: bytes
     orientation: int
     tall: Fraction | None
 
@@ -49,7 +54,8 @@ def decode(data: bytes, limits: Limits) -> Radiograph:
     limits.check_size(header.width, header.height)
     extras = check_chunks(data)
     try:
-        shown = _deep(data, header) if header.depth == 16 else _shallow(data)
+        plain = extras.plain
+        shown = _deep(plain, header) if header.depth == 16 else _shallow(plain)
     except (UnreadableError, MemoryError):
         raise
     # Pillow's parsers of hostile input raise whatever Python raised inside them.
@@ -78,36 +84,49 @@ def parse_header(data: bytes) -> Header:
 
 
 def check_chunks(data: bytes) -> Extras:
-    """Walk to IEND; sums of critical chunks must match. Raises `UnreadableError`."""
+    """Walk to IEND; sums of critical chunks must match, and others count for nothing where theirs do not.
+
+    Raises `UnreadableError`.
+    """
     view = memoryview(data)
     at = _SIGNATURE_BYTES
     blocks: list[bytes] = []
-    tall = None
+    plain = [view[:at]]
+    tall, has_pixels = None, False
     while at + 12 <= len(data):
         length = int.from_bytes(view[at : at + 4], "big")
         kind = bytes(view[at + 4 : at + 8])
         end = at + 12 + length
         if end > len(data):
             raise _truncated()
+        is_whole = zlib.crc32(view[at + 4 : end - 4]) == int.from_bytes(view[end - 4 : end], "big")
         is_critical = not kind[0] & 0x20
-        if is_critical and zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
+        if is_critical and not is_whole:
             raise _corrupt()
         body = view[at + 8 : end - 4]
-        if kind == b"eXIf":
+        has_pixels = has_pixels or kind == b"IDAT"
+        if kind in _NEEDED or (kind == b"tRNS" and is_whole and len(body) and not has_pixels):
+            plain.append(view[at:end])
+        if not is_whole:
+            pass
+        elif kind == b"acTL" and not has_pixels and int.from_bytes(body[:4], "big") > 1:
+            raise UnreadableError(
+                "multi_frame", "The PNG is animated; send each picture as a file of its own."
+            )
+        elif kind == b"eXIf":
             blocks.append(bytes(body))
         elif kind == b"pHYs" and len(body) == 9:
             across, down = int.from_bytes(body[:4], "big"), int.from_bytes(body[4:8], "big")
             tall = Fraction(across, down) if across and down else None
         elif kind == b"IEND":
             stated = exif.read(blocks)
-            return Extras(stated.orientation, tall or stated.tall)
+            return Extras(b"".join(plain), stated.orientation, tall or stated.tall)
         at = end
     raise _truncated()
 
 
 def _shallow(data: bytes) -> Shown:
     with Image.open(BytesIO(data), formats=["PNG"]) as picture:
-        _check_single(picture)
         picture.load()
         return Shown(*grey.from_picture(picture))
 
@@ -148,7 +167,6 @@ def _grey(values: NDArray[np.uint16]) -> Shown:
 def _samples(data: bytes, mode: str, raw: str) -> tuple[NDArray[Any], Any]:
     """The picture unpacked as Pillow's raw mode ``raw``, and its transparent colour, if any."""
     with Image.open(BytesIO(data), formats=["PNG"]) as picture:
-        _check_single(picture)
         if picture.mode != mode:
             raise ValueError(f"{picture.mode} instead of {mode}")
         picture.tile = [tile._replace(args=raw) for tile in picture.tile]
@@ -158,12 +176,7 @@ def _samples(data: bytes, mode: str, raw: str) -> tuple[NDArray[Any], Any]:
 
 
 def _over_black(colours: NDArray[np.uint16], alpha: NDArray[np.uint16]) -> Shown:
-    return Shown(*grey.from_rgb(grey.over_black(np.dstack([grey.from_deep(colours), grey.from_deep(alpha)]))))
-
-
-def _check_single(picture: Image.Image) -> None:
-    if getattr(picture, "n_frames", 1) > 1:
-        raise UnreadableError("multi_frame", "The PNG is animated; send each picture as a file of its own.")
+    return Shown(*grey.from_rgb(grey.over_black(np.dstack([grey.from_deep(colours), grey.opacity(alpha)]))))
 
 
 def _truncated() -> UnreadableError:

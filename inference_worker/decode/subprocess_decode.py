@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pydicom.pixels.utils import pixel_array
 
 from inference_worker.dicom_attributes import GDCM
+from inference_worker.dicom_layout import complete
 
 #: The largest radiographs take about two seconds.
 _SECONDS = 60
@@ -59,4 +60,6 @@ def stored_values(data: bytes) -> NDArray[Any]:
 
 def by_gdcm(data: bytes) -> NDArray[Any]:
     """Decode in this process, which a damaged file may end."""
-    return pixel_array(pydicom.dcmread(BytesIO(data), force=True), decoding_plugin=GDCM)
+    dataset = pydicom.dcmread(BytesIO(data), force=True)
+    complete(dataset)
+    return pixel_array(dataset, decoding_plugin=GDCM)

@@ -17,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
-from inference_worker.decode import depth, grey, jpeg, libtiff
+from inference_worker import bigtiff
+from inference_worker.decode import depth, grey, libtiff
 from inference_worker.decode.limits import Limits
 from inference_worker.decode.upright import Shown, finish
+from inference_worker.jpeg_header import check_scans
 from inference_worker.tiff_layout import (
     BLACK_IS_ZERO,
     DEFLATE,
@@ -56,14 +58,15 @@ Directory = TiffImagePlugin.ImageFileDirectory_v2
 def decode(data: bytes, limits: Limits) -> Radiograph:
     """A TIFF of one page (smaller copies of it aside) to a radiograph. Raises `UnreadableError`."""
     try:
+        data = bigtiff.classic(data)
         directory = _first_page(data)
         layout = _layout(directory)
         limits.check_size(layout.width, layout.height)
+        if not layout.is_decoded:
+            raise _rare()
         if layout.is_ordinary:
             shown = _by_pillow(data, directory, limits)
         else:
-            if not layout.is_decoded:
-                raise _corrupt()
             shown = _shown(_unpacked(data, directory, layout, limits), directory, layout)
         orientation = _one(directory, _ORIENTATION, 1)
         return finish(shown, limits, tall=_tall(directory), orientation=orientation)
@@ -81,7 +84,7 @@ def _first_page(data: bytes) -> Directory:
     first: Directory | None = None
     seen: set[int] = set()
     file = BytesIO(data)
-    header = data[:16] if data[2:3] == b"\x2b" or data[3:4] == b"\x2b" else data[:8]
+    header = data[:8]
     directory = Directory(header)
     at = directory.next
     while at and at not in seen and len(seen) < _MOST_PAGES:
@@ -152,7 +155,7 @@ def _check_jpeg_pieces(directory: Directory, data: bytes) -> None:
     """JPEG in a TIFF: libtiff completes a strip or tile that was cut short with grey, and is silent."""
     if directory.get(_COMPRESSION) != JPEG:
         return
-    jpeg.check_scans(data, max(1, len(directory.get(_STRIPS, ())), len(directory.get(_TILES, ()))))
+    check_scans(data, max(1, len(directory.get(_STRIPS, ())), len(directory.get(_TILES, ()))))
     for starts, sizes in ((_STRIPS, _STRIP_SIZES), (_TILES, _TILE_SIZES)):
         for start, size in zip(directory.get(starts, ()), directory.get(sizes, ()), strict=False):
             if not data[start : start + size].rstrip(b"\x00\xff").endswith(_JPEG_END):
@@ -281,7 +284,7 @@ def _shown(samples: NDArray[Any], directory: Directory, layout: Layout) -> Shown
     # Associated alpha is multiplied into the colours already; what has no meaning stated is no alpha.
     if _ALPHA in extra and colours + extra.index(_ALPHA) < layout.samples:
         alphas = samples[..., colours + extra.index(_ALPHA)]
-        alpha = grey.stretch(alphas, *_bounds(alphas, layout))
+        alpha = grey.opacity(alphas)
         if alpha.min(initial=255) < 255:
             rgba = np.dstack([np.broadcast_to(pixels, (*alpha.shape, 3)), alpha])
             return Shown(*grey.from_rgb(grey.over_black(rgba)))
@@ -313,6 +316,13 @@ def _several(directory: Directory, tag: int, default: tuple[int, ...]) -> tuple[
 
 def _truncated() -> UnreadableError:
     return UnreadableError("truncated", "The TIFF ends before its last line; send it again from its source.")
+
+
+def _rare() -> UnreadableError:
+    return UnreadableError(
+        "unsupported_encoding",
+        "The TIFF's samples are of a rare kind that cannot be decoded here; export it as ordinary TIFF.",
+    )
 
 
 def _corrupt() -> UnreadableError:

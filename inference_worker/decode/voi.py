@@ -9,8 +9,10 @@ The data set must have passed `inference_worker.dicom_numbers.mend`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from inference_worker import notes
 from inference_worker.decode import depth, grey
 from inference_worker.decode.upright import Shown
 from inference_worker.dicom_attributes import MODALITY_LUTS, VOI_LUTS
-from inference_worker.dicom_numbers import lut_descriptor, voi_function
+from inference_worker.dicom_numbers import lut_descriptor, numbers, voi_function
 from inference_worker.types import Depth
 
 Levels = NDArray[Any]
@@ -30,6 +32,8 @@ Show = Callable[[Levels], NDArray[np.uint8]]
 Map = Callable[[Levels], Levels]
 
 _LUT_ENTRIES = grey.LUT_ENTRIES
+#: As many LUTs and as many windows are tried, each over the sample.
+_MOST_STATED = 3
 #: Pixels that decide how the picture is shown, at most.
 _SAMPLE = 1_000_000
 #: A window shows nothing of a picture if it leaves more than this share within an eighth of one end.
@@ -44,7 +48,11 @@ def to_display(stored: NDArray[Any], dataset: Dataset) -> Shown:
     sample = stored.ravel()[:: max(1, stored.size // _SAMPLE)]
     sample = sample[~_padding(sample, dataset)]
     modality = _modality(sample, dataset)
-    voi, noted = _values_of_interest(modality(sample), dataset)
+    levels = modality(sample)
+    flattened = _leave_out_flat(sample, levels, dataset)
+    if flattened:
+        modality, levels = (lambda values: values), sample
+    voi, noted = _values_of_interest(levels, dataset)
     is_inverted = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
 
     def show(values: Levels) -> NDArray[np.uint8]:
@@ -56,7 +64,9 @@ def to_display(stored: NDArray[Any], dataset: Dataset) -> Shown:
         shown[_padding(values, dataset)] = 0
         return shown
 
-    return Shown(grey.looked_up(stored, display), depth=_depth(stored, dataset, voi, show), notes=noted)
+    return Shown(
+        grey.looked_up(stored, display), depth=_depth(stored, dataset, voi, show), notes=(*flattened, *noted)
+    )
 
 
 def _depth(stored: NDArray[Any], dataset: Dataset, voi: Show, show: Show) -> Depth | None:
@@ -105,22 +115,46 @@ def _modality(sample: Levels, dataset: Dataset) -> Map:
 
 
 def _rescale(dataset: Dataset) -> tuple[float, float]:
-    """Slope, never 0, and intercept."""
+    """Slope and intercept."""
     slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
-    if slope is None or intercept is None or float(slope) == 0:
+    if slope is None or intercept is None:
         return 1.0, 0.0
     return float(slope), float(intercept)
 
 
+def _leave_out_flat(sample: Levels, levels: Levels, dataset: Dataset) -> tuple[str, ...]:
+    """Remove a modality LUT or rescale that leaves next to nothing of the picture, and what is in its units.
+
+    ``levels`` is what it makes of ``sample``. Return the notes.
+    """
+    is_linear = MODALITY_LUTS not in dataset
+    if not sample.size or (is_linear and _rescale(dataset) == (1.0, 0.0)):
+        return ()
+    if is_linear:
+        known = np.isfinite(sample)
+        before, after = sample[known], levels[known].astype(np.float32)  # as they are shown
+        is_flat = np.ptp(before) > 0 and not 0 < np.ptp(after) < np.inf if before.size else False
+    else:
+        is_flat = _is_blank(grey.stretch(levels)) and not _is_blank(grey.stretch(sample))
+    if not is_flat:
+        return ()
+    for keyword in (
+        MODALITY_LUTS,
+        "RescaleSlope",
+        "RescaleIntercept",
+        VOI_LUTS,
+        "WindowCenter",
+        "WindowWidth",
+    ):
+        dataset.pop(keyword, None)
+    return (notes.RESCALE_UNUSABLE if is_linear else notes.LUT_UNUSABLE,)
+
+
 def _values_of_interest(sample: Levels, dataset: Dataset) -> tuple[Show, tuple[str, ...]]:
-    """How to show the picture: by its VOI LUT, else its window, unless they miss it; else its own range."""
-    stated: list[Show] = []
-    luts = dataset.get(VOI_LUTS)
-    if luts:
-        table, highest = _table(luts[0], sample, dataset)
-        stated.append(lambda values: grey.stretch(table(values), 0.0, highest))
-    if dataset.get("WindowCenter") is not None and dataset.get("WindowWidth") is not None:
-        stated.append(_window(dataset))
+    """How to show the picture: by the first of its VOI LUTs, else of its windows, that shows it; else by its
+    own range of values.
+    """
+    stated = [*islice(_voi_luts(sample, dataset), _MOST_STATED), *islice(_windows(dataset), _MOST_STATED)]
     black, white = grey.bounds(sample)
     own = Ramp(black, white)
     if not stated:
@@ -169,9 +203,25 @@ class Ramp:
         return grey.stretch(values, self.black, self.white)
 
 
-def _window(dataset: Dataset) -> Show:
-    center, width = _first(dataset.WindowCenter), _first(dataset.WindowWidth)
+def _voi_luts(sample: Levels, dataset: Dataset) -> Iterator[Show]:
+    for item in dataset.get(VOI_LUTS) or ():
+        table, highest = _table(item, sample, dataset)
+        yield partial(_by_table, table, highest)
+
+
+def _by_table(table: Map, highest: float, values: Levels) -> NDArray[np.uint8]:
+    return grey.stretch(table(values), 0.0, highest)
+
+
+def _windows(dataset: Dataset) -> Iterator[Show]:
     function = voi_function(dataset)
+    pairs = (numbers(dataset, keyword) for keyword in ("WindowCenter", "WindowWidth"))
+    for center, width in zip(*pairs, strict=False):
+        if center is not None and width is not None:
+            yield _window(center, width, function)
+
+
+def _window(center: float, width: float, function: str) -> Show:
     if function == "LINEAR_EXACT":
         return Ramp(center - width / 2, center + width / 2)
     if function == "LINEAR" and width > 1:
@@ -228,8 +278,3 @@ def _signed_first(first: int, entries: int, sample: Levels) -> int:
     if first < 0 and first + entries <= low and first + _LUT_ENTRIES <= high:
         return first + _LUT_ENTRIES
     return first
-
-
-def _first(value: Any) -> float:
-    """The first of a multi-valued element."""
-    return float(value if isinstance(value, (int, float, str)) else value[0])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import warnings
 import zlib
 from collections.abc import Iterator
+from io import BytesIO
 
 import numpy as np
+import tifffile
 from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
@@ -14,6 +16,7 @@ from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.utils import compress
 from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
     DigitalXRayImageStorageForPresentation,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -77,6 +80,10 @@ def _tiff() -> Iterator[tuple[str, bytes]]:
         yield f"tiff {bits} packed", tiff_of(packed(film(bits), bits), *size, t258=bits)
     yield "tiff 16", tiff_of(deep.tobytes(), *size, t258=16, t282=(2, 1), t283=(1, 1), t274=3)
     yield "tiff big endian", tiff_of(deep.astype(">u2").tobytes(), *size, ">", t258=16, t262=0)
+    big = BytesIO()
+    with tifffile.TiffWriter(big, bigtiff=True) as file:
+        file.write(deep, photometric="minisblack", compression="zlib")
+    yield "tiff big", big.getvalue()
     yield "tiff signed", tiff_of((deep.astype("<i2") - 900).tobytes(), *size, t258=16, t339=2)
     yield "tiff float", tiff_of(deep.astype("<f4").tobytes(), *size, t258=32, t339=3)
     plane = len(deep.tobytes())
@@ -106,6 +113,12 @@ def _dicom() -> Iterator[tuple[str, bytes]]:
     implicit.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     yield "dicom implicit", written(implicit)
     yield "dicom bare", written(implicit)[132:]
+    deflated = radiograph(deep)
+    deflated.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    yield "dicom deflated", written(deflated)
+    real = radiograph(deep, PixelData=None, FloatPixelData=deep.astype(np.float32).tobytes())
+    real.BitsAllocated = 32
+    yield "dicom real", written(real)
     for syntax in (RLELossless, JPEG2000Lossless, JPEGLSLossless):
         coded = radiograph(deep, BitsStored=12)
         coded.HighBit = 11

@@ -9,8 +9,8 @@ import signal
 import socket
 import sys
 
-from inference_worker import decode
-from inference_worker.decode import child, codestream
+from inference_worker import codestream, decode
+from inference_worker.decode import child
 from inference_worker.decode.limits import Limits
 from inference_worker.types import Radiograph
 

@@ -292,3 +292,47 @@ def test_a_look_up_table_with_fewer_entries_than_stated_ends_where_they_end(entr
 def test_a_spacing_or_ratio_of_other_than_two_numbers_is_none(keyword: str, text: str) -> None:
     decoded = decode(written(with_texts(radiograph(RAMP), **{keyword: text})))
     assert (decoded.pixels.shape, decoded.spacing, decoded.notes) == (RAMP.shape, None, ())
+
+
+def test_the_first_window_that_shows_the_picture_counts() -> None:
+    several = radiograph(RAMP, WindowCenter=[90000, 2048, 1], WindowWidth=[10, 1024, 1])
+    actual = decode(written(several))
+    assert np.array_equal(actual.pixels, shown(radiograph(RAMP, WindowCenter=2048, WindowWidth=1024)))
+    assert actual.notes == (notes.WINDOW_MISSES,)
+
+
+def test_the_first_look_up_table_that_shows_the_picture_counts() -> None:
+    items = Sequence([lut(np.zeros(4096)), lut(np.linspace(4095, 0, 4096))])
+    actual = decode(written(radiograph(RAMP, VOILUTSequence=items)))
+    assert np.array_equal(actual.pixels, shown(radiograph(RAMP, VOILUTSequence=items[1:])))
+    assert actual.notes == (notes.WINDOW_MISSES,)
+
+
+@pytest.mark.parametrize("slope", ["0", "1E-300", "1E300"])
+def test_a_slope_that_leaves_nothing_of_the_picture_goes_with_the_window(slope: str) -> None:
+    rescale = {"RescaleSlope": slope, "RescaleIntercept": "0"}
+    actual = decode(written(radiograph(RAMP, WindowCenter=2048, WindowWidth=1024, **rescale)))
+    assert np.array_equal(actual.pixels, shown(radiograph(RAMP)))
+    assert actual.notes == (notes.RESCALE_UNUSABLE,)
+
+
+@pytest.mark.parametrize("value", [0, 500])
+def test_a_modality_look_up_table_that_leaves_nothing_of_the_picture_goes_with_the_window(value: int) -> None:
+    table = Sequence([lut(np.full(4096, value))])
+    source = radiograph(RAMP, ModalityLUTSequence=table, WindowCenter=2048, WindowWidth=1024)
+    actual = decode(written(source))
+    assert np.array_equal(actual.pixels, shown(radiograph(RAMP)))
+    assert actual.notes == (notes.LUT_UNUSABLE,)
+
+
+def test_a_rescaled_picture_of_real_numbers_may_have_holes() -> None:
+    values = RAMP.astype(np.float32)
+    values[0, 0] = np.nan
+    window = {"WindowCenter": 4096, "WindowWidth": 8192, "RescaleSlope": 2, "RescaleIntercept": 0}
+    dataset = radiograph(RAMP, **window)
+    expected = shown(dataset)
+    del dataset.PixelData
+    dataset.BitsAllocated, dataset.FloatPixelData = 32, values.tobytes()
+    actual = decode(written(dataset))
+    assert np.array_equal(actual.pixels.ravel()[1:], expected.ravel()[1:])
+    assert actual.notes == ()

@@ -52,8 +52,11 @@ def test_encrypted(noise: NDArray[np.uint8]) -> None:
         ({"Rows": 0}, "corrupt"),
         ({"Rows": None}, "corrupt"),
         ({"Rows": 61}, "truncated"),
-        ({"BitsAllocated": 7}, "corrupt"),
-        ({"PhotometricInterpretation": "PALETTE COLOR"}, "corrupt"),
+        ({"BitsAllocated": None}, "corrupt"),
+        ({"SamplesPerPixel": 4}, "unsupported_encoding"),
+        ({"PhotometricInterpretation": "GREYSCALE"}, "unsupported_encoding"),
+        ({"BitsAllocated": 7}, "unsupported_encoding"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "unsupported_encoding"),
     ],
 )
 def test_headers_that_are_refused(noise: NDArray[np.uint8], elements: dict[str, Any], kind: str) -> None:

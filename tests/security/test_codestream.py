@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 
 import pytest
+from pydicom.uid import JPEG2000
 
-from inference_worker.decode import codestream
+from inference_worker import codestream
 from inference_worker.types import UnreadableError
 
 
@@ -15,5 +16,5 @@ def test_channels_are_counted_before_they_are_allocated(components: int, kind: s
     size = struct.pack(">HHIIIIIIIIH", 38 + 3 * components, 0, 8000, 8000, 0, 0, 8000, 8000, 0, 0, components)
     frame = b"\xff\x4f\xff\x51" + size + b"\x07\x01\x01" * components
     with pytest.raises(UnreadableError) as caught:
-        codestream.check(frame, 8000, 8000)
+        codestream.check(frame, JPEG2000, 8000, 8000)
     assert caught.value.kind == kind

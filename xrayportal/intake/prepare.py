@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from django.conf import settings
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from inference_worker.sniff import HEAD_BYTES
 from xrayportal.clinics.models import Clinic
@@ -49,7 +50,10 @@ def prepare(file: IO[bytes], size: int, clinic: Clinic) -> Prepared:
     """Load and de-identify one file of ``size`` bytes. Raises ``RejectedError``; decodes no pixel."""
     if size > settings.UPLOAD_MAX_BYTES:
         raise too_large()
-    turn: AbstractContextManager[object] = _large if size > _LARGE_BYTES else nullcontext()
+    file.seek(0)
+    # The transfer syntax stands within the first elements. Deflated, a small file may become a large one.
+    is_large = size > _LARGE_BYTES or DeflatedExplicitVRLittleEndian.encode() in file.read(HEAD_BYTES)
+    turn: AbstractContextManager[object] = _large if is_large else nullcontext()
     with turn:
         return _cleaned(file, clinic)
 

@@ -16,7 +16,7 @@ SENTENCES = {
     notes.LUT_UNUSABLE: _("A look-up table of the file cannot be used and was left out."),
     notes.WINDOW_MISSES: _(
         "The file's window or look-up table shows next to nothing of this picture; "
-        "its own range of values is shown."
+        "another one or its own range of values is shown."
     ),
     notes.RESAMPLED: _("The file's pixels are not square; the picture was resampled."),
 }

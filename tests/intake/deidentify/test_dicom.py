@@ -175,7 +175,6 @@ def test_a_file_without_preamble() -> None:
         ("liver_1frame.dcm", "not-a-projection"),
         ("DICOMDIR", "not-a-projection"),
         ("SC_rgb_2frame.dcm", "multi-frame"),
-        ("image_dfl.dcm", "unsupported-encoding"),
         ("rtplan_truncated.dcm", "truncated"),
         ("meta_missing_tsyntax.dcm", "corrupt"),
         ("no_meta_group_length.dcm", "no-pixels"),

@@ -28,6 +28,8 @@ from xrayportal.intake.rejection import RejectedError
 
 NAME = "Mustermann"
 
+PngChunks = tuple[tuple[bytes, bytes], ...]
+
 
 def ramp(mode: str = "L", size: tuple[int, int] = (40, 30)) -> Image.Image:
     values = np.add.outer(np.arange(size[1]) * 5, np.arange(size[0]) * 2) % 256
@@ -304,6 +306,9 @@ def test_deep_samples_stay_what_they_are(bits: int, photometric: int) -> None:
         {"t258": 12, "t339": 2},
         {"t258": (16,) * 4, "t277": 4, "t262": 5},
         {"t258": 16, "t259": 34712},
+        {"t258": 8, "t259": 34712},
+        {"t258": 8, "t259": 50001},
+        {"t258": 8, "t259": 4},
         {"t258": 16, "t317": 9},
     ],
 )
@@ -311,6 +316,104 @@ def test_samples_that_are_not_decoded_are_refused_at_the_door(tags: dict[str, An
     with pytest.raises(RejectedError) as caught:
         tiffs.strip(tiff_of(bytes(30 * 20 * 8), 30, 20, **tags))
     assert caught.value.kind == "unsupported-encoding"
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+@pytest.mark.parametrize("kind", ["u1", "u2", "f4"])
+def test_a_bigtiff_is_as_good_as_a_tiff(byteorder: Any, tile: tuple[int, int] | None, kind: str) -> None:
+    deep = np.linspace(0, 250, 40 * 30).reshape(40, 30).astype(kind)
+    plain, big = BytesIO(), BytesIO()
+    for out, is_big in ((plain, False), (big, True)):
+        with tifffile.TiffWriter(out, bigtiff=is_big, byteorder=byteorder) as file:
+            file.write(deep, tile=tile, photometric="minisblack", compression="zlib", description=NAME)
+    cleaned = tiffs.strip(big.getvalue())
+    assert cleaned[2:4] in (b"*\x00", b"\x00*")
+    assert NAME.encode() not in cleaned
+    expected = decode(plain.getvalue()).pixels
+    for content in (big.getvalue(), cleaned):
+        assert (decode(content).pixels == expected).all()
+
+
+def test_bigtiff_cut_anywhere_is_refused_or_whole() -> None:
+    picture, out = np.arange(64, dtype=np.uint8).reshape(8, 8), BytesIO()
+    with tifffile.TiffWriter(out, bigtiff=True) as file:
+        file.write(picture, photometric="minisblack")
+    content, taken = out.getvalue(), 0
+    for end in range(len(content)):
+        with suppress(RejectedError):
+            assert (decode(tiffs.strip(content[:end])).pixels == picture).all()
+            taken += 1
+    assert taken < len(content) // 4  # what follows the picture
+
+
+@pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i2", "u4", "f2", "f4", "f8"])
+@pytest.mark.parametrize("share", [0, 1])
+def test_alpha_of_any_type_hides_what_it_says_and_never_all(kind: str, share: int) -> None:
+    """``share`` of full opacity everywhere: all of it, or none, which would hide the whole picture."""
+    levels = np.linspace(0, 120, 600).reshape(20, 30).astype(kind)
+    full = 1 if kind[0] == "f" else np.iinfo(kind).max
+    both = np.dstack([levels, np.full_like(levels, share * full)])
+    grey, alpha = BytesIO(), BytesIO()
+    tifffile.imwrite(grey, levels, photometric="minisblack")
+    tifffile.imwrite(
+        alpha, both, photometric="minisblack", extrasamples=["unassalpha"], planarconfig="contig"
+    )
+    expected = decode(grey.getvalue()).pixels
+    for content in (alpha.getvalue(), tiffs.strip(alpha.getvalue())):
+        assert (decode(content).pixels == expected).all()
+    both[:10, :, 1], both[10:, :, 1] = 0, full
+    alpha = BytesIO()
+    tifffile.imwrite(
+        alpha, both, photometric="minisblack", extrasamples=["unassalpha"], planarconfig="contig"
+    )
+    half = decode(alpha.getvalue()).pixels
+    assert (half[:10] == 0).all()
+    assert (half[10:] == expected[10:]).all()
+
+
+EXTRA: dict[str, PngChunks] = {
+    "profile, empty": ((b"iCCP", b""),),
+    "profile, unknown method": ((b"iCCP", b"a\x00\x01" + zlib.compress(b"x")),),
+    "profile that swells": ((b"iCCP", b"a\x00\x00" + zlib.compress(bytes(70_000_000))),),
+    "text that swells": ((b"zTXt", b"a\x00\x00" + zlib.compress(bytes(70_000_000))),),
+    "gamma, empty": ((b"gAMA", b""),),
+    "density, too short": ((b"pHYs", b"\x00\x00"),),
+    "one frame of an animation": ((b"acTL", bytes([0, 0, 0, 1, 0, 0, 0, 0])), (b"fcTL", bytes(26))),
+    "transparent colour, empty": ((b"tRNS", b""),),
+}
+
+
+@pytest.mark.parametrize("depth", ["u1", "u2"])
+@pytest.mark.parametrize("what", EXTRA)
+def test_chunks_of_a_png_that_say_nothing_of_its_pixels(what: str, depth: str) -> None:
+    plain = np.linspace(0, 200, 600).reshape(20, 30).astype(depth)
+    source = png_of(plain, *EXTRA[what])
+    for content in (source, pngs.strip(source)):
+        assert (decode(content).pixels == decode(png_of(plain)).pixels).all()
+
+
+@pytest.mark.parametrize("kind", [b"eXIf", b"pHYs", b"tEXt", b"tRNS"])
+def test_a_chunk_with_a_wrong_sum_says_nothing(kind: bytes) -> None:
+    plain = np.linspace(0, 200, 600).reshape(20, 30).astype(np.uint8)
+    body = {b"eXIf": exif.block(6), b"pHYs": bytes([0, 0, 0, 2, 0, 0, 0, 1, 0])}.get(kind, b"\x00\x07")
+    source = bytearray(png_of(plain, (kind, body)))
+    source[source.index(kind) + 4 + len(body)] ^= 1
+    for content in (bytes(source), pngs.strip(bytes(source))):
+        assert (decode(content).pixels == decode(png_of(plain)).pixels).all()
+
+
+@pytest.mark.parametrize("stray", [b"\xff\xd0", b"\xff\x01", b"\xff\xd8", b"\xff\xff\xff"])
+def test_stray_markers_between_a_jpegs_segments(stray: bytes) -> None:
+    source = jpeg()
+    content = source[:2] + stray + source[2:]
+    assert (decode(content).pixels == decode(source).pixels).all()
+    assert jpegs.strip(content) == jpegs.strip(source)
+
+
+def test_two_jpegs_in_a_row_without_an_end_between_them_are_refused() -> None:
+    with pytest.raises(RejectedError):
+        jpegs.strip(jpeg()[:-2] + jpeg())
 
 
 @pytest.mark.parametrize(("marker", "precision"), [(0xC1, 12), (0xC3, 8), (0xC9, 8)])

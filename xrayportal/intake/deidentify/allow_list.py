@@ -25,7 +25,7 @@ def _tags(*keywords: str) -> list[int]:
 
 
 #: Everything that is loaded of a file.
-LOADED_TAGS = _tags(*NUMBERS, *CODES, *LUT_SEQUENCES, *_IDENTIFIERS, *_KINDS, PIXELS)
+LOADED_TAGS = _tags(*NUMBERS, *CODES, *LUT_SEQUENCES, *_IDENTIFIERS, *_KINDS, *PIXELS)
 #: Look-up tables and their sequences, which may be long.
 LUT_TAGS = frozenset(
     _tags(*LUT_SEQUENCES, *LUT_ATTRIBUTES, *(name for name in NUMBERS if name.endswith("TableData")))
@@ -43,9 +43,9 @@ _FAMILIES = {
     **dict.fromkeys(("IS", "DS"), _REAL),
     **dict.fromkeys(("OW", "US or OW", "OB or OW"), _BYTES),
     **dict.fromkeys(_WORD, _WORD),
-    "SQ": frozenset({"SQ"}),
+    **{known: frozenset({known}) for known in ("SQ", "OF", "OD")},
 }
-_CHECKED = _tags(*NUMBERS, *CODES, *LUT_SEQUENCES, *LUT_ATTRIBUTES, "NumberOfFrames", PIXELS)
+_CHECKED = _tags(*NUMBERS, *CODES, *LUT_SEQUENCES, *LUT_ATTRIBUTES, "NumberOfFrames", *PIXELS)
 _TYPES = {tag: _FAMILIES[known] | {known} for tag in _CHECKED for known in (dictionary_VR(tag),)}
 
 #: What a word of a code list looks like: capitals and digits, at most 16 characters.

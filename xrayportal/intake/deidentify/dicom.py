@@ -17,29 +17,38 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 from pydicom import DataElement, Dataset, config, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import get_frame
-from pydicom.filereader import read_dataset, read_preamble
 from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
-    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    RLELossless,
 )
 
+from inference_worker import codestream, dicom_deflated
 from inference_worker.dicom_attributes import CODES, DECODERS, LUT_ATTRIBUTES, LUT_SEQUENCES, NUMBERS, PIXELS
+from inference_worker.dicom_layout import complete, is_decoded
 from inference_worker.dicom_numbers import mend
-from inference_worker.jpeg_header import HUFFMAN, frame_header
+from inference_worker.jpeg_header import frame_header
 from inference_worker.projections import COMPUTED_RADIOGRAPHY, other_than_projection
 from inference_worker.sniff import has_preamble
 from inference_worker.types import UnreadableError
 from xrayportal.intake.deidentify import allow_list
-from xrayportal.intake.deidentify.header_limits import BoundedStream, refuse_oversized
-from xrayportal.intake.rejection import RejectedError, check_dimensions, corrupt, general, truncated
+from xrayportal.intake.deidentify.header_limits import BoundedStream, blank_oversized, refuse_oversized
+from xrayportal.intake.rejection import (
+    RejectedError,
+    check_dimensions,
+    corrupt,
+    general,
+    too_large,
+    truncated,
+)
 
 # pydicom quotes header values in what it logs and warns of; those are patients' data.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -109,8 +118,9 @@ def header_of(data: bytes, tags: list[int]) -> Dataset:
     with _pydicom_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            _refuse_deflated(data)
-            header = dcmread(BoundedStream(data), force=True, stop_before_pixels=True, specific_tags=[*tags])
+            header = dcmread(
+                BoundedStream(_inflated(data)), force=True, stop_before_pixels=True, specific_tags=[*tags]
+            )
             refuse_oversized(header, short=frozenset(tags), luts=frozenset())
             for element in header.iterall():
                 del element
@@ -123,40 +133,34 @@ def header_of(data: bytes, tags: list[int]) -> Dataset:
 
 def _load(data: bytes) -> tuple[Dataset, tuple[str, ...]]:
     """The data set with mended numbers, and the notes on what had to be left out."""
-    stream = BoundedStream(data)
+    stream = BoundedStream(b"")
     with _pydicom_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            _refuse_deflated(data)
+            stream = BoundedStream(_inflated(data))
             source = dcmread(stream, force=not has_preamble(data), specific_tags=allow_list.LOADED_TAGS)
-            refuse_oversized(source, short=allow_list.SHORT_TAGS, luts=allow_list.LUT_TAGS)
+            blank_oversized(source, allow_list.SHORT_TAGS)
+            refuse_oversized(source, short=frozenset(), luts=allow_list.LUT_TAGS)
+            complete(source)
             notes = mend(source)
             for element in source.iterall():  # converts every value now, while errors are expected
                 del element
             allow_list.drop_mistyped(source)
         except (RejectedError, MemoryError):
             raise
+        except UnreadableError as error:
+            raise _rejection(error, b"") from error
         # pydicom has no exception of its own for damaged files: it raises what they made Python raise.
         except Exception as error:
             raise (truncated() if stream.ends_early else corrupt()) from error
-    if PIXELS not in source and stream.ends_early:
+    if _pixels(source) is None and stream.ends_early:
         raise truncated()
     return source, notes
 
 
-def _refuse_deflated(data: bytes) -> None:
-    """Refuse a deflated data set before pydicom unpacks it: pydicom has no limit for its unpacked size."""
-    if not has_preamble(data):
-        return
-    stream = BoundedStream(data)
-    read_preamble(stream, force=False)
-    meta = read_dataset(stream, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
-    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        raise RejectedError(
-            "unsupported-encoding",
-            _("its header is compressed (“deflated”), which is not taken here"),
-            _("Export it again in another transfer syntax."),
-        )
+def _inflated(data: bytes) -> bytes:
+    """The file with a deflated data set unpacked, no further than a file may be large."""
+    return dicom_deflated.inflated(data, settings.UPLOAD_MAX_BYTES)
 
 
 def _refuse_unsuitable(source: Dataset) -> None:
@@ -172,7 +176,7 @@ def _refuse_unsuitable(source: Dataset) -> None:
                 _("it is %(what)s, not a projection radiograph") % {"what": other},
                 general("not-a-projection").advice,
             )
-        if not source.get(PIXELS):
+        if _pixels(source) is None:
             raise general("no-pixels")
         frames = int(source.get("NumberOfFrames") or 1)
         if frames > 1:
@@ -183,6 +187,12 @@ def _refuse_unsuitable(source: Dataset) -> None:
             )
         rows, columns = int(source.Rows), int(source.Columns)
         check_dimensions(columns, rows)
+        if source.BitsAllocated and not is_decoded(source):
+            raise RejectedError(
+                "unsupported-encoding",
+                _("its samples are of a rare kind that cannot be decoded here"),
+                _("Export it again as grey or RGB."),
+            )
         _refuse_missing_pixels(source, rows, columns)
     # An element is missing, or holds several numbers, or one that counts no pixels.
     except (AttributeError, TypeError, ValueError, OverflowError) as error:
@@ -190,18 +200,36 @@ def _refuse_unsuitable(source: Dataset) -> None:
 
 
 def _refuse_missing_pixels(source: Dataset, rows: int, columns: int) -> None:
-    pixels: bytes = source[PIXELS].value
-    syntax = _encoding(source)
+    element, syntax = _required_pixels(source), _encoding(source)
     needed = _picture_bytes(source)  # a compressed picture must have the same elements
-    if source[PIXELS].is_undefined_length:
+    if element.is_undefined_length:
         if syntax not in DECODERS:
             raise general("unsupported-encoding")
-        _refuse_deep_jpeg(_first_frame(pixels))
+        frame = _first_frame(element.value)
+        try:
+            codestream.check(frame, syntax, columns, rows)
+            if syntax == RLELossless:
+                codestream.check_runs(frame, needed)
+        except UnreadableError as error:
+            raise _rejection(error, frame) from error
         return
     if syntax in DECODERS:
         raise corrupt()
-    if len(pixels) < needed:
+    if len(element.value) < needed:
         raise truncated()
+
+
+def _pixels(source: Dataset) -> DataElement | None:
+    """The picture, of whole numbers or real ones; None where there is none or it is empty."""
+    elements = (_element(source, keyword) for keyword in PIXELS)
+    return next((element for element in elements if element is not None and element.value), None)
+
+
+def _required_pixels(source: Dataset) -> DataElement:
+    element = _pixels(source)
+    if element is None:
+        raise general("no-pixels")
+    return element
 
 
 def _first_frame(pixels: bytes) -> bytes:
@@ -213,27 +241,21 @@ def _first_frame(pixels: bytes) -> bytes:
         raise corrupt() from error
 
 
-def _refuse_deep_jpeg(frame: bytes) -> None:
-    """Refuse lossy JPEG of more than eight bits: its header says so, and no decoder here takes it."""
-    if not frame.startswith(b"\xff\xd8"):
-        return
-    try:
-        header = frame_header(frame)
-    except UnreadableError as error:
-        raise truncated() from error
-    if header.process in HUFFMAN and header.precision != 8:
-        raise RejectedError(
+def _rejection(error: UnreadableError, frame: bytes) -> RejectedError:
+    """The same refusal as the decoder's, in the words of the intake."""
+    if error.kind == "unsupported_encoding":
+        return RejectedError(
             "unsupported-encoding",
             _("it holds %(bits)d-bit lossy JPEG (JPEG Extended), which cannot be decoded here")
-            % {"bits": header.precision},
+            % {"bits": frame_header(frame).precision},
             _("Export it uncompressed or as JPEG 2000."),
         )
+    return {"truncated": truncated, "too_large": too_large}.get(error.kind, corrupt)()
 
 
 def _picture_bytes(source: Dataset) -> int:
     """Bytes of an uncompressed picture, from its header; Rows and Columns exist."""
-    samples = int(source.get("SamplesPerPixel") or 1)
-    bits = int(source.Rows) * int(source.Columns) * samples * int(source.BitsAllocated)
+    bits = int(source.Rows) * int(source.Columns) * int(source.SamplesPerPixel) * int(source.BitsAllocated)
     if source.get("PhotometricInterpretation") == "YBR_FULL_422":
         bits = bits * 2 // 3
     return -(-bits // 8)
@@ -241,7 +263,7 @@ def _picture_bytes(source: Dataset) -> int:
 
 def _without_tail(source: Dataset) -> DataElement:
     """The pixels, without what follows an uncompressed picture, which could be anything."""
-    element = source[PIXELS]
+    element = _required_pixels(source)
     length = _picture_bytes(source)
     length += length % 2  # a value has an even length
     # Subsampled colour is now and then sent whole, under the name of the shorter kind.
@@ -311,7 +333,7 @@ def _written(cleaned: Dataset, syntax: UID) -> bytes:
 
 
 def _digest(source: Dataset) -> str:
-    return hashlib.sha256(source[PIXELS].value).hexdigest()
+    return hashlib.sha256(_required_pixels(source).value).hexdigest()
 
 
 def _keyed(key: bytes, text: str) -> bytes:

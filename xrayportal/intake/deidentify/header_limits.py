@@ -11,18 +11,17 @@ from io import BytesIO
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 
+from inference_worker.dicom_numbers import LONGEST_VALUE
 from xrayportal.intake.rejection import corrupt
 
 #: An ordinary radiograph has some hundred elements and a few short LUTs; each takes pydicom a call.
 _MOST_CALLS = 50_000
 _MOST_ITEMS = 1000
 _LONGEST_VALUE = 64 * 1024
-#: A handful of numbers or words; written in letters, each becomes an object of a hundred bytes.
-_LONGEST_SHORT = 4096
 #: Three LUTs of 65,536 entries fit.
 _LONGEST_LUT = 512 * 1024
 _ITEM_MARKS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # (FFFE,E000) in either byte order
-_PIXELS = 0x7FE00010
+_PIXELS = (0x7FE00010, 0x7FE00008, 0x7FE00009)
 
 
 class BoundedStream(BytesIO):
@@ -54,6 +53,17 @@ class BoundedStream(BytesIO):
         return place
 
 
+def blank_oversized(dataset: Dataset, tags: Container[int]) -> None:
+    """Replace values of these tags that are far too long by one that is no number and no word, in place.
+
+    They then count as the decoder counts them: as unusable.
+    """
+    for tag in list(dataset.keys()):
+        element = dataset.get_item(tag)
+        if tag in tags and isinstance(element, RawDataElement) and len(element.value or b"") > LONGEST_VALUE:
+            dataset[tag] = element._replace(VR="DS", length=1, value=b"?")
+
+
 def refuse_oversized(dataset: Dataset, *, short: Container[int], luts: Container[int]) -> None:
     """Refuse values that are too long before pydicom converts them, such as a window of 30 million numbers.
 
@@ -67,7 +77,7 @@ def refuse_oversized(dataset: Dataset, *, short: Container[int], luts: Container
                 refuse_oversized(item, short=short, luts=luts)
             continue
         value = element.value or b""
-        longest = _LONGEST_LUT if tag in luts else _LONGEST_SHORT if tag in short else _LONGEST_VALUE
-        is_pixels = tag == _PIXELS
+        longest = _LONGEST_LUT if tag in luts else LONGEST_VALUE if tag in short else _LONGEST_VALUE
+        is_pixels = tag in _PIXELS
         if not is_pixels and (len(value) > longest or sum(map(value.count, _ITEM_MARKS)) > _MOST_ITEMS):
             raise corrupt()

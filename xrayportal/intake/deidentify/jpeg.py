@@ -15,6 +15,8 @@ _SOI, _EOI, _SOS, _APP0, _APP1, _APP14 = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE
 _KEPT = frozenset({*range(0xC0, 0xD0), *range(0xDB, 0xE0)}) - {0xC8}
 #: An ordinary JPEG has some dozen; each costs time, however short it is.
 _MOST_SEGMENTS = 10_000
+#: Markers without a body, which mean nothing between segments.
+_BARE = frozenset({0x01, _SOI, *range(0xD0, 0xD8)})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 #: In a scan, FF is followed by 00 (a stuffed byte), a restart marker or another FF; anything else ends it.
 _SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -36,6 +38,10 @@ def strip(data: bytes) -> bytes:
         marker, at = _next_marker(data, at)
         if marker == _EOI:
             break
+        if marker in _BARE:
+            if has_scan:
+                raise corrupt()
+            continue
         body_start, end = at + 2, at + int.from_bytes(data[at : at + 2], "big")
         if max(body_start, end) > len(data):
             raise truncated()
@@ -83,10 +89,7 @@ def _next_marker(data: bytes, at: int) -> tuple[int, int]:
     match = _MARKER.search(data, at)
     if match is None:
         raise truncated()
-    marker = data[match.end() - 1]
-    if marker in (0x01, _SOI) or 0xD0 <= marker <= 0xD7:
-        raise corrupt()
-    return marker, match.end()
+    return data[match.end() - 1], match.end()
 
 
 def _segment(marker: int, body: bytes) -> bytes:

@@ -30,15 +30,19 @@ def strip(data: bytes) -> bytes:
         if end > len(data):
             raise truncated()
         kind, body = bytes(view[at + 4 : at + 8]), view[at + 8 : end - 4]
-        if zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
-            raise corrupt()
+        is_whole = zlib.crc32(view[at + 4 : end - 4]) == int.from_bytes(view[end - 4 : end], "big")
+        if not is_whole:
+            if not kind[0] & 0x20:  # critical
+                raise corrupt()
+            at = end
+            continue
         if (kind == b"IHDR") != (at == len(_SIGNATURE)):
             raise corrupt()
         if kind == b"IHDR":
             if len(body) != 13:
                 raise corrupt()
             check_dimensions(int.from_bytes(body[:4], "big"), int.from_bytes(body[4:8], "big"))
-        if kind == b"acTL" and int.from_bytes(body[:4], "big") > 1:
+        if kind == b"acTL" and not has_pixels and int.from_bytes(body[:4], "big") > 1:
             raise general("multi-frame")
         has_pixels = has_pixels or kind == b"IDAT"
         if kind == b"pHYs" and len(body) == 9:

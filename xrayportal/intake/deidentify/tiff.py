@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
+from inference_worker import bigtiff
 from inference_worker.tiff_layout import BLACK_IS_ZERO, RAW, UNSIGNED, Layout
+from inference_worker.types import UnreadableError
 from xrayportal.intake.rejection import RejectedError, check_dimensions, corrupt, general, truncated
 
 _WIDTH, _HEIGHT, _COMPRESSION, _SUBFILE = 256, 257, 259, 254
@@ -50,15 +52,17 @@ class Field:
 def strip(data: bytes) -> bytes:
     """Return the same picture without metadata; the (perhaps compressed) pixel data are copied byte for byte.
 
-    Raises ``RejectedError`` for BigTIFF, several pictures in one file, a truncated or damaged file, or one
-    with too many pixels.
+    A BigTIFF becomes an ordinary one. Raises ``RejectedError`` for several pictures in one file, a truncated
+    or damaged file, or one with too many pixels.
     """
+    try:
+        data = bigtiff.classic(data)
+    except UnreadableError as error:
+        raise (truncated() if error.kind == "truncated" else corrupt()) from error
     order = "<" if data[:2] == b"II" else ">"
     if len(data) < 8:
         raise truncated()
-    version, start = struct.unpack_from(f"{order}HI", data, 2)
-    if version != 42:
-        raise RejectedError("unsupported-encoding", _("it is a BigTIFF"), _("Save it as an ordinary TIFF."))
+    start = struct.unpack_from(f"{order}I", data, 4)[0]
     fields, following = _directory(data, order, start)
     _refuse_more_pictures(data, order, following)
     if _WIDTH not in fields or _HEIGHT not in fields:

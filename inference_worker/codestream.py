@@ -1,11 +1,16 @@
-"""Checks the header of the compressed frame inside a DICOM file before a decoder trusts it."""
+"""Checks the header of the compressed frame inside a DICOM file before a decoder trusts it.
+
+For the intake, which refuses by it, and the decoder. Imports no decoder.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, RLELossless
+
 from inference_worker import jpeg_header
-from inference_worker.decode import jpeg
+from inference_worker.dicom_attributes import DECODERS, GDCM
 from inference_worker.types import UnreadableError
 
 _JPEG_2000 = b"\xff\x4f\xff\x51"
@@ -21,40 +26,65 @@ _JPEG_LOSSLESS = 3
 #: Bits of a sample that JPEG and JPEG-LS allow.
 _LEAST_PRECISION, _MOST_PRECISION = 2, 16
 _JPEG_LS = 7
+_JPEG_SYNTAXES = frozenset(DECODERS) - {*JPEG2000TransferSyntaxes, RLELossless}
 
 
-def check(frame: bytes, width: int, height: int) -> None:
-    """Refuse a frame that is not ``width`` by ``height`` pixels, is cut short or holds 12-bit lossy JPEG.
+def check(frame: bytes, syntax: UID, width: int, height: int) -> None:
+    """Refuse a frame that is not ``width`` by ``height`` pixels, is cut short or of another kind than stated.
 
     A decoder allocates the size in the frame's header, not the one in the DICOM header. Raises
-    `UnreadableError` (``truncated``, ``corrupt``, ``unsupported_encoding``). RLE has no header of
-    this kind and its decoder knows the size.
+    `UnreadableError` (``truncated``, ``corrupt``, ``unsupported_encoding``: 12-bit lossy JPEG). RLE has no
+    header of this kind and its decoder knows the size, see `check_runs`.
     """
+    if not frame:
+        raise _truncated()
+    if syntax == RLELossless:
+        return
     start = frame.find(_JPEG_2000, 0, 256)
-    if start >= 0:
+    if syntax not in _JPEG_SYNTAXES and start >= 0:
         _check_size(_jpeg_2000_size(frame[start:]), width, height)
         _check_parts(frame[start:], width, height)
         _check_end(frame, frame.find(_JPEG_2000_DATA, start))
-    elif frame.startswith(JPEG):
-        header = jpeg_header.frame_header(frame)
-        jpeg.check_scans(frame)
-        _check_size((header.width, header.height), width, height)
-        if not _LEAST_PRECISION <= header.precision <= _MOST_PRECISION:  # its decoder would end the process
-            raise UnreadableError(
-                "corrupt",
-                f"The picture inside the DICOM file claims samples of {header.precision} bits; "
-                "send it again from its source.",
-            )
-        if header.process in (_JPEG_LOSSLESS, _JPEG_LS):
-            _check_end(frame, jpeg_header.scan_start(frame))
-        elif header.precision == 8:
-            jpeg.strict(frame, "GRAY" if header.components == 1 else "RGB")
-        else:
-            raise UnreadableError(
-                "unsupported_encoding",
-                f"The DICOM file holds {header.precision}-bit lossy JPEG (JPEG Extended), which cannot be "
-                "decoded here; export it uncompressed or as JPEG 2000.",
-            )
+    elif syntax not in JPEG2000TransferSyntaxes and frame.startswith(JPEG):
+        _check_jpeg(frame, syntax, width, height)
+    elif syntax in _JPEG_SYNTAXES or syntax in JPEG2000TransferSyntaxes:
+        raise _of_another_kind()
+
+
+def is_lossy_jpeg(frame: bytes) -> bool:
+    """Whether a frame that `check` let pass is lossy JPEG."""
+    return frame.startswith(JPEG) and jpeg_header.frame_header(frame).process in jpeg_header.HUFFMAN
+
+
+def _check_jpeg(frame: bytes, syntax: UID, width: int, height: int) -> None:
+    header = jpeg_header.frame_header(frame)
+    jpeg_header.check_scans(frame)
+    _check_size((header.width, header.height), width, height)
+    if not _LEAST_PRECISION <= header.precision <= _MOST_PRECISION:  # its decoder would end the process
+        raise UnreadableError(
+            "corrupt",
+            f"The picture inside the DICOM file claims samples of {header.precision} bits; "
+            "send it again from its source.",
+        )
+    is_ls = header.process == _JPEG_LS
+    if is_ls != (syntax in JPEGLSTransferSyntaxes):
+        raise _of_another_kind()
+    if header.process == _JPEG_LOSSLESS and DECODERS.get(syntax) != GDCM:
+        raise _of_another_kind()
+    if not is_ls and header.process != _JPEG_LOSSLESS and header.precision != 8:
+        raise UnreadableError(
+            "unsupported_encoding",
+            f"The DICOM file holds {header.precision}-bit lossy JPEG (JPEG Extended), which cannot be "
+            "decoded here; export it uncompressed or as JPEG 2000.",
+        )
+    _check_end(frame, jpeg_header.scan_start(frame))
+
+
+def _of_another_kind() -> UnreadableError:
+    return UnreadableError(
+        "corrupt",
+        "The DICOM header and the compressed picture inside disagree on its encoding; export the file again.",
+    )
 
 
 def _jpeg_2000_size(stream: bytes) -> tuple[int, int]:
