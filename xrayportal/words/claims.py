@@ -64,28 +64,29 @@ def claim(
     if rate["pictures"] < LEAST_PICTURES:
         few = gettext("Too few test images had this result to say how many of them had %(what)s.")
         return f"{few % {'what': found_word(manifest)}} {gettext('Read it without relying on the model.')}"
-    values = {**rate, "what": found_word(manifest), **_totals(manifest)}
+    values = {**rate, "what": found_word(manifest)}
     if outcome == "normal":
-        return (
-            gettext(
-                "In tests, %(abnormal)d of %(pictures)d images with this result had %(what)s all the same."
-            )
-            % values
+        all_the_same = gettext(
+            "In tests, %(abnormal)d of %(pictures)d images with this result had %(what)s all the same."
         )
-    if outcome == "abnormal":
-        false_alarms = rate["pictures"] - rate["abnormal"]
-        had = gettext("In tests, %(abnormal)d of %(pictures)d images with this result had %(what)s.")
-        if false_alarms:
-            false = ngettext(
-                "%(false)d false alarm among %(normals)d images without.",
-                "%(false)d false alarms among %(normals)d images without.",
-                false_alarms,
-            )
-        else:
-            false = gettext("No false alarm among %(normals)d images without.")
-        return f"{had % values} {false % {**values, 'false': false_alarms}}"
+        return all_the_same % values
     had = gettext("In tests, %(abnormal)d of %(pictures)d images with this result had %(what)s.") % values
+    if outcome == "abnormal":
+        return f"{had} {_false_alarms(rate, _normals(manifest))}"
     return f"{had} {gettext('Read it without relying on the model.')}"
+
+
+def _false_alarms(rate: Mapping[str, int], normals: int) -> str:
+    """How many test images without a finding were called abnormal, of ``normals``."""
+    alarms = rate["pictures"] - rate["abnormal"]
+    if not alarms:
+        return gettext("No false alarm among %(normals)d images without.") % {"normals": normals}
+    words = ngettext(
+        "%(false)d false alarm among %(normals)d images without.",
+        "%(false)d false alarms among %(normals)d images without.",
+        alarms,
+    )
+    return words % {"false": alarms, "normals": normals}
 
 
 def claim_basis(manifest: Manifest, outcome: str, *, by_clinic: bool = False) -> str:
@@ -166,8 +167,8 @@ def _not_judged(manifest: Manifest, body_part: str) -> str:
     ) % {"part": body_part_word(body_part), "n": known["abnormal"], "what": found_word(manifest)}
 
 
-def _totals(manifest: Manifest) -> dict[str, int]:
+def _normals(manifest: Manifest) -> int:
+    """How many images of the test had no finding."""
     by_outcome = rates_of(manifest)
     groups = [by_outcome[name] for name in ("normal", "uncertain", "abnormal")]
-    abnormal = sum(group["abnormal"] for group in groups)
-    return {"abnormals": abnormal, "normals": sum(group["pictures"] for group in groups) - abnormal}
+    return sum(group["pictures"] - group["abnormal"] for group in groups)

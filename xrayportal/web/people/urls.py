@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from xrayportal.web.people import views
+from xrayportal.web.people import invitation, settings, views
 
 urlpatterns = [
     path("c/<slug:clinic>/people/", views.people, name="people"),
@@ -10,8 +10,8 @@ urlpatterns = [
     path("c/<slug:clinic>/people/<int:user>/roles/", views.member_roles, name="people-roles"),
     path("c/<slug:clinic>/people/<int:user>/link/", views.invite_again, name="people-link"),
     path("c/<slug:clinic>/people/<int:user>/reactivate/", views.reactivate, name="people-reactivate"),
-    path("c/<slug:clinic>/setup/", views.clinic_setup, name="clinic-setup"),
-    path("c/<slug:clinic>/setup/sample/", views.clinic_sample, name="clinic-sample"),
-    path("c/<slug:clinic>/settings/", views.clinic_settings, name="clinic-settings"),
-    path("invitations/<str:uid>/<str:token>/", views.invitation, name="invitation"),
+    path("c/<slug:clinic>/setup/", settings.clinic_setup, name="clinic-setup"),
+    path("c/<slug:clinic>/setup/sample/", settings.clinic_sample, name="clinic-sample"),
+    path("c/<slug:clinic>/settings/", settings.clinic_settings, name="clinic-settings"),
+    path("invitations/<str:uid>/<str:token>/", invitation.invitation, name="invitation"),
 ]

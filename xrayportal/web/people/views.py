@@ -1,47 +1,26 @@
-"""People and clinic settings: the admin's pages, and the page behind an invitation."""
+"""The admin's page of the clinic's people: invitations, roles, links."""
 
 from __future__ import annotations
 
 import logging
 from smtplib import SMTPException
 
-from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import login_not_required
 from django.core.mail import send_mail
-from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
-from xrayportal.analyses.models import Bundle
-from xrayportal.audit.models import Action, AuditEvent
-from xrayportal.audit.services import record
 from xrayportal.clinics import services
 from xrayportal.clinics.mail import has_mail_server
-from xrayportal.clinics.models import Clinic, Role, User
-from xrayportal.clinics.people import (
-    former_members_of,
-    invitation_parts,
-    invited_user,
-    may_pass_on,
-    members_of,
-)
-from xrayportal.clinics.sign_in import record_password
-from xrayportal.operations.demo import packaged_samples, submit_sample
-from xrayportal.web.people.forms import (
-    ClinicForm,
-    InviteForm,
-    RolesForm,
-    SetupForm,
-    WelcomeForm,
-    offered_zones,
-)
+from xrayportal.clinics.models import Role, User
+from xrayportal.clinics.people import former_members_of, invitation_parts, may_pass_on, members_of
+from xrayportal.web.people.forms import InviteForm, RolesForm
+from xrayportal.web.shared.addresses import whole_address
 from xrayportal.web.shared.fields import REFUSED
 
 logger = logging.getLogger(__name__)
@@ -130,110 +109,6 @@ def reactivate(request: PortalRequest, access: ClinicAccess, user: int) -> HttpR
     return redirect("people", access.clinic.slug)
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-@clinic_view(Permission.MANAGE)
-def clinic_settings(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    """The page of the clinic's settings: name, time zone, blind first, thresholds, retention."""
-    bundle = Bundle.objects.active().first()
-    # A row of its own: an invalid form leaves its values on it, and the frame shows the access's clinic.
-    clinic = Clinic.objects.get(pk=access.clinic.pk)
-    form = ClinicForm(request.POST or None, instance=clinic, bundle=bundle)
-    if request.method == "POST" and form.is_valid():
-        changed = form.changed_data
-        if changed:
-            with transaction.atomic():
-                form.save(commit=False).save(update_fields=changed)
-                record(
-                    clinic=clinic,
-                    action=Action.CLINIC_CHANGED,
-                    actor=access.actor,
-                    target=clinic,
-                    detail={name: form.cleaned_data[name] for name in changed},
-                )
-            messages.success(
-                request, _("Saved. New analyses use the new settings; existing results stay as they are.")
-            )
-        return redirect("clinic-settings", access.clinic.slug)
-    context = {"access": access, "form": form, "bundle": bundle, "zones": offered_zones()}
-    return render(request, "people/settings.html", context, status=REFUSED if form.is_bound else 200)
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@clinic_view(Permission.MANAGE)
-def clinic_setup(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    """Lead the admin of a clinic without studies through what is decided before the first one."""
-    if access.clinic.studies.exists():
-        return redirect("clinic-settings", access.clinic.slug)
-    clinic = Clinic.objects.get(pk=access.clinic.pk)
-    is_decided = _has_decided(clinic)
-    form = SetupForm(request.POST or None, instance=clinic, is_decided=is_decided)
-    if request.method == "POST" and form.is_valid():
-        with transaction.atomic():
-            form.save(commit=False).save(update_fields=form.changed_data)
-            # Also where nothing changed: that it was decided is what counts.
-            record(
-                clinic=clinic,
-                action=Action.CLINIC_CHANGED,
-                actor=access.actor,
-                target=clinic,
-                detail={"time_zone": clinic.time_zone, "blind_first": clinic.blind_first},
-            )
-        return redirect("clinic-setup", clinic.slug)
-    context = {
-        "access": access,
-        "form": form,
-        "zones": offered_zones(),
-        "is_decided": is_decided,
-        "members": len(members_of(access.clinic)),
-        "bundle": Bundle.objects.active().first(),
-        "has_sample": bool(packaged_samples()),
-    }
-    return render(request, "people/setup.html", context, status=REFUSED if form.is_bound else 200)
-
-
-@require_POST
-@clinic_view(Permission.MANAGE)
-def clinic_sample(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
-    """Send the packaged sample X-ray as this admin, and show its study."""
-    if access.clinic.studies.exists() or not _has_decided(access.clinic):
-        return redirect("clinic-setup", access.clinic.slug)
-    study = submit_sample(clinic=access.clinic, actor=access.actor)
-    if study is None:
-        messages.error(request, _("The sample could not be stored. Upload an X-ray of your own."))
-        return redirect("upload", access.clinic.slug)
-    return redirect("study", access.clinic.slug, study.pk)
-
-
-def _has_decided(clinic: Clinic) -> bool:
-    """Whether an admin has chosen for or against blind reading."""
-    changes = AuditEvent.objects.filter(clinic=clinic, action=Action.CLINIC_CHANGED)
-    return changes.filter(detail__has_key="blind_first").exists()
-
-
-@never_cache
-@login_not_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def invitation(request: HttpRequest, uid: str, token: str) -> HttpResponse:
-    """The page on which an invited person gives their name and chooses a password; the link works once."""
-    user = invited_user(uid, token)
-    if user is None:
-        return render(request, "people/invitation_over.html", status=404)
-    form = WelcomeForm(user, request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        with transaction.atomic():
-            form.save()
-            user.sessions.all().delete()
-            record_password(user, request=request)
-        messages.success(request, _("Your account is ready. Sign in with your e-mail address."))
-        return redirect("sign-in")
-    return render(
-        request,
-        "people/invitation.html",
-        {"form": form, "person": user},
-        status=REFUSED if form.is_bound else 200,
-    )
-
-
 def _people_page(
     request: PortalRequest,
     access: ClinicAccess,
@@ -269,8 +144,7 @@ def _give_link(
     in as them with it.
     """
     path = reverse("sign-in") if with_password else reverse("invitation", args=invitation_parts(user))
-    # The configured address where there is one: a sender chooses the Host of their request.
-    link = f"{settings.PUBLIC_URL}{path}" if settings.PUBLIC_URL else request.build_absolute_uri(path)
+    link = whole_address(request, path)
     if has_mail_server():
         _send_link(request, access, user, link=link, with_password=with_password)
     elif with_password:

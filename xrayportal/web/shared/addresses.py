@@ -1,4 +1,4 @@
-"""Whole addresses of pages, for files that people take away."""
+"""Whole addresses of pages, for files that people take away and links that they are sent."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ from django.urls import reverse
 from xrayportal.clinics.models import Clinic
 
 
-def study_addresses(request: HttpRequest, clinic: Clinic) -> Callable[[UUID], str]:
-    """A function from a study's id to the whole address of its page.
+def whole_address(request: HttpRequest, path: str) -> str:
+    """The address with scheme and host: the configured ones, because a sender chooses the Host of a request.
 
-    The configured address where there is one: a sender chooses the Host of their request.
+    Those of the request where none are configured.
     """
     root = settings.PUBLIC_URL or request.build_absolute_uri("/").rstrip("/")
+    return f"{root}{path}"
+
+
+def study_addresses(request: HttpRequest, clinic: Clinic) -> Callable[[UUID], str]:
+    """A function from a study's id to the whole address of its page."""
+    root = whole_address(request, "")
     return lambda study: f"{root}{reverse('study', args=[clinic.slug, study])}"

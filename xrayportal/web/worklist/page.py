@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.core.paginator import Page
 from django.http import QueryDict
 from django.template.loader import render_to_string
 from django.utils import timezone
 
 from xrayportal.access import ClinicAccess, PortalRequest
+from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import AuditHead
 from xrayportal.prepared import Prepared
 from xrayportal.reviews.blind import reads_blind
@@ -62,19 +65,7 @@ def list_context(request: PortalRequest, access: ClinicAccess, clock: str = "") 
     query = address_query(filters, str(page.number))
     # The links of the list are made of the query: one list has one address, whatever led to it.
     request.GET = QueryDict(query)
-    html = render_to_string(
-        "worklist/_list.html",
-        {
-            "filters": filters,
-            "page": page,
-            "rows": [rendered(row_of(access, study, bundles)) for study in page],
-            # Only an empty list asks whether the filters made it so.
-            "is_filtered": filters.any and not page.object_list and access.studies().exists(),
-            "all_query": rows.Filters(sort=filters.sort).query,
-            "search_all_query": rows.Filters(text=filters.text, sort=filters.sort).query,
-        },
-        request,
-    )
+    html = _list_html(request, access, filters, page, bundles)
     tabs, views, start = _tabs(access, filters), _views(own, filters), start_of(access)
     return {
         "own_lists": own,
@@ -98,6 +89,26 @@ def list_context(request: PortalRequest, access: ClinicAccess, clock: str = "") 
         # A superuser who was given a look changes nothing here.
         "may_start": access.granted_until is None,
     }
+
+
+def _list_html(
+    request: PortalRequest,
+    access: ClinicAccess,
+    filters: rows.Filters,
+    page: Page[rows.ListedStudy],
+    bundles: Mapping[int, Bundle],
+) -> str:
+    """The rows with what stands above and below them: all that the list's version is made of."""
+    context = {
+        "filters": filters,
+        "page": page,
+        "rows": [rendered(row_of(access, study, bundles)) for study in page],
+        # Only an empty list asks whether the filters made it so.
+        "is_filtered": filters.any and not page.object_list and access.studies().exists(),
+        "all_query": rows.Filters(sort=filters.sort).query,
+        "search_all_query": rows.Filters(text=filters.text, sort=filters.sort).query,
+    }
+    return render_to_string("worklist/_list.html", context, request)
 
 
 def address_query(filters: rows.Filters, page: str) -> str:
