@@ -14,8 +14,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from selectors import EVENT_READ
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from gunicorn import http
+from gunicorn.util import split_request_uri
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 PAGE, SENDER, SIGN_IN, LIVENESS, STATUS = "page", "sender", "sign-in", "liveness", "status"
@@ -32,7 +34,10 @@ _STATUS = (b"/readyz", b"/statusz", b"/metrics")
 LINGER_SECONDS = 2.0
 _MOST_DROPPED = 64 * 1024
 _END_OF_HEAD = b"\r\n\r\n"
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([^\r]*?)[ \t]*\r\n", re.IGNORECASE)
+#: Leading zeros change nothing for gunicorn.
+_NUMBER = re.compile(rb"0*(\d{1,18})")
+_PLAIN_PATH = re.compile(rb"/[\w./-]*")
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 
 
@@ -44,19 +49,34 @@ def lane_of(gathered: bytes) -> str | None:
     head = gathered[: end + 2]
     if _CHUNKED.search(head):
         return SENDER
-    length = _LENGTH.search(head)
-    missing = int(length[1]) - (len(gathered) - end - len(_END_OF_HEAD)) if length else 0
-    if length and int(length[1]) > SHORT_BODY:
+    length = 0
+    if said := _LENGTH.search(head):
+        number = _NUMBER.fullmatch(said[1])
+        if number is None:
+            return SENDER  # gunicorn refuses it, or a body of that length never ends
+        length = int(number[1])
+    if length > SHORT_BODY:
         return SENDER
-    if missing > 0:
+    if length > len(gathered) - end - len(_END_OF_HEAD):
         return None
     method, _, rest = gathered.partition(b" ")
-    path = rest.partition(b" ")[0].partition(b"?")[0]
+    path = _path_of(rest.partition(b" ")[0])
     if path == b"/healthz":
         return LIVENESS
     if path in _STATUS:
         return STATUS
     return SIGN_IN if method == b"POST" and path.startswith(HASHING) else PAGE
+
+
+def _path_of(target: bytes) -> bytes:
+    """The path as views get it, whatever way it is written in: ``/%73ign-in/``, ``http://name/sign-in/``."""
+    path = target.partition(b"?")[0]
+    if _PLAIN_PATH.fullmatch(path):
+        return path
+    try:
+        return unquote_to_bytes(split_request_uri(target.decode("latin-1")).path)
+    except ValueError:  # gunicorn refuses it
+        return b""
 
 
 class Lanes:

@@ -188,12 +188,15 @@ def test_a_blind_reader_learns_nothing_before_their_own_verdict(
     assert reader.get("studies?verdict=abnormal").json()["items"] == []
     assert reader.get("studies?body_part=wrist").json()["items"] == []
     assert reader.get(f"studies/{study.pk}").json()["is_hidden"]
+    Analysis.objects.filter(study=study).update(milliseconds={"render": 7.5})  # more where an area is drawn
+    assert reader.get(f"analyses/{study.current_id}").json()["milliseconds"] == {}
     display = Analysis.objects.get(study=study).findings.get().pk
     assert body(reader.get(f"findings/{display}/files/display"))  # what they read
     stored = reader.post(f"studies/{study.pk}/reviews", {"verdict": "normal"})
     assert stored.status_code == 201, stored.content
     assert stored.json()["was_blind"]
     assert reader.get(f"studies/{study.pk}").json()["result"]["verdict"] == "abnormal"
+    assert reader.get(f"analyses/{study.current_id}").json()["milliseconds"] == {"render": 7.5}
     assert {status for status, _content in everything(reader, study).values()} == {200}
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
+import uuid
 import zipfile
 
 import pytest
@@ -183,3 +186,9 @@ def test_nothing_new_is_a_304(uploader: Program) -> None:
     later = uploader.get(f"submissions/{pk}", **{"if-none-match": first.headers["ETag"]})
     assert later.status_code == 200
     assert later.headers["ETag"] != first.headers["ETag"]
+
+
+def test_an_offset_that_only_python_knows_is_no_fault_of_ours(uploader: Program) -> None:
+    position = ["2026-01-01T00:00:00+00:00:59.999999", str(uuid.uuid4())]
+    cursor = base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+    assert uploader.get(f"submissions?cursor={cursor}").status_code == 200

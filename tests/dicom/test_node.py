@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import struct
 import subprocess
 import threading
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from tests.dicom.peers import needs_peers
 from tests.factories import dicom
 from tests.waiting import PATIENCE
 from xrayportal.dicom.models import Caller, Destination, Listener, OriginalIdentifiers, StudyReturn
+from xrayportal.dicom.node import server
 from xrayportal.dicom.transport.c_store import c_store
 from xrayportal.dicom.transport.errors import SendingError
 from xrayportal.embedded.processes import wait_until
@@ -217,3 +220,42 @@ def test_a_dropped_association_stores_nothing(node: Node) -> None:
     assert wait_until(lambda: not node.receiver.associations, seconds=PATIENCE)
     assert not Upload.objects.exists()
     assert command(node, "echoscu") == 0
+
+
+def test_a_stranger_announces_four_gigabytes(node: Node) -> None:
+    with socket.create_connection(("127.0.0.1", node.port), timeout=10) as stranger:
+        stranger.sendall(struct.pack(">BBL", 1, 0, 0xFFFFFFF0))
+        assert stranger.recv(1) == b"", "nothing is kept ready for what may never come"
+    assert command(node, "echoscu") == 0
+
+
+def test_one_address_has_so_many_connections(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MOST_NEAR", 3)
+    node.receiver._ae.acse_timeout = 1
+    with ExitStack() as stack:
+        silent = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", node.port), timeout=10))
+            for _ in range(6)
+        ]
+        assert [one.recv(1) for one in silent[3:]] == [b"", b"", b""]
+    assert wait_until(lambda: command(node, "echoscu") == 0, seconds=20)
+
+
+def test_an_endless_command_fills_no_memory(node: Node) -> None:
+    ae = AE(ae_title=CALLING)
+    ae.add_requested_context(CR)
+    association = ae.associate("127.0.0.1", node.port, ae_title=CALLED)
+    (accepted,) = node.receiver._ae.active_associations
+    piece = b"\1\1" + b"A" * 100_000  # of a command that goes on
+    value = struct.pack(">L", len(piece)) + piece
+    sender: Any = association.dul.socket
+    for _ in range(3):
+        sender.send(b"\4\0" + struct.pack(">L", len(value)) + value)
+    assert wait_until(lambda: isinstance(kept(accepted), server._Full), seconds=20)
+    assert len(kept(accepted).getvalue()) <= 200_000
+    association.abort()
+
+
+def kept(association: Any) -> Any:
+    message = association.dimse.message
+    return message and message.encoded_command_set

@@ -72,8 +72,9 @@ def assert_pages_and_probes_are_answered(port: int) -> None:
         b"POST /sign-in/ HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf",
         b"POST /c/north/upload/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nhalf",
         b"POST /c/north/upload/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"POST /language/ HTTP/1.1\r\nHost: x\r\nContent-Length: %s100\r\n\r\nhalf" % (b"0" * 20),
     ],
-    ids=["nothing", "half a head", "half a form", "half a file", "no chunk"],
+    ids=["nothing", "half a head", "half a form", "half a file", "no chunk", "a length with zeros"],
 )
 def test_slow_senders(port: int, beginning: bytes) -> None:
     with ExitStack() as stack:
@@ -160,6 +161,13 @@ def received(connection: socket.socket, count: int) -> int:
         (b"GET /sign-in/ HTTP/1.1\r\nHost: x\r\n\r\n", PAGE),
         (b"POST /sign-in/?next=/ HTTP/1.1\r\ncontent-length: 1\r\n\r\na", SIGN_IN),
         (b"POST /sign-in/ HTTP/1.1\r\nContent-Length: 2\r\n\r\na", None),
+        (b"POST /%73ign-in/ HTTP/1.1\r\n\r\n", SIGN_IN),
+        (b"POST /sign-\tin/ HTTP/1.1\r\n\r\n", SIGN_IN),
+        (b"POST http://x\xe9/sign-in/ HTTP/1.1\r\n\r\n", SIGN_IN),
+        (b"GET http://[/ HTTP/1.1\r\n\r\n", PAGE),
+        (b"POST / HTTP/1.1\r\nContent-Length: 000000000000000000000002\r\n\r\na", None),
+        (b"POST / HTTP/1.1\r\nContent-Length: 9999999999999999999\r\n\r\na", SENDER),
+        (b"POST / HTTP/1.1\r\nContent-Length: +2\r\n\r\na", SENDER),
         (b"POST /healthz HTTP/1.1\r\nContent-Length: 100000\r\n\r\n", SENDER),
         (b"GET / HTTP/1.1\r\nX-Content-Length: 9\r\n\r\n", PAGE),
         (b"nonsense\r\n\r\n", PAGE),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import json
 import os
 import subprocess
 import sys
@@ -21,13 +23,14 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from tests.factories import make_bundle, make_clinic, make_submission, png
-from xrayportal.audit.anchors import anchor_files
+from xrayportal.audit.anchors import anchor_files, current_anchors, write_anchors
 from xrayportal.clinics.actors import PORTAL, Actor
 from xrayportal.clinics.models import Clinic
 from xrayportal.environment import Environment
 from xrayportal.intake.deletion import Reason, delete_study
 from xrayportal.intake.ingest import IncomingFile, ingest_file
 from xrayportal.operations import backup
+from xrayportal.operations.backup import BackupError, restore_backup
 from xrayportal.studies.models import Image, Study
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -112,6 +115,8 @@ def test_a_backup_made_at_work_is_whole_elsewhere(
         run(command)
         in_another_session(lambda: delete_study(study=studies[0], reason=Reason.REQUEST, actor=PORTAL))
         in_another_session(lambda: send(clinic, 200))
+        # Names events that the backup does not hold.
+        in_another_session(lambda: write_anchors(current_anchors()))
 
     monkeypatch.setattr(backup, "_run", meanwhile)
     file = tmp_path / "backup.tar"
@@ -120,6 +125,11 @@ def test_a_backup_made_at_work_is_whole_elsewhere(
     assert file.stat().st_mode & 0o777 == 0o600
     assert Study.objects.count() == 3, "one went, one came"
     assert all(default_storage.exists(name) for name in names), "the search for orphans removes it later"
+
+    damaged = tmp_path / "damaged.tar"
+    changed(file, damaged, contents={f"files/{min(names)}": b"another picture"})
+    done = elsewhere.restore(damaged)
+    assert (done.returncode, "is damaged in the backup" in done.stderr) == (1, True), done.stderr
 
     done = elsewhere.restore(file)
     assert done.returncode == 0, done.stderr
@@ -141,7 +151,7 @@ def test_a_backup_made_at_work_is_whole_elsewhere(
     assert anchors, "there was one to keep"
     assert restored == anchors
     monkeypatch.setattr(settings, "VAR_DIR", elsewhere.var)
-    backup._restore_keys(f"SECRET_KEY={settings.SECRET_KEY}\n", None)  # as on one machine
+    backup._restore_keys({"SECRET_KEY": settings.SECRET_KEY}, None)  # as on one machine
     keys = (elsewhere.var / "portal.env").read_text()
     assert f"SECRET_KEY={settings.SECRET_KEY}" in keys
     assert "HTTPS=false" in keys
@@ -170,6 +180,71 @@ def in_another_session(act: Any) -> None:
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
+
+
+def changed(
+    file: Path, target: Path, *, contents: dict[str, bytes] | None = None, add: tarfile.TarInfo | None = None
+) -> None:
+    """Copy a backup with other contents of some files, and one entry more."""
+    contents = contents or {}
+    with tarfile.open(file) as whole, tarfile.open(target, "w") as copy:
+        for member in whole:
+            source = whole.extractfile(member)
+            content = contents.get(member.name, source.read() if source else b"")
+            member.size = len(content)
+            copy.addfile(member, io.BytesIO(content))
+        if add is not None:
+            copy.addfile(add, io.BytesIO(b"x" * add.size))
+
+
+def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: int = 0) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.size = kind, link, size
+    return info
+
+
+def test_a_backup_that_was_changed_is_refused(tmp_path: Path) -> None:
+    make_clinic()
+    file, other = tmp_path / "backup.tar", tmp_path / "other.tar"
+    call_command("backup", str(file))
+    with tarfile.open(file) as whole:
+        source = whole.extractfile("manifest.json")
+        assert source is not None
+        manifest = json.load(source)
+    outside: list[tuple[str, dict[str, Any]]] = [
+        ("is no file of a backup", {"add": entry("../outside")}),
+        ("is no file of a backup", {"add": entry("files/../../outside")}),
+        ("is no file of a backup", {"add": entry("/outside")}),
+        ("is no file of a backup", {"add": entry("files/\n")}),
+        ("is no file of a backup", {"add": entry("files/a", tarfile.SYMTYPE, "/etc/passwd")}),
+        ("is no file of a backup", {"add": entry("manifest.json", tarfile.SYMTYPE, "manifest.json")}),
+        ("is no file of a backup", {"add": entry("anchors/a", tarfile.LNKTYPE, "keys.env")}),
+        ("is no file of a backup", {"add": entry("files/pipe", tarfile.FIFOTYPE)}),
+        ("no whole backup", {"contents": {"manifest.json": b"[" * 100_000}}),
+        ("no whole backup", {"contents": {"manifest.json": b"{}"}}),
+        ("no whole backup", named(manifest, files={"../outside": "0" * 64})),
+        ("no whole backup", named(manifest, files=["keys.env"])),
+        ("the format 2", named(manifest, format=2)),
+        ("newer version", named(manifest, migrations=["studies.9999_later"])),
+        ("lacks SECRET_KEY", {"contents": {"keys.env": b"FILES_STORAGE=evil.Storage\n"}}),
+        ("has data of its own", {}),
+    ]
+    for sentence, change in outside:
+        changed(file, other, **change)
+        with pytest.raises(BackupError, match=sentence):
+            restore_backup(other)
+    with gzip.open(other, "wb") as packed:
+        packed.write(file.read_bytes())
+    with pytest.raises(BackupError, match="cannot be opened"):
+        restore_backup(other)
+    changed(file, other, contents={"keys.env": b"DEBUG=true\nSECRET_KEY=a=b\n"})
+    with tarfile.open(other) as archive:
+        assert backup._keys(archive) == {"SECRET_KEY": "a=b"}
+
+
+def named(manifest: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Another manifest."""
+    return {"contents": {"manifest.json": json.dumps({**manifest, **changes}).encode()}}
 
 
 def test_what_is_no_whole_backup_is_refused_before_anything_changes(

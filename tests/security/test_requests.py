@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import time
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.test import Client, RequestFactory
@@ -18,11 +23,14 @@ from django_htmx.middleware import HtmxDetails
 from tests.factories import PASSWORD, make_study
 from tests.house import House, browser
 from xrayportal.clinics import sign_in
+from xrayportal.intake.filenames import clean_filename, clean_reference, comparable_path, folder_of
 from xrayportal.intake.upload_handler import BoundedFileUploadHandler
 from xrayportal.logs import LineFormatter
 from xrayportal.security import client_address, page_address
 
 pytestmark = pytest.mark.django_db
+#: Out of order, so that composing has to sort them.
+MARKS = "\u0300\u0316" * 200_000
 
 
 @pytest.mark.parametrize("door", ["sign-in", "home"])
@@ -114,6 +122,28 @@ def test_one_account_is_one_account_however_it_is_written(house: House) -> None:
         Client().post(reverse("sign-in"), wrong)
     assert sign_in.is_throttled(house.reader.email, "127.0.0.1")
     assert sign_in.is_throttled(wide, "127.0.0.1")
+
+
+def test_a_stranger_s_long_address_costs_no_hours(house: House) -> None:
+    """Normalising costs the square of a run of marks: these took a process for half an hour."""
+    begun = time.process_time()
+    Client().post(reverse("sign-in"), {"username": "a" + MARKS, "password": "wrong"})
+    assert time.process_time() - begun < 20
+
+
+@pytest.mark.parametrize("write", [clean_filename, folder_of, comparable_path, clean_reference])
+@pytest.mark.parametrize("marks", [MARKS, "\u0f73" * 200_000], ids=["two marks", "a mark of two"])
+def test_a_hostile_name_costs_no_hours(write: Callable[[str], str], marks: str) -> None:
+    begun = time.process_time()
+    with contextlib.suppress(ValidationError):  # a reference is refused, not cut
+        write(f"e{marks}/x.png")
+    assert time.process_time() - begun < 20
+
+
+def test_a_name_s_own_marks_stay() -> None:
+    thai, stacked = "\u0e01\u0e33\u0e31\u0e49", "o" + "\u0323\u0307" * 15
+    assert clean_filename(f"{thai}.png") == f"{thai}.png"
+    assert comparable_path(f"a/{stacked}.png") == unicodedata.normalize("NFC", f"a/{stacked}.png")
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.audit.services import record
 from xrayportal.clinics.actors import Actor
 from xrayportal.studies.models import Study
-from xrayportal.webhooks import delivering
-from xrayportal.webhooks.addresses import NotPermittedError, check_url, permitted_addresses
+from xrayportal.webhooks import delivering, services
+from xrayportal.webhooks.addresses import Connection, NotPermittedError, check_url, permitted_addresses
 from xrayportal.webhooks.delivering import PAUSES, collect, deliver_due, forget_old
 from xrayportal.webhooks.models import Delivery, Endpoint, EventType
 from xrayportal.webhooks.services import add_endpoint, send_again, send_test, set_active
@@ -251,12 +251,61 @@ def test_the_secret_lies_encrypted(house: House, receiver: Receiver) -> None:
     assert secret not in str(AuditEvent.objects.values())
 
 
+def test_a_receiver_that_is_away_keeps_no_other_waiting(
+    house: House, study: Study, receiver: Receiver
+) -> None:
+    """Ten thousand messages to one were all that a round looked at."""
+    dead, _secret = add(house, "https://dead.invalid/")
+    alive, _secret = add(house, receiver.url)
+    add_endpoint(clinic=make_study().clinic, actor=Actor(house.admin), url=receiver.url, events=["x"])
+    long_ago = timezone.now() - timedelta(hours=1)
+    Delivery.objects.bulk_create(
+        Delivery(endpoint=dead, event="test", payload={}, next_at=long_ago) for _ in range(400)
+    )
+    for endpoint in (alive, *Endpoint.objects.exclude(clinic=house.clinic)):
+        send_test(endpoint=endpoint)
+    assert delivering.deliver_due() <= 2 * delivering._PER_CLINIC
+    assert len(receiver.came) == 2
+    assert Delivery.objects.filter(endpoint=dead, attempts=1).count() < delivering._PER_CLINIC
+
+
+def test_addresses_that_do_not_answer_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    patience: list[float] = []
+
+    def create_connection(where: Any, timeout: float) -> Any:
+        patience.append(timeout)
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", create_connection)
+    link = Connection(check_url("https://slow.example/"), [f"192.0.2.{n}" for n in range(99)], timeout=8)
+    with pytest.raises(TimeoutError):
+        link.connect()
+    assert patience == [pytest.approx(8 / left, rel=0.2) for left in (4, 3, 2, 1)]
+
+
+def test_one_test_is_on_its_way(house: House) -> None:
+    endpoint, _secret = add(house, "https://receiver.example/")
+    assert send_test(endpoint=endpoint) == send_test(endpoint=endpoint)
+    assert Delivery.objects.count() == 1
+
+
+def test_a_clinic_has_so_many(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "MOST", 1)
+    add(house, "https://receiver.example/")
+    form = {"url": "https://receiver.example/", "events": ["analysis.succeeded"]}
+    response = browser(house.admin).post(reverse("webhooks", args=[house.clinic.slug]), form)
+    assert response.status_code == 422
+    assert "at most" in response.content.decode()
+    assert Endpoint.objects.count() == 1
+
+
 # --- where it may go ---
 
 INSIDE = [
     *("127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.1"),
     *("224.0.0.1", "255.255.255.255", "192.0.2.1", "::1", "::", "fe80::1", "fc00::1", "ff02::1"),
     *("::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a00:1", "2002:a00:1::", "2001:0:a00:1::"),
+    *("::127.0.0.1", "::ffff:0:127.0.0.1", "fec0::1", "64:ff9b:1::a00:1", "5f00::1", "100::1", "2001:db8::1"),
 ]
 
 

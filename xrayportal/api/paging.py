@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 from django.db.models import Model, Q, QuerySet
@@ -78,7 +78,8 @@ def _read(cursor: str) -> tuple[datetime, uuid.UUID]:
             try:
                 moment = datetime.fromisoformat(at)
                 if moment.tzinfo is not None and 1900 < moment.year < 9000:
-                    return moment, uuid.UUID(pk)
+                    # PostgreSQL does not know every offset that Python does.
+                    return moment.astimezone(UTC), uuid.UUID(pk)
             except (ValueError, OverflowError):
                 pass
     raise _unknown()

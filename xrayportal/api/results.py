@@ -110,7 +110,8 @@ def analysis_detail(
             )
             for view in analysis.unreadable
         ],
-        milliseconds=analysis.milliseconds,
+        # Drawing takes longer where there is something to draw.
+        milliseconds=analysis.milliseconds if revealed else {},
         runtime=analysis.runtime,
         precision=analysis.precision,
     )

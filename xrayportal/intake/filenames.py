@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from django.core.exceptions import ValidationError
@@ -12,6 +13,13 @@ LONGEST = 255
 LONGEST_REFERENCE = 64
 #: Control, format (direction marks, zero width), surrogate, private, unassigned; line and paragraph ends.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+#: Marks that stand on one letter. No script needs so many, and composing takes the square of their number:
+#: a minute for a hundred thousand.
+_MOST_MARKS = 30
+#: Ends a run of marks and is seen nowhere (Unicode's stream-safe text, UAX #15).
+_JOINER = "\u034f"
+#: Of a name, more than can be shown is not looked at.
+_LOOKED_AT = 8 * LONGEST
 
 
 def clean_filename(name: str) -> str:
@@ -19,7 +27,7 @@ def clean_filename(name: str) -> str:
 
     The name is only shown: no file is stored or looked up under it.
     """
-    shown = _visible(name.replace("\\", "/").rstrip("/").rpartition("/")[2])
+    shown = _visible(name.replace("\\", "/").rstrip("/").rpartition("/")[2][:_LOOKED_AT])
     if not shown.strip(". "):
         return "file"
     suffix = PurePosixPath(shown).suffix[:20]
@@ -38,8 +46,7 @@ def comparable_path(path: str) -> str:
 
     The two ways to write an umlaut and what cannot be seen make no difference; the path is not shown.
     """
-    kept = "".join(sign for sign in path if unicodedata.category(sign) not in _HIDDEN)
-    plain = unicodedata.normalize("NFC", kept.replace("\\", "/"))
+    plain = _composed(path).replace("\\", "/")
     return plain.strip().lower().removeprefix("./").lstrip("/")
 
 
@@ -57,5 +64,22 @@ def clean_reference(text: str) -> str:
 
 
 def _visible(text: str) -> str:
-    kept = "".join(sign for sign in text if unicodedata.category(sign) not in _HIDDEN)
-    return " ".join(unicodedata.normalize("NFC", kept).split())
+    return " ".join(_composed(text).split())
+
+
+def _composed(text: str) -> str:
+    """The text in NFC without hidden characters, in time that grows with its length alone."""
+    return unicodedata.normalize("NFC", "".join(_stream_safe(text)))
+
+
+def _stream_safe(text: Iterable[str]) -> Iterator[str]:
+    marks = 0
+    for sign in text:
+        category = unicodedata.category(sign)
+        if category in _HIDDEN:
+            continue
+        marks = marks + 1 if category.startswith("M") else 0
+        if marks > _MOST_MARKS:
+            yield _JOINER
+            marks = 1
+        yield sign

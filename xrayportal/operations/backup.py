@@ -97,16 +97,20 @@ def restore_backup(source: Path, *, secret_key_file: Path | None = None) -> Summ
     """
     began = time.monotonic()
     try:
-        archive = tarfile.open(source)  # noqa: SIM115  closed below
+        archive = tarfile.open(source, "r:")  # noqa: SIM115  closed below
     except (OSError, tarfile.TarError) as error:
         raise BackupError(f"{source} cannot be opened as a backup: {error}.") from error
     with archive:
+        _check_members(archive, source)
         manifest = _manifest(archive, source)
+        keys = _keys(archive)
         _check_is_empty()
-        _restore_rows(archive, _program("pg_restore"))
-        call_command("migrate", interactive=False, verbosity=0)
+        program = _program("pg_restore")
+        # Files first: where one is damaged, the database is still empty, and another backup can be restored.
         count, size = _restore_files(archive, manifest)
-        _restore_keys(_content(archive, KEYS).decode(), secret_key_file)
+        _restore_rows(archive, program)
+        call_command("migrate", interactive=False, verbosity=0)
+        _restore_keys(keys, secret_key_file)
     missing = [name for name in stored_names() if not default_storage.exists(name)]
     anchors = stored_anchors()
     for head in AuditHead.objects.select_related("clinic"):
@@ -127,6 +131,8 @@ def stored_names() -> Iterator[str]:
 
 
 def _write(archive: tarfile.TarFile, program: str, folder: Path, began: float) -> Summary:
+    # Before the snapshot: an anchor that was written after it would name events which the dump has not.
+    anchors = list(anchor_files())
     with all_files_kept(), transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -149,7 +155,7 @@ def _write(archive: tarfile.TarFile, program: str, folder: Path, began: float) -
                 continue
             _add(archive, FILES + name, content)
             sums[name], size = hashlib.sha256(content).hexdigest(), size + len(content)
-        for name, content in anchor_files():
+        for name, content in anchors:
             _add(archive, ANCHORS + name, content)
         _add(archive, KEYS, "".join(f"{key}={getattr(settings, key)}\n" for key in _KEYS).encode())
         applied = MigrationRecorder(connection).applied_migrations()
@@ -167,24 +173,56 @@ def _write(archive: tarfile.TarFile, program: str, folder: Path, began: float) -
     return Summary(len(sums), size, missing, chains, time.monotonic() - began)
 
 
+def _check_members(archive: tarfile.TarFile, source: Path) -> None:
+    """Refuse an archive with anything but plain files inside: `write_backup` makes no other."""
+    length = source.stat().st_size
+    try:
+        for member in archive:
+            parts = member.name.split("/")
+            is_inside = all(part not in ("", ".", "..") for part in parts) and member.name.isprintable()
+            is_plain = member.type == tarfile.REGTYPE and member.offset_data + member.size <= length
+            if not (is_inside and is_plain):
+                raise BackupError(
+                    f"{source} was changed, or cut short: {member.name!r} is no file of a backup."
+                )
+    except tarfile.TarError as error:
+        raise _not_whole(source) from error
+
+
+def _not_whole(source: Path) -> BackupError:
+    return BackupError(f"{source} is no whole backup: it was cut short, or is another file.")
+
+
 def _manifest(archive: tarfile.TarFile, source: Path) -> dict[str, Any]:
     try:
-        manifest: dict[str, Any] = json.loads(_content(archive, MANIFEST))
-    except (KeyError, ValueError, tarfile.TarError) as error:
-        raise BackupError(f"{source} is no whole backup: it was cut short, or is another file.") from error
+        manifest = json.loads(_content(archive, MANIFEST))
+        missing = {DUMP, KEYS, *(FILES + name for name in manifest["files"])} - set(archive.getnames())
+        is_whole = not missing and isinstance(manifest["files"], dict)
+        migrations: list[str] = [str(name) for name in manifest["migrations"]]
+    except (KeyError, ValueError, TypeError, RecursionError, tarfile.TarError) as error:
+        raise _not_whole(source) from error
+    if not is_whole:
+        raise _not_whole(source)
     if manifest.get("format") != FORMAT:
         raise BackupError(
             f"{source} has the format {manifest.get('format')}, which this version cannot restore."
         )
     known = {f"{app}.{name}" for app, name in expected_migrations()}
-    newer = [
-        name for name in manifest["migrations"] if name not in known and name.split(".")[0] in _apps(known)
-    ]
+    newer = [name for name in migrations if name not in known and name.split(".")[0] in _apps(known)]
     if newer:
         raise BackupError(
-            f"{source} was made by a newer version ({manifest['portal']}): restore it with that one."
+            f"{source} was made by a newer version ({manifest.get('portal')}): restore it with that one."
         )
-    return manifest
+    return dict(manifest)
+
+
+def _keys(archive: tarfile.TarFile) -> dict[str, str]:
+    """The settings in ``_KEYS`` and no others: what else stands there would become the portal's settings."""
+    lines = _content(archive, KEYS).decode(errors="replace").splitlines()
+    keys = dict(line.split("=", 1) for line in lines if "=" in line)
+    if not all(keys.get(name) for name in _KEYS):
+        raise BackupError(f"The backup lacks {', '.join(_KEYS)}, without which its rows mean nothing.")
+    return {name: keys[name] for name in _KEYS}
 
 
 def _apps(migrations: set[str]) -> set[str]:
@@ -232,9 +270,8 @@ def _restore_files(archive: tarfile.TarFile, manifest: dict[str, Any]) -> tuple[
     return count, size
 
 
-def _restore_keys(text: str, secret_key_file: Path | None) -> None:
+def _restore_keys(keys: dict[str, str], secret_key_file: Path | None) -> None:
     """Put the key into its file, else all into ``VAR_DIR/portal.env``, which one machine's portal reads."""
-    keys = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     if secret_key_file is not None:
         _write_secret(secret_key_file, keys["SECRET_KEY"])
         return

@@ -11,6 +11,7 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import time
 from contextlib import suppress
 from urllib.parse import SplitResult, urlsplit
 
@@ -18,10 +19,13 @@ from django.conf import settings
 
 from xrayportal.hosts import addresses_of, parse_address
 
+#: All that IPv6 has given out to the public; beside it lie old forms that a network may still lead inside:
+#: ``fec0::1``, ``::10.0.0.1``.
+_PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")
 #: IPv6 networks whose addresses hold an IPv4 address: a gateway may lead to a private one.
-_TRANSLATING = tuple(
-    ipaddress.ip_network(network) for network in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
-)
+_TRANSLATING = tuple(ipaddress.ip_network(network) for network in ("2002::/16", "2001::/32"))
+#: A name may have a hundred addresses, none of which answers.
+_MOST_TRIED = 4
 
 
 class NotPermittedError(Exception):
@@ -77,11 +81,18 @@ class Connection(http.client.HTTPConnection):
         self._tls = None if is_plain else ssl.create_default_context(cafile=settings.WEBHOOK_CA or None)
 
     def connect(self) -> None:
-        """Connect to the first address that answers; TLS checks the name. Raises OSError."""
+        """Connect to the first address that answers, all within the time-out; TLS checks the name.
+
+        Raises OSError.
+        """
         error: OSError | None = None
-        for address in self._addresses:
+        until = time.monotonic() + (self.timeout or 0.0)
+        tried = self._addresses[:_MOST_TRIED]
+        for left, address in zip(range(len(tried), 0, -1), tried, strict=True):
             try:
-                self.sock = socket.create_connection((address, self.port), self.timeout)
+                patience = max(0.01, until - time.monotonic()) / left
+                self.sock = socket.create_connection((address, self.port), patience)
+                self.sock.settimeout(self.timeout)
                 break
             except OSError as refused:
                 error = refused
@@ -104,4 +115,5 @@ def _is_permitted(text: str, *, is_plain: bool) -> bool:
         return True
     if is_plain or any(address in network for network in _TRANSLATING):
         return False
-    return address.is_global and not address.is_multicast
+    is_given_out = address.version == 4 or address in _PUBLIC_IPV6
+    return is_given_out and address.is_global and not address.is_multicast

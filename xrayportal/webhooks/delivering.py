@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import socket
 import ssl
 import threading
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from http.client import HTTPException
+from itertools import zip_longest
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import Error, close_old_connections, connection, transaction
 from django.db.models import F, OuterRef, Q, Subquery
 from django.utils import timezone
@@ -41,7 +45,8 @@ _SECONDS = 10.0
 #: A delivery that a process took is another's after this long.
 _LEASE = timedelta(seconds=60)
 _LOG_DAYS = 30
-_PER_ROUND, _PER_ENDPOINT, _AT_ONCE = 32, 8, 8
+#: One clinic's receivers, all of them silent, leave half of the threads to the others.
+_PER_ROUND, _PER_CLINIC, _AT_ONCE = 32, 8, 16
 _EVENTS_A_ROUND = 500
 _PAUSE_SECONDS = 1.0
 #: A receiver that says so (410) wants no more.
@@ -143,26 +148,38 @@ def _delivery(endpoint: Endpoint, row: AuditEvent) -> Delivery:
 
 @transaction.atomic
 def _take_due() -> list[Delivery]:
-    """Due deliveries, not too many of one endpoint; until their lease ends no other process takes them."""
+    """Due deliveries, shared out fairly; until their lease ends no other process takes them."""
     now = timezone.now()
-    due = Delivery.objects.filter(state=Delivery.State.PENDING, next_at__lte=now, endpoint__is_active=True)
-    rows = (
-        due.select_for_update(skip_locked=True, of=("self",))
-        .select_related("endpoint__clinic")
-        .order_by("next_at")[: 8 * _PER_ROUND]
-    )
-    taken: list[Delivery] = []
-    counts: dict[UUID, int] = {}
-    for row in rows:
-        counts[row.endpoint_id] = counts.get(row.endpoint_id, 0) + 1
-        if counts[row.endpoint_id] <= _PER_ENDPOINT and len(taken) < _PER_ROUND:
-            taken.append(row)
+    due = Q(state=Delivery.State.PENDING, next_at__lte=now)
+    rows = Delivery.objects.filter(due, pk__in=_chosen(due)).select_for_update(skip_locked=True, of=("self",))
+    taken = list(rows.select_related("endpoint__clinic").order_by("next_at"))
     Delivery.objects.filter(pk__in=[row.pk for row in taken]).update(
         next_at=now + _LEASE, attempts=F("attempts") + 1
     )
     for row in taken:
         row.attempts += 1
     return taken
+
+
+def _chosen(due: Q) -> list[UUID]:
+    """The ids of ``_PER_ROUND`` due deliveries at most, ``_PER_CLINIC`` of a clinic.
+
+    Endpoints take turns within a clinic, and clinics among each other: ten thousand messages to a receiver
+    that is away keep no other waiting.
+    """
+    oldest = Delivery.objects.filter(due, endpoint=OuterRef("pk")).order_by("next_at").values("pk")
+    endpoints = Endpoint.objects.filter(is_active=True).annotate(due=ArraySubquery(oldest[:_PER_CLINIC]))
+    by_clinic: dict[UUID, list[list[UUID]]] = defaultdict(list)
+    for clinic, ids in endpoints.values_list("clinic", "due"):
+        by_clinic[clinic].append(ids)
+    of_clinics = [_in_turn(lists)[:_PER_CLINIC] for lists in by_clinic.values()]
+    return _in_turn(of_clinics)[:_PER_ROUND]
+
+
+def _in_turn(lists: list[list[UUID]]) -> list[UUID]:
+    """The first of each, then the second of each, and so on; another begins each time."""
+    random.shuffle(lists)
+    return [pk for row in zip_longest(*lists) for pk in row if pk is not None]
 
 
 def _attempt(delivery: Delivery) -> _Attempt:

@@ -86,7 +86,7 @@ class Delivery(models.Model):
     class Meta:
         verbose_name_plural = "deliveries"
         indexes = [
-            models.Index(fields=["next_at"], name="delivery_due", condition=Q(state="pending")),
+            models.Index(fields=["endpoint", "next_at"], name="delivery_due", condition=Q(state="pending")),
             models.Index(fields=["endpoint", "-created_at"], name="delivery_newest"),
             models.Index(fields=["finished_at"], name="delivery_old", condition=Q(finished_at__isnull=False)),
         ]

@@ -21,18 +21,28 @@ from xrayportal.webhooks.models import Delivery, Endpoint
 
 _PURPOSE = "webhooks"
 TEST = "test"
+#: Webhooks that a clinic may have: each makes every event one more message.
+MOST = 20
+
+
+class TooManyWebhooksError(Exception):
+    """The clinic has ``MOST`` webhooks already."""
 
 
 def add_endpoint(*, clinic: Clinic, actor: Actor, url: str, events: Collection[str]) -> tuple[Endpoint, str]:
     """Add a webhook that is told what happens from now on; returns it with its secret, shown only now.
 
-    Raises `NotPermittedError` for an address of a wrong form; where it leads is judged at each delivery.
+    Raises `NotPermittedError` for an address of a wrong form (where it leads is judged at each delivery), and
+    `TooManyWebhooksError`.
     """
     check_url(url)
     key = secrets.token_bytes(32)
     endpoint = Endpoint(clinic=clinic, url=url, events=sorted(set(events)), created_by=actor.user)
     endpoint.secret = encrypt(key, key=clinic.pseudonym_key, purpose=_PURPOSE, row=str(endpoint.pk))
     with transaction.atomic():
+        Clinic.objects.select_for_update(no_key=True).get(pk=clinic.pk)  # two at once are counted in turn
+        if Endpoint.objects.filter(clinic=clinic).count() >= MOST:
+            raise TooManyWebhooksError
         endpoint.save(force_insert=True)
         event = record(
             clinic=clinic,
@@ -79,10 +89,16 @@ def set_active(*, endpoint: Endpoint, is_active: bool, actor: Actor) -> None:
 
 
 def send_test(*, endpoint: Endpoint) -> Delivery:
-    """Queue a message by which people see whether the webhook works."""
-    return Delivery.objects.create(
-        endpoint=endpoint, event=TEST, payload=message(TEST, timezone.now().isoformat(), {})
-    )
+    """Queue a message by which people see whether the webhook works; one that waits already is sent now."""
+    with transaction.atomic():
+        Endpoint.objects.select_for_update().get(pk=endpoint.pk)
+        waiting = endpoint.deliveries.filter(event=TEST, state=Delivery.State.PENDING).first()
+        if waiting is None:
+            payload = message(TEST, timezone.now().isoformat(), {})
+            return Delivery.objects.create(endpoint=endpoint, event=TEST, payload=payload)
+        waiting.next_at = timezone.now()
+        waiting.save(update_fields=["next_at"])
+        return waiting
 
 
 def send_again(*, delivery: Delivery) -> None:

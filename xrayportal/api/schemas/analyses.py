@@ -110,7 +110,9 @@ class AnalysisDetail(AnalysisSummary):
 
     findings: list[Finding]
     unreadable: list[UnreadableView]
-    milliseconds: Annotated[dict[str, float], Field(description="By stage, summed over views.")]
+    milliseconds: Annotated[
+        dict[str, float], Field(description="By stage, summed over views; none while hidden.")
+    ]
     runtime: str
     precision: str
 

@@ -6,6 +6,7 @@ import logging
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -36,8 +37,18 @@ _config.LOG_HANDLER_LEVEL = "none"
 #: Fewer and larger pieces: the default of 16 KB costs three times the processor time.
 MOST_PDU_BYTES = 131_072
 MOST_ASSOCIATIONS = 20
+#: Connections, with those that have not said yet who they are: each has two threads that look around for it.
+MOST_CONNECTIONS = 5 * MOST_ASSOCIATIONS
+#: Of one address; the associations among them that are too many are told so.
+MOST_NEAR = 2 * MOST_ASSOCIATIONS
+#: A longer piece is none that the other side may send: an association is asked for in a few kilobytes.
+LONGEST_PDU_BYTES = 2 * MOST_PDU_BYTES
+#: A command holds a dozen short elements; one that was cut here is no command, and ends the association.
+MOST_COMMAND_BYTES = 64 * 1024
 #: The other side may be silent for so long, between messages and within one.
 SILENT_SECONDS = 60
+#: In this time a connection is to become an association.
+ASSOCIATE_SECONDS = 15
 #: Files that are stored at once: each holds a connection to the database and a file in memory.
 _STORING = 4
 _SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, *DECODERS]
@@ -62,7 +73,8 @@ class Receiver:
         ae = AE()
         ae.maximum_pdu_size = MOST_PDU_BYTES
         ae.maximum_associations = MOST_ASSOCIATIONS
-        ae.network_timeout = ae.acse_timeout = ae.dimse_timeout = SILENT_SECONDS
+        ae.network_timeout = ae.dimse_timeout = SILENT_SECONDS
+        ae.acse_timeout = ASSOCIATE_SECONDS
         ae.add_supported_context(Verification)
         for storage_class in sorted(PROJECTION_CLASSES - {""}):
             ae.add_supported_context(storage_class, _SYNTAXES)
@@ -169,31 +181,45 @@ def _reject(association: Association, result: int, source: int, reason: int) -> 
 
 
 class _Full(BytesIO):
-    """A data set that is larger than what is taken: what still comes is read and dropped."""
+    """What is larger than what is taken: what still comes is read and dropped."""
 
     def write(self, data: Any, /) -> int:
         return len(data)
 
 
 def _bound(event: evt.Event) -> None:
-    """Keep no more of an object in memory than it takes to see that it is too large."""
+    """Keep no more of a message in memory than it takes to see that it is too large."""
     message = event.assoc.dimse.message
-    received = None if message is None else message.data_set
-    if message is None or received is None or isinstance(received, _Full):
+    if message is None:
         return
-    if received.tell() > settings.UPLOAD_MAX_BYTES:
-        message.data_set = _Full(received.getvalue())
+    if message.data_set is not None:
+        message.data_set = _bounded(message.data_set, settings.UPLOAD_MAX_BYTES)
+    message.encoded_command_set = _bounded(message.encoded_command_set, MOST_COMMAND_BYTES)
+
+
+def _bounded(received: BytesIO, most: int) -> BytesIO:
+    is_over = not isinstance(received, _Full) and received.tell() > most
+    return _Full(received.getvalue()) if is_over else received
 
 
 class _Socket(AssociationSocket):
     """As pynetdicom's, but it reads what there is, not 4 KB at a time, which took a third of receiving."""
 
     def recv(self, nr_bytes: int) -> bytearray:
-        """Read so many bytes; fewer where the connection ended."""
+        """Read so many bytes; fewer where the connection ended.
+
+        Raises OSError for a piece that is longer than any may be, since its six first bytes may announce four
+        gigabytes, and for one that trickles in.
+        """
         connection: Any = self.socket
+        if nr_bytes > LONGEST_PDU_BYTES:
+            self.close()
+            raise OSError("The announced PDU is too long.")
         received = bytearray(nr_bytes)
         view, at = memoryview(received), 0
+        until = time.monotonic() + SILENT_SECONDS
         while at < nr_bytes:
+            connection.settimeout(max(0.001, until - time.monotonic()))
             count = connection.recv_into(view[at:])
             if not count:
                 return received[:at]
@@ -213,6 +239,16 @@ class _Handler(RequestHandler):
 
 class _Server(ThreadedAssociationServer):
     """As pynetdicom's, but a silent peer holds neither the other callers nor its own thread for ever."""
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Whether one more connection from this address is taken; the others' are left their places."""
+        there = self.active_associations
+        near = sum(one.requestor.address == client_address[0] for one in there)
+        return near < MOST_NEAR and len(there) < MOST_CONNECTIONS
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Begin with the connection, in two threads of its own; a third to start those would only race."""
+        self.process_request_thread(request, client_address)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection; its TLS handshake is left to its own thread."""

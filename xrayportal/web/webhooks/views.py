@@ -27,9 +27,18 @@ def webhooks(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     context: dict[str, object] = {}
     status = 200
     if form.is_bound and form.is_valid():
-        added, secret = services.add_endpoint(clinic=access.clinic, actor=access.actor, **form.cleaned_data)
-        context, form, status = {"added": added, "secret": secret}, WebhookForm(), 201
-    elif form.is_bound:
+        try:
+            added, secret = services.add_endpoint(
+                clinic=access.clinic, actor=access.actor, **form.cleaned_data
+            )
+        except services.TooManyWebhooksError:
+            form.add_error(
+                "url",
+                _("A clinic has %(most)d webhooks at most. Remove one first.") % {"most": services.MOST},
+            )
+        else:
+            context, form, status = {"added": added, "secret": secret}, WebhookForm(), 201
+    if form.is_bound:
         status = REFUSED
     rows = Endpoint.objects.filter(clinic=access.clinic)
     context |= {"access": access, "form": form, "rows": rows, "events": EventType.choices}
