@@ -88,6 +88,14 @@ def test_strangers_are_rejected(node: Node, calling: str, called: str, tmp_path:
     assert not Upload.objects.exists()
 
 
+def test_who_cannot_be_looked_up_is_rejected(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    def admit(**facts: object) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(server, "admit", admit)
+    assert command(node, "echoscu") != 0
+
+
 def test_a_rejected_association_says_why(node: Node) -> None:
     Caller.objects.update(network="10.0.0.0/8")
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 from pydicom.uid import generate_uid
@@ -25,6 +26,7 @@ from xrayportal.dicom.models import (
     StudyReturn,
 )
 from xrayportal.studies.models import Study, Submission
+from xrayportal.web.dicom import views
 
 pytestmark = pytest.mark.django_db
 C_STORE = {
@@ -112,6 +114,21 @@ def test_wrong_input_gets_a_sentence(house: House, kind: str, values: dict[str, 
     assert sentence in answer.content.decode()
     assert not Destination.objects.exists()
     assert not ReturnSettings.objects.exists()
+
+
+def test_the_same_twice_at_once_is_said_by_the_form(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    add = views.services.add
+
+    def second(row: Any, **fields: Any) -> None:
+        add(type(row)(clinic=row.clinic, ae_title=row.ae_title), **fields)
+        with transaction.atomic():
+            add(row, **fields)
+
+    monkeypatch.setattr(views.services, "add", second)
+    answer = post(house, {"listener-ae_title": "PORTAL"}, "listeners")
+    assert answer.status_code == 422
+    assert "This AE title is taken." in answer.content.decode()
+    assert Listener.objects.count() == 1
 
 
 def test_never_erases_the_identifiers_and_withdraws_what_waits(house: House) -> None:

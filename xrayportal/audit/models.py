@@ -5,6 +5,9 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+#: Characters of an actor's name that are kept.
+LONGEST_LABEL = 254
+
 
 class Action(models.TextChoices):
     """The kinds of events."""
@@ -73,7 +76,7 @@ class AuditEvent(models.Model):
     number = models.PositiveBigIntegerField()
     at = models.DateTimeField()
     actor_id_text = models.CharField(max_length=40, blank=True)
-    actor_label = models.CharField(max_length=254, blank=True)
+    actor_label = models.CharField(max_length=LONGEST_LABEL, blank=True)
     action = models.CharField(max_length=40, choices=Action.choices)
     target_kind = models.CharField(max_length=40, blank=True)
     target_id = models.CharField(max_length=64, blank=True)
@@ -118,7 +121,7 @@ class Visit(models.Model):
 
     study_id = models.UUIDField()
     actor_id_text = models.CharField(max_length=40, blank=True)
-    actor_label = models.CharField(max_length=254, blank=True)
+    actor_label = models.CharField(max_length=LONGEST_LABEL, blank=True)
     address = models.GenericIPAddressField(null=True)
     at = models.DateTimeField()
     #: Whether the prediction was shown.

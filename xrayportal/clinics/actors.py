@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest
 
+from xrayportal.audit.models import LONGEST_LABEL
 from xrayportal.clinics.models import User
 from xrayportal.security import client_address
 
@@ -25,8 +26,8 @@ class Actor:
 
     @property
     def label(self) -> str:
-        """The name that the audit keeps, which outlives the account."""
-        return self.name or (self.user.email if self.user else "")
+        """The name that the audit keeps, which outlives the account, as far as there is room."""
+        return (self.name or (self.user.email if self.user else ""))[:LONGEST_LABEL]
 
 
 PORTAL = Actor(name="portal")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from xrayportal.clinics.models import Clinic, Membership, Session, User
 from xrayportal.prepared import Prepared
 from xrayportal.security import client_address
 
+#: As `hashed` makes it: PostgreSQL does not take every text that a form may send.
+_KEY = re.compile(r"[0-9a-f]{64}")
 #: In a session: the person's ``second_factor_since`` at which it has shown a code.
 PROVEN = "second_factor"
 #: In a session: when, from where and with what browser the person signed in.
@@ -209,8 +212,8 @@ def _opens(data: dict[str, Any], user: User) -> bool:
 
 
 def end_session(user: User, key: str) -> int:
-    """End the person's session of this ``key``; how many ended, 0 or 1."""
-    return user.sessions.filter(session_key=key).delete()[0]
+    """End the person's session of this ``key``; how many ended, 0 or 1, and 0 for a text that is no key."""
+    return user.sessions.filter(session_key=key).delete()[0] if _KEY.fullmatch(key) else 0
 
 
 def end_other_sessions(request: HttpRequest, user: User) -> int:

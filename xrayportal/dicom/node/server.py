@@ -129,6 +129,9 @@ class Receiver:
         except Error as error:
             logger.warning("Association rejected, the database is away: %s", type(error).__name__)
             _reject(association, _TRANSIENT, _BY_PROVIDER, _CONGESTION)
+        except Exception:  # pynetdicom would accept it
+            logger.exception("Association rejected")
+            _reject(association, _TRANSIENT, _BY_PROVIDER, _CONGESTION)
         else:
             self._admissions[association] = admission
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
+from django.db import IntegrityError
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -56,7 +57,13 @@ def dicom_add(request: PortalRequest, access: ClinicAccess, kind: str) -> HttpRe
     if not form.is_valid():
         return _page(request, access, **{kind: form})
     row = form.save(commit=False)
-    services.add(row, actor=access.actor, authorization=form.cleaned_data.get("authorization", ""))
+    try:
+        services.add(row, actor=access.actor, authorization=form.cleaned_data.get("authorization", ""))
+    except IntegrityError:  # the same came a moment before: now the form says so
+        again: Any = form_class(request.POST, instance=model(clinic=access.clinic))
+        if again.is_valid():
+            raise
+        return _page(request, access, **{kind: again})
     messages.success(request, _("%(what)s was added.") % {"what": row})
     return redirect("dicom-settings", access.clinic.slug)
 
