@@ -35,6 +35,12 @@ def listed(house: House, person: User, query: str = "?list=all") -> list[str]:
     return re.findall(r'class="row-link"[^>]*>(?:<span.*?</span></span>)?(NH-[-\w]+)', page)
 
 
+def listed_names(house: House, tab: str) -> list[str]:
+    """The last parts of the references in a tab, sorted."""
+    page = browser(house.reader).get(reverse("worklist", args=[house.clinic.slug]), {"list": tab})
+    return sorted(re.findall(r">(?:<span[^>]*>.*?</span></span>)?T-(\w+)</a>", page.content.decode()))
+
+
 def done(house: House, reference: str, hours: float = 0, **fields: Any) -> Study:
     study = make_study(house.clinic, patient_reference=reference)
     make_analysis(study, **fields)
@@ -303,6 +309,10 @@ def test_what_nobody_could_judge_stands_above_what_is_called_normal(house: House
     page = browser(house.reader).get(reverse("worklist", args=[house.clinic.slug]), {"sort": "urgency"})
     order = re.findall(r">(?:<span[^>]*>.*?</span></span>)?T-(\w+)</a>", page.content.decode())
     assert order == ["urgent", "suspected", "failed", "unsupported", "normal", "waiting"]
+    # What could not be analysed needs a reader more than anything else.
+    assert listed_names(house, "review") == ["failed", "normal", "suspected", "unsupported", "urgent"]
+    say(access(house, house.reader), studies["failed"], "abnormal")
+    assert "failed" not in listed_names(house, "review")
 
 
 def test_blind_urgency_is_the_longest_waiting(house: House) -> None:

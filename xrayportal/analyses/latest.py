@@ -9,6 +9,7 @@ from django.db.models import Case, CharField, Count, Exists, OuterRef, QuerySet,
 from django.db.models.functions import Coalesce
 
 from xrayportal.analyses.models import Analysis, Finding
+from xrayportal.clinics.models import Clinic
 from xrayportal.studies.models import Image, Study, Submission, Upload
 
 
@@ -32,6 +33,12 @@ def latest_state(study: str = "pk", submission_state: str = "submission__state")
         Case(called_off, never_came, default=Value("")),
         output_field=CharField(),
     )
+
+
+def failures(clinic: Clinic) -> QuerySet[Analysis, uuid.UUID]:
+    """The ids of the clinic's studies of which a primary analysis failed, from an index of the failures."""
+    failed = Analysis.objects.primary().filter(clinic=clinic, state=Analysis.State.FAILED)
+    return failed.values_list("study", flat=True)
 
 
 class RowFacts(TypedDict):

@@ -16,7 +16,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from xrayportal.access import ClinicAccess
-from xrayportal.analyses.models import Analysis, Verdict
+from xrayportal.analyses.latest import failures
+from xrayportal.analyses.models import Verdict
 from xrayportal.reviews.blind import reads_blind
 from xrayportal.reviews.models import Consensus
 from xrayportal.studies.models import Study
@@ -118,8 +119,8 @@ def _by_waiting(
 
 def _by_prediction(access: ClinicAccess, studies: QuerySet[Study]) -> list[QuerySet[Study]]:
     """Suspected and uncertain ones by probability, failed and unsupported ones, normal ones, the others."""
-    failed = Analysis.objects.primary().filter(clinic=access.clinic, state=Analysis.State.FAILED)
-    unjudged = Q(result_verdict=Verdict.UNSUPPORTED) | Q(current__isnull=True, pk__in=failed.values("study"))
+    has_failed = Q(current__isnull=True, pk__in=failures(access.clinic))
+    unjudged = Q(result_verdict=Verdict.UNSUPPORTED) | has_failed
     suspicious = Q(result_verdict__in=[Verdict.ABNORMAL, Verdict.UNCERTAIN])
     by_probability = (F("result_probability").desc(nulls_last=True), "-created_at")
     return [

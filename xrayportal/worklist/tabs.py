@@ -10,6 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from xrayportal.access import ClinicAccess, Permission
+from xrayportal.analyses.latest import failures
 from xrayportal.reviews.models import Consensus, Review
 from xrayportal.studies.models import Study, Submission
 from xrayportal.worklist.marks import read_by
@@ -38,7 +39,9 @@ def in_tab(access: ClinicAccess, code: str, studies: QuerySet[Study]) -> QuerySe
             return studies.filter(pk__in=drafts.filter(signed_at__isnull=True).values("study"))
         case "review":
             signed = Consensus.objects.filter(study=OuterRef("pk")).exclude(state=Consensus.State.OPEN)
-            return studies.filter(~Exists(signed), current__isnull=False)
+            # Also those that the model could not analyse: nobody has judged them at all.
+            is_due = Q(current__isnull=False) | Q(pk__in=failures(access.clinic))
+            return studies.filter(~Exists(signed), is_due)
         case "disagreements":
             disagreed = Consensus.objects.filter(clinic=access.clinic, state=Consensus.State.DISAGREED)
             return studies.filter(pk__in=disagreed.values("pk"))
