@@ -20,7 +20,7 @@ from xrayportal.analyses.models import Analysis, Finding
 from xrayportal.clinics.models import Role
 from xrayportal.reviews.history import Filters, matching_studies
 from xrayportal.reviews.models import ReferencePrediction
-from xrayportal.reviews.scorecard import queries
+from xrayportal.reviews.scorecard import queries, statistics
 from xrayportal.reviews.scorecard.card import Scorecard
 from xrayportal.reviews.scorecard.lines import ScorecardFilter
 from xrayportal.studies.models import Study
@@ -82,7 +82,9 @@ def _check_calibration(card: Scorecard, referenced: dict[Study, Analysis], world
     bins = defaultdict(list)
     for probability, outcome in cases:
         below = sum(1 for other, _ in cases if other < probability)
-        bins[below * 10 // len(cases)].append((probability, outcome))
+        bins[below * min(10, max(1, len(cases) // statistics.LEAST_CASES)) // len(cases)].append(
+            (probability, outcome)
+        )
     expected = [
         (np.mean([p for p, _ in group]), np.mean([y for _, y in group]), len(group))
         for _, group in sorted(bins.items())
@@ -152,7 +154,8 @@ def _check_shadows(card: Scorecard, world: World, first: date | None) -> None:
     ]
 
 
-def test_calibration_without_ties_is_scikit_learns() -> None:
+def test_calibration_without_ties_is_scikit_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "LEAST_CASES", 10)
     world = random_clinic(4, studies=120)
     dice = dice_of(9)
     # So many digits that none is there twice.
@@ -165,13 +168,17 @@ def test_calibration_without_ties_is_scikit_learns() -> None:
         study__consensus__verdict__in=["normal", "abnormal"],
     )
     predicted, verdicts = zip(*rows.values_list("probability", "study__consensus__verdict"), strict=True)
+    bins = len(predicted) // 10
+    assert 1 < bins < 10, "few cases make fewer bins"
     seen, mean = calibration_curve(
-        [verdict == "abnormal" for verdict in verdicts], predicted, n_bins=10, strategy="quantile"
+        [verdict == "abnormal" for verdict in verdicts], predicted, n_bins=bins, strategy="quantile"
     )
 
     assert card.calibration is not None
     assert [one.observed.value for one in card.calibration.bins] == pytest.approx(list(seen))
     assert [one.predicted for one in card.calibration.bins] == pytest.approx(list(mean))
+    assert card.reliability is not None
+    assert [int(row.n) >= 10 for row in card.reliability.rows] == [True] * bins
 
 
 def test_an_admin_who_reads_counts_only_what_they_spoke_about() -> None:

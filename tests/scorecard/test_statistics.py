@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from xrayportal.reviews.scorecard import statistics
+from xrayportal.reviews.scorecard import charts, statistics
 from xrayportal.reviews.scorecard.statistics import FourFold, Stratum, Sums
 
 KINDS = ("analysed", "abnormal", "normal")
@@ -269,3 +269,16 @@ def test_calibration_adds_up_its_bins() -> None:
     ]
     assert result.brier == pytest.approx(0.77 / 5)
     assert result.gap == pytest.approx((0.1 * 2 + (2 / 3 - 0.5) * 3) / 5)
+
+
+def test_a_calibration_draws_no_point_of_few_cases_and_no_single_point() -> None:
+    bins = [Sums(30, 3.0, 2, 1.0), Sums(30, 15.0, 14, 7.0), Sums(9, 8.1, 8, 1.0)]
+    two = statistics.calibration(bins)
+    assert two is not None
+    drawn = charts.reliability(two)
+    assert drawn is not None
+    assert [row.n for row in drawn.rows] == ["30", "30"]
+    assert two.n == 69
+    one = statistics.calibration(bins[1:])
+    assert one is not None
+    assert charts.reliability(one) is None

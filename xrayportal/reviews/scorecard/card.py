@@ -282,7 +282,7 @@ class Scorecard:
 
     @property
     def reliability(self) -> charts.Reliability | None:
-        """The calibration, as drawn."""
+        """The calibration, as drawn; None where it has no two points."""
         return charts.reliability(self.calibration) if self.calibration else None
 
     @cached_property

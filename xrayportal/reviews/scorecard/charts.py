@@ -11,7 +11,7 @@ from decimal import Decimal
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext
 
-from xrayportal.reviews.scorecard.statistics import Calibration, Figure
+from xrayportal.reviews.scorecard.statistics import Calibration, Figure, enough
 
 #: The plot inside the viewBox of ``scorecard/_weekly.html``, in SVG units: about a pixel on a phone.
 LEFT, RIGHT, TOP, BOTTOM = 36.0, 312.0, 12.0, 140.0
@@ -182,8 +182,11 @@ class Reliability:
     rows: list[Row]
 
 
-def reliability(calibration: Calibration) -> Reliability:
-    """The calibration's bins as points."""
+def reliability(calibration: Calibration) -> Reliability | None:
+    """The calibration's bins as points, those with enough cases; None for fewer than two."""
+    bins = [one for one in calibration.bins if enough(one.observed)]
+    if len(bins) < 2:
+        return None
 
     def x(value: float) -> float:
         return SQUARE_LEFT + (SQUARE_RIGHT - SQUARE_LEFT) * value
@@ -201,7 +204,7 @@ def reliability(calibration: Calibration) -> Reliability:
                 at(y(b.observed.high)),
                 number(b.observed.value),
             )
-            for b in calibration.bins
+            for b in bins
         ],
         columns=[Tick(at(x(share)), number(share)) for share in shares],
         rows_up=[Tick(at(y(share)), number(share)) for share in shares],
@@ -213,6 +216,6 @@ def reliability(calibration: Calibration) -> Reliability:
                 number(b.observed.high),
                 str(b.observed.n),
             )
-            for b in calibration.bins
+            for b in bins
         ],
     )

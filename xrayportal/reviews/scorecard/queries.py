@@ -18,6 +18,7 @@ from xrayportal.analyses.outcomes import outcome_expression
 from xrayportal.reviews.blind import reads_blind, visible_predictions
 from xrayportal.reviews.history import Period
 from xrayportal.reviews.models import ReferencePrediction, Review
+from xrayportal.reviews.scorecard import statistics
 from xrayportal.reviews.scorecard.statistics import BINS, Sums
 from xrayportal.studies.models import Study
 
@@ -40,13 +41,15 @@ SELECT opinion.reader, other.reader, opinion.verdict, other.verdict, count(*)
 FROM opinion JOIN opinion AS other ON other.study = opinion.study AND other.reader > opinion.reader
 GROUP BY 1, 2, 3, 4
 """
-# Every case goes to the bin of the first case with its probability, so equal ones stay together.
+# Every case goes to the bin of the first case with its probability, so equal ones stay together. Few cases
+# make fewer bins.
 _BINS = """
 SELECT count(*), sum(probability), count(*) FILTER (WHERE is_abnormal),
        sum((probability - is_abnormal::int) ^ 2)
 FROM (
     SELECT probability, verdict = 'abnormal' AS is_abnormal,
-           (rank() OVER (ORDER BY probability) - 1) * %(bins)s / count(*) OVER () AS bin
+           (rank() OVER (ORDER BY probability) - 1)
+           * least(%(bins)s, greatest(1, count(*) OVER () / %(least)s)) / count(*) OVER () AS bin
     FROM scored
 ) AS ranked
 GROUP BY bin ORDER BY bin
@@ -124,7 +127,8 @@ def calibration_of(scope: Scope, bundle: Bundle) -> list[Sums]:
         .filter(probability__isnull=False, **{f"{reference}__in": ["abnormal", "normal"]})
         .values_list("probability", reference)
     )
-    rows = select_from(_BINS % {"bins": BINS}, **{"scored(probability, verdict)": scored})
+    bins = _BINS % {"bins": BINS, "least": statistics.LEAST_CASES}
+    rows = select_from(bins, **{"scored(probability, verdict)": scored})
     return [Sums(*row) for row in rows]
 
 

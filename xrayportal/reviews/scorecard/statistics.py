@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 #: The 97.5th percentile of the standard normal distribution.
 Z = 1.959963984540054
-#: Calibration is shown in so many bins of equal numbers of cases.
+#: Calibration is shown in at most so many bins of equal numbers of cases, each of ``LEAST_CASES``.
 BINS = 10
 #: A figure over fewer cases is not shown: its interval would say that nothing is known.
 LEAST_CASES = 10
@@ -261,7 +261,8 @@ def calibration(sums: Sequence[Sums]) -> Calibration | None:
     """The calibration from the sums of its bins; None without cases.
 
     The cases, in order of probability, are cut into at most ``BINS`` bins with as equal numbers of cases as
-    possible (``queries.calibration_of``). Equal probabilities are never torn apart, so bins may be fewer.
+    possible (``queries.calibration_of``). Equal probabilities are never torn apart, so bins may be fewer, and
+    some hold less than ``LEAST_CASES``: those count, and are not drawn.
     """
     n = sum(one.cases for one in sums)
     if n == 0:
