@@ -35,6 +35,8 @@ def test_everyone_of_the_clinic_reads_it(house: House, measured: Bundle) -> None
     assert "Measured on the test split of FracAtlas, where 16 % of the images had a fracture" in page
     assert "Uncertain, towards normal" in page
     assert "What the heatmap is worth" in page
+    measured.manifest["thresholds"]["low"] = 0.0543
+    assert ModelCard(measured).thresholds == ["0.0543", "0.7"], "0.052 is below it, and 0.05 would not say so"
     assert "Area under the ROC curve" in page
 
 

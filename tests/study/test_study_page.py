@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.html import escape
 
 from tests.counting import counted
-from tests.factories import make_analysis, make_study, make_submission
+from tests.factories import make_analysis, make_image, make_study, make_submission
 from tests.house import House, browser
 from xrayportal.analyses.models import Analysis
 from xrayportal.audit.models import Action, AuditEvent
@@ -186,6 +186,16 @@ def test_viewer_on_the_screen_is_not_sent_again(house: House, study: Study) -> N
     assert 'class="viewer"' not in fragment
     make_analysis(study)
     assert 'class="viewer"' in browser(house.reader).get(address).content.decode()
+
+
+def test_a_view_just_below_a_threshold_does_not_print_as_the_threshold(house: House, study: Study) -> None:
+    make_image(study)
+    analysis = make_analysis(study, verdict="uncertain", probability=0.3)
+    low, high = analysis.findings.order_by("pk")
+    analysis.findings.filter(pk=low.pk).update(probability=0.196, verdict="normal")
+    analysis.findings.filter(pk=high.pk).update(probability=0.3, verdict="uncertain")
+    page = read(study, house.reader)
+    assert set(re.findall(r'class="view-figure figures">([^<]+)<', page)) == {"0.196", "0.30"}
 
 
 def test_history_lists_every_analysis_and_who_did_what(house: House, study: Study) -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.urls import reverse
 
 from tests.counting import counted
-from tests.factories import make_analysis, make_study, make_submission
+from tests.factories import make_analysis, make_image, make_study, make_submission
 from tests.house import House, browser
 from xrayportal.clinics.models import User
 from xrayportal.studies.models import Submission, Upload
@@ -87,6 +87,17 @@ def test_poll_answers_204_until_something_changes(house: House, submission: Subm
     final = person.get(poll_address(changed.content.decode()))
     assert final.status_code == 200
     assert b"hx-trigger" not in final.content
+
+
+def test_views_of_a_study_stand_together_however_they_came(house: House, submission: Submission) -> None:
+    first, second = (make_study(submission=submission) for _ in range(2))
+    make_image(first)
+    make_image(second)
+    page = read(submission, house.uploader)
+    assert page.count("Another view of the study above") == 2
+    names = submission.uploads.order_by("created_at").values_list("filename", flat=True)
+    places = [page.index(name) for name in names]
+    assert places == [sorted(places)[at] for at in (0, 2, 1, 3)], "each beside its study, not as they came"
 
 
 def test_receiving_counts_files(house: House) -> None:

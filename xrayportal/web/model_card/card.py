@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -15,7 +16,7 @@ from xrayportal.analyses.models import Bundle
 from xrayportal.reviews.scorecard.charts import Interval
 from xrayportal.reviews.scorecard.statistics import Figure, wilson
 from xrayportal.words import claims
-from xrayportal.words.figures import format_probability, percent
+from xrayportal.words.figures import percent
 from xrayportal.words.verdicts import body_part_word, verdict_word
 
 #: Prevalences that the table of predictive values shows beside the test set's own.
@@ -123,8 +124,8 @@ class ModelCard:
 
     @property
     def thresholds(self) -> list[str]:
-        """The lower and the upper threshold, in words."""
-        return [format_probability(self.bundle.thresholds[name]) for name in ("low", "high")]
+        """The lower and the upper threshold with all their digits, since results are held against those."""
+        return [str(number_format(self.bundle.thresholds[name])) for name in ("low", "high")]
 
     @property
     def rates(self) -> list[RateRow]:

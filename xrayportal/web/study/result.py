@@ -23,7 +23,7 @@ from xrayportal.web.shared.polling import Version
 from xrayportal.web.shared.status import Status, status_of, waiting_status
 from xrayportal.web.study.earlier import ComparisonStudy, comparison_of
 from xrayportal.web.study.version import version_of
-from xrayportal.words.figures import format_probability, percent
+from xrayportal.words.figures import format_beside, percent
 from xrayportal.words.notes import note_sentences
 from xrayportal.words.verdicts import body_part_word
 
@@ -160,7 +160,10 @@ class StudyResult:
         return urlencode({name: value for name, value in named.items() if value})
 
     def _figure(self, finding: Finding | None) -> str:
-        return format_probability(finding.probability) if finding and self.revealed else ""
+        if finding is None or self.current is None or not self.revealed:
+            return ""
+        thresholds = (self.current.threshold_low, self.current.threshold_high)
+        return format_beside(finding.probability, *thresholds)[0]
 
     @property
     def shown_view(self) -> View | None:

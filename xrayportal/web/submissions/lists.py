@@ -58,6 +58,7 @@ def with_version(submissions: QuerySet[Submission]) -> QuerySet[VersionedSubmiss
 def files_page(access: ClinicAccess, submission: Submission, number: str | None) -> Page[Upload]:
     """One page of a submission's files, rejected ones first, then as they came; each with facts for its row.
 
+    Files of one study stand together where its first one came: a browser sends several studies at once.
     ``number`` is the page's number from the address; ``revealed`` says whether the prediction may be shown,
     ``opens`` whether this person may see the study at all: a colleague's may hold other pictures, too.
     """
@@ -77,11 +78,19 @@ def files_page(access: ClinicAccess, submission: Submission, number: str | None)
     )
     # Two steps, so that only the rows of this page are looked into.
     page = Paginator(uploads.values_list("pk", flat=True), FILES_PER_PAGE).get_page(number)
-    files = list(rows.filter(pk__in=list(page)))
+    files = _by_study(rows.filter(pk__in=list(page)))
     for before, file in pairwise(files):
         # A further view of the study in the row above, which tells the result of both.
         file.follows = bool(file.image and before.image and file.image.study_id == before.image.study_id)  # type: ignore[attr-defined]  # read by the template
     return Page(files, page.number, cast("Paginator[Upload]", page.paginator))
+
+
+def _by_study(uploads: Iterable[Upload]) -> list[Upload]:
+    """The same files, those of one study one after the other."""
+    groups: dict[UUID, list[Upload]] = {}
+    for upload in uploads:
+        groups.setdefault(upload.image.study_id if upload.image else upload.pk, []).append(upload)
+    return [upload for group in groups.values() for upload in group]
 
 
 def verdicts_of(access: ClinicAccess, submissions: Iterable[Submission]) -> dict[UUID, dict[str, int]]:
