@@ -132,7 +132,7 @@ def _measure(count: int, load: float) -> Case:
         import django
 
         django.setup()
-        manage(environment, "create_clinic", "--name", "Throughput", "--slug", SLUG)
+        manage(environment, "create_clinic", "--blind-reading", "no", "--name", "Throughput", "--slug", SLUG)
         from benchmarks.throughput import analyse, ingest
         from xrayportal.analyses.models import Analysis
         from xrayportal.analyses.services import request_analysis

@@ -116,7 +116,17 @@ def _try(stack: Stack) -> None:
 
 
 def _send(stack: Stack) -> None:
-    make = ("create_clinic", "--name", "Trial", "--slug", "trial", "--admin", "admin@trial.example")
+    make = (
+        "create_clinic",
+        "--blind-reading",
+        "no",
+        "--name",
+        "Trial",
+        "--slug",
+        "trial",
+        "--admin",
+        "admin@trial.example",
+    )
     told = stack("exec", "--no-TTY", "web", "python", "manage.py", *make)
     password = re.search(r"signs in with (\S+)", told)
     if password is None:

@@ -302,7 +302,17 @@ def _portal() -> Iterator[Portal]:
 
 
 def _send(portal: Portal, pictures: list[tuple[str, bytes]]) -> None:
-    made = portal.manage("create_clinic", "--name", "Trial", "--slug", "trial", "--admin", "a@trial.example")
+    made = portal.manage(
+        "create_clinic",
+        "--blind-reading",
+        "no",
+        "--name",
+        "Trial",
+        "--slug",
+        "trial",
+        "--admin",
+        "a@trial.example",
+    )
     password = re.search(r"signs in with (\S+)", made)
     if password is None:
         raise TrialError(f"create_clinic gave no password: {made}")

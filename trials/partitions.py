@@ -48,7 +48,7 @@ def main() -> int:
         import django
 
         django.setup()
-        manage(environment, "create_clinic", "--name", "Partitions", "--slug", SLUG)
+        manage(environment, "create_clinic", "--blind-reading", "no", "--name", "Partitions", "--slug", SLUG)
         seed = ("--studies", str(options.studies), "--waiting", "400")
         manage(environment, "seed_studies", "--clinic", SLUG, *seed)
         _owner(environment)

@@ -35,6 +35,18 @@ def test_a_clinic_with_a_new_admin_who_can_sign_in() -> None:
     assert set(labels) == {"command line"}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "decided", "blind"),
+    [([], False, False), (["--blind-reading", "no"], True, False), (["--blind-reading", "yes"], True, True)],
+)
+def test_blind_reading_is_decided_now_or_by_an_admin(
+    arguments: list[str], decided: bool, blind: bool
+) -> None:
+    create("--name", "North", "--slug", "north", *arguments)
+    clinic = Clinic.objects.get()
+    assert (clinic.blind_first_decided, clinic.blind_first) == (decided, blind)
+
+
 def test_a_known_person_keeps_their_password() -> None:
     user = make_user(email="known@example.org")
     output = create("--name", "North", "--slug", "north", "--admin", "known@example.org")

@@ -5,12 +5,24 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import CommandError, call_command
 from django.urls import reverse
 
-from tests.factories import make_study
+from tests.factories import make_study, png
 from tests.house import House, browser, only_study
 from xrayportal.audit.models import Action, AuditEvent
-from xrayportal.studies.models import Study
+from xrayportal.clinics.actors import Actor
+from xrayportal.dicom.receive import receive
+from xrayportal.studies.models import Study, Submission
+from xrayportal.tokens.services import create_token
+
+
+@pytest.fixture(autouse=True)
+def new(house: House) -> None:
+    """The clinic as ``create_clinic`` leaves it."""
+    house.clinic.blind_first_decided = False
+    house.clinic.save()
 
 
 def address(house: House, name: str = "clinic-setup") -> str:
@@ -54,6 +66,43 @@ def test_a_sample_study_comes_after_the_decision(house: House) -> None:
     assert study.analyses.count() == 1
     # From now on there is something that the decision would change.
     assert client.get(address(house))["Location"] == reverse("clinic-settings", args=[house.clinic.slug])
+
+
+def test_nothing_is_taken_before_the_decision(house: House) -> None:
+    sentence = "This clinic takes no X-rays yet: one of its admins has to decide about blind reading first."
+    upload, submissions = (address(house, name) for name in ("upload", "submissions"))
+    sender, admin = browser(house.uploader), browser(house.admin)
+    page = sender.get(upload).content.decode()
+    assert sentence in page
+    assert "data-uploader" not in page
+    assert address(house) in admin.get(upload).content.decode()
+    answer = sender.post(submissions, {"expected_files": "1"})
+    assert (answer.status_code, answer.json()["sentence"]) == (409, sentence)
+    picture = SimpleUploadedFile("knee.png", png(), "image/png")
+    assert sender.post(upload, {"files": [picture]})["Location"] == upload
+    _token, secret = create_token(
+        clinic=house.clinic,
+        actor=Actor(house.admin),
+        name="bridge",
+        role="uploader",
+        scopes=["submissions:write"],
+        days=1,
+    )
+    asked = browser(None).post(
+        reverse("api:open_submission"),
+        {"expected_files": 1},
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {secret}"},
+    )
+    assert (asked.status_code, asked.json()["detail"]) == (409, sentence)
+    with pytest.raises(OSError, match="This clinic takes no X-rays yet"):
+        receive(clinic=house.clinic, sender="CT", queue="bulk", actor=Actor(name="CT"), data=b"DICM")
+    with pytest.raises(CommandError, match="This clinic takes no X-rays yet"):
+        call_command("submit", __file__, clinic=house.clinic.slug)
+    assert not Submission.objects.exists()
+    admin.post(address(house), {"time_zone": "UTC", "blind_first": "no"})
+    assert "data-uploader" in sender.get(upload).content.decode()
+    assert sender.post(submissions, {"expected_files": "1"}).status_code == 201
 
 
 def test_only_admins_set_up(house: House) -> None:

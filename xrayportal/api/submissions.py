@@ -24,7 +24,12 @@ from xrayportal.intake.bulk.delivery import take
 from xrayportal.intake.filenames import clean_reference
 from xrayportal.intake.ingest import IncomingFile, SubmissionClosedError
 from xrayportal.intake.quotas import QuotaExceededError
-from xrayportal.intake.services import cancel_submission, create_submission, finish_submission
+from xrayportal.intake.services import (
+    ClinicUndecidedError,
+    cancel_submission,
+    create_submission,
+    finish_submission,
+)
 from xrayportal.studies.models import Image, Queue, Submission, Upload
 from xrayportal.web.shared.failures import rejection_sentence
 from xrayportal.web.submissions.forms import INTERACTIVE_FILES, LONGEST_KEY, LONGEST_PATH
@@ -78,6 +83,8 @@ def open_submission(
                 continues=ended.filter(pk=body.continues).first() if body.continues else None,
                 key=key,
             )
+    except ClinicUndecidedError as error:
+        raise Problem(409, str(error)) from None
     except IntegrityError:  # the same key came twice at once
         return Status(200, _detail(access, get_object_or_404(_own_of_key(access, key))))
     response.headers["Location"] = f"{request.path}/{submission.pk}"

@@ -124,6 +124,8 @@ class ClinicAdmin(PortalAdmin):
     def save_model(self, request: HttpRequest, obj: Clinic, form: ModelForm[Clinic], change: bool) -> None:
         """Save, and audit for the clinic and for the platform which settings changed."""
         with transaction.atomic():
+            if "blind_first" in form.changed_data or not change:
+                obj.blind_first_decided = "blind_first" in form.changed_data
             super().save_model(request, obj, form, change)
             action = Action.CLINIC_CHANGED if change else Action.CLINIC_CREATED
             detail: dict[str, Any] = {"fields": sorted(form.changed_data)}

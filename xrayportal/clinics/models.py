@@ -87,6 +87,9 @@ class Clinic(models.Model):
         default=False,
         help_text=_("Readers give their verdict before they see the prediction."),
     )
+    #: Whether anybody has decided for or against ``blind_first``. The first study waits for that: verdicts on
+    #: studies whose prediction everybody could see never count as blind.
+    blind_first_decided = models.BooleanField(default=True, editable=False)
     requires_second_factor = models.BooleanField(
         _("second factor"),
         default=False,

@@ -30,10 +30,20 @@ def create_clinic(
     name: str,
     slug: str,
     time_zone: str = "UTC",
+    blind_first: bool | None = None,
     actor: Actor,
 ) -> Clinic:
-    """Create a clinic. Raises ValidationError where a field is wrong or the slug is taken."""
-    clinic = Clinic(name=name, slug=slug, time_zone=time_zone)
+    """Create a clinic. Raises ValidationError where a field is wrong or the slug is taken.
+
+    Without ``blind_first`` one of its admins decides about blind reading before the first study.
+    """
+    clinic = Clinic(
+        name=name,
+        slug=slug,
+        time_zone=time_zone,
+        blind_first=bool(blind_first),
+        blind_first_decided=blind_first is not None,
+    )
     clinic.full_clean()
     with transaction.atomic():
         clinic.save(force_insert=True)

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Func, Q, QuerySet, TextField, Value
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from xrayportal.analyses import services as analyses
 from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle
@@ -30,6 +31,10 @@ logger = logging.getLogger(__name__)
 SEALED_AT_ONCE = 200
 
 
+class ClinicUndecidedError(OSError):
+    """The clinic takes no study yet; ``str(error)`` is a sentence for people, and later it may be taken."""
+
+
 def create_submission(
     *,
     clinic: Clinic,
@@ -46,7 +51,12 @@ def create_submission(
 
     ``key`` is made by a program that sends: it opens one submission only, a second raises IntegrityError.
     With ``continues`` it takes the rest of that one's files, and the files of one folder stay one study.
+    Raises `ClinicUndecidedError` as long as nobody has decided about blind reading.
     """
+    if not clinic.blind_first_decided:
+        raise ClinicUndecidedError(
+            _("This clinic takes no X-rays yet: one of its admins has to decide about blind reading first.")
+        )
     with transaction.atomic():
         submission = Submission.objects.create(
             clinic=clinic,

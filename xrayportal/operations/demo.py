@@ -54,7 +54,7 @@ def create_people(var: Path) -> None:
     passwords = _remembered(var / LOGINS)
     for slug, name in CLINICS.items():
         if not Clinic.objects.filter(slug=slug).exists():
-            create_clinic(name=name, slug=slug, time_zone="UTC", actor=Actor(name=LABEL))
+            create_clinic(name=name, slug=slug, time_zone="UTC", blind_first=False, actor=Actor(name=LABEL))
     for login in logins():
         passwords.setdefault(login.email, secrets.token_urlsafe(9))
     _remember(var / LOGINS, passwords)

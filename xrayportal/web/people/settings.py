@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
 from xrayportal.analyses.models import Bundle
-from xrayportal.audit.models import Action, AuditEvent
+from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.models import Clinic
 from xrayportal.clinics.people import members_of
@@ -32,7 +32,9 @@ def clinic_settings(request: PortalRequest, access: ClinicAccess) -> HttpRespons
         changed = form.changed_data
         if changed:
             with transaction.atomic():
-                form.save(commit=False).save(update_fields=changed)
+                if "blind_first" in changed:
+                    clinic.blind_first_decided = True
+                form.save(commit=False).save(update_fields=[*changed, "blind_first_decided"])
                 record(
                     clinic=clinic,
                     action=Action.CLINIC_CHANGED,
@@ -55,11 +57,12 @@ def clinic_setup(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     if access.clinic.studies.exists():
         return redirect("clinic-settings", access.clinic.slug)
     clinic = Clinic.objects.get(pk=access.clinic.pk)
-    is_decided = _has_decided(clinic)
+    is_decided = clinic.blind_first_decided
     form = SetupForm(request.POST or None, instance=clinic, is_decided=is_decided)
     if request.method == "POST" and form.is_valid():
         with transaction.atomic():
-            form.save(commit=False).save(update_fields=form.changed_data)
+            clinic.blind_first_decided = True
+            form.save(commit=False).save(update_fields=[*form.changed_data, "blind_first_decided"])
             # Also where nothing changed: that it was decided is what counts.
             record(
                 clinic=clinic,
@@ -85,16 +88,10 @@ def clinic_setup(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
 @clinic_view(Permission.MANAGE)
 def clinic_sample(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """Send the packaged sample X-ray as this admin, and show its study."""
-    if access.clinic.studies.exists() or not _has_decided(access.clinic):
+    if access.clinic.studies.exists() or not access.clinic.blind_first_decided:
         return redirect("clinic-setup", access.clinic.slug)
     study = submit_sample(clinic=access.clinic, actor=access.actor)
     if study is None:
         messages.error(request, _("The sample could not be stored. Upload an X-ray of your own."))
         return redirect("upload", access.clinic.slug)
     return redirect("study", access.clinic.slug, study.pk)
-
-
-def _has_decided(clinic: Clinic) -> bool:
-    """Whether an admin has chosen for or against blind reading."""
-    changes = AuditEvent.objects.filter(clinic=clinic, action=Action.CLINIC_CHANGED)
-    return changes.filter(detail__has_key="blind_first").exists()

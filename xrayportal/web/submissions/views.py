@@ -32,7 +32,12 @@ from xrayportal.intake.bulk.delivery import UnknownRefusalError, take, take_refu
 from xrayportal.intake.bulk.labels import is_labels
 from xrayportal.intake.ingest import IncomingFile, SubmissionClosedError
 from xrayportal.intake.quotas import QuotaExceededError
-from xrayportal.intake.services import cancel_submission, create_submission, finish_submission
+from xrayportal.intake.services import (
+    ClinicUndecidedError,
+    cancel_submission,
+    create_submission,
+    finish_submission,
+)
 from xrayportal.security import wants_json
 from xrayportal.studies.models import Study, Submission, Upload
 from xrayportal.web.shared.addresses import study_addresses
@@ -76,7 +81,10 @@ def _new_submission(request: PortalRequest, access: ClinicAccess) -> HttpRespons
     form = SubmissionForm(request.POST)
     if not form.is_valid():
         return _refused(form.sentence)
-    submission = _create(access, form)
+    try:
+        submission = _create(access, form)
+    except ClinicUndecidedError as error:
+        return _refused(str(error), status=409)
     return JsonResponse(
         {
             "id": str(submission.pk),
@@ -102,7 +110,10 @@ def _plain_form(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
             request, " ".join(str(error) for errors in details.errors.values() for error in errors)
         )
         return redirect("upload", clinic=access.clinic.slug)
-    submission = _create(access, form)
+    try:
+        submission = _create(access, form)
+    except ClinicUndecidedError:
+        return redirect("upload", clinic=access.clinic.slug)  # which says so
     for number, file in enumerate(files):
         path = CutCharField(longest=LONGEST_PATH).clean(file.name)
         incoming = IncomingFile(

@@ -22,6 +22,12 @@ class Command(BaseCommand):
         parser.add_argument("--name", required=True, help="as people read it")
         parser.add_argument("--slug", required=True, help="as it stands in addresses")
         parser.add_argument("--time-zone", default="UTC", help="an IANA name, e.g. Europe/Berlin")
+        parser.add_argument(
+            "--blind-reading",
+            choices=["yes", "no"],
+            help="whether readers give their verdict before they see the prediction; otherwise "
+            "an admin of the clinic decides before its first study",
+        )
         parser.add_argument("--admin", metavar="E-MAIL", help="the first admin; made if unknown")
 
     @transaction.atomic
@@ -33,7 +39,13 @@ class Command(BaseCommand):
                 validate_email(admin)
                 if User.objects.filter(email=admin.lower(), is_superuser=True).exists():
                     raise CommandError(f"{admin} is a superuser, who has no role in a clinic. Name another.")
-            clinic = services.create_clinic(name=name, slug=slug, time_zone=time_zone, actor=COMMAND_LINE)
+            clinic = services.create_clinic(
+                name=name,
+                slug=slug,
+                time_zone=time_zone,
+                blind_first={"yes": True, "no": False}.get(options["blind_reading"]),
+                actor=COMMAND_LINE,
+            )
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
         self.stdout.write(f"Clinic {clinic.name} is at /c/{clinic.slug}/.")

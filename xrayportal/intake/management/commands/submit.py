@@ -20,7 +20,7 @@ from xrayportal.clinics.models import Clinic
 from xrayportal.intake.bulk.folders import Tally, named_by, send
 from xrayportal.intake.bulk.labels import is_labels
 from xrayportal.intake.ingest import SubmissionClosedError
-from xrayportal.intake.services import create_submission, finish_submission
+from xrayportal.intake.services import ClinicUndecidedError, create_submission, finish_submission
 from xrayportal.studies.models import Grouping, Queue, Submission, Upload
 from xrayportal.studies.storage import StorageUnavailableError
 
@@ -67,7 +67,7 @@ class Command(BaseCommand):
                 batch = self.open(clinic, options)
                 self.send(batch, list(walk(path)))
                 self.close(batch)
-        except SubmissionClosedError as error:
+        except (ClinicUndecidedError, SubmissionClosedError) as error:
             raise CommandError(str(error)) from None
         except AWAY as error:
             raise CommandError(f"{_away(error)} Send the rest again: nothing is stored twice.") from None
