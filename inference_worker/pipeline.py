@@ -1,7 +1,7 @@
 """Analyses files: from their bytes to a finding and the files to write, for one picture or many.
 
-Three pictures are on their way at once: one is decoded, one is in its forward pass, and the one before is
-rendered and stored by the caller. So the network waits for nothing, and no picture waits for others.
+Several pictures are on their way at once: one is decoded, one or two are in their forward pass, and the
+one before is rendered and stored by the caller. So the network waits for nothing, and no picture for others.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ class Pipeline:
         self.limits = limits or Limits()
         self._decoder = decoder or DecodeHere(self.limits)
         self._runtimes = runtimes
-        # One at a time: a pass uses all the cores that it is given.
-        self._passes = ThreadPoolExecutor(1, thread_name_prefix="pass")
+        at_once = min(runtime.at_once for runtime in runtimes.values())
+        self._passes = ThreadPoolExecutor(at_once, thread_name_prefix="pass")
         try:
             self._detector = OutOfDistributionDetector.load(
                 bundle.detector_file,
@@ -192,7 +192,10 @@ class Pipeline:
                 decoded = begun if isinstance(begun, Exception) else self._decoded()
                 following = next(ahead, None)
                 begun = None if following is None else self._begin_decoding(following)
-                started = decoded if isinstance(decoded, Exception) else self._begin_pass(job, decoded)
+                is_alone = flight is None and following is None
+                started = (
+                    decoded if isinstance(decoded, Exception) else self._begin_pass(job, decoded, is_alone)
+                )
                 if flight is not None:
                     yield self._outcome(flight)
                 flight, job = started, following
@@ -223,10 +226,11 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001
             return error
 
-    def _begin_pass(self, job: Job, decoded: Decoded) -> _Flight | Exception:
+    def _begin_pass(self, job: Job, decoded: Decoded, is_alone: bool) -> _Flight | Exception:
         try:
             prepared = self._prepare(job.data, decoded)
-            return _Flight(job, prepared, self._passes.submit(self._infer, prepared, job.forced_body_part))
+            prediction = self._passes.submit(self._infer, prepared, job.forced_body_part, is_alone)
+            return _Flight(job, prepared, prediction)
         except Exception as error:  # noqa: BLE001
             return error
 
@@ -254,20 +258,24 @@ class Pipeline:
             preprocess_ms=preprocess_ms,
         )
 
-    def _infer(self, picture: _Prepared, forced_body_part: str | None) -> _Prediction:
+    def _infer(self, picture: _Prepared, forced_body_part: str | None, is_alone: bool) -> _Prediction:
         """One pass of the body-part classifier, and one of the expert where that is another network."""
         clock = perf_counter()
         manifest = self.manifest
         batch = as_batch(picture.square[np.newaxis])
         classifier = manifest.body_part_network
-        classified = self._runtimes[classifier.id].infer(batch)
+        classified = self._runtimes[classifier.id].infer(batch, is_alone=is_alone)
         colour = self._detector.colour(picture.radiograph.chroma)
         distance = max(float(self._detector.distance(classified.embedding)[0]), colour)
         body_part = forced_body_part or manifest.body_parts[int(classified.body_part[0].argmax())]
         logit = evidence = None
         if distance <= 1:
             expert = manifest.abnormality_network(body_part).id
-            judged = classified if expert == classifier.id else self._runtimes[expert].infer(batch)
+            judged = (
+                classified
+                if expert == classifier.id
+                else self._runtimes[expert].infer(batch, is_alone=is_alone)
+            )
             logit, evidence = float(judged.logit[0]), judged.map[0]
         return _Prediction(classified.body_part[0], distance, body_part, logit, evidence, _since(clock))
 

@@ -126,14 +126,21 @@ class Outputs:
 
 
 class Runtime(Protocol):
-    """A compiled network. ``name`` is ``openvino`` or ``tensorflow``, ``precision`` e.g. ``f32``."""
+    """A compiled network. ``name`` is ``openvino`` or ``tensorflow``, ``precision`` e.g. ``f32``.
+
+    So many passes as ``at_once`` may run beside each other, in threads of the caller's.
+    """
 
     name: str
     version: str
     precision: str
+    at_once: int
 
-    def infer(self, batch: NDArray[np.float32]) -> Outputs:
-        """One pass over ``batch`` of shape ``(N, size, size, 1)``, grey levels 0 to 255."""
+    def infer(self, batch: NDArray[np.float32], *, is_alone: bool = True) -> Outputs:
+        """One pass over ``batch`` of shape ``(N, size, size, 1)``, grey levels 0 to 255.
+
+        ``is_alone``: it may take the whole machine; else its share as one of ``at_once``.
+        """
         ...
 
 

@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -156,13 +157,18 @@ def _measure(count: int, load: float) -> Case:
 def _case(rows: Sequence[Any]) -> Case:
     first = rows[0].requested_at
     services, idle, gaps, last = {}, [0.0], [0.0], rows[0].started_at
-    # A batch starts together and is worked on one after the other.
-    for row in sorted(rows, key=lambda row: row.finished_at):
-        services[row.pk] = (row.finished_at - max(row.started_at, last)).total_seconds()
-        if row.started_at > last:  # the first of a batch
-            waited = row.requested_at < last
-            (gaps if waited else idle).append((row.started_at - max(last, row.requested_at)).total_seconds())
-        last = row.finished_at
+    # A claim's studies start together and are worked on one after the other; results are stored together.
+    for finished_at, stored in groupby(
+        sorted(rows, key=lambda row: row.finished_at), lambda row: row.finished_at
+    ):
+        together = list(stored)
+        begun = min(row.started_at for row in together)
+        for row in together:
+            services[row.pk] = (finished_at - max(begun, last)).total_seconds() / len(together)
+        if begun > last:  # the first of a batch
+            requested = min(row.requested_at for row in together)
+            (gaps if requested < last else idle).append((begun - max(last, requested)).total_seconds())
+        last = finished_at
     return Case(
         arrivals=[(row.requested_at - first).total_seconds() for row in rows],
         services=[services[row.pk] for row in rows],

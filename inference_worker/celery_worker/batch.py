@@ -1,7 +1,7 @@
 """A batch of claims on its way through the pipeline.
 
-While one study's picture is in its forward pass, the next one's is fetched and decoded, and the files and
-rows of the one before are written: all in one thread, beside the pass.
+While one study's picture is in its forward pass, the next one's is fetched and decoded, and the files of the
+one before are written: all in one thread, beside the pass. The rows of several studies are written together.
 """
 
 from __future__ import annotations
@@ -10,73 +10,73 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import groupby
 from time import monotonic
 
-from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
-from inference_worker.celery_worker.errors import (
-    CalledOffError,
-    NoViewDecodedError,
-    OutOfTimeError,
-    where,
-)
-from inference_worker.celery_worker.files import (
-    StorageTroubleError,
-    load_image,
-    remove_files,
-    without_verdict,
-    write_view,
-)
-from inference_worker.decode.isolated import TOO_SLOW, DecodeProcess
-from inference_worker.manifest import BundleError
-from inference_worker.pipeline import Job, Pipeline, Result
-from inference_worker.types import STAGES, UnreadableError
-from inference_worker.verdict import View, judge_study
+from inference_worker.celery_worker.endings import end_by
+from inference_worker.celery_worker.errors import CalledOffError, OutOfTimeError
+from inference_worker.celery_worker.files import load_image, remove_files
+from inference_worker.celery_worker.study import ClaimedStudy
+from inference_worker.decode.isolated import DecodeProcess
+from inference_worker.pipeline import Job, Pipeline
 from xrayportal.analyses.models import Analysis
 from xrayportal.analyses.models import Bundle as BundleRow
 from xrayportal.analyses.queue import steps
-from xrayportal.analyses.results import AnalysisResult, UnreadableView, ViewResult
+from xrayportal.analyses.results import AnalysisResult
 from xrayportal.celery import SOFT_SECONDS
 from xrayportal.logs import log_context
-from xrayportal.studies.models import Image
 
 logger = logging.getLogger(__name__)
 trail = logging.getLogger("xrayportal.trail")
 
-#: When so many views of a study could not be decoded in time, those not begun yet are not tried.
-_MOST_SLOW = 3
+#: The rows of finished studies are written together: once they have so many views, or the first of them has
+#: waited for so long, and in any case before nothing is under way any more.
+_MOST_TOGETHER = 8
+_LONGEST_KEPT = 0.1
+#: Whether a claim is still wanted is not asked before it is so old: one that is not is noticed at its end.
+_FRESH_SECONDS = 0.5
+#: While a picture takes long, that is asked so often.
+_LOOK_SECONDS = 1.0
 
 
 class Batch:
     """Claims that one worker works on. Each of them ends or waits again, whatever happens.
 
-    ``pipeline`` gives a bundle's pipeline or raises `BundleError`; ``decoder`` is the one that it uses;
-    ``has_lost`` tells whether a claim's lease could not be extended.
+    ``claims`` come in parts. A further part is asked for while the last views of the one before are under
+    way, so that the network need not wait for it. ``pipeline`` gives a bundle's pipeline or raises
+    `BundleError`; ``decoder`` is the one that it uses; ``has_lost`` tells whether a claim's lease could not
+    be extended.
     """
 
     def __init__(
         self,
-        claims: Sequence[Analysis],
+        claims: Iterator[Sequence[Analysis]],
         *,
         pipeline: Callable[[BundleRow], Pipeline],
         decoder: DecodeProcess,
         has_lost: Callable[[Analysis], bool],
     ) -> None:
-        self._studies = [_Study(claim, list(claim.study.images.all())) for claim in claims]
+        self._claims = claims
         self._pipeline = pipeline
         self._has_lost = has_lost
+        self._studies: list[ClaimedStudy] = []
+        #: Those of them that were not begun.
+        self._waiting: deque[ClaimedStudy] = deque()
         #: The views that the pipeline has, oldest first, as study and position.
-        self._under_way: deque[tuple[_Study, int]] = deque()
+        self._under_way: deque[tuple[ClaimedStudy, int]] = deque()
+        #: Whole studies whose rows are to be written, and since when there is one.
+        self._finished: list[tuple[ClaimedStudy, AnalysisResult]] = []
+        self._finished_since = 0.0
         self._deadline = monotonic() + SOFT_SECONDS
+        self._next_look = 0.0
         decoder.while_waiting = self._go_on
 
     def work(self) -> None:
         """Complete, fail or give back every claim."""
-        for _, group in groupby(self._studies, key=lambda study: study.claim.bundle_id):
-            self._work_on(list(group))
+        self._claim()
+        while self._waiting and not self._is_late():
+            self._work_on(self._waiting[0].claim.bundle)
         for study in self._studies:
             if not study.has_ended:  # the time was over before
                 with self._step(study):
@@ -85,30 +85,35 @@ class Batch:
                     study.has_ended = True
                     steps.release(claims=[study.claim])
 
-    def _work_on(self, studies: Sequence[_Study]) -> None:
-        """Take studies of one bundle through its pipeline."""
+    def _claim(self) -> None:
+        studies = [ClaimedStudy(claim, list(claim.study.images.all())) for claim in next(self._claims, ())]
+        self._studies += studies
+        self._waiting += studies
+
+    def _work_on(self, bundle: BundleRow) -> None:
+        """Take the studies of this bundle, up to the first one of another, through its pipeline."""
         try:
-            pipeline = self._pipeline(studies[0].claim.bundle)
+            pipeline = self._pipeline(bundle)
         except Exception as error:  # every study that needs the bundle ends by it
-            for study in studies:
+            while self._waiting and self._waiting[0].claim.bundle_id == bundle.pk:
+                study = self._waiting.popleft()
                 with self._step(study):
                     self._begin(study)
                     raise error
             return
-        for outcome in pipeline.outcomes(self._jobs(studies)):
+        for outcome in pipeline.outcomes(self._jobs(bundle)):
             study, position = self._under_way.popleft()
-            if study.has_ended:
-                continue
-            with self._step(study):
-                study.take(position, outcome, pipeline.manifest.map.scale)
-                if study.is_whole:
-                    self._complete(study, study.result(pipeline))
+            if not study.has_ended:
+                with self._step(study):
+                    study.take(position, outcome, pipeline.manifest.map.scale)
+                    if study.is_whole:
+                        self._keep(study, study.result(pipeline))
+            self._store_due()
+        self._store()
 
-    def _jobs(self, studies: Sequence[_Study]) -> Iterator[Job]:
+    def _jobs(self, bundle: BundleRow) -> Iterator[Job]:
         """Fetch the studies' views, one after the other, as long as they are wanted and there is time."""
-        for study in studies:
-            if self._is_late():
-                return
+        while (study := self._next(bundle)) is not None:
             with self._step(study):
                 self._begin(study)
             claim = study.claim
@@ -126,32 +131,83 @@ class Batch:
                     self._under_way.append((study, position))
                     yield Job(data, claim.forced_body_part or None, thresholds)
 
-    def _begin(self, study: _Study) -> None:
+    def _next(self, bundle: BundleRow) -> ClaimedStudy | None:
+        """The next study to begin, if it can go through this bundle's pipeline behind those under way."""
+        if self._is_late():
+            return None
+        if not self._waiting:
+            try:
+                self._claim()
+            except (OperationalError, InterfaceError) as error:
+                logger.warning("No more work can be claimed: %s", type(error).__name__)
+                connection.close()
+        if not self._waiting or self._waiting[0].claim.bundle_id != bundle.pk:
+            return None
+        # What was claimed alone may be what killed its worker. Beside others it could blame them.
+        beside = [study.claim for study, _ in self._under_way]
+        if beside and any(claim.claimed_alone for claim in (*beside, self._waiting[0].claim)):
+            return None
+        return self._waiting.popleft()
+
+    def _begin(self, study: ClaimedStudy) -> None:
         """Raises `CalledOffError` if nobody waits for the study any more."""
         study.is_begun = True
-        if self._has_lost(study.claim) or not steps.is_current(claim=study.claim):
+        is_fresh = monotonic() - study.claimed_at < _FRESH_SECONDS
+        if self._has_lost(study.claim) or not (is_fresh or steps.is_current(claim=study.claim)):
             raise CalledOffError
 
     def _go_on(self) -> None:
-        """Called every second while a picture takes long: whether to wait for it."""
-        study, _ = self._under_way[-1]
-        self._begin(study)
+        """Called now and then while a picture takes long: whether to wait for it."""
+        self._store_due()
+        now = monotonic()
+        if now >= self._next_look:
+            self._next_look = now + _LOOK_SECONDS
+            study, _ = self._under_way[-1]
+            self._begin(study)
         if self._is_late():
             raise OutOfTimeError
 
     def _is_late(self) -> bool:
         return monotonic() > self._deadline
 
-    def _complete(self, study: _Study, result: AnalysisResult) -> None:
-        if steps.complete(claim=study.claim, result=result):
-            trail.info("Analysis %s is done", study.claim.pk)
-        else:
-            # Cancelled, taken over, or its study deleted: pictures of a person that no row names.
-            remove_files(result.views)
-        study.has_ended = True
+    def _keep(self, study: ClaimedStudy, result: AnalysisResult) -> None:
+        if not self._finished:
+            self._finished_since = monotonic()
+        self._finished.append((study, result))
+
+    def _store_due(self) -> None:
+        views = sum(len(study.images) for study, _ in self._finished)
+        if views >= _MOST_TOGETHER or (views and monotonic() - self._finished_since > _LONGEST_KEPT):
+            self._store()
+
+    def _store(self) -> None:
+        """Write the rows of the finished studies in one transaction, and one by one what that leaves."""
+        finished, self._finished = self._finished, []
+        stored, failure = set[object](), None
+        if len(finished) > 1:
+            try:
+                stored |= steps.complete_all([(study.claim, result) for study, result in finished])
+            except (OperationalError, InterfaceError) as error:
+                failure = (
+                    error  # they may be stored all the same, so it must not look as if others were faster
+                )
+            except Exception as error:  # noqa: BLE001  # each of them ends by its own error
+                logger.warning(
+                    "%d results cannot be stored together: %s", len(finished), type(error).__name__
+                )
+        for study, result in finished:
+            with self._step(study):
+                if failure is not None:
+                    raise failure
+                if study.claim.pk in stored or steps.complete(claim=study.claim, result=result):
+                    trail.info("Analysis %s is done", study.claim.pk)
+                else:
+                    # Cancelled, taken over, or its study deleted: pictures of a person that no row names.
+                    remove_files(result.views)
+                study.has_ended = True
 
     @contextmanager
-    def _step(self, study: _Study) -> Iterator[None]:
+    def _step(self, study: ClaimedStudy) -> Iterator[None]:
         """What is done for one study: an error in it ends that study only."""
         with log_context(study=study.claim.study_id, analysis=study.claim.pk):
             try:
@@ -161,131 +217,9 @@ class Batch:
                     raise
                 except Exception as error:  # noqa: BLE001  # the last resort: no error may end the others
                     study.has_ended = True
-                    _end(study.claim, error)
+                    end_by(study.claim, error)
             except (OperationalError, InterfaceError) as error:
                 # The database is away, so nothing can be written; the lease will run out.
                 study.has_ended = True
                 logger.error("Analysis %s is left to its lease: %s", study.claim.pk, type(error).__name__)
                 connection.close()
-
-
-@dataclass
-class _Study:
-    """What is known of one claim's study; its views by their position."""
-
-    claim: Analysis
-    images: list[Image]
-    judged: dict[int, View] = field(default_factory=dict)
-    views: dict[int, ViewResult] = field(default_factory=dict)
-    unreadable: dict[int, UnreadableView] = field(default_factory=dict)
-    is_begun: bool = False
-    has_ended: bool = False
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether every view has been analysed or given up."""
-        return len(self.views) + len(self.unreadable) == len(self.images)
-
-    @property
-    def is_slow(self) -> bool:
-        """Whether so many views took too long that the others are not tried."""
-        return sum(view.kind == TOO_SLOW for view in self.unreadable.values()) >= _MOST_SLOW
-
-    def pass_over(self, position: int) -> None:
-        """Do not try this view."""
-        sentence = f"It was not decoded, since {_MOST_SLOW} other views of the study took too long."
-        self._give_up(position, TOO_SLOW, sentence)
-
-    def take(self, position: int, outcome: Result | Exception, scale: float) -> None:
-        """Write a view's files, or note why it cannot be read. Raises any other error that it is."""
-        if isinstance(outcome, UnreadableError):
-            self._give_up(position, outcome.kind, str(outcome))
-        elif isinstance(outcome, Exception):
-            raise outcome
-        else:
-            image = self.images[position]
-            self.judged[position] = outcome.view
-            self.views[position] = write_view(claim=self.claim, image=image, result=outcome, scale=scale)
-
-    def result(self, pipeline: Pipeline) -> AnalysisResult:
-        """Judge the study. Raises `NoViewDecodedError`."""
-        claim, manifest = self.claim, pipeline.manifest
-        positions = range(len(self.images))
-        unreadable = [self.unreadable[position] for position in positions if position in self.unreadable]
-        views = [self.views[position] for position in positions if position in self.views]
-        if not views:
-            raise NoViewDecodedError(unreadable)
-        study = judge_study(
-            [self.judged.get(position) for position in positions],
-            low=claim.threshold_low,
-            high=claim.threshold_high,
-            even=manifest.thresholds.even,
-            aggregate=manifest.aggregate,
-            forced_body_part=claim.forced_body_part or None,
-            unjudged=manifest.unjudged,
-        )
-        if study.reason:
-            views = [without_verdict(view, study.reason) for view in views]
-        return AnalysisResult(
-            verdict=study.verdict,
-            reason=study.reason,
-            leaning=study.leaning or "",
-            body_part=study.body_part or "",
-            body_parts=dict(study.body_parts),
-            probability=study.probability,
-            views=views,
-            unreadable=unreadable,
-            runtime=f"{pipeline.runtime.name} {pipeline.runtime.version}",
-            precision=pipeline.runtime.precision,
-            software=settings.VERSION,
-            milliseconds={
-                stage: round(sum(view.milliseconds[stage] for view in views), 2) for stage in STAGES
-            },
-        )
-
-    def _give_up(self, position: int, kind: str, sentence: str) -> None:
-        image = self.images[position]
-        self.unreadable[position] = UnreadableView(image.pk, kind, _filename(image), sentence)
-
-
-def _end(claim: Analysis, error: Exception) -> None:
-    """End an attempt by what happened in it: the analysis fails, or waits for the next attempt."""
-    match error:
-        case NoViewDecodedError():
-            kind, sentence = error.views[0].kind, " ".join(view.sentence for view in error.views)
-            logger.info("Analysis %s failed, no view could be decoded: %s", claim.pk, kind)
-            steps.fail(claim=claim, kind=kind, sentence=sentence, permanent=True, unreadable=error.views)
-        case CalledOffError():
-            logger.info("Analysis %s was called off", claim.pk)
-        case StorageTroubleError():
-            logger.warning("Analysis %s waits for the file storage: %s", claim.pk, error)
-            sentence = "The file storage could not be reached for a long time."
-            steps.fail(claim=claim, kind="storage", sentence=sentence, permanent=False)
-        case BundleError():
-            logger.error("Analysis %s waits for its bundle: %s", claim.pk, error)
-            sentence = f"The bundle {claim.bundle.name} could not be loaded by the worker."
-            steps.fail(claim=claim, kind="bundle", sentence=sentence, permanent=False)
-        case OutOfTimeError():
-            logger.error("Analysis %s ran out of time", claim.pk)
-            _ran_out(claim, "too_slow", "Analysing this study took too long.")
-        case MemoryError():
-            logger.error("Analysis %s ran out of memory", claim.pk)
-            _ran_out(claim, "out_of_memory", "Analysing this study takes more memory than its worker has.")
-        case _:
-            logger.error("Analysis %s failed, attempt %d: %s", claim.pk, claim.attempt, where(error))
-            sentence = f"Analysing this study failed {steps.CRASHES_ALONE} times for an unknown reason."
-            steps.record_crash(claim=claim, kind="unexpected", sentence=sentence)
-
-
-def _ran_out(claim: Analysis, kind: str, sentence: str) -> None:
-    """End an attempt that lacked time or memory: for good if it ran alone, else it is tried alone."""
-    if claim.claimed_alone:
-        steps.fail(claim=claim, kind=kind, sentence=sentence, permanent=True)
-    else:
-        steps.record_crash(claim=claim, kind=kind, sentence=sentence)
-
-
-def _filename(image: Image) -> str:
-    """The name that the sender gave the file, in quotation marks."""
-    upload = next(iter(image.uploads.all()), None)
-    return f"“{upload.filename}”" if upload else "a file"

@@ -7,6 +7,8 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Iterator
+from time import monotonic
 
 from django.conf import settings
 from django.db import Error
@@ -20,8 +22,8 @@ from inference_worker.manifest import FILE_NAME, BundleError
 from inference_worker.pipeline import Pipeline
 from inference_worker.runtimes import load_runtimes
 from xrayportal.analyses.bundles import NoActiveBundleError, active_bundle
+from xrayportal.analyses.models import Analysis, Worker
 from xrayportal.analyses.models import Bundle as BundleRow
-from xrayportal.analyses.models import Worker
 from xrayportal.analyses.queue.announce import wake_workers
 from xrayportal.analyses.queue.claims import claim_analyses, has_due
 from xrayportal.analyses.workers import WorkerHeartbeat
@@ -30,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 #: The bundle in use and the one before it: a portal that changes bundles needs no more.
 _KEPT_PIPELINES = 2
+#: How long one wake-up is worked on while every claim brings a full batch: a worker that is told to end, or
+#: whose bundle changes, does not wait for longer.
+_GOES_ON_SECONDS = 1.0
 
 
 class InferenceWorker:
@@ -118,18 +123,32 @@ class InferenceWorker:
                 self._turn.release()
 
     def _work(self) -> None:
-        claims = claim_analyses(worker=self.row.name, limit=settings.XRAY_BATCH)
-        if not claims:
-            self._prepare()
-        elif has_due():
-            wake_workers()
-        self.heartbeat.holds(claims)
         try:
             Batch(
-                claims, pipeline=self.pipeline, decoder=self.decoder, has_lost=self.heartbeat.has_lost
+                self._claims(),
+                pipeline=self.pipeline,
+                decoder=self.decoder,
+                has_lost=self.heartbeat.has_lost,
             ).work()
         finally:
             self.heartbeat.holds([])
+
+    def _claims(self) -> Iterator[list[Analysis]]:
+        """Claim a batch and, where it is full, the next one when it is asked for, for `_GOES_ON_SECONDS`."""
+        limit, began, held = settings.XRAY_BATCH, monotonic(), list[Analysis]()
+        while len(held) % limit == 0 and (not held or monotonic() - began < _GOES_ON_SECONDS):
+            claims = claim_analyses(worker=self.row.name, limit=limit)
+            is_first, held = not held, held + claims
+            self.heartbeat.holds(held)
+            if not held:
+                self._prepare()
+            elif is_first and has_due():
+                wake_workers()  # the others, at once
+            yield claims
+            if not claims:
+                return
+        if len(held) > limit and has_due():
+            wake_workers()  # whoever is free when this ends
 
 
 def decoding_limits() -> Limits:

@@ -56,7 +56,8 @@ class DecoderUnavailableError(Exception):
 class DecodeProcess:
     """The kept child. One picture at a time: ``begin`` it, and take it with ``result``; for one thread.
 
-    ``while_waiting`` is called every second while a picture takes long; what it raises ends the decoding.
+    ``while_waiting`` is called ten times a second while a picture takes long; what it raises ends the
+    decoding.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
@@ -210,7 +211,6 @@ class DecodeProcess:
         """
         seconds, used = self.limits.seconds, 0.0
         began = moved = looked = self._began
-        next_call = began + 1
         while not select.select([connection], [], [], _LOOK_SECONDS)[0]:
             now = monotonic()
             if (late := now - looked - _LOOK_SECONDS) > _LATE_SECONDS:
@@ -227,9 +227,7 @@ class DecodeProcess:
                     f"Decoding the picture takes more than {seconds:g} seconds; "
                     "export it again as ordinary DICOM, PNG or JPEG.",
                 )
-            if now >= next_call:
-                next_call = now + 1
-                self.while_waiting()
+            self.while_waiting()
 
     def _processor_seconds(self) -> float:
         """What the child has used of the processor; where no ``/proc`` says so, the time that has passed."""

@@ -25,6 +25,7 @@ class TensorFlowRuntime:
     """One Keras network, compiled to one graph for any batch. Runs on the first GPU if there is one."""
 
     name = "tensorflow"
+    at_once = 1
 
     def __init__(self, model: Path, size: int, *, precision: str = "f32", threads: int | None = None) -> None:
         if precision != "f32":
@@ -43,8 +44,8 @@ class TensorFlowRuntime:
         signature = tf.TensorSpec((None, size, size, 1), tf.float32)
         self._pass = tf.function(forward, input_signature=[signature])
 
-    def infer(self, batch: NDArray[np.float32]) -> Outputs:
-        """One pass over ``(N, size, size, 1)``, grey levels 0 to 255."""
+    def infer(self, batch: NDArray[np.float32], *, is_alone: bool = True) -> Outputs:
+        """One pass over ``(N, size, size, 1)``, grey levels 0 to 255; always alone."""
         arrays = self._pass(tf.constant(batch, tf.float32))
         return outputs({name: tensor.numpy() for name, tensor in arrays.items()}, len(batch))
 

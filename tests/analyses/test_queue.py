@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import connection, connections, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -164,6 +165,58 @@ class TestComplete:
         answers = at_once(lambda _: steps.complete(claim=claim, result=result), range(4))
         assert sorted(answers) == [False, False, False, True]
         assert Finding.objects.count() == 1
+
+
+class TestCompleteAll:
+    def test_of_two_results_of_a_study_the_newer_request_counts(self) -> None:
+        study = make_study()
+        make_bundle()
+        for part in ("wrist", ""):
+            request_analysis(study=study, forced_body_part=part)
+        older, newer = Analysis.objects.order_by("requested_at")
+        Analysis.objects.filter(pk=older.pk).update(requested_at=F("requested_at") - timedelta(hours=1))
+        claims = claim_analyses(worker="w", limit=2)
+        assert steps.complete_all([(claim, result_for(claim)) for claim in claims]) == {older.pk, newer.pk}
+        assert Study.objects.get().current == newer
+        assert Finding.objects.count() == 2
+        assert verify(clinic=study.clinic).is_whole
+
+    def test_writes_what_one_by_one_would(self) -> None:
+        """The same columns, whichever way; only ids and times differ."""
+        single, other = claimed(views=2), claimed(views=2)
+        broken = [claim.study.images.all()[1] for claim in (single, other)]
+        assert steps.complete(claim=single, result=result_for(single, unreadable=(broken[0],)))
+        done = steps.complete_all([(other, result_for(other, unreadable=(broken[1],)))])
+        assert done == {other.pk}
+        own = (
+            "id",
+            "clinic_id",
+            "study_id",
+            "requested_at",
+            "not_before",
+            "started_at",
+            "finished_at",
+            "unreadable",
+        )
+        rows = [Analysis.objects.filter(pk=claim.pk).values().get() for claim in (single, other)]
+        assert [{**row, **dict.fromkeys(own)} for row in rows] == [{**rows[0], **dict.fromkeys(own)}] * 2
+        assert all(row["finished_at"] > row["started_at"] for row in rows)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_leaves_what_somebody_holds_and_does_not_wait(self) -> None:
+        first, second = claimed(), claimed()
+        with ThreadPoolExecutor(1) as pool, transaction.atomic():
+            Study.objects.select_for_update().get(pk=first.study_id)
+
+            def rival() -> set[uuid.UUID]:
+                try:
+                    return steps.complete_all([(claim, result_for(claim)) for claim in (first, second)])
+                finally:
+                    connections.close_all()
+
+            assert pool.submit(rival).result(timeout=10) == {second.pk}
+        assert [again(claim).state for claim in (first, second)] == ["running", "succeeded"]
+        assert steps.complete_all([(claim, result_for(claim)) for claim in (first, second)]) == {first.pk}
 
 
 class TestFail:

@@ -77,6 +77,18 @@ def test_the_time_follows_from_recent_work_and_live_workers(waiting: Waiting) ->
     assert told.seconds_slow == pytest.approx(5 * 2.0, abs=0.1)
 
 
+def test_those_that_were_stored_together_share_their_time(waiting: Waiting) -> None:
+    """Else all but the first of a group would count as done in no time."""
+    began = timezone.now() - timedelta(minutes=5)
+    for group in range(1, 4):
+        for number in range(8):
+            finished("a", began + timedelta(seconds=4 * group), began + timedelta(seconds=number / 10))
+    Worker.objects.create(name="a")
+    told = waiting_position(waiting(make_clinic()))
+    assert told.seconds == pytest.approx(0.5, abs=0.01)
+    assert told.seconds_slow == pytest.approx(0.5, abs=0.01)
+
+
 def test_the_slow_case_is_slower_when_times_vary(waiting: Waiting) -> None:
     began = timezone.now() - timedelta(minutes=5)
     for number in range(20):

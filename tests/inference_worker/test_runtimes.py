@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,19 @@ def test_answers_are_copies(bundles: Path) -> None:
     assert np.array_equal(first.map, before)
 
 
+def test_passes_side_by_side_give_what_each_gives_alone(bundles: Path) -> None:
+    runtime = load_runtimes(Bundle.load(bundles / "unified"), threads=2)["unified"]
+    assert runtime.at_once == 2
+    pictures = np.random.default_rng(2).uniform(0, 255, (8, 1, 128, 128, 1)).astype(np.float32)
+    with ThreadPoolExecutor(4) as pool:
+        beside = list(pool.map(lambda picture: runtime.infer(picture, is_alone=False), pictures))
+    for picture, answer in zip(pictures, beside, strict=True):
+        alone = runtime.infer(picture)
+        assert np.allclose(answer.map, alone.map, atol=1e-4)
+        assert answer.logit[0] == pytest.approx(alone.logit[0], abs=1e-4)
+    assert load_runtimes(Bundle.load(bundles / "unified"), threads=1)["unified"].at_once == 1
+
+
 def test_precision_is_what_was_asked_for(bundles: Path) -> None:
     bundle = Bundle.load(bundles / "unified")
     runtime = load_runtimes(bundle)["unified"]
@@ -132,12 +146,12 @@ def test_bf16_that_answers_otherwise_is_not_used(wrong: float, caplog: pytest.Lo
     """As an early processor or a faulty library might."""
 
     class Network:
-        name, version = "made up", "1"
+        name, version, at_once = "made up", "1", 1
 
         def __init__(self, precision: str) -> None:
             self.precision = precision
 
-        def infer(self, batch: np.ndarray) -> Outputs:
+        def infer(self, batch: np.ndarray, *, is_alone: bool = True) -> Outputs:
             logit = np.full(len(batch), 0.0 if self.precision == "f32" else wrong, np.float32)
             return Outputs(
                 np.ones((len(batch), 1)), logit, np.zeros((len(batch), 4, 4)), np.zeros((len(batch), 1))

@@ -41,8 +41,8 @@ class WorkerHeartbeat(threading.Thread):
     """Keeps a worker's row fresh and extends the leases of what it works on, three times a lease.
 
     It runs beside the work, on a database connection of its own: a long forward pass keeps its lease,
-    and a process that is frozen or dead does not. A process whose batch takes longer than the hard limit is
-    killed: Celery does that only to what it has started itself.
+    and a process that is frozen or dead does not. A process that works for longer than the hard limit since
+    its last claim is killed: Celery does that only to what it has started itself.
     """
 
     def __init__(self, worker: Worker) -> None:
@@ -58,7 +58,8 @@ class WorkerHeartbeat(threading.Thread):
     def holds(self, claims: Iterable[Analysis]) -> None:
         """Extend the leases of these claims from now on, and of no others; empty when the work is done."""
         with self._lock:
-            self._claims, self._lost = list(claims), set()
+            self._claims = list(claims)
+            self._lost &= {(claim.pk, claim.attempt) for claim in self._claims}
             self._since = time.monotonic()
 
     def has_lost(self, claim: Analysis) -> bool:

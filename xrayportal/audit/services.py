@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -67,7 +67,24 @@ def record(
     chains takes the clinic's first, then the platform's. ``detail`` holds ids, kinds and figures,
     never patient content.
     """
-    event = AuditEvent(
+    event = new_event(
+        clinic=clinic, action=action, actor=actor, target=target, study=study, detail=detail or {}
+    )
+    record_all([event])
+    return event
+
+
+def new_event(
+    *,
+    clinic: models.Model | uuid.UUID | None,
+    action: Action,
+    actor: Actor | None = None,
+    target: models.Model | None = None,
+    study: models.Model | uuid.UUID | None = None,
+    detail: dict[str, Any],
+) -> AuditEvent:
+    """An event for `record_all`, with the arguments of `record`."""
+    return AuditEvent(
         clinic_id=_key(clinic),
         at=timezone.now(),
         actor_id_text=actor.user_id if actor else "",
@@ -75,17 +92,28 @@ def record(
         action=Action(action).value,
         target_kind=target._meta.model_name or "" if target is not None else "",
         target_id=str(target.pk) if target is not None else "",
-        study_id=study.pk if isinstance(study, models.Model) else study,
-        detail=detail or {},
+        study_id=_key(study),
+        detail=detail,
         address=_plain_address(actor.address if actor else None),
     )
+
+
+def record_all(events: Iterable[AuditEvent]) -> None:
+    """Append events of `new_event`, each chain's in their order and by one statement, as `record` does.
+
+    Chains are taken in the order of their clinics' keys, the platform's last, so that two of us never wait
+    for each other.
+    """
+    chains: dict[uuid.UUID | None, list[AuditEvent]] = {}
+    for event in events:
+        chains.setdefault(event.clinic_id, []).append(event)
     # No savepoint: a change whose event cannot be written is no change.
     with transaction.atomic(savepoint=False):
-        if not _append(event):
-            # Two first writers: the second insert waits for the first, and does nothing.
-            AuditHead.objects.bulk_create([AuditHead(clinic_id=_key(clinic))], ignore_conflicts=True)
-            _append(event)
-    return event
+        for clinic in sorted(chains, key=lambda key: (key is None, str(key))):
+            if not _append(clinic, chains[clinic]):
+                # Two first writers: the second insert waits for the first, and does nothing.
+                AuditHead.objects.bulk_create([AuditHead(clinic_id=clinic)], ignore_conflicts=True)
+                _append(clinic, chains[clinic])
 
 
 def verify(*, clinic: models.Model | None, anchors: Iterable[Anchor] = ()) -> ChainState:
@@ -176,56 +204,70 @@ def _json(value: dict[str, Any]) -> str:
 
 
 #: All in one statement: while the head is locked every writer of the clinic waits, so between the lock and
-#: the commit nobody waits for Python. The hash is that of ``link``.
+#: the commit nobody waits for Python. The hashes are those of ``link``, each over the one before it.
 _APPEND = """
-WITH head AS MATERIALIZED (
-    SELECT id, number + 1 AS number, hash AS previous
-    FROM audit_audithead WHERE clinic_id IS NOT DISTINCT FROM %(clinic)s::uuid
+WITH RECURSIVE head AS MATERIALIZED (
+    SELECT id, number, hash FROM audit_audithead WHERE clinic_id IS NOT DISTINCT FROM %(clinic)s::uuid
     FOR UPDATE
-), link AS MATERIALIZED (
-    SELECT *, encode(sha256(convert_to(previous || %(before)s || number || %(after)s, 'UTF8')), 'hex') AS hash
-    FROM head
+), event AS MATERIALIZED (
+    SELECT * FROM unnest(
+        %(before)s::text[], %(after)s::text[], %(at)s::timestamptz[], %(actor)s::text[], %(label)s::text[],
+        %(action)s::text[], %(kind)s::text[], %(target)s::text[], %(study)s::uuid[], %(detail)s::text[],
+        %(address)s::inet[]
+    ) WITH ORDINALITY AS given (
+        before, after, at, actor, label, action, kind, target, study, detail, address, place
+    )
+), link AS (
+    SELECT id AS head, 0::bigint AS place, number, ''::text AS previous, hash::text AS hash FROM head
+    UNION ALL
+    SELECT link.head, event.place, link.number + 1, link.hash, encode(sha256(convert_to(
+        link.hash || event.before || (link.number + 1) || event.after, 'UTF8'
+    )), 'hex')
+    FROM link JOIN event ON event.place = link.place + 1
 ), moved AS (
     UPDATE audit_audithead SET number = link.number, hash = link.hash
-    FROM link WHERE audit_audithead.id = link.id
+    FROM link WHERE audit_audithead.id = link.head AND link.place = %(count)s
 )
 INSERT INTO audit_auditevent (
     clinic_id, number, at, actor_id_text, actor_label, action, target_kind, target_id, study_id, detail,
     address, previous, hash
 )
-SELECT %(clinic)s::uuid, number, %(at)s, %(actor)s, %(label)s, %(action)s, %(kind)s, %(target)s,
-    %(study)s::uuid, %(detail)s::jsonb, %(address)s::inet, previous, hash
-FROM link
+SELECT %(clinic)s::uuid, link.number, at, actor, label, action, kind, target, study, detail::jsonb, address,
+    link.previous, link.hash
+FROM link JOIN event USING (place)
+ORDER BY place
 RETURNING id, number, previous, hash
 """
 
 
-def _append(event: AuditEvent) -> bool:
-    """Write the event as the chain's next link; False where the chain has no head yet."""
-    before, after = _around_number(event)
+def _append(clinic: uuid.UUID | None, events: Sequence[AuditEvent]) -> bool:
+    """Write the events as the chain's next links; False where the chain has no head yet."""
+    around = [_around_number(event) for event in events]
     with connection.cursor() as cursor:
         cursor.execute(
             _APPEND,
             {
-                "clinic": event.clinic_id,
-                "before": before,
-                "after": after,
-                "at": event.at,
-                "actor": event.actor_id_text,
-                "label": event.actor_label,
-                "action": event.action,
-                "kind": event.target_kind,
-                "target": event.target_id,
-                "study": event.study_id,
-                "detail": json.dumps(event.detail),
-                "address": event.address,
+                "clinic": clinic,
+                "count": len(events),
+                "before": [before for before, _ in around],
+                "after": [after for _, after in around],
+                "at": [event.at for event in events],
+                "actor": [event.actor_id_text for event in events],
+                "label": [event.actor_label for event in events],
+                "action": [event.action for event in events],
+                "kind": [event.target_kind for event in events],
+                "target": [event.target_id for event in events],
+                "study": [event.study_id for event in events],
+                "detail": [json.dumps(event.detail) for event in events],
+                "address": [event.address for event in events],
             },
         )
-        row = cursor.fetchone()
-    if row is None:
+        rows = sorted(cursor.fetchall(), key=lambda row: row[1])
+    if not rows:
         return False
-    event.id, event.number, event.previous, event.hash = row
-    event._state.adding, event._state.db = False, connection.alias
+    for event, row in zip(events, rows, strict=True):
+        event.id, event.number, event.previous, event.hash = row
+        event._state.adding, event._state.db = False, connection.alias
     return True
 
 
@@ -233,8 +275,8 @@ def _utc(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _key(clinic: models.Model | None) -> uuid.UUID | None:
-    return clinic.pk if clinic is not None else None
+def _key(row: models.Model | uuid.UUID | None) -> uuid.UUID | None:
+    return row.pk if isinstance(row, models.Model) else row
 
 
 def _plain_address(address: str | None) -> str | None:

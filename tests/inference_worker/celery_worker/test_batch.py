@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +12,8 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from pytest_django.fixtures import Settings
 
+from inference_worker.celery_worker import batch
+from inference_worker.celery_worker.files import load_image
 from inference_worker.celery_worker.worker import InferenceWorker
 from tests.inference_worker.celery_worker.studies import BROKEN, content_of, picture, study_of
 from tests.inference_worker.drawing import encoded
@@ -24,6 +25,7 @@ from xrayportal.analyses.results import AnalysisResult
 from xrayportal.analyses.services import cancel_analysis, request_analysis
 from xrayportal.clinics.actors import COMMAND_LINE, PORTAL
 from xrayportal.intake.deletion import Reason, delete_study
+from xrayportal.studies.models import Image, Study
 
 pytestmark = pytest.mark.django_db
 
@@ -96,19 +98,27 @@ def test_no_view_that_decodes_fails_for_good_and_names_the_file(worker: Inferenc
     assert row.error_sentence.startswith(f"Could not read “{study.images.get().uploads.get().filename}”. ")
 
 
-def test_called_off_between_claim_and_work(worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_old", [False, True])
+def test_called_off_between_claim_and_work(
+    worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch, is_old: bool
+) -> None:
+    """A claim of this moment is not looked up before its work, but its result is not taken."""
     first, second = study_of(picture(0)), study_of(picture(1))
-    complete = steps.complete
+    monkeypatch.setattr(batch, "_FRESH_SECONDS", 0.0 if is_old else 60.0)
+    loaded: list[Study] = []
 
-    def complete_then_cancel(**arguments: Any) -> bool:
-        done = complete(**arguments)
-        cancel_analysis(analysis=Analysis.objects.get(study=second), actor=PORTAL)
-        return done
+    def cancel_then_load(image: Image) -> bytes:
+        if not loaded:
+            cancel_analysis(analysis=Analysis.objects.get(study=second), actor=PORTAL)
+        loaded.append(image.study)
+        return load_image(image)
 
-    monkeypatch.setattr(steps, "complete", complete_then_cancel)
+    monkeypatch.setattr(batch, "load_image", cancel_then_load)
     worker.work()
     assert Analysis.objects.get(study=first).state == "succeeded"
     assert Analysis.objects.get(study=second).state == "cancelled"
+    assert loaded == ([first] if is_old else [first, second])
+    assert not Finding.objects.filter(analysis__study=second).exists()
 
 
 @pytest.mark.parametrize("late", ["called off", "taken over", "deleted"])

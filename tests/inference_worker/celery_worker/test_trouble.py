@@ -11,6 +11,7 @@ from django.core.files.storage import default_storage
 from django.db import OperationalError
 
 from inference_worker.celery_worker import batch
+from inference_worker.celery_worker import study as study_module
 from inference_worker.celery_worker.files import load_image
 from inference_worker.celery_worker.worker import InferenceWorker
 from inference_worker.pipeline import Pipeline
@@ -172,7 +173,7 @@ def test_a_result_that_the_database_refuses_counts_as_a_mistake(
     def not_a_number(*arguments: Any, **options: Any) -> Any:
         return replace(judge_study(*arguments, **options), body_parts={"wrist": float("nan")})
 
-    monkeypatch.setattr(batch, "judge_study", not_a_number)
+    monkeypatch.setattr(study_module, "judge_study", not_a_number)
     while has_due():
         worker.work()
     row = Analysis.objects.get(study=study)
@@ -189,9 +190,8 @@ def test_without_a_database_the_lease_decides(
     monkeypatch.setattr(steps, "complete", away)
     monkeypatch.setattr(batch.connection, "close", lambda: None)  # the test's transaction lives in it
     study_of(picture(0))
-    study_of(picture(1))
     worker.work()
-    assert set(Analysis.objects.values_list("state", flat=True)) == {"running"}
+    assert Analysis.objects.get().state == "running"
 
 
 def end_time_after(views: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import prefetch_related_objects
+from django.db.models import Prefetch, prefetch_related_objects
 
-from xrayportal.analyses.models import Analysis
+from xrayportal.analyses.models import Analysis, Bundle
 
 # How it decides, from the inside out:
 #
@@ -96,8 +96,8 @@ SELECT * FROM taken ORDER BY place
 def claim_analyses(*, worker: str, limit: int) -> list[Analysis]:
     """Take up to ``limit`` waiting analyses for the worker of this name, in the order of the work.
 
-    They are ``running`` with a lease of ``LEASE_SECONDS`` when this returns, with bundle, clinic, study,
-    images and uploads loaded. The list is empty where nothing is due, or other workers were faster.
+    They are ``running`` with a lease of ``LEASE_SECONDS`` when this returns, with bundle (but for its
+    manifest), study and images loaded. The list is empty where nothing is due, or others were faster.
     """
     parameters = {
         "worker": worker,
@@ -106,7 +106,9 @@ def claim_analyses(*, worker: str, limit: int) -> list[Analysis]:
         "lease": settings.LEASE_SECONDS,
     }
     claims = list(Analysis.objects.raw(CLAIM, parameters))
-    prefetch_related_objects(claims, "bundle", "clinic", "study__images__uploads")
+    # A manifest takes longer to decode than all the rest, and a worker has it in its bundle's folder.
+    bundles = Prefetch("bundle", Bundle.objects.defer("manifest"))
+    prefetch_related_objects(claims, bundles, "study__images")
     return claims
 
 

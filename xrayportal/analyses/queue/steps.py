@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from datetime import timedelta
 
 from django.conf import settings
@@ -18,8 +17,9 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from xrayportal.analyses.models import Analysis, Finding
-from xrayportal.analyses.results import AnalysisResult, UnreadableView, ViewResult
+from xrayportal.analyses.models import Analysis
+from xrayportal.analyses.queue.store import lock_free, store_results
+from xrayportal.analyses.results import AnalysisResult, UnreadableView
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
 from xrayportal.clinics.actors import Actor
@@ -100,30 +100,20 @@ def complete(*, claim: Analysis, result: AnalysisResult) -> bool:
         if row.cancel_requested:
             _cancel(row)
             return False
-        row.verdict, row.body_part, row.body_parts = result.verdict, result.body_part, result.body_parts
-        row.probability, row.reason, row.leaning = result.probability, result.reason, result.leaning
-        row.views = len(result.views) + len(result.unreadable)
-        row.unreadable = [view.as_json() for view in result.unreadable]
-        row.runtime, row.precision, row.software = result.runtime, result.precision, result.software
-        row.milliseconds = result.milliseconds
-        _finish(row, Analysis.State.SUCCEEDED)
-        Finding.objects.bulk_create([_finding(row, view) for view in result.views])
-        if row.purpose == Analysis.Purpose.PRIMARY and not _has_newer_result(study, row):
-            study.current = row
-            study.save(update_fields=["current"])
-        record(
-            clinic=claim.clinic,
-            action=Action.ANALYSIS_SUCCEEDED,
-            actor=Actor(name=row.worker),
-            target=row,
-            study=study,
-            detail={
-                "attempt": row.attempt,
-                "bundle": claim.bundle.name,
-                "unreadable": len(result.unreadable),
-            },
-        )
+        store_results([(claim, result)])
     return True
+
+
+def complete_all(finished: Sequence[tuple[Analysis, AnalysisResult]]) -> set[uuid.UUID]:
+    """Record several results in one transaction; returns the ids of the analyses that have theirs now.
+
+    Those that were called off, lost or deleted, and those whose study somebody else holds at this moment, are
+    left as they are, for `complete`: this never waits for a row, so it can hold several in any order.
+    """
+    with transaction.atomic():
+        free = lock_free([claim for claim, _ in finished])
+        store_results([(claim, result) for claim, result in finished if claim.pk in free])
+    return free
 
 
 def fail(
@@ -271,14 +261,3 @@ def _record(row: Analysis, action: Action, kind: str) -> None:
 def _pause(attempt: int) -> timedelta:
     doublings = min(attempt - 1, 16)
     return min(FIRST_PAUSE * (1 << doublings), LONGEST_PAUSE)
-
-
-def _has_newer_result(study: Study, row: Analysis) -> bool:
-    return study.current is not None and study.current.requested_at > row.requested_at
-
-
-def _finding(row: Analysis, view: ViewResult) -> Finding:
-    """The row of a view; its fields have the names that the worker's record has, but for the peak."""
-    values = {field.name: getattr(view, field.name) for field in fields(view) if field.name != "peak"}
-    peak_x, peak_y = view.peak or (None, None)
-    return Finding(analysis=row, peak_x=peak_x, peak_y=peak_y, **values)

@@ -45,12 +45,21 @@ CROSS JOIN LATERAL (
 WHERE clinic.id <> %(clinic)s
 """
 
-# A worker's seconds for one analysis: since it finished the one before, or since it claimed this one. And for
-# each live worker the seconds that it has spent on the one at hand: 0 if it has none.
+# A worker's seconds for one analysis: since it finished the one before, or since it claimed this one; those
+# that it stored together took equal parts of that time. And for each live worker the seconds that it has
+# spent on the one at hand: 0 if it has none.
 _THROUGHPUT = """
 WITH recent AS (
     SELECT worker, started_at, finished_at FROM analyses_analysis
     WHERE state = 'succeeded' ORDER BY finished_at DESC LIMIT 200
+), stored AS (
+    SELECT worker, finished_at, min(started_at) AS started_at, count(*)::int AS together
+    FROM recent GROUP BY worker, finished_at
+), each AS (
+    SELECT together, extract(epoch FROM finished_at - greatest(
+        started_at, lag(finished_at) OVER (PARTITION BY worker ORDER BY finished_at)
+    )) / together AS seconds
+    FROM stored
 )
 SELECT percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY seconds), (
     SELECT coalesce(array_agg(coalesce(CASE WHEN at_hand.started_at IS NOT NULL THEN
@@ -65,12 +74,7 @@ SELECT percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY seconds), (
     ) AS at_hand ON true
     WHERE last_seen > statement_timestamp() - make_interval(secs => %(lease)s)
 )
-FROM (
-    SELECT extract(epoch FROM finished_at - greatest(
-        started_at, lag(finished_at) OVER (PARTITION BY worker ORDER BY finished_at)
-    )) AS seconds
-    FROM recent
-) AS each
+FROM each CROSS JOIN generate_series(1, together)
 """
 
 
