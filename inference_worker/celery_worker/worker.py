@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 _KEPT_PIPELINES = 2
 #: How long one wake-up is worked on while every claim brings a full batch: a worker that is told to end, or
 #: whose bundle changes, does not wait for longer.
-_GOES_ON_SECONDS = 1.0
+_GOES_ON_SECONDS = 0.5
 
 
 class InferenceWorker:
