@@ -1,7 +1,7 @@
 """A batch of claims on its way through the pipeline.
 
-While one study's picture is in its forward pass, the next one's is fetched and decoded, and the files of the
-one before are written: all in one thread, beside the pass. The rows of several studies are written together.
+While one study's picture is in its forward pass, the next one's is fetched and decoded, and the files of
+those before are on their way. The rows of several studies are written together, once their files are there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from django.db import InterfaceError, OperationalError, connection
 
 from inference_worker.celery_worker.endings import end_by
 from inference_worker.celery_worker.errors import CalledOffError, OutOfTimeError
-from inference_worker.celery_worker.files import load_image, remove_files
+from inference_worker.celery_worker.files import end_writing, load_image, remove_files
 from inference_worker.celery_worker.study import ClaimedStudy
 from inference_worker.decode.isolated import DecodeProcess
 from inference_worker.pipeline import Job, Pipeline
@@ -181,8 +181,15 @@ class Batch:
             self._store()
 
     def _store(self) -> None:
-        """Write the rows of the finished studies in one transaction, and one by one what that leaves."""
-        finished, self._finished = self._finished, []
+        """Write the rows of the finished studies, once their files are there.
+
+        In one transaction, and one by one what that leaves.
+        """
+        for study, _ in self._finished:
+            with self._step(study):
+                end_writing(study.writing)
+        finished = [(study, result) for study, result in self._finished if not study.has_ended]
+        self._finished = []
         stored, failure = set[object](), None
         if len(finished) > 1:
             try:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.core.files.storage import default_storage
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-#: A view's files are written side by side: each waits for the disk, or for the object store.
-_writers = ThreadPoolExecutor(5, thread_name_prefix="files")
+#: Files are written side by side: each waits for the disk, or for the object store.
+_writers = ThreadPoolExecutor(8, thread_name_prefix="files")
+#: Files on their way into the storage, by name.
+Writing = dict[str, Future[None]]
 
 
 class StorageTroubleError(Exception):
@@ -39,12 +42,13 @@ def load_image(image: Image) -> bytes:
         raise StorageTroubleError(f"image {image.pk}: {type(error).__name__}") from error
 
 
-def write_view(*, claim: Analysis, image: Image, result: Result, scale: float) -> ViewResult:
-    """Write the view's files, each whole and flushed, and return the values of its row.
+def begin_writing(
+    *, claim: Analysis, image: Image, result: Result, scale: float
+) -> tuple[ViewResult, Writing]:
+    """Begin to write the view's files; returns the values of its row, which count after `end_writing`.
 
     ``scale`` is the manifest's, in logit units. The attempt is part of the names: a worker that lost its
-    lease and does not know it yet can never touch the files of the one that took over. Raises
-    `StorageTroubleError`.
+    lease and does not know it yet can never touch the files of the one that took over.
     """
     finding, rendered, depth = result.finding, result.rendered, result.radiograph.depth
     files = {
@@ -56,18 +60,12 @@ def write_view(*, claim: Analysis, image: Image, result: Result, scale: float) -
     }
     stem = f"clinics/{claim.clinic_id}/findings/{claim.pk}/{claim.attempt}-{image.pk}"
     names = dict.fromkeys(files, "")
-    writing: dict[str, Future[object]] = {}
+    writing: Writing = {}
     for suffix, content in files.items():
         if content is not None:
-            names[suffix] = f"{stem}-{suffix}"
-            writing[suffix] = _writers.submit(write_durably, names[suffix], content)
-    wait(writing.values())
-    for suffix, written in writing.items():
-        try:
-            written.result()
-        except StorageUnavailableError as error:
-            raise StorageTroubleError(f"{suffix} of {image.pk}: {type(error).__name__}") from error
-    return ViewResult(
+            name = names[suffix] = f"{stem}-{suffix}"
+            writing[name] = _writers.submit(write_durably, name, content)
+    view = ViewResult(
         image_id=image.pk,
         verdict=finding.verdict,
         body_parts=finding.body_parts,
@@ -90,12 +88,23 @@ def write_view(*, claim: Analysis, image: Image, result: Result, scale: float) -
         notes=list(dict.fromkeys((*image.notes, *result.radiograph.notes))),
         milliseconds={stage: round(getattr(finding.timings, stage), 2) for stage in STAGES},
     )
+    return view, writing
+
+
+def end_writing(writing: Writing) -> None:
+    """Wait until each file is whole and flushed. Raises `StorageTroubleError`."""
+    wait(writing.values())
+    for name, written in writing.items():
+        try:
+            written.result()
+        except StorageUnavailableError as error:
+            raise StorageTroubleError(f"{Path(name).name}: {type(error).__name__}") from error
 
 
 def without_verdict(view: ViewResult, reason: str) -> ViewResult:
     """The view of a study whose body part is not judged: its heatmap's files are removed again.
 
-    An unsupported view stays as it is.
+    They must have been written. An unsupported view stays as it is.
     """
     if view.verdict == Verdict.UNSUPPORTED:
         return view
@@ -115,7 +124,7 @@ def without_verdict(view: ViewResult, reason: str) -> ViewResult:
 
 
 def remove_files(views: Iterable[ViewResult]) -> None:
-    """Remove the files that ``write_view`` wrote for a result that the queue refused.
+    """Remove the files that were written for a result that the queue refused.
 
     No row names these files.
     """

@@ -8,7 +8,7 @@ from time import monotonic
 from django.conf import settings
 
 from inference_worker.celery_worker.errors import NoViewDecodedError
-from inference_worker.celery_worker.files import without_verdict, write_view
+from inference_worker.celery_worker.files import Writing, begin_writing, end_writing, without_verdict
 from inference_worker.decode.isolated import TOO_SLOW
 from inference_worker.pipeline import Pipeline, Result
 from inference_worker.types import STAGES, UnreadableError
@@ -31,6 +31,8 @@ class ClaimedStudy:
     views: dict[int, ViewResult] = field(default_factory=dict)
     unreadable: dict[int, UnreadableView] = field(default_factory=dict)
     claimed_at: float = field(default_factory=monotonic)
+    #: Its views' files, which must be there before its rows.
+    writing: Writing = field(default_factory=dict)
     is_begun: bool = False
     has_ended: bool = False
 
@@ -50,7 +52,7 @@ class ClaimedStudy:
         self._give_up(position, TOO_SLOW, sentence)
 
     def take(self, position: int, outcome: Result | Exception, scale: float) -> None:
-        """Write a view's files, or note why it cannot be read. Raises any other error that it is."""
+        """Begin to write a view's files, or note why it cannot be read. Raises any other error that it is."""
         if isinstance(outcome, UnreadableError):
             self._give_up(position, outcome.kind, str(outcome))
         elif isinstance(outcome, Exception):
@@ -58,10 +60,13 @@ class ClaimedStudy:
         else:
             image = self.images[position]
             self.judged[position] = outcome.view
-            self.views[position] = write_view(claim=self.claim, image=image, result=outcome, scale=scale)
+            self.views[position], writing = begin_writing(
+                claim=self.claim, image=image, result=outcome, scale=scale
+            )
+            self.writing |= writing
 
     def result(self, pipeline: Pipeline) -> AnalysisResult:
-        """Judge the study. Raises `NoViewDecodedError`."""
+        """Judge the study. Raises `NoViewDecodedError`, `StorageTroubleError`."""
         claim, manifest = self.claim, pipeline.manifest
         positions = range(len(self.images))
         unreadable = [self.unreadable[position] for position in positions if position in self.unreadable]
@@ -78,6 +83,7 @@ class ClaimedStudy:
             unjudged=manifest.unjudged,
         )
         if study.reason:
+            end_writing(self.writing)
             views = [without_verdict(view, study.reason) for view in views]
         return AnalysisResult(
             verdict=study.verdict,

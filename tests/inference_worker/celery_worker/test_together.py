@@ -11,7 +11,7 @@ from django.core.files.storage import default_storage
 from django.db import OperationalError
 from pytest_django.fixtures import Settings
 
-from inference_worker.celery_worker import batch
+from inference_worker.celery_worker import batch, files
 from inference_worker.celery_worker import study as study_module
 from inference_worker.celery_worker import worker as worker_module
 from inference_worker.celery_worker.worker import InferenceWorker
@@ -28,6 +28,7 @@ from xrayportal.audit.services import verify
 from xrayportal.clinics.actors import PORTAL
 from xrayportal.intake.deletion import Reason, delete_study
 from xrayportal.studies.models import Study
+from xrayportal.studies.storage import StorageUnavailableError, write_durably
 
 pytestmark = pytest.mark.django_db
 
@@ -130,6 +131,25 @@ def test_one_that_the_database_refuses_ends_alone(
     assert (row.state, row.error_kind, row.crashes_alone) == ("failed", "unexpected", steps.CRASHES_ALONE)
     for study in (good, bad, other):
         assert verify(clinic=study.clinic).is_whole
+
+
+def test_one_whose_files_cannot_be_written_waits_alone(
+    worker: InferenceWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad, other = (study_of(picture(number)) for number in range(3))
+    row = Analysis.objects.get(study=bad)
+
+    def write(name: str, content: bytes) -> None:
+        if str(row.pk) in name and name.endswith("thumbnail.jpg"):
+            raise StorageUnavailableError("full")
+        write_durably(name, content)
+
+    monkeypatch.setattr(files, "write_durably", write)
+    worker.work()
+    assert state_of(good) == state_of(other) == ("succeeded", 1)
+    assert state_of(bad) == ("queued", 0)
+    event = AuditEvent.objects.get(study_id=bad.pk, action=Action.ANALYSIS_REQUEUED)
+    assert event.detail == {"attempt": 1, "kind": "storage"}
 
 
 def test_with_the_database_away_nothing_is_tried_twice_and_no_file_goes(
