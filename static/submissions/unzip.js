@@ -27,6 +27,11 @@ const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
 });
 /** Bytes of the directory, which is read whole: room for thousands of long names. */
 const MAX_DIRECTORY_BYTES = 16 * 2 ** 20;
+/** Folders and clutter are entries too. */
+const ENTRIES_PER_FILE = 4;
+/** Flags of encryption: ordinary, strong. And that of a member that holds only what changed in it. */
+const ENCRYPTED_FLAGS = 0x41;
+const PATCH_FLAG = 0x20;
 const CLUTTER = [".ds_store", "thumbs.db", "desktop.ini", "dicomdir"];
 
 /** @typedef {{maxFiles: number, maxBytes: number, maxFileBytes: number}} Limits sizes are of unpacked files */
@@ -73,13 +78,16 @@ export async function unzip(archive, limits) {
 /** @param {Blob} archive @param {Limits} limits @returns {Promise<Member[]>} */
 async function list(archive, limits) {
   const { count, size, offset, before } = await findDirectory(archive);
-  if (count > limits.maxFiles || size > MAX_DIRECTORY_BYTES) throw new UnzipError("archive-files");
+  const most = ENTRIES_PER_FILE * limits.maxFiles;
+  if (count > most || size > MAX_DIRECTORY_BYTES) throw new UnzipError("archive-files");
   const view = await slice(archive, before + offset, size);
   /** @type {Member[]} */
   const members = [];
   let at = 0;
   let total = 0;
-  for (let index = 0; index < count; index += 1) {
+  // The directory ends where its bytes do: programs that know no ZIP64 count modulo 65,536.
+  for (let index = 0; at < view.byteLength; index += 1) {
+    if (index >= most) throw new UnzipError("archive-files");
     if (at + 46 > view.byteLength || view.getUint32(at, true) !== CENTRAL_SIGNATURE) {
       throw new UnzipError("archive-damaged");
     }
@@ -90,6 +98,7 @@ async function list(archive, limits) {
     const refusal = refuse(entry, limits);
     if (!refusal) total += entry.size; // a refused member is never unpacked
     if (total > limits.maxBytes) throw new UnzipError("archive-bytes");
+    if (members.length >= limits.maxFiles) throw new UnzipError("archive-files");
     members.push({ path: entry.path, size: entry.size, refusal, read: () => readMember(archive, entry) });
   }
   return members;
@@ -156,9 +165,22 @@ function readEntry(view, at) {
     next: at + 46 + nameLength + extraLength + commentLength,
   };
   if (entry.next > view.byteLength) throw new UnzipError("archive-damaged");
+  checkExtra(view, extra, extraLength);
   readExtra64(view, extra, extraLength, entry);
   entry.path = decodeName(raw, flags, unicodePath(view, extra, extraLength, raw));
   return entry;
+}
+
+/**
+ * Each extra field ends where they all do, at the latest.
+ * @param {DataView} view
+ * @param {number} start
+ * @param {number} length
+ */
+function checkExtra(view, start, length) {
+  for (let at = start; at + 4 <= start + length; at += 4 + view.getUint16(at + 2, true)) {
+    if (at + 4 + view.getUint16(at + 2, true) > start + length) throw new UnzipError("archive-damaged");
+  }
 }
 
 /**
@@ -241,12 +263,12 @@ function refuse(entry, limits) {
   const isOutside = entry.path.startsWith("/") || entry.path[1] === ":";
   const kind = entry.mode & KIND_MASK;
   if (entry.size > limits.maxFileBytes) return "too-large";
-  if (entry.flags & 0x1) return "member-encrypted";
+  if (entry.flags & ENCRYPTED_FLAGS) return "member-encrypted";
   if (isOutside || entry.path.split("/").includes("..")) return "member-path";
   if (kind !== 0 && kind !== ORDINARY_FILE) return "member-link";
   if (entry.size > MAX_RATIO * Math.max(entry.packed, 1024)) return "member-ratio";
   if (/\.(zip|tar|gz|tgz|7z|rar)$/i.test(entry.path)) return "member-archive";
-  if (entry.method !== 0 && entry.method !== 8) return "member-method";
+  if ((entry.method !== 0 && entry.method !== 8) || entry.flags & PATCH_FLAG) return "member-method";
   return "";
 }
 

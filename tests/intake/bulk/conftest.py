@@ -71,12 +71,17 @@ def foreign() -> bytes:
             archive.writestr(info, png(shade=100 + shade))
         archive.writestr("stored.png", png(shade=200), zipfile.ZIP_STORED)
         archive.writestr("local.png", png(shade=201))
+        archive.writestr("strong.png", png(shade=202))
+        archive.writestr("patch.png", png(shade=203))
     content = bytearray(out.getvalue())
     for name, bytes_ in raw.items():
         content = content.replace(name.encode(), bytes_)
     content[content.rindex(b"sum.png") - 30] ^= 1  # of its entry in the directory: the checksum
     content[content.index(b"IDAT") + 6] ^= 0xFF  # of the stored member
     content[content.index(b"local.png")] = ord("L")  # in its own header only
+    for member, flag in (("strong.png", 0x40), ("patch.png", 0x20)):
+        content[content.rindex(member.encode()) - 38] |= flag  # of its entry in the directory
+    content[-14:-10] = struct.pack("<HH", 3, 3)  # the number of entries, as if it had not fitted
     return b"MZ a program that unpacks itself" + bytes(content)
 
 
@@ -90,6 +95,8 @@ FOREIGN = {
     "sum.png": "member-damaged",
     "stored.png": "member-damaged",
     "local.png": "member-damaged",
+    "strong.png": "member-encrypted",
+    "patch.png": "member-method",
 }
 
 

@@ -109,12 +109,15 @@ def test_an_archive_inside_an_archive_is_refused(deliver: Take) -> None:
     assert not Image.objects.exists()
 
 
-def test_an_encrypted_member_is_refused(deliver: Take) -> None:
+@pytest.mark.parametrize(
+    ("flag", "says"), [(0x01, "it is encrypted"), (0x40, "it is encrypted"), (0x20, "it is packed in a way")]
+)
+def test_a_member_that_needs_more_than_unpacking_is_refused(deliver: Take, flag: int, says: str) -> None:
     plain = bytearray(zipped({"secret.png": png()}, zipfile.ZIP_STORED))
-    plain[6] |= 1  # the flag in the local header, then in the central one
-    plain[plain.index(b"PK\x01\x02") + 8] |= 1
+    plain[6] |= flag  # in the local header, then in the central one
+    plain[plain.index(b"PK\x01\x02") + 8] |= flag
     _, refused = deliver("x.zip", bytes(plain))
-    assert "it is encrypted" in refused.sentence
+    assert says in refused.sentence
 
 
 @pytest.mark.parametrize("cut", [30, 200])

@@ -25,6 +25,8 @@ _ENTRIES_PER_FILE = 4
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 _CLUTTER = ("__macosx/", ".ds_store", "thumbs.db", "desktop.ini", "dicomdir")
+#: Flags of encryption: ordinary, strong. And that of a member that holds only what changed in it.
+_ENCRYPTED_FLAGS, _PATCH_FLAG = 0x41, 0x20
 #: The flag that says that a name is UTF-8, and Info-ZIP's extra field with the name in UTF-8.
 _UTF_8_FLAG = 0x800
 _UNICODE_PATH = 0x7075
@@ -152,7 +154,7 @@ def _refusal(info: zipfile.ZipInfo, path: str) -> RejectedError | None:
     leads_out = path.startswith("/") or path[1:2] == ":" or ".." in PurePosixPath(path).parts
     if info.file_size > settings.UPLOAD_MAX_BYTES:
         return too_large()
-    if info.flag_bits & 0x1:
+    if info.flag_bits & _ENCRYPTED_FLAGS:
         return refusal("member-encrypted")
     if leads_out:
         return refusal("member-path")
@@ -162,7 +164,9 @@ def _refusal(info: zipfile.ZipInfo, path: str) -> RejectedError | None:
         return refusal("member-ratio")
     if path.lower().endswith(_ARCHIVES):
         return refusal("member-archive")
-    if info.compress_type not in _METHODS:  # others have no bound on memory, and exceptions of their own
+    if (
+        info.compress_type not in _METHODS or info.flag_bits & _PATCH_FLAG
+    ):  # others have no bound on memory, and exceptions of their own
         return refusal("member-method")
     return None
 
