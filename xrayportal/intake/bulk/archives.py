@@ -164,9 +164,8 @@ def _refusal(info: zipfile.ZipInfo, path: str) -> RejectedError | None:
         return refusal("member-ratio")
     if path.lower().endswith(_ARCHIVES):
         return refusal("member-archive")
-    if (
-        info.compress_type not in _METHODS or info.flag_bits & _PATCH_FLAG
-    ):  # others have no bound on memory, and exceptions of their own
+    # Other methods have no bound on memory, and exceptions of their own.
+    if info.compress_type not in _METHODS or info.flag_bits & _PATCH_FLAG:
         return refusal("member-method")
     return None
 

@@ -30,7 +30,9 @@ MAX_LABELS = 100_000
 #: Rows as a submission keeps them: by name, one or more of label, CSV's key, name as written, line.
 Kept = dict[str, list[list[Any]]]
 #: Excel's line above the columns, which tells what stands between them.
-_SEPARATOR = re.compile(r"\"?sep=([^\w\s\"]|\t)\"?[\s,;]*", re.IGNORECASE)
+_SEPARATOR = re.compile(r"\"?sep= *([^\w\s\"]|\t|\\t|) *\"?[\s,;]*", re.IGNORECASE)
+#: What programs put round a text unseen: byte order marks, DOS's end of file.
+_UNSEEN = "\ufeff\u200b\x1a"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +115,15 @@ def from_json(kept: Kept) -> dict[str, list[Row]]:
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the number and cells of each line that says anything."""
-    lines = text.splitlines(keepends=True)
+    lines = text.strip(_UNSEEN).splitlines(keepends=True)
     skipped = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
     first = lines[skipped].strip("\r\n") if skipped < len(lines) else ""
     separator = _SEPARATOR.fullmatch(first)
     if separator:
         skipped += 1
-    delimiter = separator[1] if separator else max(",;\t", key=first.count)
+    stated = {"\\t": "\t"}.get(separator[1], separator[1]) if separator else ""
+    columns = next((line for line in lines[skipped:] if line.strip()), "")
+    delimiter = stated or max(",;\t", key=columns.count)
     reader = csv.reader(io.StringIO("".join(lines[skipped:]), newline=""), delimiter=delimiter)
     for row in reader:
         cells = [cell.strip() for cell in row]
@@ -128,7 +132,7 @@ def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _rows(lines: Iterator[tuple[int, list[str]]], body_parts: Collection[str]) -> dict[str, Row]:
-    header = [name.lower().replace(" ", "_") for name in next(lines, (1, []))[1]]
+    header = [re.sub("[ -]", "_", name.lower()) for name in next(lines, (1, []))[1]]
     named = [name for name in header if name]  # a spreadsheet may add empty columns
     if "file" not in named or not set(named) <= set(COLUMNS) or len(set(named)) < len(named):
         raise _unusable(_("its first line does not name the columns"), _columns_wanted(named))
@@ -137,7 +141,9 @@ def _rows(lines: Iterator[tuple[int, list[str]]], body_parts: Collection[str]) -
         cells = dict(zip(header, row, strict=False))
         unnamed = [cell for place, cell in enumerate(row) if not "".join(header[place : place + 1])]
         name = comparable_path(cells.get("file", ""))
-        if any(unnamed) or not 0 < len(cells.get("file", "")) <= MAX_NAME or not name:
+        # A quotation mark that nothing closes makes one cell of all lines that follow.
+        is_one_line = not re.search("[\r\n]", cells.get("file", ""))
+        if any(unnamed) or not is_one_line or not 0 < len(cells.get("file", "")) <= MAX_NAME or not name:
             raise _unusable(_("line %(line)d does not fit the columns of the first line") % {"line": line})
         if len(rows) >= MAX_LABELS:
             raise too_many()
