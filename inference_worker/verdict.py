@@ -117,9 +117,8 @@ def judge_study(
     Body part: the largest mean of the body part probabilities over supported views, unless
     ``forced_body_part``. A body part among ``unjudged`` gets no probability, and the verdict uncertain with
     its reason. Score: ``aggregate`` of the views' probabilities; ``even`` splits uncertain ones into two
-    leanings. A study with a view that could not be decoded is never normal: the
-    view may be abnormal. Raises `ValueError` if no view could be decoded or the forced body part is not
-    among the labels.
+    leanings. A study with a view that could not be decoded is never normal: the view may be abnormal. Raises
+    `ValueError` if no view could be decoded or the forced body part is not among the labels.
     """
     decoded = [view for view in views if view is not None]
     if not decoded:
@@ -142,16 +141,12 @@ def judge_study(
     labels = supported[0][0]
     body_parts = {label: fmean(view_parts[label] for view_parts, _ in supported) for label in labels}
     body_part = forced_body_part or max(body_parts, key=lambda label: body_parts[label])
+    is_judged = body_part not in unjudged
     scores = [score for _, score in supported]
-    probability: float | None
-    verdict: Verdict
-    if body_part in unjudged:
-        reason, probability, verdict = BODY_PART_NOT_JUDGED, None, "uncertain"
-    else:
-        reason, probability = "", fmean(scores) if aggregate == "mean" else max(scores)
-        verdict = judge(probability, low, high)
-        if verdict == "normal" and unreadable:
-            verdict = "uncertain"
+    probability = (fmean(scores) if aggregate == "mean" else max(scores)) if is_judged else None
+    verdict: Verdict = "uncertain" if probability is None else judge(probability, low, high)
+    if verdict == "normal" and unreadable:
+        verdict = "uncertain"
     return StudyResult(
         verdict=verdict,
         body_part=body_part,
@@ -161,6 +156,6 @@ def judge_study(
         views=len(views),
         unreadable=unreadable,
         unsupported=len(decoded) - len(supported),
-        reason=reason,
+        reason="" if is_judged else BODY_PART_NOT_JUDGED,
         leaning=lean(verdict, probability, even),
     )

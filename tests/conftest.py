@@ -45,6 +45,7 @@ def pytest_configure() -> None:
 
     settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES["anchors"] = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
+    settings.CACHES["default"]["BACKEND"] = "tests.caching.LastingCache"
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
@@ -108,6 +109,14 @@ def no_anchors() -> None:
     from django.core.files.storage import storages
 
     storages._storages.pop("anchors", None)  # type: ignore[attr-defined]  # a new one is empty
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> None:
+    """What a page keeps for a moment is of this test."""
+    from django.core.cache import cache
+
+    cache.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,8 @@ from training.datasets.record import DatasetError
 if TYPE_CHECKING:
     from training.learning.configuration import Config
 
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
 RUNS = Path("runs")
 #: A module that is missing in one of these is a mistake of ours, and no package that could be installed.
 OURS = ("training", "inference_worker")
@@ -53,7 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_datasets, _add_learning, _add_release, _add_evaluation):
+        add(commands)
+    return parser
 
+
+def _add_datasets(commands: Commands) -> None:
     fetch = commands.add_parser("fetch", help="download FracAtlas, or say where to ask for MURA")
     fetch.add_argument("name", choices=("fracatlas", "mura"))
     fetch.add_argument("--to", type=Path, default=Path("data"), help="folder to download into")
@@ -64,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     explore.add_argument("--out", type=Path, default=RUNS / "explore")
     explore.set_defaults(run=_explore)
 
+
+def _add_learning(commands: Commands) -> None:
     train = _command(commands, "train", "train one configuration; goes on where it stopped")
     train.add_argument("--config", type=Path, required=True)
     train.add_argument("--logs", type=Path, help="folder for TensorBoard's logs")
@@ -82,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     adopt.add_argument("--final", type=Path, required=True, help="configuration of the network that ships")
     adopt.set_defaults(run=_adopt)
 
+
+def _add_release(commands: Commands) -> None:
     calibrate = _command(commands, "calibrate", "set calibration and thresholds of a bundle anew")
     calibrate.add_argument("--config", type=Path, required=True)
     calibrate.add_argument("--bundle", type=Path, required=True)
@@ -112,6 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.set_defaults(run=_export)
 
+
+def _add_evaluation(commands: Commands) -> None:
     evaluate = _command(commands, "evaluate", "figures, plots and report of a bundle; writes its card")
     evaluate.add_argument("--bundle", type=Path, required=True)
     evaluate.add_argument("--split", choices=("train", "test"), default="test")
@@ -133,12 +146,10 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--limit", type=_count, help="so many pictures at most; ScoreCAM is slow")
     explain.add_argument("--out", type=Path, default=RUNS / "explain")
     explain.set_defaults(run=_explain)
-    return parser
 
 
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, help_text: str
-) -> argparse.ArgumentParser:
+def _command(commands: Commands, name: str, help_text: str) -> argparse.ArgumentParser:
+    """A command over a data set."""
     parser = commands.add_parser(name, help=help_text)
     parser.add_argument("--data", type=Path, required=True, help="folder, or table of pictures (.csv)")
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of runs and of prepared pictures")

@@ -16,27 +16,22 @@ import argparse
 import contextlib
 import http.client
 import itertools
-import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import urllib.error
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
-import redis
-
 from trials.agreement import Agreement, agreement_of, results_of
 from trials.drawing import damaged, drawn
+from trials.faults import faults, point
 from trials.portal import CLINIC, START_SECONDS, Portal, until
 from trials.visitor import Visitor
-from xrayportal.embedded.environment import PortalFile
 from xrayportal.embedded.ports import choose_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,80 +78,6 @@ class Sender(threading.Thread):
                 time.sleep(0.3)
             except (OSError, http.client.HTTPException, RuntimeError, ValueError):
                 time.sleep(0.3)
-
-
-def faults(portal: Portal) -> dict[str, Callable[[], None]]:
-    """What is done to the portal, by its name in the report."""
-
-    def kill(name: str, number: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
-        return lambda: os.kill(portal.pid(name), number)
-
-    def kill_below(name: str, contains: str) -> Callable[[], None]:
-        def act() -> None:
-            for process in portal.children(name, contains)[:1]:
-                process.kill()
-
-        return act
-
-    def wipe() -> None:
-        with redis.Redis.from_url(PortalFile(portal.var).values["REDIS_URL"]) as client:
-            client.flushall()
-
-    def freeze_worker() -> None:
-        frozen = [psutil.Process(portal.pid("worker")), *portal.children("worker")]
-        for process in frozen:
-            process.suspend()
-        time.sleep(20)
-        for process in frozen:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.resume()
-
-    def freeze_redis() -> None:
-        os.kill(portal.pid("redis"), signal.SIGSTOP)
-        time.sleep(8)
-        os.kill(portal.pid("redis"), signal.SIGCONT)
-
-    def storage_away() -> None:
-        _point(portal.media, "a-file")
-        time.sleep(5)
-        _point(portal.media, "real")
-
-    def storage_full() -> None:
-        filler = portal.media.parent / "filler"
-        with contextlib.suppress(OSError), filler.open("wb") as file:
-            while True:
-                file.write(bytes(1024 * 1024))
-        time.sleep(5)
-        filler.unlink()
-
-    def storage_read_only() -> None:
-        _mount("remount,ro", portal.media.parent)
-        time.sleep(5)
-        _mount("remount,rw", portal.media.parent)
-
-    chosen = {
-        "worker's child killed": kill_below("worker", "celery"),
-        "decoder killed": kill_below("worker", "inference_worker.decode.child"),
-        "worker killed with its children": lambda: os.killpg(portal.pid("worker"), signal.SIGKILL),
-        "worker's parent killed": kill("worker"),
-        "web process killed": kill_below("web", "gunicorn"),
-        "web's first process killed": kill("web"),
-        "reconciler killed": kill("reconciler"),
-        "Redis killed": kill("redis"),
-        "Redis wiped": wipe,
-        "Redis frozen for 8 s": freeze_redis,
-        "PostgreSQL stopped fast": kill("postgres", signal.SIGINT),
-        "PostgreSQL stopped immediately": kill("postgres", signal.SIGQUIT),
-        "PostgreSQL killed": kill("postgres"),
-        "worker frozen for 20 s": freeze_worker,
-        "file storage away for 5 s": storage_away,
-    }
-    if portal.is_mounted:
-        chosen |= {
-            "file storage full for 5 s": storage_full,
-            "file storage read-only for 5 s": storage_read_only,
-        }
-    return chosen
 
 
 def main() -> int:
@@ -264,23 +185,12 @@ def _storage(portal: Portal) -> Iterator[None]:
         print("No file system can be mounted here: a full and a read-only storage are left out.", flush=True)
     (folder / "real").mkdir()
     (folder / "a-file").touch()
-    _point(portal.media, "real")
+    point(portal.media, "real")
     try:
         yield
     finally:
         if portal.is_mounted:
             subprocess.run(["umount", "--lazy", str(folder)], check=False)
-
-
-def _point(link: Path, target: str) -> None:
-    """Make the link lead elsewhere, in one step."""
-    other = link.with_name("link")
-    other.symlink_to(target)
-    other.replace(link)
-
-
-def _mount(options: str, folder: Path) -> None:
-    subprocess.run(["mount", "-o", options, str(folder)], check=True)
 
 
 if __name__ == "__main__":

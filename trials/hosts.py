@@ -11,7 +11,6 @@ Needs root, ``ip`` and ``nft`` (Debian's iproute2 and nftables). Touches no rule
 from __future__ import annotations
 
 import argparse
-import ctypes
 import os
 import re
 import secrets
@@ -30,25 +29,19 @@ from typing import IO
 import psycopg2
 
 from benchmarks.pictures import ordinary
+from trials.namespaces import HOSTS, PREFIX, TrialError, inside, network, run
 from trials.visitor import Visitor
 from xrayportal.embedded.account import Account
 from xrayportal.embedded.postgres import ROLE, Postgres
 from xrayportal.embedded.redis import PACKAGED
 
 ROOT = Path(__file__).resolve().parent.parent
-PREFIX = "xray-trial-"
-NETWORK = "10.77.231."
-HOSTS = {"web": f"{NETWORK}2", "store": f"{NETWORK}3", "worker-a": f"{NETWORK}4", "worker-b": f"{NETWORK}5"}
 LEASE_SECONDS = 6
 #: The rules that make a link silent: nobody is told that nothing arrives.
 CUT = """table inet cut {
   chain out { type filter hook output priority 0; policy drop; oif lo accept; }
   chain in { type filter hook input priority 0; policy drop; iif lo accept; }
 }"""
-
-
-class TrialError(Exception):
-    """Something was lost, doubled or stuck."""
 
 
 def main() -> int:
@@ -71,14 +64,14 @@ def main() -> int:
 
 
 def _try(stack: ExitStack, count: int, cut_seconds: float) -> None:
-    stack.enter_context(_network())
+    stack.enter_context(network())
     portal = stack.enter_context(_portal())
     pictures = [(f"{number}.jpg", data) for number, data in enumerate(ordinary(count)[0])]
     sender = threading.Thread(target=_send, args=(portal, pictures), daemon=True)
     start = time.monotonic()
     sender.start()
     portal.until(lambda: portal.done() >= count // 3, f"{count // 3} of {count} have a result")
-    _run("nft", "-f", "-", inside="worker-a", text=CUT)
+    run("nft", "-f", "-", host="worker-a", text=CUT)
     cut, before = time.monotonic(), portal.done()
     print(f"{cut - start:6.1f} s  the link of worker-a is cut; {before} of {count} have a result", flush=True)
     portal.until(
@@ -91,7 +84,7 @@ def _try(stack: ExitStack, count: int, cut_seconds: float) -> None:
     during = portal.done()
     if during <= before:
         raise TrialError("nothing was analysed while one link was cut")
-    _run("nft", "delete", "table", "inet", "cut", inside="worker-a")
+    run("nft", "delete", "table", "inet", "cut", host="worker-a")
     mended = time.monotonic()
     print(f"{mended - start:6.1f} s  mended; {during} of {count} have a result", flush=True)
     portal.until(lambda: portal.is_seen("worker-a"), "worker-a reports again")
@@ -142,7 +135,7 @@ class Portal:
 
     def ask(self, statement: str) -> int:
         """The one number that this statement gives."""
-        with _inside("web"):
+        with inside("web"):
             connection = psycopg2.connect(self.owner)
         try:
             with connection, connection.cursor() as cursor:
@@ -186,7 +179,7 @@ class Portal:
         }.items():
             if (found := self.ask(statement)) != count:
                 raise TrialError(f"{found} {what} for {count} pictures")
-        with _inside("web"):
+        with inside("web"):
             connection = psycopg2.connect(self.owner)
         with connection, connection.cursor() as cursor:
             cursor.execute(
@@ -215,33 +208,6 @@ class Portal:
 
 
 @contextmanager
-def _network() -> Iterator[None]:
-    """The hosts and a switch between them, each a namespace."""
-    names = [*HOSTS, "switch"]
-    _remove(names)
-    try:
-        for name in names:
-            _run("ip", "netns", "add", PREFIX + name)
-            _run("ip", "link", "set", "lo", "up", inside=name)
-        _run("ip", "link", "add", "bridge", "type", "bridge", inside="switch")
-        _run("ip", "link", "set", "bridge", "up", inside="switch")
-        for name, address in HOSTS.items():
-            ends = ("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", PREFIX + name)
-            _run("ip", *ends, inside="switch")
-            _run("ip", "link", "set", name, "master", "bridge", "up", inside="switch")
-            _run("ip", "addr", "add", f"{address}/24", "dev", "eth0", inside=name)
-            _run("ip", "link", "set", "eth0", "up", inside=name)
-        yield
-    finally:
-        _remove(names)
-
-
-def _remove(names: list[str]) -> None:
-    for name in names:
-        subprocess.run(["ip", "netns", "del", PREFIX + name], capture_output=True, check=False)
-
-
-@contextmanager
 def _portal() -> Iterator[Portal]:
     """PostgreSQL, Redis and the processes, each on its host."""
     var = Path(tempfile.mkdtemp(prefix="xray-hosts-"))
@@ -261,31 +227,13 @@ def _portal() -> Iterator[Portal]:
     password = secrets.token_hex(16)
     with (var / "log").open("wb") as log, ExitStack() as stack:
         stack.callback(shutil.rmtree, var, ignore_errors=True)
-        with _inside("web"):
+        with inside("web"):
             postgres.start()
         stack.callback(postgres.stop)
-        environment = {
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "VAR_DIR": str(var),
-            "MEDIA_ROOT": str(var / "media"),
-            "STATIC_ROOT": str(var / "static"),
-            "SECRET_KEY": secrets.token_urlsafe(50),
-            "HTTPS": "false",
-            "ALLOWED_HOSTS": HOSTS["web"],
-            "LOG_LEVEL": "INFO",
-            "LEASE_SECONDS": str(LEASE_SECONDS),
-            "DATABASE_URL": postgres.url.replace("127.0.0.1", HOSTS["web"]),
-            "REDIS_URL": f"redis://:{password}@{HOSTS['store']}:6379/0",
-        }
+        environment = _environment(var, postgres.url, password)
         portal = Portal(environment, postgres.owner_url, log)
         stack.callback(portal.end)
-        server = shutil.which("redis-server") or str(PACKAGED / "bin" / "redis-server")
-        options = ["--bind", HOSTS["store"], "--requirepass", password, "--save", "", "--dir", str(var)]
-        with _inside("store"):
-            redis = subprocess.Popen([server, *options], stdout=log, stderr=log)
-        stack.callback(redis.wait)
-        stack.callback(redis.terminate)
+        _start_redis(stack, var, password, log)
         portal.manage("prepare", "--static", DATABASE_URL=postgres.owner_url, DATABASE_PORTAL_ROLE=ROLE)
         portal.start("web", "web", BIND=HOSTS["web"], PORT="8000")
         portal.start("web", "reconciler")
@@ -299,6 +247,34 @@ def _portal() -> Iterator[Portal]:
             log.flush()
             sys.stderr.write((var / "log").read_text(errors="replace")[-4000:])
             raise
+
+
+def _environment(var: Path, database: str, password: str) -> dict[str, str]:
+    """What every process of the portal is told, whatever its host."""
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "VAR_DIR": str(var),
+        "MEDIA_ROOT": str(var / "media"),
+        "STATIC_ROOT": str(var / "static"),
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "HTTPS": "false",
+        "ALLOWED_HOSTS": HOSTS["web"],
+        "LOG_LEVEL": "INFO",
+        "LEASE_SECONDS": str(LEASE_SECONDS),
+        "DATABASE_URL": database.replace("127.0.0.1", HOSTS["web"]),
+        "REDIS_URL": f"redis://:{password}@{HOSTS['store']}:6379/0",
+    }
+
+
+def _start_redis(stack: ExitStack, var: Path, password: str, log: IO[bytes]) -> None:
+    """Redis on its host, until the stack ends."""
+    server = shutil.which("redis-server") or str(PACKAGED / "bin" / "redis-server")
+    options = ["--bind", HOSTS["store"], "--requirepass", password, "--save", "", "--dir", str(var)]
+    with inside("store"):
+        redis = subprocess.Popen([server, *options], stdout=log, stderr=log)
+    stack.callback(redis.wait)
+    stack.callback(redis.terminate)
 
 
 def _send(portal: Portal, pictures: list[tuple[str, bytes]]) -> None:
@@ -316,35 +292,10 @@ def _send(portal: Portal, pictures: list[tuple[str, bytes]]) -> None:
     password = re.search(r"signs in with (\S+)", made)
     if password is None:
         raise TrialError(f"create_clinic gave no password: {made}")
-    with _inside("web"):
+    with inside("web"):
         visitor = Visitor(f"http://{HOSTS['web']}:8000")
         visitor.sign_in("a@trial.example", password[1])
         visitor.send("trial", pictures, len(pictures))
-
-
-@contextmanager
-def _inside(host: str) -> Iterator[None]:
-    """Let this thread, and what it starts, be on that host."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with open("/proc/thread-self/ns/net") as here, open(f"/run/netns/{PREFIX}{host}") as there:  # noqa: PTH123
-        _enter(libc, there.fileno())
-        try:
-            yield
-        finally:
-            _enter(libc, here.fileno())
-
-
-def _enter(libc: ctypes.CDLL, handle: int) -> None:
-    network = 0x40000000  # CLONE_NEWNET
-    if libc.setns(handle, network):
-        raise OSError(ctypes.get_errno(), "setns")
-
-
-def _run(*command: str, inside: str = "", text: str = "") -> None:
-    prefix = ["ip", "netns", "exec", PREFIX + inside] if inside else []
-    done = subprocess.run([*prefix, *command], input=text, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise TrialError(f"{' '.join(command[:5])}: {done.stderr.strip()}")
 
 
 if __name__ == "__main__":

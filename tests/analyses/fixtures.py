@@ -6,18 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.db import connection
 
 from tests.factories import make_bundle, make_study, make_submission
 from xrayportal.analyses.models import Analysis
 from xrayportal.clinics.models import Clinic
 from xrayportal.studies.models import Submission
-
-
-@pytest.fixture(autouse=True)
-def _forget_throughput() -> None:
-    cache.clear()
 
 
 @pytest.fixture

@@ -20,12 +20,6 @@ from xrayportal.studies.models import Image, Study, Submission, Upload, Usage
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def nothing_remembered() -> None:
-    """What waits and is stored is counted anew."""
-    cache.clear()
-
-
 @pytest.fixture
 def service(house: House) -> Program:
     """An uploader's service of the same clinic."""

@@ -25,11 +25,6 @@ from xrayportal.web.operations import views
 HTMX = {"HX-Request": "true"}
 
 
-@pytest.fixture(autouse=True)
-def _fresh_cache() -> None:
-    cache.clear()
-
-
 def look(person: User, house: House | None = None, query: str = "", **headers: str) -> Any:
     address = reverse("clinic-operations", args=[house.clinic.slug]) if house else reverse("operations")
     return browser(person).get(address + query, headers=headers)

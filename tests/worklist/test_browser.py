@@ -139,7 +139,7 @@ def test_renews_itself_and_keeps_ones_place(page: Page, clinic: Clinic) -> None:
     add(clinic, "NH-new")
     poll(page)
     expect(page.get_by_role("row", name="NH-new")).to_be_attached()
-    assert focused(page) == "NH-11"
+    wait_until(page, lambda: focused(page) == "NH-11")
     # The same element at the same place on the screen, still chosen: nothing flickered.
     assert page.evaluate("window.sameRow === document.activeElement.closest('.row')")
     after = page.locator("#studies tbody .row:nth-child(13)").evaluate(TOP)

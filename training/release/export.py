@@ -19,6 +19,7 @@ from inference_worker.manifest import ANY_PART, CONTRAST_PERCENTILES, Network, R
 from inference_worker.out_of_distribution import OutOfDistributionDetector
 from training.datasets.record import Dataset, DatasetError
 from training.datasets.squares import load, read_grey
+from training.evaluation.out_of_fold import OutOfFold
 from training.learning.checkpoint import progress_of
 from training.learning.configuration import Config
 from training.learning.fit import build
@@ -48,7 +49,7 @@ WORDS = {
         "unsupported": "outside what the model can analyse",
     },
 }
-SCOPE = "out_of_distribution.npz"
+DETECTOR = "out_of_distribution.npz"
 SOFTWARE = ("keras", "tensorflow", "openvino", "numpy", "opencv-python-headless", "scikit-learn")
 #: The one chest radiograph at hand counts for so many, so that photographs do not drown it.
 CHESTS = 6
@@ -80,12 +81,13 @@ def export(
     the parts it answers for. Calibration, thresholds and trust come from the out-of-fold answers of a
     cross-validation in the folder ``folds``, and the calibration fold brings the network to their scale;
     without ``folds`` they come from the calibration fold alone. It is read with the exported OpenVINO graphs
-    themselves, each picture by the network that answers for it; the test split is not touched. ``strangers``
-    is a folder of pictures out of scope (``training.release.strangers``) for the out-of-distribution
-    detector. With ``int8`` these graphs are INT8 (``quantise``) and all that is fitted is fitted to them; the
-    Keras files stay f32. Raises ``DatasetError``, and leaves ``folder`` alone, if a run has no finished epoch
-    or saw other pictures, the target has no words, the networks do not belong together, or INT8 costs too
-    much; whatever stops it, ``folder`` keeps what it had.
+    themselves, each picture by the network that answers for it; the test split is not touched. ``outside``
+    are pictures that the bundle must refuse, for the out-of-distribution detector. With ``int8`` these graphs
+    are INT8 (``quantise``) and all that is fitted is fitted to them; the Keras files stay f32.
+
+    Raises ``DatasetError``, and leaves ``folder`` alone, if a run has no finished epoch or saw other
+    pictures, the target has no words, the networks do not belong together, or INT8 costs too much; whatever
+    stops it, ``folder`` keeps what it had.
     """
     networks = bundle_networks(configs, dataset.body_parts)
     if dataset.target not in WORDS:
@@ -102,56 +104,76 @@ def export(
         drafts = Path(name)
         for one, network in zip(configs, networks, strict=True):
             _write_graphs(one, dataset.body_parts, weights[one.name], drafts, network)
-        quantised: dict[str, Any] = {}
+        facts = _data(configs, dataset, runs, learn, held, answers)
         if int8:
             abnormal = np.array([record.abnormal for record in held])
             learn_squares = load(learn, config.size, runs / "cache").pixels
-            quality = quantise(drafts, networks, dataset.body_parts, learn_squares, held_squares, abnormal)
-            quantised = {"int8": quality}
+            facts["int8"] = quantise(
+                drafts, networks, dataset.body_parts, learn_squares, held_squares, abnormal
+            )
         detector, sources = _detector(drafts, networks, dataset.body_parts, learn, held, config.size, outside)
+        if sources:
+            facts["strangers"] = sources
         unseen = run_networks(drafts, networks, dataset.body_parts, held_squares)
-        written = [name for network in networks for name in _files(network)]
-        manifest = {
-            "schema": 1,
-            "name": release_as.name,
-            "version": release_as.version,
-            "released": datetime.now(UTC).date().isoformat(),
-            "target": {"code": dataset.target, **WORDS[dataset.target]},
-            "input": {"size": config.size, "contrast_percentiles": list(CONTRAST_PERCENTILES)},
-            "body_parts": list(dataset.body_parts),
-            "networks": [asdict(network) for network in networks],
-            **(
-                fitted(config, answers, held, unseen.logit)
-                if answers
-                else calibrated(config, dataset, held, unseen)
-            ),
-            "aggregate": "mean",
-            "out_of_distribution": {
-                "file": SCOPE,
-                "limit": round(detector.limit, 5),
-                "chroma_limit": detector.chroma_limit,
-            },
-            "metrics": {},
-            "data": {
-                "name": dataset.name,
-                "attribution": dataset.attribution,
-                "licence": dataset.licence,
-                "fingerprint": fingerprint(learn),
-                "configuration": "+".join(one.name for one in configs),
-                "backbones": sorted({one.backbone for one in configs}),
-                "weights": sorted({_origin(runs / one.name) for one in configs}),
-                "trained_on": len(learn),
-                "boxed": sum(bool(record.boxes) for record in learn),
-                "calibrated_on": len(answers.records) if answers else len(held),
-                **({"aligned_on": len(held)} if answers else {}),
-                **({"strangers": sources} if sources else {}),
-                **quantised,
-            },
-            "software": {name: installed(name) for name in SOFTWARE},
-            "files": {name: sha256(drafts / name) for name in (*written, SCOPE)},
-        }
-        _put(drafts, folder, manifest)
+        fit = (
+            fitted(config, answers, held, unseen.logit)
+            if answers
+            else calibrated(config, dataset, held, unseen)
+        )
+        described = _described(dataset, config.size, networks, detector, drafts)
+        _put(drafts, folder, {"schema": 1, **asdict(release_as), **described, **fit, "data": facts})
     return folder
+
+
+def _described(
+    dataset: Dataset,
+    size: int,
+    networks: Sequence[Network],
+    detector: OutOfDistributionDetector,
+    drafts: Path,
+) -> dict[str, Any]:
+    """What the manifest says of the bundle apart from its name, what is fitted, and its pictures."""
+    written = [name for network in networks for name in _files(network)]
+    return {
+        "released": datetime.now(UTC).date().isoformat(),
+        "target": {"code": dataset.target, **WORDS[dataset.target]},
+        "input": {"size": size, "contrast_percentiles": list(CONTRAST_PERCENTILES)},
+        "body_parts": list(dataset.body_parts),
+        "networks": [asdict(network) for network in networks],
+        "aggregate": "mean",
+        "out_of_distribution": {
+            "file": DETECTOR,
+            "limit": round(detector.limit, 5),
+            "chroma_limit": detector.chroma_limit,
+        },
+        "metrics": {},
+        "software": {name: installed(name) for name in SOFTWARE},
+        "files": {name: sha256(drafts / name) for name in (*written, DETECTOR)},
+    }
+
+
+def _data(
+    configs: Sequence[Config],
+    dataset: Dataset,
+    runs: Path,
+    learn: Fold,
+    held: Fold,
+    answers: OutOfFold | None,
+) -> dict[str, Any]:
+    """What the manifest says of the pictures: whose they are, and how many set what."""
+    return {
+        "name": dataset.name,
+        "attribution": dataset.attribution,
+        "licence": dataset.licence,
+        "fingerprint": fingerprint(learn),
+        "configuration": "+".join(one.name for one in configs),
+        "backbones": sorted({one.backbone for one in configs}),
+        "weights": sorted({_origin(runs / one.name) for one in configs}),
+        "trained_on": len(learn),
+        "boxed": sum(bool(record.boxes) for record in learn),
+        "calibrated_on": len(answers.records) if answers else len(held),
+        **({"aligned_on": len(held)} if answers else {}),
+    }
 
 
 def bundle_networks(configs: Sequence[Config], body_parts: Sequence[str]) -> list[Network]:
@@ -251,7 +273,7 @@ def _detector(
         [stranger.pixels for stranger in everything],
         [stranger.source for stranger in everything],
     )
-    out_of_distribution.save(detector, drafts / SCOPE)
+    out_of_distribution.save(detector, drafts / DETECTOR)
     counted = Counter((stranger.source, stranger.licence) for stranger in outside)
     sources = [
         {"source": source, "licence": licence, "pictures": count}

@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.study.viewer.hands import Open, expect_figures, on_screen, tool
 from tests.study.viewer.site import MARKER, Site, viewer
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -47,4 +48,4 @@ def test_two_fingers_zoom_and_one_moves(phone: Page) -> None:
     for step in (20, 40, 60):
         touch("touchMove", (x - step, y))
     touch("touchEnd")
-    assert phone.evaluate(middle) > at + 20
+    wait_until(phone, lambda: phone.evaluate(middle) > at + 20)
