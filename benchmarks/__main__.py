@@ -11,8 +11,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.groups import groups, measure
 from benchmarks.machine import describe
-from benchmarks.process import groups, measure
 from benchmarks.registry import Row, UnmeasurableError
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +13,9 @@ from typing import TYPE_CHECKING
 from benchmarks.load import Person
 from benchmarks.pictures import ROOT
 from benchmarks.registry import UnmeasurableError
+from xrayportal.embedded.ports import choose_port, is_free
+from xrayportal.embedded.processes import wait_until
+from xrayportal.embedded.supervisor import parse_procfile
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -31,26 +32,18 @@ def person(port: int, browser: Client) -> Person:
 
 @contextmanager
 def web(environment: dict[str, str]) -> Iterator[int]:
-    """The web processes, on a free port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    """The web processes, on a free port. Raises `UnmeasurableError` if they do not listen within a minute."""
+    port = choose_port()
     with process({**environment, "PORT": str(port)}, "web"):
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-            except OSError:
-                time.sleep(0.2)
-            else:
-                break
+        if not wait_until(lambda: not is_free(port), seconds=60):
+            raise UnmeasurableError("the web processes do not listen")
         yield port
 
 
 @contextmanager
 def process(environment: dict[str, str], name: str) -> Iterator[subprocess.Popen[bytes]]:
     """One line of the Procfile, with the programs of this Python."""
-    lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+    lines = parse_procfile((ROOT / "Procfile").read_text())
     programs = f"{Path(sys.executable).parent}:{environment['PATH']}"
     with subprocess.Popen(
         ["/bin/sh", "-c", f"exec {lines[name]}"],
@@ -72,8 +65,8 @@ def wait_for_workers(count: int = 1) -> None:
     """Wait until so many workers have loaded their network. Raises `UnmeasurableError`."""
     from xrayportal.analyses.workers import live_workers
 
-    deadline = time.monotonic() + 120
-    while live_workers().exclude(bundle="").count() < count:
-        if time.monotonic() > deadline:
-            raise UnmeasurableError("a worker did not load its bundle")
-        time.sleep(0.2)
+    def are_ready() -> bool:
+        return live_workers().exclude(bundle="").count() >= count
+
+    if not wait_until(are_ready, seconds=120, pause=0.2):
+        raise UnmeasurableError("a worker did not load its bundle")

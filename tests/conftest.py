@@ -120,6 +120,15 @@ def nothing_remembered() -> None:
 
 
 @pytest.fixture(autouse=True)
+def still_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A poll is unchanged for as long as nothing happens, however slow the test; browsers look again."""
+    from xrayportal.web.shared import polling
+
+    if "live_server" not in request.fixturenames:
+        monkeypatch.setattr(polling, "clock_every", lambda seconds: "0")
+
+
+@pytest.fixture(autouse=True)
 def english() -> None:
     """A request leaves its language behind in its thread: no test begins in another's."""
     from django.conf import settings

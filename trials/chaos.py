@@ -30,9 +30,10 @@ from typing import Any
 from trials.agreement import Agreement, agreement_of, results_of
 from trials.drawing import damaged, drawn
 from trials.faults import faults, point
-from trials.portal import CLINIC, START_SECONDS, Portal, until
+from trials.portal import CLINIC, START_SECONDS, Portal
 from trials.visitor import Visitor
 from xrayportal.embedded.ports import choose_port
+from xrayportal.embedded.processes import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 #: A file system in memory that a fault can fill without harming the machine.
@@ -109,7 +110,7 @@ def _run(portal: Portal, options: argparse.Namespace) -> int:
     sender = Sender(portal, options.pictures, options.pause * len(chosen))
     began = time.monotonic()
     sender.start()
-    until(lambda: len(portal.taken) >= min(5, options.pictures), START_SECONDS)
+    wait_until(lambda: len(portal.taken) >= min(5, options.pictures), seconds=START_SECONDS)
     worst: dict[str, float] = {}
     noticed: list[float] = []
     for name, act in chosen:
@@ -124,7 +125,9 @@ def _run(portal: Portal, options: argparse.Namespace) -> int:
     sender.may_end.set()
     sender.join()
     print(f"{len(portal.taken)} pictures were taken in {time.monotonic() - began:.0f} s", flush=True)
-    if not until(lambda: agreement_of(portal.database, portal.media).is_complete, END_SECONDS, pause=2):
+    if not wait_until(
+        lambda: agreement_of(portal.database, portal.media).is_complete, seconds=END_SECONDS, pause=2
+    ):
         print("not everything has settled", flush=True)
     return _report(portal, sender, agreement_of(portal.database, portal.media), worst, noticed)
 
@@ -162,7 +165,7 @@ def _recovery(portal: Portal) -> float:
     while before is None and time.monotonic() - began < RECOVERY_SECONDS:
         time.sleep(0.2)
         before = _succeeded(portal)
-    until(is_back, RECOVERY_SECONDS)
+    wait_until(is_back, seconds=RECOVERY_SECONDS, pause=0.2)
     return time.monotonic() - began
 
 

@@ -15,7 +15,6 @@ import os
 import re
 import secrets
 import shlex
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.pictures import ordinary
+from trials.errors import TrialError
+from trials.ports import free_ports
 from trials.visitor import Visitor
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,15 +34,11 @@ WORKERS = 2
 START_SECONDS, RESULT_SECONDS = 240, 60
 
 
-class TrialError(Exception):
-    """The stack does not do what it must."""
-
-
 class Stack:
     """The composed stack; ``folder`` holds its secrets."""
 
     def __init__(self, folder: Path) -> None:
-        self.ports = _free_ports(3)
+        self.ports = free_ports(3)
         self.certificate = folder / "portal.crt"
         key = folder / "portal.key"
         subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
@@ -191,14 +188,6 @@ class _Step:
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
             print(f"{time.monotonic() - self._start:6.1f} s  {self._sentence}", flush=True)
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def _run(command: list[str], environment: dict[str, str] | None = None) -> str:

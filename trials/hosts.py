@@ -29,7 +29,8 @@ from typing import IO
 import psycopg2
 
 from benchmarks.pictures import ordinary
-from trials.namespaces import HOSTS, PREFIX, TrialError, inside, network, run
+from trials.errors import TrialError
+from trials.namespaces import HOSTS, PREFIX, inside, network, run
 from trials.visitor import Visitor
 from xrayportal.embedded.account import Account
 from xrayportal.embedded.postgres import ROLE, Postgres

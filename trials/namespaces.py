@@ -7,13 +7,11 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from trials.errors import TrialError
+
 PREFIX = "xray-trial-"
 NETWORK = "10.77.231."
 HOSTS = {"web": f"{NETWORK}2", "store": f"{NETWORK}3", "worker-a": f"{NETWORK}4", "worker-b": f"{NETWORK}5"}
-
-
-class TrialError(Exception):
-    """Something was lost, doubled or stuck, or the hosts could not be made."""
 
 
 @contextmanager

@@ -10,8 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +17,7 @@ import psutil
 
 from trials.visitor import Visitor
 from xrayportal.embedded.environment import PortalFile
+from xrayportal.embedded.processes import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Numbers of a hospital, but for those that would make a trial last for hours.
@@ -74,7 +73,7 @@ class Portal:
                 stderr=log,
                 start_new_session=True,
             )
-        if not until(self.is_well, START_SECONDS):
+        if not wait_until(self.is_well, seconds=START_SECONDS):
             raise RuntimeError(f"the portal did not start: {self.log()[-2000:]}")
 
     def stop(self) -> None:
@@ -132,16 +131,6 @@ class Portal:
         visitor = Visitor(f"http://127.0.0.1:{self.port}")
         visitor.sign_in(EMAIL, self.password)
         return visitor
-
-
-def until(condition: Callable[[], object], seconds: float, pause: float = 0.2) -> bool:
-    """Wait for a condition; whether it came true."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(pause)
-    return True
 
 
 def _command(process: psutil.Process) -> str:

@@ -27,8 +27,9 @@ import psutil
 
 from trials.agreement import results_of
 from trials.drawing import drawn
-from trials.portal import CLINIC, Portal, until
+from trials.portal import CLINIC, Portal
 from xrayportal.embedded.ports import choose_port
+from xrayportal.embedded.processes import wait_until
 
 #: MiB an hour, of a process; a leak of a kilobyte a request would show as ten times that.
 LIMIT = 30.0
@@ -112,7 +113,7 @@ def _run(portal: Portal, seconds: float) -> int:
                 samples[name, process.pid].append((now, process.memory_full_info().uss / 2**20))
         time.sleep(SAMPLE_SECONDS)
     load.stop()
-    until(lambda: results_of(portal.database).succeeded > 0, 60)
+    wait_until(lambda: results_of(portal.database).succeeded > 0, seconds=60)
     print(f"{results_of(portal.database).succeeded} pictures analysed, answers: {dict(load.answers)}")
     print(f"{'process':34} {'begin':>7} {'end':>7} MiB, slope of the second half in MiB an hour")
     grown = []

@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from trials.ports import free_ports
+from xrayportal.embedded.ports import is_free
+from xrayportal.embedded.processes import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 ACCESS_KEY, SECRET_KEY = "PORTAL", "a-secret-for-the-time-of-this-trial"
@@ -32,7 +34,7 @@ class Ceph:
         self._folder = folder
         self._config = folder / "ceph.conf"
         self._processes: list[subprocess.Popen[bytes]] = []
-        self.port, self._monitor = _free_ports(2)
+        self.port, self._monitor = free_ports(2)
 
     @property
     def address(self) -> str:
@@ -77,14 +79,8 @@ class Ceph:
         keys_of_user = ("--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY)
         self._run("radosgw-admin", "user", "create", "--uid=portal", "--display-name=portal", *keys_of_user)
         self._start("radosgw", "-n", "client.rgw")
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                time.sleep(0.2)
-        raise RuntimeError("The S3 server did not start.")
+        if not wait_until(lambda: not is_free(self.port), seconds=START_SECONDS):
+            raise RuntimeError("The S3 server did not start.")
 
     def stop(self) -> None:
         """End the processes, the last one first."""
@@ -169,14 +165,6 @@ def main() -> int:
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 if __name__ == "__main__":

@@ -139,13 +139,15 @@ def _submit(client: Client, options: argparse.Namespace) -> int:
     ).id
     with _progress() as bars:
         sending = bars.add_task("Sending", total=len(files))
-        sent = send_all(client, submission, files, jobs=options.jobs, told=lambda: bars.advance(sending))
+        sent = send_all(client, submission, files, jobs=options.jobs, on_sent=lambda: bars.advance(sending))
         client.finish(submission)
         if options.wait:
             analysing = bars.add_task("Analysing", total=None)
             client.wait(
                 submission,
-                told=lambda progress: bars.update(analysing, completed=progress.ended, total=progress.total),
+                on_progress=lambda progress: bars.update(
+                    analysing, completed=progress.ended, total=progress.total
+                ),
             )
     _tell(sent)
     if not options.wait:
@@ -266,7 +268,12 @@ def _say(sentence: str) -> None:
 
 
 def _print(studies: Sequence[Study], options: argparse.Namespace) -> None:
-    """The results as asked for: a table for people, CSV, or JSON."""
+    """The results as asked for: a table for people, CSV, or JSON.
+
+    The notice stands in the table, and outside of the lines that programs parse.
+    """
+    if options.json or options.csv:
+        _say(NOTICE)
     if options.json:
         for study in studies:
             print(json.dumps(asdict(study) | {"created_at": study.created_at.isoformat()}))
@@ -298,8 +305,10 @@ def _cells(study: Study) -> Iterable[object]:
     if result is None:
         return [*facts, *[""] * (len(_COLUMNS) - len(facts))]
     share = "" if result.probability is None else f"{result.probability:.4f}"
-    told = [result.verdict, result.verdict_words, share, result.body_part, result.bundle, result.analysed_at]
-    return [*facts, *told]
+    return [
+        *facts,
+        *(result.verdict, result.verdict_words, share, result.body_part, result.bundle, result.analysed_at),
+    ]
 
 
 def _plain(text: str) -> str:

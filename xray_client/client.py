@@ -140,18 +140,18 @@ class Client:
         self,
         submission: str,
         *,
-        told: Callable[[Progress], None] = lambda progress: None,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
         every: float = 1.0,
         timeout: float | None = None,
     ) -> Progress:
-        """Wait until nothing of a finished submission changes by itself; ``told`` gets each step.
+        """Wait until nothing of a finished submission changes by itself; ``on_progress`` gets each step.
 
         Raises TimeoutError after ``timeout`` seconds, if given.
         """
         end = None if timeout is None else time.monotonic() + timeout
         while True:
             progress = self.submission(submission)
-            told(progress)
+            on_progress(progress)
             if progress.is_final:
                 return progress
             if end is not None and time.monotonic() > end:

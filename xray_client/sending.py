@@ -26,9 +26,9 @@ def send_all(
     files: Sequence[LocalFile],
     *,
     jobs: int = 4,
-    told: Callable[[], None] = lambda: None,
+    on_sent: Callable[[], None] = lambda: None,
 ) -> Sent:
-    """Send the files, ``jobs`` at a time; ``told`` is called after each.
+    """Send the files, ``jobs`` at a time; ``on_sent`` is called after each.
 
     CSVs go first and alone: they tell of the pictures. A file that cannot be read any more spoils no other.
     Raises `ApiError` and `Unreachable` of the client; what is being sent then is waited for.
@@ -38,7 +38,7 @@ def send_all(
     others = [file for file in files if file not in set(labels)]
     for group, workers in ((labels, 1), (others, max(1, jobs))):
         with ThreadPoolExecutor(workers) as pool:
-            _send_group(client, submission, group, pool, 2 * workers, sent, told)
+            _send_group(client, submission, group, pool, 2 * workers, sent, on_sent)
     return sent
 
 
@@ -49,7 +49,7 @@ def _send_group(
     pool: ThreadPoolExecutor,
     ahead: int,
     sent: Sent,
-    told: Callable[[], None],
+    on_sent: Callable[[], None],
 ) -> None:
     """No more than ``ahead`` files wait for a thread, so that the first error ends all soon."""
     running: dict[Future[Upload], LocalFile] = {}
@@ -72,4 +72,4 @@ def _send_group(
                 sent.outcomes[upload.outcome] += 1
                 if upload.outcome == "rejected":
                     sent.failures.append(upload.sentence)
-            told()
+            on_sent()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pyotp
 from django.http import HttpResponse
 from django.test import Client
@@ -17,13 +15,18 @@ from xrayportal.clinics.models import User
 from xrayportal.clinics.second_factor import STEP_SECONDS as STEP
 
 
+def code_at(app: pyotp.TOTP, steps: int) -> str:
+    """The app's code so many steps after the present one, by the portal's clock."""
+    return app.at(second_factor.time.time() + steps * STEP)
+
+
 def add_factor(user: User) -> tuple[pyotp.TOTP, list[str]]:
     """The person's app and recovery codes. The code of the step before the present one is used up."""
     second_factor.begin(user)
     secret = second_factor.app_secret(user)
     assert secret is not None
     app = pyotp.TOTP(secret)
-    codes = second_factor.confirm(user, app.at(time.time() - STEP), actor=Actor(user))
+    codes = second_factor.confirm(user, code_at(app, -1), actor=Actor(user))
     assert codes is not None
     return app, codes
 
@@ -46,7 +49,7 @@ def is_in(client: Client, house: House) -> bool:
 
 def wrong(app: pyotp.TOTP) -> str:
     """Six digits that are no code of the next minutes."""
-    near = {app.at(time.time() + step * STEP) for step in range(-3, 8)}
+    near = {code_at(app, step) for step in range(-3, 8)}
     return next(code for code in ("000000", "111111", "222222") if code not in near)
 
 

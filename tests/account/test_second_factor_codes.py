@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from django.test import Client
 from django.urls import reverse
 
-from tests.account.factors import add_factor, give_code, give_password, is_in, wrong
+from tests.account.factors import add_factor, code_at, give_code, give_password, is_in, wrong
 from tests.factories import PASSWORD
 from tests.house import House
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics import second_factor, sign_in
 from xrayportal.clinics.models import SecondFactor
-from xrayportal.clinics.second_factor import STEP_SECONDS as STEP
 
 pytestmark = pytest.mark.django_db
 
@@ -60,14 +57,14 @@ def test_a_code_works_once(house: House) -> None:
     assert give_code(give_password(house.reader), code).status_code == 302
     assert give_code(give_password(house.reader), code).status_code == 200
     # And what was shown before it is too old now.
-    assert not second_factor.use_code(house.reader, app.at(time.time() - STEP))
+    assert not second_factor.use_code(house.reader, code_at(app, -1))
 
 
 @pytest.mark.parametrize("steps", [-2, 2, 20])
 def test_codes_of_other_times_are_refused(house: House, steps: int) -> None:
     app, _ = add_factor(house.reader)
     SecondFactor.objects.update(last_step=0)
-    assert not second_factor.use_code(house.reader, app.at(time.time() + steps * STEP))
+    assert not second_factor.use_code(house.reader, code_at(app, steps))
 
 
 def test_codes_of_others_are_refused(house: House) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -95,7 +95,9 @@ def test_a_limit_pauses_and_says_why(enter: Enter, settings: Any) -> None:
     page = enter("upload/")
     person = User.objects.get(email="ines@north.example")
     clinic = Clinic.objects.get(slug="north")
-    Usage.objects.create(clinic=clinic, user=person, day=timezone.now().astimezone(UTC).date(), files=7)
+    today = timezone.now().astimezone(UTC).date()
+    for day in (today, today + timedelta(days=1)):  # which it may be before the file is sent
+        Usage.objects.create(clinic=clinic, user=person, day=day, files=7)
     settings.QUOTA_PERSON_FILES_A_DAY = 7
     choose(page, pictures(2))
     expect(page.get_by_text("You have sent 7 files today")).to_be_visible()

@@ -63,7 +63,9 @@ def test_a_folder_is_sent_and_its_results_are_printed(
         study.analyses.all().delete()
         make_analysis(study)
     assert main(["results", pk, "--csv"]) == 0
-    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    said = capsys.readouterr()
+    assert "Research use only" in said.err
+    rows = list(csv.DictReader(io.StringIO(said.out)))
     assert [row["verdict"] for row in rows] == ["abnormal", "abnormal"]
     assert main(["results", pk, "--json", "--heatmaps", str(folder / "out")]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[0])["result"]["probability"] == pytest.approx(0.87)

@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import Count, F, Subquery, TextField, Value
 from django.db.models.functions import Cast, Coalesce, Concat
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
 #: Between the content and the clock in the text of a version.
 _CLOCK = "~"
@@ -37,6 +38,11 @@ class Version:
 
     def __str__(self) -> str:
         return f"{self.content}{_CLOCK}{self.clock}" if self.clock else self.content
+
+
+def clock_every(seconds: int) -> str:
+    """A clock for a `Version`, which changes every so many seconds."""
+    return str(int(timezone.now().timestamp()) // seconds)
 
 
 def version_expr(*values: F | Count | Subquery[Any]) -> Concat:

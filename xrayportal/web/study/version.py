@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models import F, FilteredRelation, Q, QuerySet
 from django.http import Http404
-from django.utils import timezone
 
 from xrayportal.access import ClinicAccess
 from xrayportal.analyses.models import Analysis
@@ -16,6 +15,7 @@ from xrayportal.clinics.models import Clinic, User
 from xrayportal.prepared import Prepared
 from xrayportal.reviews.blind import with_revealed
 from xrayportal.studies.models import Study
+from xrayportal.web.shared import polling
 from xrayportal.web.shared.polling import Version
 
 if TYPE_CHECKING:
@@ -74,6 +74,6 @@ def _version(
 ) -> Version:
     """Has a clock while the study waits, because its place in the line changes without any event of it."""
     is_waiting = newest_state == Analysis.State.QUEUED
-    clock = str(int(timezone.now().timestamp()) // PLACE_SECONDS) if is_waiting else ""
+    clock = polling.clock_every(PLACE_SECONDS) if is_waiting else ""
     values = (state, submission, newest, newest_state, bool(cancel_requested), revealed)
     return Version.of_values(*values, clock=clock)

@@ -11,13 +11,13 @@ from django.conf import settings
 from django.core.paginator import Page
 from django.http import QueryDict
 from django.template.loader import render_to_string
-from django.utils import timezone
 
 from xrayportal.access import ClinicAccess, PortalRequest
 from xrayportal.analyses.models import Bundle
 from xrayportal.audit.models import AuditHead
 from xrayportal.prepared import Prepared
 from xrayportal.reviews.blind import reads_blind
+from xrayportal.web.shared import polling
 from xrayportal.web.shared.polling import Version
 from xrayportal.web.worklist import rows
 from xrayportal.web.worklist.own_lists import OwnLists, own_lists, start_of
@@ -125,7 +125,7 @@ def page_number(text: str) -> int:
 def clock_of(access: ClinicAccess) -> str:
     """A text that changes with every event of the clinic, and every ``LOOK_AGAIN_SECONDS``; one query."""
     rows = _NEWEST_EVENT.rows(clinic=access.clinic.pk)
-    return f"{rows[0][0] if rows else 0}-{int(timezone.now().timestamp()) // LOOK_AGAIN_SECONDS}"
+    return f"{rows[0][0] if rows else 0}-{polling.clock_every(LOOK_AGAIN_SECONDS)}"
 
 
 def _tabs(access: ClinicAccess, filters: rows.Filters) -> list[Tab]:

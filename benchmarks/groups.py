@@ -30,7 +30,7 @@ def groups() -> list[str]:
     """The names of all groups."""
     for module in pkgutil.iter_modules(benchmarks.__path__):
         # `rivals` needs TensorFlow, `reference` Django's settings: the one benchmark that uses it imports it.
-        if module.name not in ("__main__", "process", "rivals", "reference", "visitor"):
+        if module.name not in ("__main__", "groups", "rivals", "reference", "visitor"):
             importlib.import_module(f"benchmarks.{module.name}")
     return list(BENCHMARKS)
 
@@ -40,7 +40,7 @@ def measure(group: str) -> Iterator[Row]:
     with TemporaryDirectory(prefix="xray-bench-", ignore_cleanup_errors=True) as folder:
         # Servers that refuse to run as root run as another user, who must be able to enter.
         Path(folder).chmod(0o711)
-        command = [sys.executable, "-m", "benchmarks.process", group]
+        command = [sys.executable, "-m", "benchmarks.groups", group]
         with subprocess.Popen(
             command,
             cwd=ROOT,
