@@ -43,7 +43,7 @@ def test_lost_requests_and_lost_answers_are_sent_again_once(enter: Enter) -> Non
 def test_files_chosen_before_the_script_came_are_sent(enter: Enter) -> None:
     page = enter("upload/")
     held: list[Route] = []
-    page.route("**/uploader*.js", lambda route: held.append(route))
+    intercept(page, "**/uploader*.js", lambda route: held.append(route))
     page.reload(wait_until="commit")
     choose(page, pictures(1))
     wait_until(page, lambda: held)
