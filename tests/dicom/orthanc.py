@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import PATIENCE
 from xrayportal.embedded.ports import choose_port
 
 #: As the clinic of the tests knows its caller.
@@ -117,7 +118,7 @@ def orthanc(folder: Path) -> Iterator[Orthanc]:
             yield archive
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(PATIENCE)
 
 
 def _wait(archive: Orthanc, process: subprocess.Popen[bytes]) -> None:

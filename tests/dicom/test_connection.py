@@ -19,6 +19,7 @@ from django.utils import timezone
 from tests.dicom.conftest import CALLED, CALLING, Node
 from tests.factories import make_clinic
 from tests.house import House, browser
+from tests.waiting import PATIENCE
 from xrayportal.audit.models import AuditEvent
 from xrayportal.dicom.connection import outcome_of, run_tests
 from xrayportal.dicom.models import Destination
@@ -56,7 +57,7 @@ def answering(port_of: socket.socket, answer: bytes) -> Iterator[int]:
     with closing(port_of):
         thread.start()
         yield port_of.getsockname()[1]
-        thread.join(20)
+        thread.join(PATIENCE)
 
 
 def test_c_echo_tells_what_is_wrong(node: Node) -> None:

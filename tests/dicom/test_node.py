@@ -223,7 +223,7 @@ def test_a_dropped_association_stores_nothing(node: Node) -> None:
     association.dul.socket.socket = Cut()
     sending = threading.Thread(target=lambda: association.send_c_store(dataset))
     sending.start()
-    sending.join(20)
+    sending.join(PATIENCE)
     association.abort()
     assert wait_until(lambda: not node.receiver.associations, seconds=PATIENCE)
     assert not Upload.objects.exists()

@@ -15,6 +15,7 @@ import pytest
 
 from tests.factories import make_clinic
 from tests.live.conftest import until
+from tests.waiting import PATIENCE
 from xrayportal.analyses.models import Heartbeat
 from xrayportal.dicom.models import Listener
 from xrayportal.dicom.node.process import Node
@@ -68,7 +69,7 @@ def test_it_runs_until_it_is_stopped(port: int) -> None:
     running.start()
     until(lambda: node.ports == [port])
     node.stop()
-    running.join(20)
+    running.join(PATIENCE)
     assert not running.is_alive()
     assert is_free(port)
 
@@ -79,4 +80,4 @@ def test_without_a_port_the_command_only_waits() -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "DICOM_PORT is not set: no DICOM node.\n"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0

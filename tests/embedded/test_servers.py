@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import psycopg2
@@ -17,7 +18,9 @@ import pytest
 import redis
 
 from tests.services import FAST
+from tests.waiting import PATIENCE
 from xrayportal.embedded import account as accounts
+from xrayportal.embedded import backoff
 from xrayportal.embedded import redis as redis_server
 from xrayportal.embedded.account import Account
 from xrayportal.embedded.errors import StartProblem
@@ -249,13 +252,13 @@ def test_servers_that_end_are_started_again(postgres: Make, var: Path) -> None:
         urls, pids = (database.url, broker.url), (database.pid, broker.pid)
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        assert wait_until(lambda: database.has_ended() and broker.has_ended(), seconds=10)
+        assert wait_until(lambda: database.has_ended() and broker.has_ended(), seconds=PATIENCE)
 
         def are_back() -> bool:
             keeper.look()
             return set(noted) == {"postgres", "redis"}
 
-        assert wait_until(are_back, seconds=60), said
+        assert wait_until(are_back, seconds=PATIENCE), said
         assert noted == {"postgres": database.pid, "redis": broker.pid}
         assert not {*pids} & {*noted.values()}
         assert (database.url, broker.url) == urls
@@ -289,7 +292,7 @@ class Failing:
 
 def test_a_server_that_cannot_start_is_tried_with_growing_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
-    monkeypatch.setattr("xrayportal.embedded.backoff.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(backoff, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     said: list[str] = []
     server = Failing(failures=7)
     keeper = Keeper({"redis": server}, note=lambda name, pid: None, say=said.append)

@@ -16,6 +16,7 @@ import pytest
 from benchmarks import registry, timing
 from benchmarks.pictures import LONGEST, ROOT, ordinary
 from inference_worker.decode import decode
+from tests.waiting import PATIENCE
 from xrayportal.embedded.processes import wait_until
 
 
@@ -101,11 +102,11 @@ def test_ctrl_c_ends_a_measurement_with_all_that_it_started(
         text=True,
         start_new_session=True,
     ) as process:
-        assert wait_until(lambda: is_under_way(process), seconds=60)
+        assert wait_until(lambda: is_under_way(process), seconds=PATIENCE)
         started = children(process)
         for _ in range(2):  # impatient people press it twice
             os.killpg(process.pid, signal.SIGINT)
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert output.endswith("\nStopped; nothing was written.\n")
     assert errors == ""

@@ -22,6 +22,7 @@ from inference_worker.runtimes import load_runtimes
 from inference_worker.types import BODY_PART_NOT_JUDGED, UnreadableError
 from tests.inference_worker.drawing import encoded
 from tests.inference_worker.tiny import BIASES
+from tests.waiting import PATIENCE
 
 
 def checkered(level: int, side: int = 128) -> NDArray[np.uint8]:
@@ -130,7 +131,7 @@ def test_the_next_file_is_fetched_and_decoded_while_a_picture_is_in_its_pass(
     decoded, infer, order = threading.Event(), Pipeline._infer, []
 
     def patient(self: Pipeline, *arguments: Any) -> Any:
-        assert decoded.wait(30)
+        assert decoded.wait(PATIENCE)
         return infer(self, *arguments)
 
     def jobs() -> Iterator[Job]:

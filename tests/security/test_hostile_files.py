@@ -15,6 +15,7 @@ import pytest
 
 from tests.factories import jpeg, png
 from tests.intake.bulk.conftest import Take, deliver, submission, zipped
+from tests.waiting import PATIENCE
 from xrayportal.clinics.models import Clinic
 from xrayportal.intake import prepare
 from xrayportal.intake.bulk.archives import Archive
@@ -256,7 +257,7 @@ def test_large_files_take_turns_and_small_ones_pass_them(monkeypatch: pytest.Mon
         at_work.append(data)
         most.append(len(at_work))
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE)
         at_work.remove(data)
         return data
 
@@ -268,7 +269,7 @@ def test_large_files_take_turns_and_small_ones_pass_them(monkeypatch: pytest.Mon
         small = jpeg()
         assert len(small) <= 1000
         try:
-            assert begun.wait(10)
+            assert begun.wait(PATIENCE)
             assert prepare.prepare(io.BytesIO(small), len(small), clinic).media_type == "image/jpeg"
         finally:
             go_on.set()
