@@ -16,6 +16,7 @@ from tests.factories import make_analysis, make_study, make_submission
 from tests.house import House, body, browser
 from tests.opinions import say
 from xrayportal.access import ClinicAccess, access_of
+from xrayportal.access_report import report as report_module
 from xrayportal.access_report.report import report_of
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.models import Membership, User
@@ -112,6 +113,18 @@ def test_others_and_other_clinics_are_not_in_it(house: House, seen: Study) -> No
     assert "This clinic has no study" in page(house, str(foreign.pk))
     for nothing in ("", "   ", "P-KNOWN", "%", str(foreign.pk)):
         assert report_of(access(house.admin), nothing) is None
+
+
+def test_a_reference_of_too_many_studies_says_so(
+    house: House, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "More studies have this reference" not in page(house, REFERENCE)
+    make_study(submission=study.submission, patient_reference=REFERENCE)
+    monkeypatch.setattr(report_module, "MOST_STUDIES", 1)
+    assert "tell of the oldest 1 alone" in page(house, REFERENCE)
+    found = report_of(access(house.admin), REFERENCE)
+    assert found is not None
+    assert found.studies == [study.pk]
 
 
 def test_a_deleted_study_is_found_by_its_id(house: House, seen: Study) -> None:

@@ -62,6 +62,8 @@ class AccessReport:
     patient_reference: str
     deleted: bool
     events: QuerySet[AuditEvent]
+    #: Whether there are more than ``MOST_STUDIES``, the oldest of which these are.
+    is_cut: bool = False
 
     def disclosures(self, events: QuerySet[AuditEvent] | list[AuditEvent]) -> Iterator[Disclosure]:
         """Lines of some of ``events``, in the same order."""
@@ -82,11 +84,12 @@ def report_of(access: ClinicAccess, text: str) -> AccessReport | None:
     else:
         found, reference = access.studies().filter(pk=pk), ""
     facts = found.order_by("created_at", "pk").values_list("pk", "submission", "created_at")
-    rows = list(facts[:MOST_STUDIES]) if text else []
-    if rows:
+    rows = list(facts[: MOST_STUDIES + 1]) if text else []
+    is_cut = len(rows) > MOST_STUDIES
+    if rows := rows[:MOST_STUDIES]:
         studies = [row[0] for row in rows]
         events = _events(access, studies, {str(row[1]) for row in rows}, since=rows[0][2])
-        return AccessReport(text, studies, reference, deleted=False, events=events)
+        return AccessReport(text, studies, reference, deleted=False, events=events, is_cut=is_cut)
     return _of_deleted(access, text, pk) if text and not reference else None
 
 
