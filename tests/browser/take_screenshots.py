@@ -58,11 +58,20 @@ def pieces(count: int) -> list[tuple[str, bytes]]:
     return found
 
 
-def send(clinic: Clinic, uploader: User, files: list[tuple[str, bytes]], first: int) -> Submission:
+def send(
+    clinic: Clinic, uploader: User, files: list[tuple[str, bytes]], first: int, body_part: str = ""
+) -> Submission:
     submission = make_submission(clinic, uploader, expected_files=len(files))
     for number, (name, content) in enumerate(files):
         reference = f"P-{first + 7 * number}"
-        incoming = IncomingFile(submission, f"k{number}", name, Actor(uploader), patient_reference=reference)
+        incoming = IncomingFile(
+            submission,
+            f"k{number}",
+            name,
+            Actor(uploader),
+            patient_reference=reference,
+            stated_body_part=body_part,
+        )
         ingest_file(incoming, io.BytesIO(content))
     finish_submission(submission=submission, actor=Actor(uploader))
     return submission
@@ -157,3 +166,6 @@ def test_take_them(browser: Browser, live_server: LiveServer, portal: Portal) ->
     shoot(superuser, "operations-dark", "/operations/", dark=True)
     shoot(emil.user, "keys", "/c/north/", lambda page: page.keyboard.press("?"), dark=True)
     shoot(emil.user, "menu", "/c/north/", lambda page: page.locator(".sidebar-person > summary").click())
+    foot = send(clinic, uploader, pieces(42)[41:], 2501, body_part="foot")
+    until(lambda: not Analysis.objects.exclude(state="succeeded").exists(), 120)
+    shoot(admin, "study-not-judged", f"/c/north/studies/{Study.objects.get(submission=foot).pk}/")
