@@ -7,9 +7,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from django.utils.formats import date_format, number_format
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 
 from xrayportal.reviews.scorecard.statistics import Calibration, Figure, enough
 
@@ -20,6 +21,12 @@ SQUARE_LEFT, SQUARE_RIGHT, SQUARE_TOP, SQUARE_BOTTOM = 40.0, 286.0, 12.0, 258.0
 
 
 def _day(day: dt.date) -> str:
+    return _written_day(day, get_language() or "")
+
+
+@lru_cache(maxsize=500)
+def _written_day(day: dt.date, language: str) -> str:
+    """A page shows the same weeks in every chart."""
     return date_format(day, gettext("j M Y"))
 
 
@@ -31,7 +38,13 @@ def at(value: float) -> str:
 def number(value: float, places: int = 2) -> str:
     """A number in the active language."""
     # Rounded first: Django would cut a float off.
-    return str(number_format(Decimal(f"{value:.{places}f}"), decimal_pos=places))
+    return _written(f"{value:.{places}f}", places, get_language() or "")
+
+
+@lru_cache(maxsize=2000)
+def _written(digits: str, places: int, language: str) -> str:
+    """A page shows thousands of numbers, and few different ones."""
+    return str(number_format(Decimal(digits), decimal_pos=places))
 
 
 def percent(value: float) -> str:

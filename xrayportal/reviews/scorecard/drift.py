@@ -8,16 +8,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
-from django.db.models import Count
-
 from xrayportal.analyses.models import Bundle
 from xrayportal.analyses.outcomes import outcome_expression
-from xrayportal.reviews.scorecard.queries import Scope, select_from, week_of
+from xrayportal.reviews.scorecard.queries import Scope, room_to_group, select_from, week_of
 from xrayportal.reviews.scorecard.statistics import Figure, wilson
 from xrayportal.words.verdicts import NOT_JUDGED
 
 #: The page draws so many weeks at most, the newest.
 WEEKS = 52
+_STUDIES = "SELECT week, outcome, body_part, count(*) FROM prediction GROUP BY 1, 2, 3"
 _INPUTS = """
 SELECT week,
        percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY ood_distance),
@@ -73,14 +72,15 @@ class Drift:
     def _all(self) -> list[Week]:
         """Every week with studies, oldest first. One query."""
         weeks: dict[dt.date, Week] = {}
-        rows = (
-            self.scope.reference_predictions(self.bundle)
-            .values_list(week_of(self.scope), outcome_expression(), "body_part")
-            .annotate(studies=Count("pk"))
-            .order_by()
+        predictions = self.scope.reference_predictions(self.bundle).values_list(
+            week_of(self.scope), outcome_expression(), "body_part"
         )
-        for at, outcome, body_part, studies in rows:
-            week = weeks.setdefault(at.date(), Week(at.date()))
+        with room_to_group():
+            rows = list(select_from(_STUDIES, **{"prediction(week, outcome, body_part)": predictions}))
+        for monday, outcome, body_part, studies in rows:
+            week = weeks.get(monday)
+            if week is None:
+                week = weeks[monday] = Week(monday)
             week.outcomes[outcome] += studies
             if body_part:
                 week.body_parts[body_part] += studies
@@ -104,7 +104,9 @@ class Drift:
         )
         zone = ZoneInfo(self.scope.access.clinic.time_zone)
         predictions = predictions.filter(sent_at__gte=dt.datetime.combine(kept[0].monday, dt.time(), zone))
-        for at, distance, megapixels in select_from(_INPUTS, **{"prediction(analysis, week)": predictions}):
-            if drawn := by_monday.get(at.date()):
+        with room_to_group():
+            rows = list(select_from(_INPUTS, **{"prediction(analysis, week)": predictions}))
+        for monday, distance, megapixels in rows:
+            if drawn := by_monday.get(monday):
                 drawn.distance, drawn.megapixels = tuple(distance), tuple(megapixels)
         return kept

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db import connection
-from django.db.models import Case, CharField, Count, Exists, F, OuterRef, QuerySet, When
-from django.db.models.functions import TruncWeek
+from django.db import connection, transaction
+from django.db.models import Count, DateField, Exists, F, OuterRef, QuerySet
+from django.db.models.functions import Cast, TruncWeek
 
 from xrayportal.access import ClinicAccess
-from xrayportal.analyses.models import Analysis, Bundle
+from xrayportal.analyses.models import Analysis, Bundle, Verdict
 from xrayportal.analyses.outcomes import outcome_expression
 from xrayportal.reviews.blind import reads_blind, visible_predictions
 from xrayportal.reviews.history import Period
-from xrayportal.reviews.models import ReferencePrediction, Review
+from xrayportal.reviews.models import Consensus, ReferencePrediction, Review
 from xrayportal.reviews.scorecard import statistics
 from xrayportal.reviews.scorecard.statistics import BINS, Sums
 from xrayportal.studies.models import Study
@@ -25,13 +26,15 @@ from xrayportal.studies.models import Study
 #: (model's outcome, readers' verdict) → cases
 Cells = dict[tuple[str, str], int]
 #: The field of the reference, by the basis.
-_REFERENCE = {"blind": "study__consensus__blind_verdict", "all": "study__consensus__verdict"}
-#: The body part by the readers where they corrected it, else by the model.
-_BODY_PART = Case(
-    When(study__consensus__body_part__gt="", then="study__consensus__body_part"),
-    default="body_part",
-    output_field=CharField(),
-)
+_REFERENCE = {"blind": "blind_verdict", "all": "verdict"}
+# The body part is that of the readers where they corrected it, else the model's.
+_CELLS = """
+SELECT prediction.bundle,
+       CASE WHEN reference.body_part > '' THEN reference.body_part ELSE prediction.body_part END,
+       prediction.outcome, reference.verdict, count(*)
+FROM prediction JOIN reference USING (study)
+GROUP BY 1, 2, 3, 4
+"""
 _PAIRS = """
 SELECT opinion.reader, NULL, prediction.verdict, opinion.verdict, count(*)
 FROM opinion JOIN prediction USING (study)
@@ -50,7 +53,7 @@ FROM (
     SELECT probability, verdict = 'abnormal' AS is_abnormal,
            (rank() OVER (ORDER BY probability) - 1)
            * least(%(bins)s, greatest(1, count(*) OVER () / %(least)s)) / count(*) OVER () AS bin
-    FROM scored
+    FROM prediction JOIN reference USING (study)
 ) AS ranked
 GROUP BY bin ORDER BY bin
 """
@@ -90,6 +93,15 @@ class Scope:
             opinions = opinions.filter(is_current=True, signed_at__isnull=False)
         return opinions.order_by("study", "reader", "-created_at").distinct("study", "reader")
 
+    def references(self) -> QuerySet[Consensus, tuple[Any, ...]]:
+        """Study, corrected body part and verdict of the studies that have a reference.
+
+        Joined to the predictions by the study's id: the ORM would read the row of every study between.
+        """
+        verdict = _REFERENCE[self.basis]
+        known = Consensus.objects.filter(clinic=self.access.clinic, **{f"{verdict}__gt": ""})
+        return known.values_list("study", "body_part", verdict)
+
     def _within(self, moment: str) -> Any:
         return self.period.limits(self.access.clinic, moment)
 
@@ -105,13 +117,15 @@ def bundles_of(scope: Scope) -> list[Bundle]:
 
 def cells_of(scope: Scope) -> dict[int, dict[str, Cells]]:
     """Cases with a reference: bundle → body part → cells. One query."""
-    reference = _REFERENCE[scope.basis]
-    rows = (
-        scope.reference_predictions()
-        .filter(**{f"{reference}__gt": ""})
-        .values_list("bundle", _BODY_PART, outcome_expression(), reference)
-        .annotate(cases=Count("pk"))
-        .order_by()
+    predictions = scope.reference_predictions()
+    rows = select_from(
+        _CELLS,
+        **{
+            "prediction(study, bundle, body_part, outcome)": predictions.values_list(
+                "study", "bundle", "body_part", outcome_expression()
+            ),
+            "reference(study, body_part, verdict)": scope.references(),
+        },
     )
     cells: dict[int, dict[str, Cells]] = {}
     for bundle, body_part, model, readers, cases in rows:
@@ -121,14 +135,15 @@ def cells_of(scope: Scope) -> dict[int, dict[str, Cells]]:
 
 def calibration_of(scope: Scope, bundle: Bundle) -> list[Sums]:
     """The bins of the cases with a probability and a reference, lowest first. One query."""
-    reference = _REFERENCE[scope.basis]
-    scored = (
-        scope.reference_predictions(bundle)
-        .filter(probability__isnull=False, **{f"{reference}__in": ["abnormal", "normal"]})
-        .values_list("probability", reference)
+    predictions = scope.reference_predictions(bundle).filter(probability__isnull=False)
+    decided = {f"{_REFERENCE[scope.basis]}__in": [Verdict.ABNORMAL, Verdict.NORMAL]}
+    rows = select_from(
+        _BINS % {"bins": BINS, "least": statistics.LEAST_CASES},
+        **{
+            "prediction(study, probability)": predictions.values_list("study", "probability"),
+            "reference(study, body_part, verdict)": scope.references().filter(**decided),
+        },
     )
-    bins = _BINS % {"bins": BINS, "least": statistics.LEAST_CASES}
-    rows = select_from(bins, **{"scored(probability, verdict)": scored})
     return [Sums(*row) for row in rows]
 
 
@@ -183,9 +198,21 @@ def shadows_of(scope: Scope) -> dict[int, Cells]:
     return cells
 
 
-def week_of(scope: Scope) -> TruncWeek:
+def week_of(scope: Scope) -> Cast:
     """The Monday of the week in which the study was sent, in the clinic's zone."""
-    return TruncWeek("sent_at", tzinfo=ZoneInfo(scope.access.clinic.time_zone))
+    return Cast(TruncWeek("sent_at", tzinfo=ZoneInfo(scope.access.clinic.time_zone)), DateField())
+
+
+@contextmanager
+def room_to_group() -> Iterator[None]:
+    """Let PostgreSQL group by week in memory.
+
+    It cannot know how few weeks the moments fall into, plans for a group each, and would sort on the disk.
+    """
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL work_mem = '32MB'")
+        yield
 
 
 def select_from(sql: str, **tables: QuerySet[Any, Any]) -> Iterator[tuple[Any, ...]]:
