@@ -210,8 +210,8 @@ def test_many_and_few_are_paged_alike(
     first = client_of(admin).get(where, {"verdict": "abnormal"}).context
     second = client_of(admin).get(where, {"verdict": "abnormal", "before": str(first["page"].older)}).context
 
-    assert [study for study, _ in first["rows"]] == studies[:-3:-1]
-    assert [study for study, _ in second["rows"]] == studies[2:0:-1]
+    assert [row.study for row in first["rows"]] == [study.pk for study in studies[:-3:-1]]
+    assert [row.study for row in second["rows"]] == [study.pk for study in studies[2:0:-1]]
     assert first["count"] == second["count"] == 5
 
 

@@ -7,7 +7,9 @@ import uuid
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
-from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.contrib.postgres.fields import ArrayField
+from django.db.models import Count, Exists, F, FilteredRelation, Func, OuterRef, Q, QuerySet, UUIDField
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -171,14 +173,17 @@ def matching_studies(access: ClinicAccess, filters: Filters) -> QuerySet[Study]:
     return studies.filter(condition)
 
 
-def filtered(studies: QuerySet[Study], count: int) -> QuerySet[Study]:
-    """The same studies, by their ids where there are few of them; ``count`` is how many there are.
+def counted(studies: QuerySet[Study]) -> tuple[QuerySet[Study], int]:
+    """The same studies, and how many there are, of which `COUNTED` are counted at most; one query.
 
-    To find the newest of few, the database would go through all studies of the clinic, newest first.
+    Few are found by their ids from now on: to find the newest of few, the database would go through all
+    studies of the clinic, newest first.
     """
-    if count > FEW:
-        return studies
-    return Study.objects.filter(pk__in=list(studies.order_by().values_list("pk", flat=True)))
+    first = Func(ArrayAgg("pk"), template=f"(%(expressions)s)[:{FEW}]", output_field=ArrayField(UUIDField()))
+    found = studies.order_by()[:COUNTED].aggregate(count=Count("pk"), ids=first)
+    if found["count"] > FEW:
+        return studies, found["count"]
+    return Study.objects.filter(pk__in=found["ids"] or []), found["count"]
 
 
 def results_of(studies: QuerySet[Study], filters: Filters) -> QuerySet[Analysis]:
@@ -257,7 +262,7 @@ class Cursor:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of studies, and the cursors of the newer and the older page, if there are any."""
+    """One page of studies, with their moments alone, and the cursors of the newer and the older page."""
 
     studies: list[Study]
     newer: Cursor | None
@@ -273,7 +278,7 @@ def page_of(
     """
     backwards = before is None and after is not None
     order = ("created_at", "pk") if backwards else ("-created_at", "-pk")
-    ordered = studies.order_by(*order)
+    ordered = studies.order_by(*order).only("created_at")
     if before is not None:
         ordered = ordered.filter(Q(created_at__lt=before.at) | Q(created_at=before.at, pk__lt=before.study))
         ordered = ordered.filter(created_at__lte=before.at)

@@ -8,7 +8,6 @@ from django.shortcuts import render
 from django.views.decorators.http import require_POST, require_safe
 
 from xrayportal.access import ClinicAccess, Permission, PortalRequest, clinic_view
-from xrayportal.analyses.latest import with_status
 from xrayportal.analyses.models import Analysis, Bundle
 from xrayportal.audit.models import Action
 from xrayportal.audit.services import record
@@ -21,17 +20,17 @@ from xrayportal.reviews.history import (
     REVIEW_STATUSES,
     Cursor,
     Filters,
-    filtered,
+    counted,
     matching_studies,
     page_of,
     periods_of,
     results_of,
 )
 from xrayportal.reviews.models import Review
-from xrayportal.studies.models import Study
+from xrayportal.web.history.rows import rendered, rows_of
 from xrayportal.web.shared.addresses import study_addresses
 from xrayportal.web.shared.attachment import attachment
-from xrayportal.web.worklist.rows import body_part_choices, reader_choices, verdict_choices
+from xrayportal.web.worklist.rows import active_bundle, body_part_choices, reader_choices, verdict_choices
 
 
 @require_safe
@@ -40,16 +39,17 @@ def history(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
     """The page of past predictions with the readers' reviews of them."""
     is_part = request.htmx and not request.htmx.history_restore_request
     filters = Filters.read(request.GET)
-    studies = matching_studies(access, filters)
-    count = studies.order_by()[:COUNTED].count()
+    studies, count = counted(matching_studies(access, filters))
     page = page_of(
-        filtered(studies, count),
+        studies,
         before=Cursor.read(request.GET.get("before", "")),
         after=Cursor.read(request.GET.get("after", "")),
     )
-    active = Bundle.objects.active().first()
     # Not DISTINCT over a join: that would read every analysis for a handful of names.
     analyses = Analysis.objects.filter(bundle=OuterRef("pk"), clinic=access.clinic)
+    bundles = list(Bundle.objects.filter(Exists(analyses)).order_by("-registered_at"))
+    by_id = {bundle.pk: bundle for bundle in bundles}
+    active, rows = active_bundle(by_id), rows_of(access.clinic, page.studies, filters, by_id)
     reviews = Review.objects.filter(reader=OuterRef("pk"), clinic=access.clinic)
     return render(
         request,
@@ -60,14 +60,15 @@ def history(request: PortalRequest, access: ClinicAccess) -> HttpResponse:
             "access": access,
             "filters": filters,
             "page": page,
-            "rows": _rows(page.studies, filters),
+            "rows": rows,
+            "rendered": rendered(rows),
             "count": count,
             "is_capped": count == COUNTED,
             "hides": reads_blind(access),
             "verdicts": verdict_choices(active),
             "reader_verdicts": reader_choices(active),
             "body_parts": body_part_choices(active),
-            "bundles": Bundle.objects.filter(Exists(analyses)).order_by("-registered_at"),
+            "bundles": bundles,
             "people": User.objects.filter(Exists(reviews)).order_by("email"),
             "review_statuses": REVIEW_STATUSES.items(),
             "bases": BASES.items(),
@@ -92,14 +93,3 @@ def history_export(request: PortalRequest, access: ClinicAccess) -> StreamingHtt
         address_of=study_addresses(request, access.clinic),
     )
     return attachment(lines, filename="history.csv", media_type="text/csv; charset=utf-8")
-
-
-def _rows(studies: list[Study], filters: Filters) -> list[tuple[Study, Analysis]]:
-    """Each study with the result that the filters are about: the chosen bundle's, or the current one."""
-    ids = [study.pk for study in studies]
-    by_id = {
-        study.pk: study for study in with_status(Study.objects.filter(pk__in=ids)).select_related("consensus")
-    }
-    of_page = results_of(Study.objects.filter(pk__in=ids), filters).select_related("bundle")
-    results = {result.study_id: result for result in of_page}
-    return [(by_id[pk], results[pk]) for pk in ids if pk in results]

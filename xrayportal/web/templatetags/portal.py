@@ -126,6 +126,12 @@ def verdict(manifest: Mapping[str, Any], code: str) -> SafeString:
 
 
 @register.simple_tag
+def chip(code: str, word: str) -> SafeString:
+    """The chip of an outcome whose word is known."""
+    return _chip(code, word)
+
+
+@register.simple_tag
 def prediction(analysis: Analysis, size: str = "") -> SafeString:
     """The chip of a result: icon, word with its leaning, and the probability unless it is large."""
     code = outcome_of(analysis)

@@ -204,7 +204,7 @@ def _rows(is_blind: bool) -> Prepared:
 
     def build(ids: list[UUID], user: int) -> QuerySet[Study, tuple[Any, ...]]:
         access = ClinicAccess(User(pk=user), Clinic(blind_first=is_blind), frozenset({Role.READER}))
-        studies = Study.objects.filter(_is_one_of(Value(ids, output_field=ArrayField(UUIDField()))))
+        studies = Study.objects.filter(is_one_of(Value(ids, output_field=ArrayField(UUIDField()))))
         rows = with_revealed(access, with_status(studies))
         rows = rows.annotate(is_read=read_by(access), own_review=own_review(access))
         return rows.values_list(*_COLUMNS)
@@ -276,10 +276,10 @@ def _in_state(access: ClinicAccess, studies: QuerySet[Study], state: str) -> Que
     if state != Analysis.State.FAILED:
         return studies.filter(pk__in=analyses.values("study"))
     failed = ArraySubquery(analyses.order_by("-finished_at").values("study")[:COUNTED])
-    return studies.filter(_is_one_of(failed)).annotate(latest=latest_state()).filter(latest=state)
+    return studies.filter(is_one_of(failed)).annotate(latest=latest_state()).filter(latest=state)
 
 
-def _is_one_of(ids: Combinable) -> Func:
+def is_one_of(ids: Combinable) -> Func:
     """``pk = ANY(…)`` of an array: a join looks at all studies, since the database expects many ids."""
     return Func(
         F("pk"),
