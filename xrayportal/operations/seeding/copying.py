@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+import re
+import uuid
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +14,7 @@ from django.db import connection, models
 from django.db.models.expressions import DatabaseDefault
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_SPECIAL = re.compile(r"[\\\t\n\r]")
 
 
 def copy_rows(rows: Sequence[models.Model]) -> None:
@@ -42,12 +45,22 @@ def _is_left_out(row: models.Model, field: models.Field[Any, Any]) -> bool:
 
 def _text(value: Any) -> str:
     """One value as COPY's text format writes it."""
-    if value is None:
-        return "\\N"
-    if isinstance(value, bool):
-        return "t" if value else "f"
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, dict | list):
-        value = json.dumps(value)
-    return str(value).translate(_ESCAPES)
+    write = _WRITERS.get(type(value))
+    return write(value) if write else _escaped(str(value))
+
+
+def _escaped(text: str) -> str:
+    return text.translate(_ESCAPES) if _SPECIAL.search(text) else text
+
+
+#: By the type of the value: millions are written.
+_WRITERS: dict[type, Callable[[Any], str]] = {
+    type(None): lambda _none: "\\N",
+    bool: lambda value: "t" if value else "f",
+    datetime: datetime.isoformat,
+    dict: lambda value: _escaped(json.dumps(value)),
+    list: lambda value: _escaped(json.dumps(value)),
+    uuid.UUID: str,
+    float: str,
+    int: str,
+}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,7 +17,7 @@ from xrayportal.clinics.actors import Actor
 from xrayportal.clinics.models import Clinic, Role, User
 from xrayportal.operations.seeding.copying import copy_rows
 from xrayportal.operations.seeding.pictures import write_shared_files
-from xrayportal.operations.seeding.rows import MARK, Rows, Setting
+from xrayportal.operations.seeding.rows import MARK, Batch, Rows, Setting
 from xrayportal.studies.models import Study
 from xrayportal.worklist.models import Unopened
 
@@ -69,7 +71,7 @@ def seed_studies(*, clinic: Clinic, studies: int, days: int, waiting: int, seed:
         detail={"seeded_studies": studies},
     )
     made = planned = 0
-    for batch in Rows(setting, studies=studies, seed=seed).batches(BATCH):
+    for batch in _made_ahead(Rows(setting, studies=studies, seed=seed).batches(BATCH)):
         with transaction.atomic():
             for rows in batch.tables():
                 copy_rows(rows)
@@ -84,6 +86,15 @@ def seed_studies(*, clinic: Clinic, studies: int, days: int, waiting: int, seed:
     Unopened.objects.filter(study__in=opened.filter(grouping_key__startswith=MARK)).delete()
     _analyse()
     return Seeded(studies=studies, rows=made)
+
+
+def _made_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches; the next one is made while the database takes in the last."""
+    with ThreadPoolExecutor(1) as maker:
+        following = maker.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = maker.submit(next, batches, None)
+            yield batch
 
 
 def _analyse() -> None:
