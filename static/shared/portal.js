@@ -44,6 +44,14 @@ document.addEventListener("change", ({ target }) => {
   }
 });
 
+/** The current one of tabs that do not all fit is seen, without the page being moved. */
+function showCurrentTabs() {
+  for (const tab of findElements(document, ".tabs > [aria-current]", HTMLElement)) {
+    const tabs = tab.parentElement;
+    if (tabs) tabs.scrollLeft = tab.offsetLeft - tabs.offsetLeft - (tabs.clientWidth - tab.offsetWidth) / 2;
+  }
+}
+
 // --- clicks: one listener on the document, so that parts that htmx swaps in work as well ---
 
 /** Close all menus but the one that holds the target. @param {EventTarget | null} target */
@@ -120,5 +128,6 @@ document.addEventListener("htmx:oobAfterSwap", removeToastsLater);
 document.addEventListener("DOMContentLoaded", () => {
   showTheme();
   showSingleKeys();
+  showCurrentTabs();
   removeToastsLater();
 });

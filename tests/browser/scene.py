@@ -37,6 +37,14 @@ from xrayportal.tokens.services import create_token
 from xrayportal.webhooks.services import add_endpoint, send_test
 from xrayportal.worklist.reading import begin_session
 
+#: Of the bundle that is shipped, which are longer than those of the tests' own, and longer still in German.
+WORDS = {
+    "normal": "no fracture seen",
+    "abnormal": "fracture suspected",
+    "uncertain": "uncertain",
+    "unsupported": "outside what the model can analyse",
+}
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -64,8 +72,14 @@ class Scene:
 
 def build_scene() -> Scene:
     """A clinic that reads blind first, a second one that is empty, and their people."""
-    make_bundle()
-    clinic = make_clinic(slug="north", name="North Harbour", blind_first=True)
+    bundle = make_bundle()
+    bundle.manifest["target"] |= WORDS
+    bundle.save()
+    clinic = make_clinic(
+        slug="north",
+        name="North Harbour Paediatrics, Orthopaedics, Traumatology",
+        blind_first=True,
+    )
     empty = make_clinic(slug="south", name="South Hill")
     uploader = make_user(clinic, Role.UPLOADER, email="ines@north.example", first_name="Ines")
     reader = make_access(clinic, Role.READER, email="rosa@north.example", first_name="Rosa", last_name="Lind")

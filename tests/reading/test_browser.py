@@ -137,7 +137,20 @@ def test_by_mouse_with_undo(page: Page) -> None:
     expect(page).to_have_url(re.compile(r"sort=oldest$"))
 
 
+def overlap(page: Page, one: str, other: str) -> bool:
+    """Whether two things that are shown lie over each other."""
+    (left, right) = (page.locator(name).bounding_box() for name in (one, other))
+    assert left, one
+    assert right, other
+    return all(
+        left[at] < right[at] + right[size] and right[at] < left[at] + left[size]
+        for at, size in (("x", "width"), ("y", "height"))
+    )
+
+
 def test_by_touch(phone: Page) -> None:
+    tools = [tool.bounding_box() or {} for tool in phone.locator(".list-tools > *").all()]
+    assert len({round(box["y"] + box["height"] / 2) for box in tools}) == 1, "the list's tools are one row"
     phone.get_by_role("link", name="NH-0").tap()
     expect_study(phone, 0)
     marks = phone.get_by_role("radio", name="No fracture seen")
@@ -154,6 +167,11 @@ def test_by_touch(phone: Page) -> None:
     expect(phone.locator("#review-panel")).not_to_have_attribute("data-open", "")
     assert signed() == {"NH-0": "normal"}
     assert phone.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    expect(phone.locator("#signed-note")).to_be_visible()
+    assert not overlap(phone, "#signed-note", ".review-foot"), "the note covers the button that signs"
+    phone.locator("[data-verdict-sheet]").tap()
+    expect(marks).to_be_in_viewport()
+    assert not overlap(phone, "#signed-note", "label.verdict-choice >> nth=0"), "the note covers the verdicts"
 
 
 def test_leaving_an_unsaved_review_asks(page: Page) -> None:

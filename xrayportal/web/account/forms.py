@@ -48,6 +48,7 @@ class PasswordForm(PasswordChangeForm):
     def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.request = request
+        self.fields["old_password"].label = _("Current password")
 
     def clean_old_password(self) -> str:
         """Refuse a throttled attempt before the password is checked, as the sign-in does."""
@@ -74,7 +75,7 @@ class PresentPasswordForm(forms.Form):
     """The person's own password once more; a wrong one counts as a failed sign-in."""
 
     password = forms.CharField(
-        label=_("Present password"),
+        label=_("Current password"),
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
     )

@@ -33,7 +33,7 @@ SETTINGS_PAGES = (
     _settings_page("people", _("People"), "users", "people-invite", "people-roles", "people-link"),
     _settings_page("clinic-settings", _("Clinic settings"), "settings"),
     _settings_page("dicom-settings", _("DICOM"), "server", "dicom-add"),
-    _settings_page("webhooks", _("Webhooks"), "mail"),
+    _settings_page("webhooks", _("Webhooks"), "mail", "webhook"),
     _settings_page("tokens", _("API tokens"), "lock"),
 )
 
@@ -66,6 +66,6 @@ SIDEBAR = (
         _("Settings"),
         "settings",
         Permission.MANAGE,
-        frozenset({"webhook"}).union(*(page.covers for page in SETTINGS_PAGES)),
+        frozenset().union(*(page.covers for page in SETTINGS_PAGES)),
     ),
 )

@@ -119,6 +119,12 @@ def when(at: datetime | None, age: str = "") -> SafeString | str:
     )
 
 
+@register.filter
+def absolute(at: datetime) -> str:
+    """The moment itself, where a list must say it exactly."""
+    return figures.absolute(at)
+
+
 @register.simple_tag
 def verdict(manifest: Mapping[str, Any], code: str) -> SafeString:
     """The chip of a verdict or of an outcome (``analyses.outcomes``): icon and word."""
@@ -222,12 +228,11 @@ def sidebar_items(context: template.Context) -> list[SidebarItem]:
 
 @register.simple_tag(takes_context=True)
 def settings_items(context: template.Context) -> list[SidebarItem]:
-    """The links from one page of the clinic's settings to the others."""
+    """The links to all pages of the clinic's settings, the same on each; the current one is marked."""
     slug, here = context["access"].clinic.slug, _here(context)
     return [
-        SidebarItem(reverse(page.name, args=[slug]), str(page.word), page.icon, is_current=False)
+        SidebarItem(reverse(page.name, args=[slug]), str(page.word), page.icon, here in page.covers)
         for page in SETTINGS_PAGES
-        if here not in page.covers
     ]
 
 
