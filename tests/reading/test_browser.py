@@ -172,6 +172,7 @@ def test_by_touch(phone: Page) -> None:
     phone.locator("[data-verdict-sheet]").tap()
     expect(marks).to_be_in_viewport()
     assert not overlap(phone, "#signed-note", "label.verdict-choice >> nth=0"), "the note covers the verdicts"
+    assert not overlap(phone, "[data-verdict-sheet]", "[data-save]"), "the foot's buttons lie over each other"
 
 
 def test_leaving_an_unsaved_review_asks(page: Page) -> None:
