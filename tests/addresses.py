@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -31,25 +32,32 @@ CLINICS = {
 }
 
 
-def addresses(node: Any = None, before: str = "/") -> list[tuple[str, bool]]:
-    """An example of every address that the code lists, and whether it needs a sign-in."""
+def addresses(
+    node: Any = None, before: str = "/", rows: Mapping[str, object] | None = None
+) -> list[tuple[str, bool]]:
+    """An example of every address that the code lists, and whether it needs a sign-in.
+
+    ``rows`` are values of parameters by their names; others have one of the right kind.
+    """
     found = []
     for child in (node or get_resolver()).url_patterns:
         text = before + str(child.pattern).replace("^", "").replace("$", "").replace("\\Z", "")
         if isinstance(child, URLResolver):
-            found += addresses(child, text)
+            found += addresses(child, text, rows)
             continue
         assert isinstance(child, URLPattern)
         needs = getattr(child.callback, "login_required", True)
-        found.append((filled(text), needs))
+        found.append((filled(text, rows or {}), needs))
     return found
 
 
-def filled(pattern: str) -> str:
+def filled(pattern: str, rows: Mapping[str, object]) -> str:
     """The pattern with values in place of its parameters."""
     values = {"uuid": "b5b8e4a6-2d4f-4c8e-9d62-0f2a7c8d9e10", "int": "1"}
     pattern = re.sub(r"\(\?P<\w+>[^()]*(?:\([^()]*\)[^()]*)*\)", "1", pattern)
-    return re.sub(r"<(?:(\w+):)?\w+>", lambda match: values.get(match[1] or "", "a"), pattern)
+    return re.sub(
+        r"<(?:(\w+):)?(\w+)>", lambda match: str(rows.get(match[2], values.get(match[1] or "", "a"))), pattern
+    )
 
 
 @pytest.fixture
