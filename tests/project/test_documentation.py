@@ -68,3 +68,9 @@ def test_every_target_explains_itself() -> None:
 def test_links_lead_somewhere(document: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text())
     assert [link for link in links if "://" not in link and not (document.parent / link).exists()] == []
+
+
+def test_modules_that_the_architecture_names_exist() -> None:
+    named = re.findall(r"`(\w[\w./]*(?:\.py|/))`", (DOCS / "architecture.md").read_text())
+    roots = (ROOT, ROOT / "xrayportal", ROOT / "inference_worker")
+    assert [name for name in named if not any((root / name).exists() for root in roots)] == []
