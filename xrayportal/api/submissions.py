@@ -14,7 +14,7 @@ from django.shortcuts import get_object_or_404
 from ninja import File, Form, Header, Router, Status
 from ninja.files import UploadedFile
 
-from xrayportal.access import ClinicAccess, Permission
+from xrayportal.access import ClinicAccess
 from xrayportal.api.authorization import READ, SUBMIT, ApiRequest
 from xrayportal.api.paging import Paging, page_of
 from xrayportal.api.problems import Problem
@@ -33,6 +33,7 @@ from xrayportal.intake.services import (
 from xrayportal.studies.models import Image, Queue, Submission, Upload
 from xrayportal.web.shared.failures import rejection_sentence
 from xrayportal.web.submissions.forms import INTERACTIVE_FILES, LONGEST_KEY, LONGEST_PATH
+from xrayportal.web.submissions.own import own_or_404
 from xrayportal.worklist.progress import Progress, progress_of
 
 router = Router(tags=["submissions"])
@@ -129,7 +130,7 @@ def send_file(
 ) -> Status[Any]:
     """Send one picture, DICOM file, ZIP archive or CSV. A rejected file is an outcome, not an error."""
     access = request.auth
-    own = _own(access, submission)
+    own = own_or_404(access, submission)
     earlier = own.uploads.filter(key=key).select_related("image").first()
     if earlier is not None:
         return Status(200, schemas.NewUpload(**dict(_uploads(access, [earlier])[0])))
@@ -161,7 +162,7 @@ def list_uploads(request: ApiRequest, submission: uuid.UUID, page: Paging) -> sc
 @router.post("/submissions/{submission}/finish", auth=SUBMIT, response=schemas.SubmissionDetail)
 def finish(request: ApiRequest, submission: uuid.UUID) -> schemas.SubmissionDetail:
     """Say that no more files come: studies of several views are analysed now. Again is harmless."""
-    row = _own(request.auth, submission, or_manage=True)
+    row = own_or_404(request.auth, submission, or_manage=True)
     finish_submission(submission=row, actor=request.auth.actor)
     return _detail(request.auth, row)
 
@@ -169,7 +170,7 @@ def finish(request: ApiRequest, submission: uuid.UUID) -> schemas.SubmissionDeta
 @router.post("/submissions/{submission}/cancel", auth=SUBMIT, response=schemas.SubmissionDetail)
 def cancel(request: ApiRequest, submission: uuid.UUID) -> schemas.SubmissionDetail:
     """Take no more of its files and analyse no more of its studies; results that exist stay."""
-    row = _own(request.auth, submission, or_manage=True)
+    row = own_or_404(request.auth, submission, or_manage=True)
     cancel_submission(submission=row, actor=request.auth.actor)
     return _detail(request.auth, row)
 
@@ -177,14 +178,6 @@ def cancel(request: ApiRequest, submission: uuid.UUID) -> schemas.SubmissionDeta
 def _own_of_key(access: ClinicAccess, key: str) -> QuerySet[Submission]:
     """The submission that this sender opened with the key: others may have made the same one."""
     return access.submissions().filter(submitter=access.user, key=key)
-
-
-def _own(access: ClinicAccess, pk: uuid.UUID, *, or_manage: bool = False) -> Submission:
-    """As the pages decide: one's own; with ``or_manage``, for admins, any. Raises Http404."""
-    submissions = access.submissions()
-    if not (or_manage and access.may(Permission.MANAGE)):
-        submissions = submissions.filter(submitter=access.user)
-    return get_object_or_404(submissions.select_related("clinic"), pk=pk)
 
 
 def _facts(row: Submission) -> dict[str, Any]:

@@ -120,8 +120,8 @@ class Filters:
             period=Period.read(query),
             body_part=query.get("body_part", "")[:32].replace("\0", ""),
             verdict=one_of("verdict", OUTCOMES),
-            bundle=_number(query.get("bundle", "")),
-            reader=_number(query.get("reader", "")),
+            bundle=row_id(query.get("bundle", "")),
+            reader=row_id(query.get("reader", "")),
             review_status=one_of("review_status", REVIEW_STATUSES),
             readers=one_of("readers", Verdict.values),
             basis=one_of("basis", BASES) or "blind",
@@ -305,6 +305,6 @@ def _date(text: str) -> dt.date | None:
         return None
 
 
-def _number(text: str) -> int:
+def row_id(text: str) -> int:
     """The id of a row; 0 for any other text."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0

@@ -11,7 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
 from xrayportal.analyses.models import Verdict
-from xrayportal.reviews.history import BASES, Period
+from xrayportal.reviews.history import BASES, Period, row_id
 from xrayportal.reviews.scorecard import charts
 from xrayportal.reviews.scorecard.drift import Week
 from xrayportal.reviews.scorecard.queries import Cells
@@ -43,11 +43,10 @@ class ScorecardFilter:
     @classmethod
     def read(cls, query: QueryDict) -> ScorecardFilter:
         """From the address; an unknown value is the default."""
-        bundle = query.get("bundle", "")
         basis, uncertain = query.get("basis", ""), query.get("uncertain", "")
         return cls(
             period=Period.read(query),
-            bundle=int(bundle) if bundle.isascii() and bundle.isdigit() and len(bundle) < 19 else 0,
+            bundle=row_id(query.get("bundle", "")),
             basis=basis if basis in BASES else "blind",
             uncertain=uncertain if uncertain in UNCERTAIN else "abnormal",
         )
