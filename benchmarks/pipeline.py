@@ -8,7 +8,7 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.pictures import LONGEST, ordinary
-from benchmarks.registry import Row, benchmark
+from benchmarks.registry import AS_A_WORKER, Row, benchmark
 from benchmarks.timing import in_turns, ratios, row
 from inference_worker.bundle import Bundle, find_bundle
 from inference_worker.decode import decode
@@ -19,9 +19,6 @@ from inference_worker.runtimes import load_runtimes
 from inference_worker.types import STAGES
 
 _PICTURES = 64
-#: One thread for NumPy's matrix products, as the Celery worker and the command line set it: others spin
-#: through the next pass. `OPENBLAS_NUM_THREADS=4 python -m benchmarks` shows what that costs.
-AS_A_WORKER = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 @benchmark("pipeline, one JPEG at a time", **AS_A_WORKER)

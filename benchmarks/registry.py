@@ -12,6 +12,10 @@ BENCHMARKS: dict[str, Run] = {}
 #: Variables of the process that a group is measured in, beside those of the person.
 ENVIRONMENTS: dict[str, dict[str, str]] = {}
 
+#: One thread for NumPy's matrix products, as the Celery worker and the command line set it: others spin
+#: through the next pass. `OPENBLAS_NUM_THREADS=4 python -m benchmarks` shows what that costs.
+AS_A_WORKER = {"OPENBLAS_NUM_THREADS": "1"}
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

@@ -204,8 +204,31 @@ def _json(value: dict[str, Any]) -> str:
 
 
 #: All in one statement: while the head is locked every writer of the clinic waits, so between the lock and
-#: the commit nobody waits for Python. The hashes are those of ``link``, each over the one before it.
+#: the commit nobody waits for Python. The hash is that of ``link``.
 _APPEND = """
+WITH head AS MATERIALIZED (
+    SELECT id, number + 1 AS number, hash AS previous
+    FROM audit_audithead WHERE clinic_id IS NOT DISTINCT FROM %(clinic)s::uuid
+    FOR UPDATE
+), link AS MATERIALIZED (
+    SELECT *, encode(sha256(convert_to(previous || %(before)s || number || %(after)s, 'UTF8')), 'hex') AS hash
+    FROM head
+), moved AS (
+    UPDATE audit_audithead SET number = link.number, hash = link.hash
+    FROM link WHERE audit_audithead.id = link.id
+)
+INSERT INTO audit_auditevent (
+    clinic_id, number, at, actor_id_text, actor_label, action, target_kind, target_id, study_id, detail,
+    address, previous, hash
+)
+SELECT %(clinic)s::uuid, number, %(at)s, %(actor)s, %(label)s, %(action)s, %(kind)s, %(target)s,
+    %(study)s::uuid, %(detail)s::jsonb, %(address)s::inet, previous, hash
+FROM link
+RETURNING id, number, previous, hash
+"""
+
+#: The same for several, each link over the one before it; for one it would take half as long again.
+_APPEND_ALL = """
 WITH RECURSIVE head AS MATERIALIZED (
     SELECT id, number, hash FROM audit_audithead WHERE clinic_id IS NOT DISTINCT FROM %(clinic)s::uuid
     FOR UPDATE
@@ -243,25 +266,24 @@ RETURNING id, number, previous, hash
 def _append(clinic: uuid.UUID | None, events: Sequence[AuditEvent]) -> bool:
     """Write the events as the chain's next links; False where the chain has no head yet."""
     around = [_around_number(event) for event in events]
+    columns = {
+        "before": [before for before, _ in around],
+        "after": [after for _, after in around],
+        "at": [event.at for event in events],
+        "actor": [event.actor_id_text for event in events],
+        "label": [event.actor_label for event in events],
+        "action": [event.action for event in events],
+        "kind": [event.target_kind for event in events],
+        "target": [event.target_id for event in events],
+        "study": [event.study_id for event in events],
+        "detail": [json.dumps(event.detail) for event in events],
+        "address": [event.address for event in events],
+    }
     with connection.cursor() as cursor:
-        cursor.execute(
-            _APPEND,
-            {
-                "clinic": clinic,
-                "count": len(events),
-                "before": [before for before, _ in around],
-                "after": [after for _, after in around],
-                "at": [event.at for event in events],
-                "actor": [event.actor_id_text for event in events],
-                "label": [event.actor_label for event in events],
-                "action": [event.action for event in events],
-                "kind": [event.target_kind for event in events],
-                "target": [event.target_id for event in events],
-                "study": [event.study_id for event in events],
-                "detail": [json.dumps(event.detail) for event in events],
-                "address": [event.address for event in events],
-            },
-        )
+        if len(events) == 1:
+            cursor.execute(_APPEND, {"clinic": clinic, **{name: one for name, (one,) in columns.items()}})
+        else:
+            cursor.execute(_APPEND_ALL, {"clinic": clinic, "count": len(events), **columns})
         rows = sorted(cursor.fetchall(), key=lambda row: row[1])
     if not rows:
         return False
