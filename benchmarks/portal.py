@@ -66,7 +66,7 @@ def portal() -> Iterable[Row]:
         import django
 
         django.setup()
-        manage(environment, "create_clinic", "--name", "Scale", "--slug", SLUG)
+        manage(environment, "create_clinic", "--blind-reading", "no", "--name", "Scale", "--slug", SLUG)
         clock = time.perf_counter()
         manage(environment, "seed_studies", "--clinic", SLUG, "--studies", str(STUDIES), "--waiting", "40")
         seeded = [(time.perf_counter() - clock) * 1000]

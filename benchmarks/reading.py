@@ -85,7 +85,7 @@ def reading() -> Iterable[Row]:
         import django
 
         django.setup()
-        manage(environment, "create_clinic", "--name", "Session", "--slug", SLUG)
+        manage(environment, "create_clinic", "--blind-reading", "no", "--name", "Session", "--slug", SLUG)
         manage(environment, "seed_studies", "--clinic", SLUG, "--studies", str(SEEDED), "--days", "30")
         draw_studies()
         cookie = _reader_cookie()

@@ -41,6 +41,7 @@ def main(studies: int) -> None:
 
         django.setup()
         manage(environment, "create_clinic", "--name", "Scale", "--slug", SLUG)
+        _decide_about_blind_reading()
         manage(environment, "seed_studies", "--clinic", SLUG, "--studies", str(studies), "--waiting", "40")
         _route_reference()
         visits = _visits()
@@ -53,6 +54,14 @@ def main(studies: int) -> None:
         for line in sys.stdin:
             name, rounds = line.rsplit(maxsplit=1)
             answers.write(json.dumps(_measure(visits[name](), int(rounds))) + "\n")
+
+
+def _decide_about_blind_reading() -> None:
+    """Readers are not blind and files may be sent; older versions do not know the command's option."""
+    from xrayportal.clinics.models import Clinic
+
+    if hasattr(Clinic, "blind_first_decided"):
+        Clinic.objects.update(blind_first=False, blind_first_decided=True)
 
 
 def _measure(visit: Callable[[], Any], rounds: int) -> dict[str, Any]:
