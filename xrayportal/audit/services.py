@@ -266,7 +266,7 @@ RETURNING id, number, previous, hash
 def _append(clinic: uuid.UUID | None, events: Sequence[AuditEvent]) -> bool:
     """Write the events as the chain's next links; False where the chain has no head yet."""
     around = [_around_number(event) for event in events]
-    columns = {
+    columns: dict[str, list[Any]] = {
         "before": [before for before, _ in around],
         "after": [after for _, after in around],
         "at": [event.at for event in events],
