@@ -167,7 +167,7 @@ def test_retry_without_a_bundle_says_why(house: House) -> None:
 
 def test_poll_has_no_body_until_something_changes(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     # What other programs write is a change, too.
-    monkeypatch.setattr(figures, "disk_of", lambda location: figures.Disk(free=40, total=100))
+    monkeypatch.setattr(figures, "disk_of_files", lambda: figures.Disk(free=40, total=100))
     client = browser(house.superuser)
     page = client.get(reverse("operations")).content.decode()
     address = re.search(r'hx-get="([^"]+)"', page)[1]  # type: ignore[index]
