@@ -12,10 +12,12 @@ from pydicom.uid import generate_uid
 from tests.factories import dicom
 from tests.house import House
 from xrayportal.clinics.actors import Actor
+from xrayportal.dicom import stow as stow_reader
 from xrayportal.dicom.models import OriginalIdentifiers, ReturnSettings
 from xrayportal.intake import ingest
 from xrayportal.studies.models import Image, Study, Submission
 from xrayportal.tokens.services import create_token, revoke_token
+from xrayportal.web.dicom import stow as stow_view
 
 pytestmark = pytest.mark.django_db
 RELATED = 'multipart/related; type="application/dicom"; boundary=xyz'
@@ -144,3 +146,24 @@ def test_only_tokens_that_may_send(house: House) -> None:
     assert stow(secret, body(dicom())).status_code == 401
     assert Client().get("/dicom-web/studies").status_code == 405
     assert not Image.objects.exists()
+
+
+def test_each_object_is_a_request_of_the_token(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three thousand in one request passed the limit as one."""
+    waits = iter([0.0, 12.3])
+    monkeypatch.setattr(stow_view, "seconds_to_wait", lambda key: next(waits))
+    answer = stow(secret, body(dicom(), dicom(shade=900), dicom(shade=901)))
+    assert answer.status_code == 202
+    assert answer.json()[FAILED]["Value"][0][REASON]["Value"] == [0xA701]
+    assert Image.objects.count() == 2
+
+
+def test_a_request_holds_so_many_objects(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stow_reader, "MOST_OBJECTS", 2)
+    answer = stow(secret, body(dicom(), dicom(shade=900), dicom(shade=901)))
+    assert answer.status_code == 413
+    assert Image.objects.count() == 2
+
+
+def test_a_boundary_that_is_too_long_is_refused(secret: str) -> None:
+    assert stow(secret, body(), content_type=RELATED.replace("xyz", "x" * 3000)).status_code == 400

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from pydicom.datadict import tag_for_keyword
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from xrayportal.dicom import statuses
@@ -24,8 +24,12 @@ _CLASS, _INSTANCE, _STUDY = (f"{tag:08X}" for tag in _IDENTITY)
 _REASON, _STORED, _FAILED = "00081197", "00081199", "00081198"
 
 
+#: Objects of one request: the answer names each, so it is kept in memory until the end.
+MOST_OBJECTS = 10_000
+
+
 class BadBodyError(Exception):
-    """A body that is no multipart message, or ends early; ``status`` is 400 or 415."""
+    """A body that is no multipart message, ends early or holds too much; ``status`` is 400, 413 or 415."""
 
     def __init__(self, sentence: str, status: int = 400) -> None:
         super().__init__(sentence)
@@ -91,7 +95,7 @@ def read_parts(content_type: str, chunks: Iterable[bytes], take: Callable[[Part]
         parser = MultipartParser(options[b"boundary"], reader.callbacks())
         for chunk in chunks:
             parser.write(chunk)
-    except MultipartParseError:
+    except FormParserError:
         raise BadBodyError("The body is not a multipart message.") from None
     if not reader.has_ended:
         raise BadBodyError("The body ends before its last boundary.")
@@ -104,6 +108,7 @@ class _Reader:
         self._take = take
         self._data = bytearray()
         self._name, self._value, self._media_type = b"", b"", ""
+        self._objects = 0
         self.has_ended = False
 
     def callbacks(self) -> MultipartCallbacks:
@@ -118,6 +123,9 @@ class _Reader:
         }
 
     def _begin(self) -> None:
+        self._objects += 1
+        if self._objects > MOST_OBJECTS:
+            raise BadBodyError(f"Send at most {MOST_OBJECTS} objects in one request; those are stored.", 413)
         self._data, self._media_type = bytearray(), ""
 
     def _field(self, data: bytes, start: int, end: int) -> None:

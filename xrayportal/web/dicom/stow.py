@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from xrayportal.dicom.stow import DICOM, DICOM_JSON, Answer, BadBodyError, Part,
 from xrayportal.intake.quotas import QuotaExceededError
 from xrayportal.studies.models import Queue
 from xrayportal.tokens.models import Scope
+from xrayportal.tokens.throttle import seconds_to_wait
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +46,8 @@ def stow(request: HttpRequest, study: str = "") -> JsonResponse:
             status = statuses.CANNOT_UNDERSTAND
         elif not is_of_study(identity, study):
             status = statuses.NOT_A_RADIOGRAPH
+        elif wait := _seconds_to_wait(access, answer):
+            answer.retry_after, status = max(answer.retry_after, wait), statuses.OVER_QUOTA
         else:
             status = _store(access, part.data, answer)
         answer.outcomes.append((identity, status))
@@ -58,6 +62,13 @@ def stow(request: HttpRequest, study: str = "") -> JsonResponse:
     if answer.status in (429, 503):
         response.headers["Retry-After"] = str(answer.retry_after)
     return response
+
+
+def _seconds_to_wait(access: ClinicAccess, answer: Answer) -> int:
+    """Until the token may send another object: each counts as a request; the first came with this one."""
+    if access.token is None or not answer.outcomes:
+        return 0
+    return math.ceil(seconds_to_wait(str(access.token.pk)))
 
 
 def _store(access: ClinicAccess, data: bytes, answer: Answer) -> int:
