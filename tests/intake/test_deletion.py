@@ -25,6 +25,7 @@ from xrayportal.audit.services import verify
 from xrayportal.clinics.actors import PORTAL, Actor
 from xrayportal.clinics.models import Clinic, Session, User
 from xrayportal.clinics.sessions import hashed
+from xrayportal.intake import retention
 from xrayportal.intake.deletion import REASONS, Reason, delete_study
 from xrayportal.intake.ingest import IncomingFile, ingest_file
 from xrayportal.intake.retention import apply_retention
@@ -310,6 +311,22 @@ def test_retention_takes_what_is_older_and_nothing_else(forgetful: Clinic) -> No
         "portal",
         "retention",
     )
+
+
+def test_a_study_that_cannot_be_deleted_keeps_no_other(
+    forgetful: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, old = aged(forgetful, 32), aged(forgetful, 31)
+
+    def delete_but_one(*, study: Study, reason: Reason, actor: Actor) -> bool:
+        if study.pk == broken.pk:
+            raise ValueError("a bug")
+        return delete_study(study=study, reason=reason, actor=actor)
+
+    monkeypatch.setattr(retention, "delete_study", delete_but_one)
+    assert apply_retention() == 1
+    assert set(Study.objects.all()) == {broken}
+    assert not Study.objects.filter(pk=old.pk).exists()
 
 
 def test_retention_takes_what_a_cancelled_submission_left_open(

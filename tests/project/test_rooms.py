@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = (
     {"settings", "environment", "logs", "telemetry", "offline_settings", "liveness", "broker", "celery"},
     {"http_worker"},
-    {"words", "triggers", "prepared", "csv_export", "encryption", "hosts"},
+    {"words", "triggers", "prepared", "csv_export", "encryption", "hosts", "rows"},
     {"security"},
     {"admin"},
     {"audit"},

@@ -10,6 +10,7 @@ from django.utils import timezone
 from xrayportal.clinics.actors import PORTAL
 from xrayportal.clinics.models import Clinic
 from xrayportal.intake.deletion import Reason, delete_study, forget_files
+from xrayportal.rows import act_on_each
 from xrayportal.studies.models import Study, Submission
 
 
@@ -30,10 +31,13 @@ def apply_retention(*, limit: int | None = None, dry_run: bool = False) -> int:
         if dry_run:
             done += due[:left].count()
             continue
-        for study in due.order_by("created_at")[:left]:
-            done += delete_study(study=study, reason=Reason.RETENTION, actor=PORTAL)
+        done += act_on_each(due.order_by("created_at")[:left], _delete)
         _forget_empty_submissions(clinic, before)
     return done
+
+
+def _delete(study: Study) -> bool:
+    return delete_study(study=study, reason=Reason.RETENTION, actor=PORTAL)
 
 
 def _forget_empty_submissions(clinic: Clinic, before: datetime) -> None:

@@ -10,13 +10,12 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import TypeVar
 
 from django.conf import settings
 from django.db import Error, InterfaceError, OperationalError, connection
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from xrayportal.analyses.models import Bundle, Heartbeat
@@ -34,12 +33,11 @@ from xrayportal.intake.retention import apply_retention
 from xrayportal.intake.services import finish_submission, studies_due, try_to_seal
 from xrayportal.liveness import report_alive
 from xrayportal.operations.figures import head_of_queue
+from xrayportal.rows import act_on_each
 from xrayportal.studies.models import Submission
 from xrayportal.worklist.digests import make_ready, send_mails
 
 logger = logging.getLogger(__name__)
-
-Row = TypeVar("Row", bound=Model)
 
 #: Any number that nothing else in this database takes as an advisory lock.
 _LEADER = 0x7872_6179_0001
@@ -142,13 +140,13 @@ class Reconciler:
             if not lacked:
                 logger.warning("No bundle is active: studies wait for one")
             return
-        _each(studies_due()[:_PER_ROUND], lambda study: try_to_seal(study=study, actor=PORTAL))
+        act_on_each(studies_due()[:_PER_ROUND], lambda study: try_to_seal(study=study, actor=PORTAL))
 
     def _finish_submissions(self) -> None:
         """Finish submissions that no file has come to for a while."""
         silent_since = Now() - timedelta(seconds=settings.FINISH_AFTER_SECONDS)
         abandoned = Submission.objects.open().filter(last_upload_at__lt=silent_since)
-        _each(
+        act_on_each(
             abandoned.order_by("last_upload_at")[:_PER_ROUND],
             lambda submission: finish_submission(submission=submission, actor=PORTAL),
         )
@@ -211,17 +209,6 @@ class Reconciler:
             fields,
             extra={"fields": fields},
         )
-
-
-def _each(rows: Iterable[Row], act: Callable[[Row], object]) -> None:
-    """Act on every row; one that cannot be dealt with must not keep those behind it waiting for ever."""
-    for row in rows:
-        try:
-            act(row)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:
-            logger.exception("The reconciler could not deal with %s %s", row._meta.model_name, row.pk)
 
 
 def _beat() -> None:
