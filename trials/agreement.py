@@ -30,7 +30,8 @@ FROM analyses_finding
 """
 _REQUEUED = """
 SELECT min(extract(epoch FROM at)) FROM audit_auditevent
-WHERE action = 'analysis-requeued' AND detail ->> 'kind' = 'worker_died' AND at > to_timestamp(%s)
+WHERE action = 'analysis-requeued' AND detail ->> 'kind' = 'worker_died'
+  AND at > to_timestamp(%s) AND at < to_timestamp(%s)
 """
 
 
@@ -41,10 +42,10 @@ class Results:
     database: str
     succeeded: int
 
-    def requeued_after(self, moment: float) -> float | None:
-        """Seconds from this moment until the work of a dead worker was taken back; None if none was."""
+    def requeued_between(self, moment: float, end: float) -> float | None:
+        """Seconds from a moment until the work of a dead worker was taken back; None if not by ``end``."""
         with closing(psycopg2.connect(self.database)) as session, session.cursor() as cursor:
-            cursor.execute(_REQUEUED, [moment])
+            cursor.execute(_REQUEUED, [moment, end])
             (found,) = cursor.fetchone() or (None,)
             return None if found is None else float(found) - moment
 
