@@ -43,7 +43,6 @@ def main(studies: int) -> None:
         manage(environment, "create_clinic", "--name", "Scale", "--slug", SLUG)
         _decide_about_blind_reading()
         manage(environment, "seed_studies", "--clinic", SLUG, "--studies", str(studies), "--waiting", "40")
-        _decide_about_blind_reading()
         _route_reference()
         visits = _visits()
         for ready in visits.values():
@@ -75,14 +74,6 @@ def _measure(visit: Callable[[], Any], rounds: int) -> dict[str, Any]:
     profile = cProfile.Profile()
     profile.runcall(visit)
     return {"milliseconds": milliseconds, "calls": pstats.Stats(profile).total_calls}  # type: ignore[attr-defined]  # unknown to the stubs
-
-
-def _decide_about_blind_reading() -> None:
-    """As somebody must before a clinic's first file, unless the version is older than that rule."""
-    from xrayportal.clinics.models import Clinic
-
-    if hasattr(Clinic, "blind_first_decided"):
-        Clinic.objects.filter(slug=SLUG).update(blind_first_decided=True)
 
 
 def _route_reference() -> None:
