@@ -13,6 +13,7 @@ from tests.api.conftest import Program, address, program
 from tests.factories import make_analysis, make_study, make_submission
 from tests.house import House, body, browser
 from xrayportal.analyses.models import Analysis
+from xrayportal.analyses.services import request_analysis
 from xrayportal.audit.models import Action, AuditEvent
 from xrayportal.clinics.models import Membership, Role
 from xrayportal.reviews.models import Review
@@ -298,6 +299,24 @@ def test_the_audit_is_the_admins_and_the_clinics(house: House, reader: Program, 
     foreign = program(make_study().clinic, house.admin, "admin")
     numbers = {row["hash"] for row in admin.get("audit/events").json()["items"]}
     assert not numbers & {row["hash"] for row in foreign.get("audit/events").json()["items"]}
+
+
+def test_the_audit_tells_a_blind_reader_of_no_correction(
+    blind: House, study: Study, reader: Program, admin: Program
+) -> None:
+    Membership.objects.create(clinic=blind.clinic, user=blind.reader, role=Role.ADMIN)
+    both = program(blind.clinic, blind.reader, "")
+    request_analysis(study=study, forced_body_part="knee")
+
+    def detail(caller: Program) -> dict[str, Any]:
+        path = f"audit/events?action=analysis-requested&study={study.pk}"
+        event: dict[str, Any] = caller.get(path).json()["items"][-1]
+        return event["detail"]
+
+    assert detail(admin)["forced_body_part"] == "knee"
+    assert "forced_body_part" not in detail(both)
+    assert reader.post(f"studies/{study.pk}/reviews", {"verdict": "normal"}).status_code == 201
+    assert detail(both)["forced_body_part"] == "knee"
 
 
 def test_a_token_tells_what_it_is(blind: House, reader: Program, uploader: Program) -> None:
