@@ -26,7 +26,7 @@ from xrayportal.dicom.models import Destination
 from xrayportal.embedded.ports import choose_port
 
 #: pynetdicom leaves it to Python to close a socket that could not be connected.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <(socket|ssl):ResourceWarning")
 
 
 @pytest.fixture(autouse=True)

@@ -83,8 +83,16 @@ def test_a_channel_without_a_meaning_is_no_alpha() -> None:
     pixels = np.dstack([ramp(255), np.zeros((60, 90))]).astype(np.uint8)
     plain = tiff_of(pixels.tobytes(), 90, 60, t258=(8, 8), t277=2, t338=0)
     assert np.array_equal(decode(plain).pixels, ramp(255))
-    alpha = tiff_of(pixels.tobytes(), 90, 60, t258=(8, 8), t277=2, t338=2)
-    assert not decode(alpha).pixels.any()
+    pixels[:, 45:, 1] = 255
+    alpha = decode(tiff_of(pixels.tobytes(), 90, 60, t258=(8, 8), t277=2, t338=2)).pixels
+    assert not alpha[:, :45].any()
+    assert np.array_equal(alpha[:, 45:], ramp(255)[:, 45:])
+
+
+def test_an_alpha_that_would_hide_the_whole_picture_hides_nothing() -> None:
+    pixels = np.dstack([ramp(255), np.zeros((60, 90))]).astype(np.uint8)
+    hidden = tiff_of(pixels.tobytes(), 90, 60, t258=(8, 8), t277=2, t338=2)
+    assert np.array_equal(decode(hidden).pixels, ramp(255))
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -156,7 +164,6 @@ def test_holes_of_a_white_is_zero_picture_are_black() -> None:
     "tags",
     [
         {"t258": 40},
-        {"t258": (8, 16), "t277": 2},
         {"t339": 5},
         {"t258": 12, "t339": 2},
         {"t258": (16,) * 4, "t277": 4, "t262": 5},
@@ -165,7 +172,11 @@ def test_holes_of_a_white_is_zero_picture_are_black() -> None:
     ],
 )
 def test_other_samples_are_refused(tags: dict[str, Any]) -> None:
-    assert kind_of(tiff_of(bytes(90 * 60 * 8), 90, 60, **tags)) == "corrupt"
+    assert kind_of(tiff_of(bytes(90 * 60 * 8), 90, 60, **tags)) == "unsupported_encoding"
+
+
+def test_channels_of_different_depths_are_refused() -> None:
+    assert kind_of(tiff_of(bytes(90 * 60 * 8), 90, 60, t258=(8, 16), t277=2)) == "corrupt"
 
 
 @pytest.mark.parametrize("bits", [12, 16, 32])
