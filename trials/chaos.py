@@ -28,9 +28,10 @@ from pathlib import Path
 from typing import Any
 
 from trials.agreement import Agreement, agreement_of, results_of
+from trials.clinic import CLINIC
 from trials.drawing import damaged, drawn
 from trials.faults import faults, point
-from trials.portal import CLINIC, START_SECONDS, Portal
+from trials.portal import START_SECONDS, Portal
 from trials.visitor import Visitor
 from xrayportal.embedded.ports import choose_port
 from xrayportal.embedded.processes import wait_until

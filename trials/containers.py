@@ -23,6 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.pictures import ordinary
+from trials.clinic import CLINIC, EMAIL, make_clinic
 from trials.errors import TrialError
 from trials.ports import free_ports
 from trials.visitor import Visitor
@@ -113,25 +114,14 @@ def _try(stack: Stack) -> None:
 
 
 def _send(stack: Stack) -> None:
-    make = (
-        "create_clinic",
-        "--blind-reading",
-        "no",
-        "--name",
-        "Trial",
-        "--slug",
-        "trial",
-        "--admin",
-        "admin@trial.example",
-    )
-    told = stack("exec", "--no-TTY", "web", "python", "manage.py", *make)
-    password = re.search(r"signs in with (\S+)", told)
-    if password is None:
-        raise TrialError(f"create_clinic gave no password: {told}")
+    def manage(*arguments: str) -> str:
+        return stack("exec", "--no-TTY", "web", "python", "manage.py", *arguments)
+
+    password = make_clinic(manage)
     visitor = Visitor(f"https://localhost:{stack.ports[0]}", str(stack.certificate))
-    visitor.sign_in("admin@trial.example", password[1])
+    visitor.sign_in(EMAIL, password)
     pictures = ordinary(2)[0]
-    visitor.send("trial", [(f"{n}.jpg", picture) for n, picture in enumerate(pictures)], len(pictures))
+    visitor.send(CLINIC, [(f"{n}.jpg", picture) for n, picture in enumerate(pictures)], len(pictures))
     end = time.monotonic() + RESULT_SECONDS
     while True:
         states = stack.sql("SELECT state, count(*) FROM analyses_analysis GROUP BY state")

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -29,6 +28,7 @@ from typing import IO
 import psycopg2
 
 from benchmarks.pictures import ordinary
+from trials.clinic import CLINIC, EMAIL, make_clinic
 from trials.errors import TrialError
 from trials.namespaces import HOSTS, PREFIX, inside, network, run
 from trials.visitor import Visitor
@@ -279,24 +279,11 @@ def _start_redis(stack: ExitStack, var: Path, password: str, log: IO[bytes]) -> 
 
 
 def _send(portal: Portal, pictures: list[tuple[str, bytes]]) -> None:
-    made = portal.manage(
-        "create_clinic",
-        "--blind-reading",
-        "no",
-        "--name",
-        "Trial",
-        "--slug",
-        "trial",
-        "--admin",
-        "a@trial.example",
-    )
-    password = re.search(r"signs in with (\S+)", made)
-    if password is None:
-        raise TrialError(f"create_clinic gave no password: {made}")
+    password = make_clinic(portal.manage)
     with inside("web"):
         visitor = Visitor(f"http://{HOSTS['web']}:8000")
-        visitor.sign_in("a@trial.example", password[1])
-        visitor.send("trial", pictures, len(pictures))
+        visitor.sign_in(EMAIL, password)
+        visitor.send(CLINIC, pictures, len(pictures))
 
 
 if __name__ == "__main__":

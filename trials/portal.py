@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from trials.clinic import EMAIL, make_clinic
 from trials.visitor import Visitor
 from xrayportal.embedded.environment import PortalFile
 from xrayportal.embedded.processes import wait_until
@@ -29,7 +29,6 @@ ENVIRONMENT = {
     "ORPHAN_SWEEP_SECONDS": "5",
     "LOG_LEVEL": "WARNING",
 }
-CLINIC, EMAIL = "trial", "admin@trial.example"
 START_SECONDS = 120
 
 
@@ -88,13 +87,7 @@ class Portal:
 
     def make_clinic(self) -> None:
         """A clinic with one person, who may do everything in it."""
-        told = self.manage(
-            "create_clinic", "--blind-reading", "no", "--name", "Trial", "--slug", CLINIC, "--admin", EMAIL
-        )
-        password = re.search(r"signs in with (\S+)", told)
-        if password is None:
-            raise RuntimeError(f"create_clinic gave no password: {told}")
-        self.password = password[1]
+        self.password = make_clinic(self.manage)
 
     def manage(self, *arguments: str) -> str:
         """Run ``manage.py``."""

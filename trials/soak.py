@@ -26,8 +26,9 @@ import numpy as np
 import psutil
 
 from trials.agreement import results_of
+from trials.clinic import CLINIC
 from trials.drawing import drawn
-from trials.portal import CLINIC, Portal
+from trials.portal import Portal
 from xrayportal.embedded.ports import choose_port
 from xrayportal.embedded.processes import wait_until
 

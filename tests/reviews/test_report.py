@@ -19,7 +19,7 @@ from PIL import Image as Picture
 from pypdf import PdfReader
 
 from inference_worker import render
-from tests.analyses.test_queue import result_for
+from tests.analyses.claims import result_for
 from tests.factories import jpeg, make_analysis, make_clinic, make_study, make_submission, png
 from tests.opinions import make_access, say
 from xrayportal.access import ClinicAccess
