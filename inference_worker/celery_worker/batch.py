@@ -195,9 +195,8 @@ class Batch:
             try:
                 stored |= steps.complete_all([(study.claim, result) for study, result in finished])
             except (OperationalError, InterfaceError) as error:
-                failure = (
-                    error  # they may be stored all the same, so it must not look as if others were faster
-                )
+                # They may be stored all the same: it must not look as if others had been faster.
+                failure = error
             except Exception as error:  # noqa: BLE001  # each of them ends by its own error
                 logger.warning(
                     "%d results cannot be stored together: %s", len(finished), type(error).__name__
